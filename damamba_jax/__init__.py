@@ -1,0 +1,14 @@
+"""Dialogue-aware Mamba in JAX: engagement of each person, frame by frame."""
+
+from pathlib import Path
+
+__version__ = "0.1.0"
+
+# In a checkout, `kernels/` and `configs/` stand beside this package instead of inside
+# it. Started from the repository's root, this folder shadows an installed package, so
+# `damamba_jax.kernels` must be found here as well.
+_checkout = Path(__file__).resolve().parent.parent
+if (_checkout / "setup.cfg").is_file() and (
+    _checkout / "kernels" / "__init__.py"
+).is_file():
+    __path__.append(str(_checkout))

@@ -1,0 +1,21 @@
+"""Array types used in public signatures, and the table of their dimensions.
+
+| letter | dimension                                             |
+|--------|-------------------------------------------------------|
+| `B`    | batch: windows                                        |
+| `P`    | participants, the target first                        |
+| `T`    | time: frames of the model, at `frame_hz`              |
+| `Tn`   | time: frames of one feature, at its native rate       |
+| `Tl`   | time: frames of the annotation, at its own rate       |
+| `L`    | time, inside the scan                                 |
+| `D`    | channels                                              |
+| `N`    | states per channel of the selective scan              |
+| `K`    | frames of one attention chunk                         |
+
+Shapes are checked at run time under pytest only (jaxtyping with beartype).
+"""
+
+from jax import Array
+from jaxtyping import Bool, Float, Int
+
+__all__ = ["Array", "Bool", "Float", "Int"]
