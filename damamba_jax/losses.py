@@ -1,0 +1,98 @@
+"""Losses: concordance of scores with labels, alignment of modality groups."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+
+from damamba_jax.array_types import Array, Bool, Float
+
+# Keeps the concordance defined on a batch of constant labels.
+EPSILON = 1e-6
+
+
+def ccc(
+    prediction: Float[Array, "B T"],
+    label: Float[Array, "B T"],
+    mask: Bool[Array, "B T"],
+) -> Float[Array, ""]:
+    """Concordance correlation coefficient over all masked entries of a batch.
+
+    `2 cov(p, y) / (var(p) + var(y) + (mean(p) - mean(y))^2 + EPSILON)`, population
+    moments (Lin 1989). The official metric pools whole test sets in float64 instead:
+    `metrics.py`.
+    """
+    weight = mask.astype(jnp.float32)
+    total = jnp.maximum(jnp.sum(weight), 1.0)
+
+    def mean(x):
+        return jnp.sum(x * weight) / total
+
+    label = jnp.where(mask, label, 0.0)
+    mean_p, mean_y = mean(prediction), mean(label)
+    dp, dy = prediction - mean_p, label - mean_y
+    return (
+        2.0
+        * mean(dp * dy)
+        / (mean(dp * dp) + mean(dy * dy) + (mean_p - mean_y) ** 2 + EPSILON)
+    )
+
+
+def infonce(
+    embeddings: dict[str, Float[Array, "B T A"]],
+    valid: dict[str, Bool[Array, "B T"]],
+    anchors: Bool[Array, "T"],
+    *,
+    block_frames: int,
+    min_distance: int,
+    temperature: float,
+) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """Symmetric InfoNCE per frame between the modality groups of one person.
+
+    The positive of a frame is the same frame of the other group; its negatives are
+    that group's other frames of the same block, at least `min_distance` frames away
+    (interpolated neighbours are copies, not negatives). Memory is linear in time.
+
+    Args:
+      embeddings: per group; normalised here.
+      valid: frames at which the group has data.
+      anchors: frames that are compared: those of the core.
+      block_frames: frames of a block; divides `T`.
+      min_distance: in frames.
+      temperature: of the cosine similarities.
+
+    Returns:
+      The loss, and the loss that perfect alignment would have: each group compared
+      with itself. Slow cues keep the latter far above zero.
+    """
+    unit = {
+        group: x / jnp.sqrt(jnp.sum(x * x, axis=-1, keepdims=True) + 1e-12)
+        for group, x in embeddings.items()
+    }
+    both, single = [], []
+    for one, two in itertools.combinations(unit, 2):
+        mask = valid[one] & valid[two] & anchors[None]
+        args = (valid[one] & valid[two], mask, block_frames, min_distance, temperature)
+        both += [_nce(unit[one], unit[two], *args), _nce(unit[two], unit[one], *args)]
+        single += [_nce(unit[one], unit[one], *args), _nce(unit[two], unit[two], *args)]
+    if not both:
+        return jnp.float32(0.0), jnp.float32(0.0)
+    return sum(both) / len(both), sum(single) / len(single)
+
+
+def _nce(query, key, valid, mask, block, min_distance, temperature):
+    """Mean cross-entropy of finding frame t of `key` for frame t of `query`."""
+    batch, length, dim = query.shape
+    query = query.reshape(batch, length // block, block, dim)
+    key = key.reshape(batch, length // block, block, dim)
+    valid = valid.reshape(batch, length // block, block)
+    similarity = jnp.einsum("bnic,bnjc->bnij", query, key) / temperature
+    frame = jnp.arange(block)
+    distance = jnp.abs(frame[:, None] - frame[None, :])
+    negative = (distance >= min_distance)[None, None] & valid[:, :, None, :]
+    candidate = negative | (distance == 0)[None, None]
+    positive = jnp.diagonal(similarity, axis1=-2, axis2=-1)
+    logits = jnp.where(candidate, similarity, -jnp.inf)
+    loss = jax.nn.logsumexp(logits, axis=-1) - positive
+    weight = mask.reshape(loss.shape).astype(jnp.float32)
+    return jnp.sum(loss * weight) / jnp.maximum(jnp.sum(weight), 1.0)

@@ -1,0 +1,112 @@
+"""Attention inside time-aligned chunks (linear in time), and over a whole window."""
+
+import einops
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from damamba_jax.array_types import Array, Bool, Float
+from damamba_jax.models.layers import linear
+
+
+class ChunkedAttention(nnx.Module):
+    """Attention of a sequence on sources of equal frame rate, chunk by chunk.
+
+    A query sees the frames of its own chunk in every source, and one learned null
+    token where sources can be absent. Self-attention is the case of one source, the
+    sequence itself.
+
+    Args:
+      dim: width of the sequence and of the sources.
+      num_heads: attention heads.
+      chunk_frames: frames of one chunk; 0 means one chunk as long as the sequence.
+      causal: a query sees no source frame later than its own.
+      null_token: adds a key that is always there, so that a query with no valid
+        source has something to attend to.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        *,
+        num_heads: int,
+        chunk_frames: int,
+        causal: bool,
+        null_token: bool = False,
+        dtype,
+        rngs: nnx.Rngs,
+    ):
+        self.num_heads, self.chunk_frames, self.causal = num_heads, chunk_frames, causal
+        self.query = linear(dim, dim, dtype=dtype, rngs=rngs)
+        self.key_value = linear(dim, 2 * dim, dtype=dtype, rngs=rngs)
+        self.out = linear(dim, dim, dtype=dtype, rngs=rngs)
+        # What lies how far away: attention alone does not know the order of frames.
+        self.distance_bias = (
+            nnx.Param(jnp.zeros((num_heads, 2 * chunk_frames - 1), jnp.float32))
+            if chunk_frames
+            else None
+        )
+        self.null = (
+            nnx.Param(0.02 * jax.random.normal(rngs.params(), (2, dim)))
+            if null_token
+            else None
+        )
+
+    def __call__(
+        self,
+        x: Float[Array, "B T C"],
+        sources: Float[Array, "B S T C"] | None = None,
+        source_valid: Bool[Array, "B S"] | None = None,
+    ) -> Float[Array, "B T C"]:
+        """Attends; `T` must be a multiple of `chunk_frames`.
+
+        Args:
+          sources: what is attended to; the sequence itself when None.
+          source_valid: sources that are there; all of them when None.
+        """
+        batch, length, dim = x.shape
+        chunk = self.chunk_frames or length
+        if sources is None:
+            sources = x[:, None]
+        num_sources, heads = sources.shape[1], self.num_heads
+        query = einops.rearrange(
+            self.query(x), "b (n k) (h c) -> (b n) k h c", k=chunk, h=heads
+        )
+        key, value = einops.rearrange(
+            self.key_value(sources),
+            "b s (n k) (two h c) -> two (b n) (s k) h c",
+            k=chunk,
+            h=heads,
+            two=2,
+        )
+        bias = self._bias(chunk, num_sources, source_valid, batch, length // chunk)
+        if self.null is not None:
+            null = self.null[...].astype(x.dtype).reshape(2, 1, 1, heads, dim // heads)
+            null = jnp.broadcast_to(null, (2, key.shape[0], *null.shape[2:]))
+            key = jnp.concatenate([null[0], key], axis=1)
+            value = jnp.concatenate([null[1], value], axis=1)
+            bias = jnp.pad(bias, ((0, 0), (0, 0), (0, 0), (1, 0)))
+        y = jax.nn.dot_product_attention(query, key, value, bias=bias.astype(x.dtype))
+        y = einops.rearrange(y, "(b n) k h c -> b (n k) (h c)", b=batch)
+        return self.out(y)
+
+    def _bias(self, chunk, num_sources, source_valid, batch, num_chunks):
+        """Builds the additive bias, [1 or B n, heads or 1, k, s k]."""
+        minus = jnp.float32(-1e9)
+        bias = jnp.zeros((1, 1, chunk, chunk), jnp.float32)
+        if self.distance_bias is not None:
+            frame = jnp.arange(chunk)
+            distance = frame[None, :] - frame[:, None] + chunk - 1
+            bias = self.distance_bias[...][:, distance][None]
+        if self.causal:
+            seen = jnp.tril(jnp.ones((chunk, chunk), bool))
+            bias = jnp.where(seen[None, None], bias, minus)
+        bias = jnp.tile(bias, (1, 1, 1, num_sources))
+        if source_valid is not None:
+            absent = jnp.where(jnp.repeat(source_valid, chunk, axis=1), 0.0, minus)
+            absent = jnp.repeat(absent, num_chunks, axis=0)[:, None, None]
+            bias = jnp.broadcast_to(bias, (batch * num_chunks, *bias.shape[1:]))
+            bias = bias + jnp.broadcast_to(
+                absent, (*absent.shape[:1], 1, *bias.shape[2:])
+            )
+        return bias

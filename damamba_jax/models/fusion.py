@@ -1,0 +1,162 @@
+"""Fusion of modality groups within a person, and of partners around the target."""
+
+import einops
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from damamba_jax.array_types import Array, Bool, Float
+from damamba_jax.config import ModelConfig
+from damamba_jax.models.attention import ChunkedAttention
+from damamba_jax.models.hybrid import Stack
+from damamba_jax.models.layers import Norm, linear
+
+
+class ModalityGroup(nnx.Module):
+    """One group's stack over its concatenated features, projected back to `dim`."""
+
+    def __init__(
+        self, config: ModelConfig, num_features: int, blocks: int, *, dtype, rngs
+    ):
+        width = num_features * config.dim
+        self.stack = Stack(config, width, blocks, dtype=dtype, rngs=rngs)
+        self.norm = Norm(width)
+        self.out = linear(width, config.dim, dtype=dtype, rngs=rngs)
+
+    def __call__(
+        self, features: list[Float[Array, "B T C"]], key: Array | None = None
+    ) -> Float[Array, "B T C"]:
+        x = self.stack(jnp.concatenate(features, axis=-1), key)
+        return self.out(self.norm(x))
+
+
+class ModalityFusion(nnx.Module):
+    """Light cross-attention between one person's groups, then a joint projection.
+
+    With `modality_fusion=False` the groups stay apart: the result is one mean of
+    their embeddings under learned scalar weights.
+    """
+
+    def __init__(self, config: ModelConfig, groups: list[str], *, dtype, rngs):
+        self.fuse = config.modality_fusion and len(groups) > 1
+        self.norms = nnx.Dict({group: Norm(config.dim) for group in groups})
+        if not self.fuse:
+            self.weights = nnx.Param(jnp.zeros((len(groups),), jnp.float32))
+            return
+        self.attention = nnx.Dict(
+            {
+                group: ChunkedAttention(
+                    config.dim,
+                    num_heads=config.num_heads,
+                    chunk_frames=config.chunk_frames,
+                    causal=config.direction == "forward",
+                    dtype=dtype,
+                    rngs=rngs,
+                )
+                for group in groups
+            }
+        )
+        self.joint = linear(
+            len(groups) * config.dim, config.dim, dtype=dtype, rngs=rngs
+        )
+
+    def __call__(
+        self, embeddings: dict[str, Float[Array, "B T C"]]
+    ) -> Float[Array, "B T C"]:
+        normed = {group: self.norms[group](x) for group, x in embeddings.items()}
+        if not self.fuse:
+            weights = jax.nn.softmax(self.weights[...])
+            return sum(
+                w.astype(x.dtype) * x
+                for w, x in zip(weights, normed.values(), strict=True)
+            )
+        fused = []
+        for group, x in embeddings.items():
+            others = jnp.stack([y for name, y in normed.items() if name != group], 1)
+            fused.append(x + self.attention[group](normed[group], others))
+        return self.joint(jnp.concatenate(fused, axis=-1))
+
+
+class PartnerFusion(nnx.Module):
+    """The partners' sequences through one context stack.
+
+    Each partner's sequence gets the embedding of its slot. `"concatenated"` puts the
+    partners one after the other along the frame axis (the paper); `"interleaved"`
+    alternates them frame by frame, so that a causal stack sees nobody's future.
+    Absent partners enter as zeros.
+    """
+
+    def __init__(self, config: ModelConfig, *, dtype, rngs):
+        self.order = config.partner_order
+        self.slots = nnx.Param(
+            0.02
+            * jax.random.normal(rngs.params(), (config.max_participants, config.dim))
+        )
+        self.stack = Stack(
+            config, config.dim, config.context_blocks, dtype=dtype, rngs=rngs
+        )
+        self.norm = Norm(config.dim)
+
+    def __call__(
+        self,
+        partners: Float[Array, "B S T C"],
+        valid: Bool[Array, "B S"],
+        slots,
+        key: Array | None = None,
+    ) -> Float[Array, "B S T C"]:
+        num_partners = partners.shape[1]
+        x = partners + self.slots[...][slots][:, :, None].astype(partners.dtype)
+        x = x * valid[:, :, None, None].astype(x.dtype)
+        pattern = "(s t)" if self.order == "concatenated" else "(t s)"
+        x = einops.rearrange(x, f"b s t c -> b {pattern} c")
+        x = self.norm(self.stack(x, key))
+        return einops.rearrange(x, f"b {pattern} c -> b s t c", s=num_partners)
+
+
+class DialogueEncoder(nnx.Module):
+    """The target attends to the partners' context, then hybrid blocks.
+
+    Without partner fusion there is no cross-attention, and `dialogue_dim` can give
+    the removed parameters back.
+    """
+
+    def __init__(self, config: ModelConfig, *, dtype, rngs):
+        width = config.dialogue_dim or config.dim
+        self.attention_norm = Norm(config.dim) if config.partner_fusion else None
+        self.attention = (
+            ChunkedAttention(
+                config.dim,
+                num_heads=config.num_heads,
+                chunk_frames=config.chunk_frames,
+                causal=config.direction == "forward",
+                null_token=True,
+                dtype=dtype,
+                rngs=rngs,
+            )
+            if config.partner_fusion
+            else None
+        )
+        self.widen = (
+            linear(config.dim, width, dtype=dtype, rngs=rngs)
+            if width != config.dim
+            else None
+        )
+        self.stack = Stack(
+            config, width, config.dialogue_blocks, dtype=dtype, rngs=rngs
+        )
+        self.norm = Norm(width)
+        self.out_dim = width
+
+    def __call__(
+        self,
+        target: Float[Array, "B T C"],
+        context: Float[Array, "B S T C"] | None,
+        context_valid: Bool[Array, "B S"] | None,
+        key: Array | None = None,
+    ) -> Float[Array, "B T E"]:
+        x = target
+        if self.attention is not None and context is not None:
+            x = x + self.attention(self.attention_norm(x), context, context_valid)
+        if self.widen is not None:
+            x = self.widen(x)
+        return self.norm(self.stack(x, key))

@@ -1,0 +1,118 @@
+"""The blocks that stacks are made of, and the stack itself."""
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from damamba_jax.array_types import Array, Float
+from damamba_jax.config import ModelConfig
+from damamba_jax.models.attention import ChunkedAttention
+from damamba_jax.models.layers import Dropout, Norm, linear, split_key
+from damamba_jax.models.mamba import Mamba
+
+
+class HybridBlock(nnx.Module):
+    """`x + g Mamba(u) + (1 - g) Attention(u)`, with `u = norm(x)`, `g = sigmoid(G u)`.
+
+    Mamba is the global branch; attention inside chunks of `chunk_frames` is the local
+    one; both cost time linear in the number of frames.
+    """
+
+    def __init__(self, config: ModelConfig, dim: int, *, dtype, rngs: nnx.Rngs):
+        self.norm = Norm(dim)
+        self.gate = linear(dim, dim, dtype=dtype, bias=True, rngs=rngs)
+        self.mamba = Mamba(config, dim, dtype=dtype, rngs=rngs)
+        self.attention = ChunkedAttention(
+            dim,
+            num_heads=_heads(config, dim),
+            chunk_frames=config.chunk_frames,
+            causal=config.direction == "forward",
+            dtype=dtype,
+            rngs=rngs,
+        )
+        self.dropout = Dropout(config.dropout)
+
+    def __call__(
+        self, x: Float[Array, "B T C"], key: Array | None = None
+    ) -> Float[Array, "B T C"]:
+        u = self.norm(x)
+        gate = jax.nn.sigmoid(self.gate(u))
+        mixed = gate * self.mamba(u) + (1 - gate) * self.attention(u)
+        return x + self.dropout(mixed, key)
+
+
+class TransformerBlock(nnx.Module):
+    """Pre-norm Transformer block over the whole window: the ablation's row.
+
+    Its attention is quadratic in the number of frames; its 12 dim^2 parameters are
+    those of a hybrid block within 4 %.
+    """
+
+    def __init__(self, config: ModelConfig, dim: int, *, dtype, rngs: nnx.Rngs):
+        self.attention_norm, self.mlp_norm = Norm(dim), Norm(dim)
+        self.attention = ChunkedAttention(
+            dim,
+            num_heads=_heads(config, dim),
+            chunk_frames=0,
+            causal=config.direction == "forward",
+            dtype=dtype,
+            rngs=rngs,
+        )
+        self.up = linear(dim, 4 * dim, dtype=dtype, bias=True, rngs=rngs)
+        self.down = linear(4 * dim, dim, dtype=dtype, bias=True, rngs=rngs)
+        self.dropout = Dropout(config.dropout)
+
+    def __call__(
+        self, x: Float[Array, "B T C"], key: Array | None = None
+    ) -> Float[Array, "B T C"]:
+        key_attention, key_mlp = split_key(key, 2)
+        x = x + self.dropout(self.attention(self.attention_norm(x)), key_attention)
+        y = self.down(jax.nn.gelu(self.up(self.mlp_norm(x))))
+        return x + self.dropout(y, key_mlp)
+
+
+class Stack(nnx.Module):
+    """Blocks of one width, each rematerialised in the backward pass if configured."""
+
+    def __init__(
+        self, config: ModelConfig, dim: int, num_blocks: int, *, dtype, rngs: nnx.Rngs
+    ):
+        block = HybridBlock if config.encoder == "mamba" else TransformerBlock
+        self.blocks = nnx.List(
+            [block(config, dim, dtype=dtype, rngs=rngs) for _ in range(num_blocks)]
+        )
+        self.remat = config.remat
+        self.positions = config.encoder == "transformer"
+
+    def __call__(
+        self, x: Float[Array, "B T C"], key: Array | None = None
+    ) -> Float[Array, "B T C"]:
+        if self.positions:
+            x = x + sinusoidal_positions(x.shape[1], x.shape[2]).astype(x.dtype)[None]
+        for block, block_key in zip(
+            self.blocks, split_key(key, len(self.blocks)), strict=True
+        ):
+            x = _remat(block, x, block_key) if self.remat else block(x, block_key)
+        return x
+
+
+def _remat(block: nnx.Module, x: Array, key: Array | None) -> Array:
+    graphdef, params = nnx.split(block)
+
+    def apply(params, x, key):
+        return nnx.merge(graphdef, params)(x, key)
+
+    return jax.checkpoint(apply)(params, x, key)
+
+
+def sinusoidal_positions(length: int, dim: int) -> Float[Array, "T C"]:
+    """Sine and cosine of the frame's index (Vaswani et al., arXiv 1706.03762)."""
+    half = (dim + 1) // 2
+    rate = jnp.exp(-jnp.log(10_000.0) * jnp.arange(half) / half)
+    angle = jnp.arange(length, dtype=jnp.float32)[:, None] * rate[None]
+    return jnp.concatenate([jnp.sin(angle), jnp.cos(angle)], axis=-1)[:, :dim]
+
+
+def _heads(config: ModelConfig, dim: int) -> int:
+    """Keeps the width of a head when a stack is wider than `config.dim`."""
+    return max(1, config.num_heads * dim // config.dim)

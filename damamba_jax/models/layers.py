@@ -1,0 +1,130 @@
+"""Layers that every stage shares: standardisation, interpolation, small modules."""
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from damamba_jax.array_types import Array, Bool, Float
+
+# Larger magnitudes are fill values of feature extractors, not measurements.
+MAX_ABS = 1e8
+# Standardised features are clipped here: real streams reach thousands of deviations.
+CLIP = 10.0
+
+
+def standardize(
+    x: Float[Array, "*b Tn F"],
+    valid: Bool[Array, "*b Tn"],
+    center: Float[Array, "F"],
+    inverse_scale: Float[Array, "F"],
+    missing_value: float | None,
+) -> tuple[Float[Array, "*b Tn F"], Bool[Array, "*b Tn"]]:
+    """Standardises and clips native frames, and decides which of them are missing.
+
+    An entry is missing when it is not finite, exceeds `MAX_ABS`, or equals
+    `missing_value`; it becomes the centre. A frame is missing when most of its kept
+    columns are, or when all its columns are exactly zero (extractors write zero
+    vectors where they failed).
+
+    Args:
+      valid: False where the file holds no sample at all.
+      center, inverse_scale: per column; a column with `inverse_scale` 0 is dropped.
+      missing_value: of the feature's extractor, or None.
+    """
+    usable = jnp.abs(x) <= MAX_ABS  # False for NaN
+    if missing_value is not None:
+        usable &= x != jnp.float32(missing_value)
+    kept = inverse_scale > 0
+    share = jnp.sum(usable & _match(kept, usable), axis=-1) / jnp.maximum(
+        jnp.sum(kept), 1
+    )
+    frame_valid = valid & (share >= 0.5) & jnp.any(x != 0, axis=-1)
+    z = (x - _match(center, x)) * _match(inverse_scale, x)
+    z = jnp.clip(jnp.where(usable, z, 0.0), -CLIP, CLIP)
+    return z, frame_valid
+
+
+def interpolate(
+    values: Float[Array, "*b Tn C"],
+    valid: Bool[Array, "*b Tn"],
+    positions: Float[Array, "*b T"],
+) -> tuple[Float[Array, "*b T C"], Bool[Array, "*b T"]]:
+    """Interpolates linearly between neighbouring samples.
+
+    Before the first and after the last sample the edge value holds. Between a missing
+    and a valid sample the valid one is taken; between two missing ones the result is
+    missing, and zero.
+
+    Args:
+      positions: in samples: 0 is the first, `Tn - 1` the last.
+    """
+    num = values.shape[-2]
+    positions = jnp.clip(positions, 0.0, num - 1.0)
+    left = jnp.floor(positions).astype(jnp.int32)
+    right = jnp.minimum(left + 1, num - 1)
+    fraction = positions - left.astype(positions.dtype)
+    weight_left = (1.0 - fraction) * _take(valid, left)
+    weight_right = fraction * _take(valid, right)
+    total = weight_left + weight_right
+    scale = jnp.where(total > 0, 1.0 / jnp.where(total > 0, total, 1.0), 0.0)
+    dtype = values.dtype
+    out = _take(values, left) * (weight_left * scale).astype(dtype)[..., None]
+    out += _take(values, right) * (weight_right * scale).astype(dtype)[..., None]
+    return out, total > 0
+
+
+def _take(x: Array, index: Array) -> Array:
+    """Gathers rows along the time axis, which follows the axes of `index`'s batch."""
+    take = jnp.take
+    for _ in range(index.ndim - 1):
+        take = jax.vmap(take, in_axes=(0, 0, None))
+    return take(x, index, 0)
+
+
+def _match(vector: Array, x: Array) -> Array:
+    """Gives a per-column vector the rank of `x`."""
+    return vector.reshape((1,) * (x.ndim - 1) + vector.shape)
+
+
+def linear(
+    in_dim: int, out_dim: int, *, dtype: jnp.dtype, rngs: nnx.Rngs, bias: bool = False
+) -> nnx.Linear:
+    """Makes a projection that computes in `dtype` and keeps float32 parameters."""
+    return nnx.Linear(in_dim, out_dim, use_bias=bias, dtype=dtype, rngs=rngs)
+
+
+class Norm(nnx.Module):
+    """RMS normalisation in float32, returned in the input's dtype."""
+
+    def __init__(self, dim: int):
+        self.scale = nnx.Param(jnp.ones((dim,), jnp.float32))
+
+    def __call__(self, x: Float[Array, "*b C"]) -> Float[Array, "*b C"]:
+        x32 = x.astype(jnp.float32)
+        inverse = jax.lax.rsqrt(jnp.mean(x32 * x32, axis=-1, keepdims=True) + 1e-6)
+        return (x32 * inverse * _match(self.scale[...], x32)).astype(x.dtype)
+
+
+class Dropout(nnx.Module):
+    """Drops whole channels of a sequence; the identity without a key.
+
+    One draw per (sequence, channel) instead of one per frame: neighbouring frames of
+    a conversation are nearly equal, and independent draws average out over time.
+    """
+
+    def __init__(self, rate: float):
+        self.rate = rate
+
+    def __call__(
+        self, x: Float[Array, "B T C"], key: Array | None
+    ) -> Float[Array, "B T C"]:
+        if key is None or self.rate == 0.0:
+            return x
+        batch, _, dim = x.shape
+        keep = jax.random.bernoulli(key, 1.0 - self.rate, (batch, 1, dim))
+        return x * keep.astype(x.dtype) * jnp.asarray(1.0 / (1.0 - self.rate), x.dtype)
+
+
+def split_key(key: Array | None, num: int) -> list[Array | None]:
+    """Splits a key, or repeats None (evaluation has no randomness)."""
+    return [None] * num if key is None else list(jax.random.split(key, num))

@@ -1,0 +1,126 @@
+"""Mamba-1 (Gu and Dao, arXiv 2312.00752), forward or bidirectional."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from damamba_jax.array_types import Array, Float
+from damamba_jax.config import ModelConfig
+from damamba_jax.kernels import selective_scan
+from damamba_jax.models.layers import linear
+
+
+class Mamba(nnx.Module):
+    """Gated selective state-space layer.
+
+    `[x, z] = in_proj(u)`; per direction a causal depthwise convolution, SiLU and the
+    selective scan; the gated outputs of the directions are added; `out_proj`. The two
+    directions share `in_proj` and `out_proj` and own everything between.
+    """
+
+    def __init__(self, config: ModelConfig, dim: int, *, dtype, rngs: nnx.Rngs):
+        inner = config.expand * dim
+        self.in_proj = linear(dim, 2 * inner, dtype=dtype, rngs=rngs)
+        self.forward = SelectiveSSM(config, dim, reverse=False, dtype=dtype, rngs=rngs)
+        self.backward = (
+            SelectiveSSM(config, dim, reverse=True, dtype=dtype, rngs=rngs)
+            if config.direction == "bidirectional"
+            else None
+        )
+        self.out_proj = linear(inner, dim, dtype=dtype, rngs=rngs)
+
+    def __call__(self, u: Float[Array, "B T C"]) -> Float[Array, "B T C"]:
+        x, z = jnp.split(self.in_proj(u), 2, axis=-1)
+        y = self.forward(x, z)
+        if self.backward is not None:
+            y += self.backward(x, z)
+        return self.out_proj(y)
+
+
+class SelectiveSSM(nnx.Module):
+    """One direction of Mamba: convolution, data-dependent dt, B, C, and the scan.
+
+    A starts at S4D-real, -(1 .. N); dt starts log-uniform in [1e-3, 1e-1], so that
+    memories from tens to thousands of frames exist before training.
+    """
+
+    def __init__(
+        self, config: ModelConfig, dim: int, *, reverse: bool, dtype, rngs: nnx.Rngs
+    ):
+        inner, states = config.expand * dim, config.state_dim
+        self.rank = math.ceil(dim / config.dt_rank_divisor)
+        self.states, self.reverse = states, reverse
+        self.implementation = config.scan or None
+        self.conv = DepthwiseConv(inner, config.conv_width, reverse=reverse, rngs=rngs)
+        self.x_proj = linear(inner, self.rank + 2 * states, dtype=dtype, rngs=rngs)
+        bound = self.rank**-0.5
+        self.dt_proj = nnx.Linear(
+            self.rank,
+            inner,
+            use_bias=False,
+            dtype=dtype,
+            kernel_init=lambda key, shape, dtype: jax.random.uniform(
+                key, shape, dtype, -bound, bound
+            ),
+            rngs=rngs,
+        )
+        low, high = math.log(1e-3), math.log(1e-1)
+        dt = jnp.exp(
+            jax.random.uniform(rngs.params(), (inner,), minval=low, maxval=high)
+        )
+        # The inverse of softplus, so that softplus(dt_bias) = dt.
+        self.dt_bias = nnx.Param(dt + jnp.log(-jnp.expm1(-dt)))
+        a = jnp.arange(1, states + 1, dtype=jnp.float32)
+        self.a_log = nnx.Param(jnp.tile(jnp.log(a)[None], (inner, 1)))
+        self.d = nnx.Param(jnp.ones((inner,), jnp.float32))
+
+    def __call__(
+        self, x: Float[Array, "B T D"], z: Float[Array, "B T D"]
+    ) -> Float[Array, "B T D"]:
+        x = jax.nn.silu(self.conv(x))
+        dt, b, c = jnp.split(
+            self.x_proj(x), [self.rank, self.rank + self.states], axis=-1
+        )
+        return selective_scan(
+            x,
+            self.dt_proj(dt),
+            -jnp.exp(self.a_log[...]),
+            b,
+            c,
+            self.d[...],
+            z=z,
+            dt_bias=self.dt_bias[...],
+            dt_softplus=True,
+            reverse=self.reverse,
+            implementation=self.implementation,
+        ).y
+
+
+class DepthwiseConv(nnx.Module):
+    """Causal depthwise convolution over time; anti-causal when `reverse`.
+
+    Written as shifted products: with four taps that is what a kernel would do, and XLA
+    fuses it with the activation on every platform.
+    """
+
+    def __init__(self, dim: int, width: int, *, reverse: bool, rngs: nnx.Rngs):
+        bound = width**-0.5
+        self.reverse = reverse
+        self.kernel = nnx.Param(
+            jax.random.uniform(rngs.params(), (width, dim), minval=-bound, maxval=bound)
+        )
+        self.bias = nnx.Param(jnp.zeros((dim,), jnp.float32))
+
+    def __call__(self, x: Float[Array, "B T D"]) -> Float[Array, "B T D"]:
+        kernel = self.kernel[...].astype(x.dtype)
+        width, length = kernel.shape[0], x.shape[1]
+        pad = (0, width - 1) if self.reverse else (width - 1, 0)
+        padded = jnp.pad(x, ((0, 0), pad, (0, 0)))
+        y = self.bias[...].astype(x.dtype)[None, None]
+        # Tap 0 multiplies the oldest frame of its direction.
+        taps = kernel[::-1] if self.reverse else kernel
+        for i in range(width):
+            y = y + taps[i][None, None] * padded[:, i : i + length]
+        return y

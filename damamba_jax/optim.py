@@ -1,0 +1,61 @@
+"""AdamW with warm-up and cosine decay, and the moving average of parameters."""
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from damamba_jax.array_types import Array
+from damamba_jax.config import OptimConfig
+
+
+def learning_rate(config: OptimConfig, steps: int) -> optax.Schedule:
+    """Linear warm-up from 0, then half a cosine down to `final_lr_fraction`."""
+    return optax.warmup_cosine_decay_schedule(
+        init_value=0.0,
+        peak_value=config.lr,
+        warmup_steps=min(config.warmup_steps, steps - 1),
+        decay_steps=steps,
+        end_value=config.lr * config.final_lr_fraction,
+    )
+
+
+def optimizer(config: OptimConfig, steps: int) -> optax.GradientTransformation:
+    """Clips by global norm, then AdamW."""
+    return optax.chain(
+        optax.clip_by_global_norm(config.clip_norm),
+        optax.adamw(
+            learning_rate(config, steps),
+            b1=config.b1,
+            b2=config.b2,
+            weight_decay=config.weight_decay,
+            mask=decayed,
+        ),
+    )
+
+
+def decayed(params) -> dict:
+    """Marks the parameters that weight decay shrinks: projection kernels alone.
+
+    A, D, norms, biases, embeddings and the taps of the depthwise convolutions are
+    scales or time constants; pulling them to zero is not regularisation.
+    """
+
+    def is_projection(path, _):
+        names = [str(getattr(entry, "key", entry)) for entry in path]
+        return names[-1] == "kernel" and names[-2] != "conv"
+
+    return jax.tree_util.tree_map_with_path(is_projection, params)
+
+
+def update_average(average, params, decay: float, step: Array):
+    """Moves the average towards `params`, with decay `min(decay, (1 + t) / (10 + t))`.
+
+    The first averages follow the parameters quickly instead of remembering their
+    random start.
+
+    Args:
+      step: t, finished optimizer steps.
+    """
+    t = step.astype(jnp.float32)
+    decay = jnp.minimum(jnp.float32(decay), (1.0 + t) / (10.0 + t))
+    return optax.incremental_update(params, average, 1.0 - decay)

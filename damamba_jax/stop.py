@@ -1,0 +1,119 @@
+"""Stopping on SIGTERM or Ctrl-C within seconds, without losing work.
+
+Python runs its own signal handlers only between bytecodes: during an XLA compilation or
+a long step they wait until it returns, which can take minutes. Here a thread is woken
+by the signal itself. It gives the main thread `grace_seconds` to reach a safe point;
+then it saves what the main thread last published, and ends the process.
+"""
+
+import contextlib
+import logging
+import os
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+
+_log = logging.getLogger(__name__)
+
+# Long enough for a save that has begun, short enough for a scheduler's 10 seconds.
+GRACE_SECONDS = 5.0
+
+
+class Stopped(Exception):
+    """A signal asked the run to stop; raised at a safe point."""
+
+
+class StopRequest:
+    """Watches for SIGTERM and SIGINT while active; a context manager.
+
+    Outside `protect` there is nothing to lose and a signal ends the process at once,
+    with the exit status 128 + signal that shells expect.
+    """
+
+    def __init__(self, *, grace_seconds: float = GRACE_SECONDS):
+        self._grace = grace_seconds
+        self._signal = 0
+        self._asked = threading.Event()
+        self._save: Callable[[], None] | None = None
+        self._lock = threading.Lock()
+        self._done = threading.Event()
+
+    @property
+    def requested(self) -> bool:
+        return self._asked.is_set()
+
+    @property
+    def exit_status(self) -> int:
+        """128 + the signal's number: 143 for SIGTERM, 130 for Ctrl-C."""
+        return 128 + self._signal
+
+    def check(self) -> None:
+        """Raises `Stopped` if a signal has come; called at safe points."""
+        if self.requested:
+            raise Stopped(signal.Signals(self._signal).name)
+
+    @contextlib.contextmanager
+    def protect(self, save: Callable[[], None]) -> Iterator[None]:
+        """Gives the block time to reach `check`, and saves for it if it does not.
+
+        Args:
+          save: runs in another thread while the main thread may be busy; saves what
+            was last published.
+        """
+        self._save = save
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._save = None
+
+    def __enter__(self) -> "StopRequest":
+        self._reader, self._writer = socket.socketpair()
+        self._writer.setblocking(False)
+        self._old_fd = signal.set_wakeup_fd(self._writer.fileno())
+        self._old = {
+            number: signal.signal(number, self._note)
+            for number in (signal.SIGTERM, signal.SIGINT)
+        }
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._done.set()
+        for number, handler in self._old.items():
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(self._old_fd)
+        self._writer.close()
+        self._thread.join(timeout=1.0)
+        self._reader.close()
+
+    def _note(self, number: int, _) -> None:
+        """Python's handler: exists so that C's writes the number to the socket."""
+        self._signal = self._signal or number
+        self._asked.set()
+
+    def _watch(self) -> None:
+        received = 0
+        while not received:
+            data = self._reader.recv(1)
+            if not data:
+                return
+            if data[0] in self._old:
+                received = data[0]
+        self._signal = self._signal or received
+        self._asked.set()
+        name = signal.Signals(received).name
+        if self._save is not None:
+            _log.warning("%s: stopping at the next safe point.", name)
+            if self._done.wait(self._grace):
+                return
+        with self._lock:
+            if self._done.is_set():
+                return
+            if self._save is not None:
+                self._save()
+            _log.warning("%s: stopped.", name)
+            # The main thread may be inside a compilation that cannot be interrupted.
+            os._exit(self.exit_status)

@@ -1,0 +1,169 @@
+"""The state of a run, and the pure functions that move it on."""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import nnx
+
+from damamba_jax import losses, optim
+from damamba_jax.array_types import Array, Float, Int
+from damamba_jax.config import Config
+
+Params = dict[str, Any]
+Statistics = dict[str, tuple[Array, Array]]
+
+
+class TrainState(NamedTuple):
+    """Everything that the next step depends on, besides the data.
+
+    Attributes:
+      step: batches consumed, which is also the position in the data.
+      params: trained parameters.
+      average: their moving average, used for evaluation.
+      opt_state: of the optimizer.
+      rng: key data of the run; step t draws from `fold_in(rng, t)`.
+      skipped: steps without an update, because the loss or a gradient was not finite.
+      bad_steps: how many of them came in a row, up to now.
+    """
+
+    step: Int[Array, ""]
+    params: Params
+    average: Params
+    opt_state: Any
+    rng: Array
+    skipped: Int[Array, ""]
+    bad_steps: Int[Array, ""]
+
+
+def create(
+    params: Params, optimizer: optax.GradientTransformation, seed: int
+) -> TrainState:
+    """Makes the state before the first step."""
+    zero = jnp.zeros((), jnp.int32)
+    return TrainState(
+        step=zero,
+        params=params,
+        # A copy: the step donates its input, and one buffer cannot be donated twice.
+        average=jax.tree.map(jnp.copy, params),
+        opt_state=optimizer.init(params),
+        rng=jax.random.key_data(jax.random.key(seed)),
+        skipped=jnp.copy(zero),
+        bad_steps=jnp.copy(zero),
+    )
+
+
+def split_model(model: nnx.Module) -> tuple[nnx.GraphDef, Params]:
+    """Splits a model into its structure and a plain dict of parameters."""
+    graphdef, params = nnx.split(model, nnx.Param)
+    return graphdef, nnx.to_pure_dict(params)
+
+
+def forward(graphdef, params: Params, batch, statistics: Statistics, **kwargs):
+    """Applies the model; keywords are those of its `__call__`."""
+    return nnx.merge(graphdef, params)(batch, statistics, **kwargs)
+
+
+def loss_function(
+    config: Config, graphdef, params: Params, statistics: Statistics, batch, key
+) -> tuple[Float[Array, ""], dict[str, Array]]:
+    """Weighted sum of the losses, and the terms by name."""
+    window = config.data.window
+    output = forward(
+        graphdef, params, batch, statistics, num_frames=window.window_frames, key=key
+    )
+    scored = batch["label_valid"] & batch["label_core"]
+    ccc = losses.ccc(output.score, batch["label"], scored)
+    num_frames = next(iter(output.alignment.values())).shape[1]
+    frame = jnp.arange(num_frames)
+    native = min(feature.rate for feature in config.data.features)
+    infonce, infonce_aligned = losses.infonce(
+        output.alignment,
+        output.group_valid,
+        (frame >= window.context_frames)
+        & (frame < window.context_frames + window.core_frames),
+        block_frames=config.model.chunk_frames,
+        min_distance=max(1, round(window.frame_hz / native)),
+        temperature=config.optim.infonce_temperature,
+    )
+    loss = config.optim.ccc_weight * (1.0 - ccc)
+    loss += config.optim.infonce_weight * infonce
+    terms = {
+        "loss": loss,
+        "ccc": ccc,
+        "infonce": infonce,
+        "infonce_aligned": infonce_aligned,
+    }
+    return loss, terms
+
+
+def make_train_step(
+    config: Config, graphdef, optimizer: optax.GradientTransformation
+) -> Callable:
+    """Returns `step(state, batch, statistics) -> (state, metrics)`, not yet jitted.
+
+    A step whose loss or gradient is not finite consumes its batch and changes nothing
+    else; it is counted in `skipped` and `bad_steps`.
+    """
+    schedule = optim.learning_rate(config.optim, config.train.steps)
+
+    def step(state: TrainState, batch, statistics: Statistics):
+        rng = jax.random.wrap_key_data(state.rng)
+        key = jax.random.fold_in(rng, state.step) if config.model.dropout else None
+
+        def loss_of(params):
+            return loss_function(config, graphdef, params, statistics, batch, key)
+
+        (loss, terms), grads = jax.value_and_grad(loss_of, has_aux=True)(state.params)
+        grad_norm = optax.global_norm(grads)
+        finite = jnp.isfinite(loss) & jnp.isfinite(grad_norm)
+        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        done = state.step - state.skipped
+        average = optim.update_average(
+            state.average, params, config.optim.ema_decay, done
+        )
+        bad = jnp.where(finite, 0, 1)
+        kept = jax.tree.map(
+            lambda new, old: jnp.where(finite, new, old),
+            (params, average, opt_state),
+            (state.params, state.average, state.opt_state),
+        )
+        new_state = TrainState(
+            state.step + 1,
+            *kept,
+            state.rng,
+            state.skipped + bad,
+            jnp.where(finite, 0, state.bad_steps + 1),
+        )
+        metrics = {
+            **terms,
+            "grad_norm": grad_norm,
+            "lr": jnp.asarray(schedule(done), jnp.float32),
+            "skipped": new_state.skipped,
+            "bad_steps": new_state.bad_steps,
+        }
+        return new_state, metrics
+
+    return step
+
+
+def make_predict(graphdef, out_sharding=None) -> Callable:
+    """Returns the jitted `predict(params, batch, statistics, *, num_frames)`.
+
+    Args:
+      graphdef: structure of the model.
+      out_sharding: of the scores; wherever XLA leaves them when None.
+    """
+
+    @functools.partial(
+        jax.jit, static_argnames="num_frames", out_shardings=out_sharding
+    )
+    def predict(params: Params, batch, statistics: Statistics, *, num_frames: int):
+        output = forward(graphdef, params, batch, statistics, num_frames=num_frames)
+        return output.score
+
+    return predict

@@ -1,0 +1,74 @@
+"""The folder of one run: claimed by one process, bound to one configuration."""
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from damamba_jax.checkpoint import CONFIG_FILE
+from damamba_jax.config import Config, differences, from_json, to_json
+
+# Fields that change where, how fast or how verbosely a run computes, but no number.
+NEUTRAL = (
+    "data.cache_dir",
+    "data.num_threads",
+    "train.keep_checkpoints",
+    "train.save_every",
+    "train.tensorboard",
+)
+
+
+class WorkdirError(ValueError):
+    """A workdir is in use, or belongs to another configuration."""
+
+
+@contextlib.contextmanager
+def claim(workdir: Path, config: Config, *, write: bool = True) -> Iterator[None]:
+    """Locks the workdir and stores the resolved configuration in it.
+
+    Args:
+      write: False in all but the first process of a run, which then neither lock nor
+        write.
+
+    Raises:
+      WorkdirError: if another process holds it, or it was made with a configuration
+        that differs in a field that changes the numbers.
+    """
+    path = workdir / CONFIG_FILE
+    if not write:
+        _check_config(path, config)
+        yield
+        return
+    workdir.mkdir(parents=True, exist_ok=True)
+    with (workdir / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise WorkdirError(
+                f"{workdir}: another process is training here. Wait for it, or choose "
+                f"another folder: --workdir=NEW."
+            ) from error
+        _check_config(path, config)
+        part = path.with_suffix(".part")
+        part.write_text(to_json(config))
+        os.replace(part, path)
+        yield
+
+
+def _check_config(path: Path, config: Config) -> None:
+    # Before the first checkpoint there is nothing that another configuration made.
+    if not path.is_file() or not any((path.parent / "checkpoints").glob("*/[0-9]*")):
+        return
+    changed = [
+        line
+        for line in differences(from_json(path.read_text()), config)
+        if not line.startswith(NEUTRAL)
+    ]
+    if changed:
+        listed = "\n  ".join(changed)
+        raise WorkdirError(
+            f"{path.parent}: holds a run of another configuration:\n  {listed}\n"
+            f"Start a new run with --workdir=NEW; to continue from the trained "
+            f"parameters, add --config.init_from={path.parent}."
+        )
