@@ -1,0 +1,235 @@
+"""The oracle's table of a simulated corpus, and the gaps that it predicts.
+
+Per split and span (one window, whole recordings): the oracle's `r` with everything
+seen, with one modality group, without partners, and causal; beside them two estimators
+that anything worth training has to beat. `per-frame linear` regresses the annotation on
+the cues of one frame. `late fusion` mixes, linearly, the audio group's smoothed
+estimate with the visual cue's plain mean over the window: what is left without fusing
+the groups inside the model.
+"""
+
+import json
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from damamba_jax.config import WindowConfig
+from damamba_jax.data import oracle, oracle_estimates
+from damamba_jax.data.dialogue import FRAME_HZ
+from damamba_jax.data.oracle_estimates import Cues, View
+
+VIEWS = {
+    "both": View(),
+    "audio": View(("audio",)),
+    "visual": View(("visual",)),
+    "both, target only": View(partners=False),
+    "audio, target only": View(("audio",), partners=False),
+    "visual, target only": View(("visual",), partners=False),
+    "both, causal": View(causal=True),
+}
+_LEGEND = (
+    "Correlation r of the best estimate with the annotation: the highest CCC that an\n"
+    "estimator can expect which sees no more. Splits marked (transfer) come from\n"
+    "another domain and are estimated with the training domain's parameters: no bound\n"
+    "there."
+)
+LINEAR, LATE = "per-frame linear", "late fusion"
+
+# The published window (96 frames at 100 Hz) and the same count at the native rate.
+WINDOWS = (WindowConfig(), WindowConfig(frame_hz=FRAME_HZ))
+
+
+def build_table(
+    root: str | os.PathLike,
+    *,
+    splits: Sequence[str] | None = None,
+    windows: Sequence[WindowConfig] = WINDOWS,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, Any]:
+    """Scores every view of every split.
+
+    Args:
+      root: folder of a simulated corpus.
+      splits: which ones; by default all but the training splits (all, when there is
+        nothing else).
+      windows: spans beside the whole recording.
+      progress: called with (spans done, spans in total).
+
+    Returns:
+      A tree of plain values: `{"spans": [{"name", "window_seconds", "splits": [{"name",
+      "transfer", "num_frames", "scores": {view: {"r", "ccc", "bare_ccc"}},
+      "partner_gap", "modality_gap"}]}]}`; numbers that do not apply are None.
+    """
+    known = oracle_estimates.list_splits(root)
+    chosen = splits or [s for s in known if not s.endswith("/train")] or known
+    spans = [*windows, None]
+    train = oracle.training_cues(root)
+    parts = {split: oracle_estimates.load_cues(root, split) for split in chosen}
+    table = []
+    for done, window in enumerate(spans):
+        if progress is not None:
+            progress(done, len(spans))
+        table.append(_build_span(root, train, parts, window))
+    if progress is not None:
+        progress(len(spans), len(spans))
+    return {"spans": table}
+
+
+def write_table(root: str | os.PathLike, table: Mapping[str, Any]) -> None:
+    """Stores a table as `oracle/table.json` and `oracle/table.md` of the corpus."""
+    folder = Path(root) / "oracle"
+    (folder / "table.json").write_text(json.dumps(table, indent=2) + "\n")
+    (folder / "table.md").write_text(to_markdown(table))
+
+
+def to_markdown(table: Mapping[str, Any]) -> str:
+    """Renders the `r` of a table, one part per span; rows are views."""
+    lines = ["# Oracle of the simulated corpus", "", _LEGEND]
+    for span in table["spans"]:
+        head, *rows = _cells(span)
+        lines += ["", f"## {span['name']}", "", f"| {' | '.join(head)} |"]
+        lines += ["|---|" + "---:|" * (len(head) - 1)]
+        lines += [f"| {' | '.join(row)} |" for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def to_text(table: Mapping[str, Any]) -> str:
+    """Renders the same for a terminal."""
+    lines = [_LEGEND]
+    for span in table["spans"]:
+        rows = _cells(span)
+        widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+        lines += ["", span["name"]]
+        for first, *others in rows:
+            cells = [
+                cell.rjust(width)
+                for cell, width in zip(others, widths[1:], strict=True)
+            ]
+            lines.append("  ".join(["", first.ljust(widths[0]), *cells]))
+    return "\n".join(lines) + "\n"
+
+
+def _cells(span: Mapping[str, Any]) -> list[list[str]]:
+    """One column per split, one row per view; the first row names the splits."""
+    splits = span["splits"]
+    marks = [" (transfer)" if split["transfer"] else "" for split in splits]
+    rows = [
+        ["seen", *(s["name"] + mark for s, mark in zip(splits, marks, strict=True))]
+    ]
+    for name in [*VIEWS, LATE, LINEAR]:
+        if name in splits[0]["scores"]:
+            rows.append([name, *(f"{s['scores'][name]['r']:.3f}" for s in splits)])
+    for gap in ("partner_gap", "modality_gap"):
+        if splits[0][gap] is not None:
+            rows.append([gap.replace("_", " "), *(f"{s[gap]:.3f}" for s in splits)])
+    rows.append(["frames", *(str(split["num_frames"]) for split in splits)])
+    return rows
+
+
+def _build_span(
+    root: str | os.PathLike,
+    train: list[Cues],
+    parts: Mapping[str, list[Cues]],
+    window: WindowConfig | None,
+) -> dict[str, Any]:
+    """Scores all splits together, so that they share the smoother's passes."""
+    together = [*train, *(cues for part in parts.values() for cues in part)]
+    views = list(VIEWS.values())
+    estimates = dict(
+        zip(
+            VIEWS,
+            oracle_estimates.estimates(together, views, window=window),
+            strict=True,
+        )
+    )
+    if train:
+        inputs = [_frame_inputs(cues) for cues in together]
+        estimates[LINEAR] = _regress(train, inputs)
+    if train and window is not None:
+        inputs = [
+            np.concatenate([audio[:, :, None], _visual_means(cues, window)], axis=2)
+            for audio, cues in zip(estimates["audio"], together, strict=True)
+        ]
+        estimates[LATE] = _regress(train, inputs)
+    splits, first = [], len(train)
+    for split, recordings in parts.items():
+        here = slice(first, first + len(recordings))
+        first = here.stop
+        scores = {
+            name: _score(recordings, values[here], train, values[: len(train)])
+            for name, values in estimates.items()
+        }
+        best = scores["both"]["r"]
+        splits.append(
+            {
+                "name": split,
+                "transfer": oracle.is_shifted(root, split),
+                "num_frames": len(oracle.pooled_labels(recordings)),
+                "scores": scores,
+                "partner_gap": best - scores["both, target only"]["r"],
+                "modality_gap": best - scores[LATE]["r"] if LATE in scores else None,
+            }
+        )
+    if window is None:
+        return {"name": "whole recording", "window_seconds": None, "splits": splits}
+    seconds = window.window_seconds
+    name = (
+        f"one window of {window.window_frames} frames at {window.frame_hz:g} Hz "
+        f"({seconds:.2f} s)"
+    )
+    return {"name": name, "window_seconds": seconds, "splits": splits}
+
+
+def _score(
+    recordings: list[Cues],
+    values: list[np.ndarray],
+    train: list[Cues],
+    train_values: list[np.ndarray],
+) -> dict[str, float | None]:
+    scale = None
+    if train:
+        scale = oracle.fit_scale(
+            oracle.pooled(train, train_values), oracle.pooled_labels(train)
+        )
+    result = oracle.score(
+        oracle.pooled(recordings, values), oracle.pooled_labels(recordings), scale
+    )
+    ccc = None if math.isnan(result.ccc) else result.ccc
+    return {"r": result.r, "ccc": ccc, "bare_ccc": result.bare_ccc}
+
+
+def _frame_inputs(cues: Cues) -> np.ndarray:
+    """One frame's cues of the target and of the partners' mean, `[P, T, 6]`."""
+    values = np.where(cues.observed, cues.cues, 0.0).transpose(0, 2, 1)
+    return np.concatenate([values, _partners_mean(values)], axis=2)
+
+
+def _visual_means(cues: Cues, window: WindowConfig) -> np.ndarray:
+    """Mean of the visual cue over each frame's window, `[P, T, 2]`: own, partners'."""
+    cut = oracle_estimates.cut_windows(window, cues.label.shape[1])
+    seen = cues.observed[:, 2][:, cut.index] & cut.inside
+    total = np.where(seen, cues.cues[:, 2][:, cut.index], 0.0).sum(axis=2)
+    means = (total / np.maximum(seen.sum(axis=2), 1))[:, cut.window, None]
+    return np.concatenate([means, _partners_mean(means)], axis=2)
+
+
+def _partners_mean(values: np.ndarray) -> np.ndarray:
+    return (values.sum(axis=0) - values) / (len(values) - 1)
+
+
+def _regress(train: list[Cues], inputs: list[np.ndarray]) -> list[np.ndarray]:
+    """Least squares on the training recordings, `[P, T]` estimates for all."""
+    label = oracle.pooled_labels(train)
+    x = np.concatenate(
+        [
+            value[np.isfinite(cues.label)]
+            for cues, value in zip(train, inputs, strict=False)
+        ]
+    )
+    x = np.concatenate([x, np.ones((len(x), 1))], axis=1)
+    weights = np.linalg.lstsq(x, label, rcond=None)[0]
+    return [value @ weights[:-1] + weights[-1] for value in inputs]

@@ -1,0 +1,75 @@
+"""Sample rates of streams whose headers are wrong.
+
+Streams of the 2023-24 extractions carry `sr=40`, which is the stride in milliseconds,
+for samples at 25 Hz. The duration of the recording, known from its labels or from
+another stream, decides: a header's rate stays when it gives that duration within 5 %;
+otherwise the rate is frames / duration, snapped to a usual rate within 2 %.
+"""
+
+import statistics
+from collections.abc import Mapping, Sequence
+
+TOLERANCE = 0.05
+SNAP = 0.02
+USUAL_RATES = (2.0, 25.0, 30.0, 40.0)
+
+
+def repair_rate(
+    num_frames: int, header_rate: float, *, duration: float | None, nominal: float
+) -> float:
+    """Returns the rate at which `num_frames` cover the recording, Hz.
+
+    Args:
+      num_frames: frames on disk.
+      header_rate: what the header says, Hz; 0 where it says nothing.
+      duration: of the recording, s; `None` when nothing tells.
+      nominal: rate that the feature should have, Hz; taken without a duration when
+        the header says nothing.
+    """
+    if duration is None or not duration > 0:
+        return header_rate or nominal
+    if header_rate and fits(num_frames / header_rate, duration):
+        return header_rate
+    rate = num_frames / duration
+    usual = [r for r in (nominal, *USUAL_RATES) if is_snapped(rate, r)]
+    return usual[0] if usual else rate
+
+
+def fits(seconds: float, duration: float) -> bool:
+    return abs(seconds - duration) <= TOLERANCE * duration
+
+
+def is_snapped(rate: float, usual: float) -> bool:
+    return abs(rate - usual) <= SNAP * usual
+
+
+def reference_duration(
+    labels: Sequence[float], streams: Mapping[str, tuple[int, float]]
+) -> float | None:
+    """Returns how long a recording lasts, s; `None` when nothing tells.
+
+    The first label file counts that agrees with most streams, or differs from them by
+    a header's wrong rate. When none does, labels are cut short if two streams or more,
+    the majority, agree on a duration. Without labels it is the OpenPose stream, whose
+    rate was always right, or else the upper median of the streams (wrong headers claim
+    too high a rate, and so too short a duration).
+
+    Args:
+      labels: durations of label files, the participant's own one first, s.
+      streams: frames and header rate of each stream by name.
+    """
+    seconds = {k: frames / rate for k, (frames, rate) in streams.items() if rate}
+    middle = statistics.median_high(seconds.values()) if seconds else None
+    known = [value for value in labels if value > 0]
+    if not known:
+        return seconds.get("openpose", middle)
+    if middle is None:
+        return known[0]
+    agree = [name for name, value in seconds.items() if fits(value, middle)]
+    for value in known:
+        implied = [streams[name][0] / value for name in agree]
+        explained = (is_snapped(r, usual) for r in implied for usual in USUAL_RATES)
+        if fits(middle, value) or any(explained):
+            return value
+    cut = len(agree) >= 2 and 2 * len(agree) > len(seconds)
+    return middle if cut else known[0]
