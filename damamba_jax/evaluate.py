@@ -1,0 +1,241 @@
+"""Scores a trained model on every split that is on disk.
+
+    python -m damamba_jax.evaluate --workdir=DIR
+
+Whole sessions are predicted, stitched from the cores of the model's windows or in one
+long pass. Splits with annotations are scored, the others get one prediction file per
+person. Tables go to `results.md` and `results.json`, pictures to `pictures/`.
+"""
+
+import argparse
+import dataclasses
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from damamba_jax import pictures, report, scoring
+from damamba_jax.checkpoint import load_checkpoint
+from damamba_jax.command_line import USER_ERRORS, show_log
+from damamba_jax.config import DataConfig
+from damamba_jax.data import corpora, simulate
+from damamba_jax.progress import ProgressLine
+from damamba_jax.results import Result, origin_mark
+from damamba_jax.splits import evaluation_splits
+from damamba_jax.stitch import Estimator, Mode, predict_sessions
+from damamba_jax.stop import StopRequest
+
+_log = logging.getLogger(__name__)
+
+
+def evaluate(
+    estimator: Estimator,
+    index: corpora.CorpusIndex,
+    *,
+    out: Path,
+    splits: Sequence[str] = (),
+    protocol: Mode = "stitched",
+    batch_size: int = 0,
+    num_pictures: int = 4,
+    ridge: bool | None = None,
+    should_stop: Callable[[], bool] | None = None,
+    console: Console | None = None,
+) -> Result:
+    """Predicts and scores; writes predictions of unlabelled people and pictures.
+
+    Args:
+      estimator: the model; its configuration says what it was trained on.
+      index: the corpus.
+      out: folder for `predictions/` and `pictures/`.
+      splits: names; none means every split that was not trained on.
+      protocol: `"stitched"` from core frames, or one `"long"` pass per session.
+      batch_size: windows per batch; 0 takes the training configuration's.
+      num_pictures: timelines per split, spread from the worst session to the best.
+      ridge: fit the per-frame ridge regression on the training sessions for
+        comparison; `None` does so on simulated corpora.
+      should_stop: asked before each batch.
+      console: for progress and messages.
+
+    Raises:
+      Stopped: once `should_stop` says so.
+    """
+    console = console or Console()
+    data = estimator.config.data
+    chosen = evaluation_splits(index, data, splits)
+    mark = origin_mark(estimator.simulated, index.simulated)
+    baseline = None
+    if index.simulated if ridge is None else ridge:
+        baseline = scoring.fit_baseline(
+            index, data, estimator.statistics, should_stop=should_stop, console=console
+        )
+    found = []
+    for split in chosen:
+        title = split.name if mark == "ours" else f"{split.name} ({mark})"
+        with ProgressLine(title, console) as progress:
+            traces = predict_sessions(
+                estimator,
+                split.sessions,
+                protocol=protocol,
+                batch_size=batch_size,
+                split=split.name,
+                progress=progress,
+                should_stop=should_stop,
+            )
+        scoring.write_predictions(traces, out / "predictions")
+        found.append(
+            dataclasses.replace(
+                scoring.score_split(split, traces, baseline),
+                predictions=str(out / "predictions"),
+                oracle=scoring.find_oracle(
+                    index, split.name, estimator.config, protocol
+                ),
+            )
+        )
+        pictures.draw_split(
+            out / "pictures", traces, num_timelines=num_pictures,
+            mark="" if mark == "ours" else mark,
+        )  # fmt: skip
+    return Result(
+        method=estimator.config.name,
+        step=estimator.step,
+        protocol=protocol,
+        trained_on_simulated=estimator.simulated,
+        scored_on_simulated=index.simulated,
+        splits=tuple(found),
+    )
+
+
+def publish(
+    results: Sequence[Result], out: Path, *, console: Console | None = None
+) -> None:
+    """Prints all tables and writes them to `out` as `results.md` and `results.json`."""
+    console = console or Console()
+    for table in report.tables(results):
+        if not table.title.startswith("By session"):
+            console.print(table.to_rich())
+    for line in report.unlabelled_lines(results):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    report.write_markdown(out / "results.md", results)
+    report.write_json(out / "results.json", results)
+    console.print(
+        f"Written: {out / 'results.md'} and {out / 'results.json'}",
+        markup=False, highlight=False, soft_wrap=True,
+    )  # fmt: skip
+
+
+def open_corpus(
+    data: DataConfig,
+    *,
+    root: str = "",
+    labels_root: str = "",
+    console: Console | None = None,
+) -> corpora.CorpusIndex:
+    """Indexes `root`, or else the corpus of `data`; without any, the simulated one."""
+    root = root or data.root
+    if not root:
+        title = f"writing the simulated corpus {data.simulated!r}"
+        with ProgressLine(title, console or Console(), unit="sessions") as line:
+            root = str(
+                simulate.ensure_corpus(
+                    data.simulated,
+                    data.cache_dir,
+                    progress=lambda progress: line(progress.done, progress.total),
+                )
+            )
+    return corpora.index(
+        root,
+        features=data.features,
+        labels_root=labels_root or data.labels_root,
+        layout=data.layout,
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command; returns its exit status."""
+    options = _parser().parse_args(argv)
+    show_log()
+    # Every file appears in one move and nothing needs saving: without `protect` a
+    # signal ends the process at once, within a compilation too.
+    with StopRequest():
+        try:
+            _run(options, Console())
+        except USER_ERRORS as error:
+            sys.exit(f"error: {error}")
+    return 0
+
+
+def _run(options: argparse.Namespace, console: Console) -> None:
+    out = Path(options.out or options.workdir[0])
+    if options.protocol == "long" and not options.out:
+        out = out / "long"
+    results = []
+    for workdir in options.workdir:
+        estimator = load_checkpoint(workdir)
+        index = open_corpus(
+            estimator.config.data,
+            root=options.root,
+            labels_root=options.labels_root,
+            console=console,
+        )
+        for problem in index.problems:
+            _log.warning("%s", problem)
+        result = evaluate(
+            estimator,
+            index,
+            # Several models share the tables only.
+            out=out / Path(workdir).name if len(options.workdir) > 1 else out,
+            splits=tuple(filter(None, options.splits.split(","))),
+            protocol=options.protocol,
+            batch_size=options.batch_size,
+            num_pictures=options.pictures,
+            ridge={"auto": None, "yes": True, "no": False}[options.ridge],
+            console=console,
+        )
+        results.append(result)
+    publish(results, out, console=console)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m damamba_jax.evaluate",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add(
+        "--workdir",
+        required=True,
+        action="append",
+        metavar="DIR",
+        help="of a training run; given several times, the rows stand in one table",
+    )
+    add("--root", default="", metavar="DIR", help="corpus, if not the trained one's")
+    add("--labels_root", default="", metavar="DIR", help="annotations, if elsewhere")
+    add(
+        "--splits",
+        default="",
+        metavar="A,B",
+        help="e.g. noxi/test-base,noxi/val; default: all that were not trained on",
+    )
+    add("--protocol", default="stitched", choices=("stitched", "long"))
+    add(
+        "--out",
+        default="",
+        metavar="DIR",
+        help="default: the (first) workdir, or `long` in it",
+    )
+    add("--batch_size", default=0, type=int, help="windows; default: as in training")
+    add("--pictures", default=4, type=int, metavar="N", help="timelines per split")
+    add(
+        "--ridge",
+        default="auto",
+        choices=("auto", "yes", "no"),
+        help="per-frame ridge regression for comparison; auto: on simulated corpora",
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

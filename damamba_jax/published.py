@@ -1,0 +1,44 @@
+"""Published scores of the main table, as their sources print them.
+
+Test-set CCC on NoXi Base, NoXi-Add and MPIIGroupInteraction and their mean. Where two
+sources disagree both rows stand, each with its source; nothing is merged or corrected
+(YKK's mean of the first source is 0.57 by its own three columns, printed as 0.54).
+"""
+
+from typing import NamedTuple
+
+SOURCES = {
+    # MultiMediate'24's final ranking, quoted by the authors of DAT.
+    1: "github.com/MSA-LMC/DAT, README at 31dec8a",
+    # The main table of arXiv 2509.17711, which leaves USTC-IAT-United out.
+    2: "github.com/kksssssss-ssda/MMEA, README at 26cbf3c",
+}
+
+
+class PublishedRow(NamedTuple):
+    """One published row: test-set CCCs, and keys of `SOURCES` that print them."""
+
+    method: str
+    base: float
+    add: float
+    mpiigi: float
+    overall: float
+    sources: tuple[int, ...]
+
+
+PUBLISHED = (
+    PublishedRow("MM24 baseline", 0.64, 0.51, 0.09, 0.41, (1, 2)),
+    PublishedRow("YLYJ", 0.60, 0.52, 0.30, 0.47, (1, 2)),
+    PublishedRow("YKK", 0.68, 0.66, 0.36, 0.54, (1,)),
+    PublishedRow("YKK", 0.68, 0.66, 0.40, 0.58, (2,)),
+    PublishedRow("SP-team", 0.68, 0.65, 0.34, 0.56, (1, 2)),
+    PublishedRow("nox", 0.68, 0.66, 0.35, 0.57, (1,)),
+    PublishedRow("nox", 0.68, 0.70, 0.31, 0.56, (2,)),
+    PublishedRow("Xpace", 0.70, 0.70, 0.34, 0.58, (1, 2)),
+    PublishedRow("ashk", 0.72, 0.69, 0.42, 0.61, (1, 2)),
+    PublishedRow('Kumar et al. ("Syntax")', 0.72, 0.69, 0.50, 0.64, (1, 2)),
+    PublishedRow("DAT (HFUT-LMC)", 0.76, 0.67, 0.49, 0.64, (1, 2)),
+    PublishedRow("AI-lab", 0.69, 0.72, 0.54, 0.65, (1, 2)),
+    PublishedRow("DA-Mamba (paper)", 0.77, 0.70, 0.52, 0.66, (2,)),
+    PublishedRow("USTC-IAT-United", 0.72, 0.73, 0.59, 0.68, (1,)),
+)

@@ -1,0 +1,144 @@
+"""From predictions to scores, beside what they are to be compared with."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+
+from damamba_jax import metrics
+from damamba_jax.config import Config, DataConfig
+from damamba_jax.data import oracle, simulate, ssi
+from damamba_jax.data.corpora import CorpusIndex
+from damamba_jax.data.statistics import FeatureStatistics
+from damamba_jax.metrics import Trace
+from damamba_jax.progress import ProgressLine
+from damamba_jax.results import OracleReference, SplitResult
+from damamba_jax.ridge import Ridge, fit_ridge
+from damamba_jax.splits import EvaluationSplit, training_sessions
+from damamba_jax.stitch import Mode
+from damamba_jax.stop import Stopped
+
+
+def score_split(
+    split: EvaluationSplit, traces: Sequence[Trace], baseline: Ridge | None = None
+) -> SplitResult:
+    """Scores the labelled traces of one split, pooled and in groups.
+
+    Args:
+      split: whose `traces` these are.
+      baseline: scored on the same frames, if given.
+    """
+    labelled = [trace for trace in traces if trace.is_labelled]
+    counts = {
+        "num_sessions": len(split.sessions),
+        "num_unlabelled": len(traces) - len(labelled),
+    }
+    if not labelled:
+        return SplitResult(split=split.name, kind=split.kind, **counts)
+    return SplitResult(
+        split=split.name,
+        kind=split.kind,
+        **counts,
+        scores=metrics.score(labelled),
+        by_session=metrics.score_by(labelled, "session"),
+        by_role=metrics.score_by(labelled, "role"),
+        by_language=metrics.score_by(labelled, "language"),
+        ridge=None if baseline is None else _score_baseline(baseline, split),
+    )
+
+
+def write_predictions(traces: Sequence[Trace], folder: str | os.PathLike) -> None:
+    """Writes the predictions of people without labels, one value per frame and line.
+
+    Files are `{split}/{session}/{role}.engagement.prediction.csv`, as the challenge
+    names them.
+    """
+    for trace in traces:
+        if not trace.is_labelled:
+            path = Path(folder) / trace.split / trace.session
+            path.mkdir(parents=True, exist_ok=True)
+            name = f"{trace.role}.engagement.prediction.csv"
+            ssi.write_labels(path / name, trace.prediction)
+
+
+def fit_baseline(
+    index: CorpusIndex,
+    data: DataConfig,
+    statistics: Mapping[str, FeatureStatistics],
+    *,
+    console: Console,
+    should_stop: Callable[[], bool] | None = None,
+) -> Ridge:
+    """Fits the per-frame ridge regression on the sessions that trained the model.
+
+    Raises:
+      Stopped: once `should_stop` says so.
+    """
+    with ProgressLine("ridge regression", console, unit="sessions") as line:
+
+        def progress(done: int, total: int) -> None:
+            if should_stop is not None and should_stop():
+                raise Stopped("ridge regression: asked to stop.")
+            line(done, total)
+
+        return fit_ridge(
+            training_sessions(index, data),
+            data.features,
+            statistics,
+            data.cache_dir,
+            progress=progress,
+        )
+
+
+def find_oracle(
+    index: CorpusIndex, split: str, config: Config, protocol: Mode
+) -> OracleReference | None:
+    """Scores the oracle that sees what the model sees; `None` for recorded data.
+
+    It is given the model's modality groups, its partners, and its window (the whole
+    session for the `"long"` protocol). In a domain that was not trained on, the oracle
+    keeps the training domain's parameters and its rescaling: a transfer oracle.
+    """
+    if not index.simulated:
+        return None
+    # The index may start at one corpus within the folder that was drawn.
+    root = index.root
+    if not (root / simulate.MARKER).is_file():
+        root = root.parent
+    if split not in oracle.list_splits(root):
+        return None
+    window = None if protocol == "long" else config.data.window
+    score = oracle.oracle_ccc(
+        root,
+        split,
+        window=window,
+        groups=sorted({feature.group for feature in config.data.features}),
+        partners=config.data.participants > 1,
+        causal=config.model.direction == "forward",
+    )
+    seen = "whole session" if window is None else f"{window.window_seconds:g} s window"
+    is_transfer = oracle.is_shifted(root, split)
+    return OracleReference(
+        seen=seen,
+        is_transfer=is_transfer,
+        ccc=score.ccc if is_transfer else score.r,
+        bare_ccc=score.bare_ccc,
+    )
+
+
+def _score_baseline(baseline: Ridge, split: EvaluationSplit) -> metrics.Scores:
+    traces = [
+        Trace(
+            split=split.name,
+            session=session.id,
+            role=participant.role,
+            label=np.asarray(participant.labels(), np.float64),
+            prediction=baseline.predict(session, participant),
+        )
+        for session in split.sessions
+        for participant in session.participants
+        if participant.labels_path is not None
+    ]
+    return metrics.score(traces)
