@@ -1,7 +1,7 @@
 """The state of a run, and the pure functions that move it on."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -14,7 +14,8 @@ from damamba_jax.array_types import Array, Float, Int
 from damamba_jax.config import Config
 
 Params = dict[str, Any]
-Statistics = dict[str, tuple[Array, Array]]
+# Per feature: `(center, inverse_scale)`, each [dim].
+Statistics = Mapping[str, Any]
 
 
 class TrainState(NamedTuple):

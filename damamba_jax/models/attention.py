@@ -40,9 +40,9 @@ class ChunkedAttention(nnx.Module):
         self.query = linear(dim, dim, dtype=dtype, rngs=rngs)
         self.key_value = linear(dim, 2 * dim, dtype=dtype, rngs=rngs)
         self.out = linear(dim, dim, dtype=dtype, rngs=rngs)
-        # What lies how far away: attention alone does not know the order of frames.
-        self.distance_bias = (
-            nnx.Param(jnp.zeros((num_heads, 2 * chunk_frames - 1), jnp.float32))
+        # Attention alone does not know the order of the frames in a chunk.
+        self.position_bias = (
+            nnx.Param(jnp.zeros((num_heads, chunk_frames, chunk_frames), jnp.float32))
             if chunk_frames
             else None
         )
@@ -79,34 +79,35 @@ class ChunkedAttention(nnx.Module):
             h=heads,
             two=2,
         )
-        bias = self._bias(chunk, num_sources, source_valid, batch, length // chunk)
+        bias = self._bias(chunk, num_sources, source_valid, length // chunk)
         if self.null is not None:
             null = self.null[...].astype(x.dtype).reshape(2, 1, 1, heads, dim // heads)
             null = jnp.broadcast_to(null, (2, key.shape[0], *null.shape[2:]))
             key = jnp.concatenate([null[0], key], axis=1)
             value = jnp.concatenate([null[1], value], axis=1)
-            bias = jnp.pad(bias, ((0, 0), (0, 0), (0, 0), (1, 0)))
-        y = jax.nn.dot_product_attention(query, key, value, bias=bias.astype(x.dtype))
+            if bias is not None:
+                bias = jnp.pad(bias, ((0, 0), (0, 0), (0, 0), (1, 0)))
+        if bias is not None:
+            bias = bias.astype(x.dtype)
+        y = jax.nn.dot_product_attention(query, key, value, bias=bias)
         y = einops.rearrange(y, "(b n) k h c -> b (n k) (h c)", b=batch)
         return self.out(y)
 
-    def _bias(self, chunk, num_sources, source_valid, batch, num_chunks):
-        """Builds the additive bias, [1 or B n, heads or 1, k, s k]."""
+    def _bias(self, chunk, num_sources, source_valid, num_chunks):
+        """Builds the additive bias, [1 or B n, heads or 1, k, s k]; None if zero."""
         minus = jnp.float32(-1e9)
-        bias = jnp.zeros((1, 1, chunk, chunk), jnp.float32)
-        if self.distance_bias is not None:
-            frame = jnp.arange(chunk)
-            distance = frame[None, :] - frame[:, None] + chunk - 1
-            bias = self.distance_bias[...][:, distance][None]
+        bias = None
+        if self.position_bias is not None:
+            bias = self.position_bias[...][None]
         if self.causal:
-            seen = jnp.tril(jnp.ones((chunk, chunk), bool))
-            bias = jnp.where(seen[None, None], bias, minus)
-        bias = jnp.tile(bias, (1, 1, 1, num_sources))
+            seen = jnp.tril(jnp.ones((1, 1, chunk, chunk), bool))
+            bias = jnp.where(seen, 0.0 if bias is None else bias, minus)
+        if bias is not None and num_sources > 1:
+            bias = jnp.tile(bias, (1, 1, 1, num_sources))
         if source_valid is not None:
             absent = jnp.where(jnp.repeat(source_valid, chunk, axis=1), 0.0, minus)
             absent = jnp.repeat(absent, num_chunks, axis=0)[:, None, None]
-            bias = jnp.broadcast_to(bias, (batch * num_chunks, *bias.shape[1:]))
-            bias = bias + jnp.broadcast_to(
-                absent, (*absent.shape[:1], 1, *bias.shape[2:])
-            )
+            shape = (absent.shape[0], self.num_heads, chunk, absent.shape[-1])
+            absent = jnp.broadcast_to(absent, shape)
+            bias = absent if bias is None else absent + jnp.broadcast_to(bias, shape)
         return bias

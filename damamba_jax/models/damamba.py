@@ -8,6 +8,7 @@
 Weights are shared between participants.
 """
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -50,11 +51,12 @@ class FeatureEncoder(nnx.Module):
 
     Projection and linear interpolation commute, so projecting first gives the same
     numbers from a quarter of the rows (25 Hz streams, 100 Hz model). Frames at which
-    the feature is missing are a learned vector.
+    the feature is missing are a learned vector. `stack` is applied by `encode_all`.
     """
 
     def __init__(self, config: ModelConfig, feature: FeatureConfig, *, dtype, rngs):
         self.missing_value = feature.missing_value
+        self.dtype = dtype
         self.project = linear(
             feature.dim, config.dim, dtype=dtype, bias=True, rngs=rngs
         )
@@ -62,21 +64,43 @@ class FeatureEncoder(nnx.Module):
         self.stack = Stack(
             config, config.dim, config.feature_blocks, dtype=dtype, rngs=rngs
         )
-        self.dtype = dtype
 
     def __call__(
         self,
         x: Float[Array, "B Tn F"],
         valid: Bool[Array, "B Tn"],
         positions: Float[Array, "B T"],
-        statistics: tuple[Float[Array, "F"], Float[Array, "F"]],
-        key: Array | None = None,
+        center: Float[Array, "F"],
+        inverse_scale: Float[Array, "F"],
     ) -> tuple[Float[Array, "B T C"], Bool[Array, "B T"]]:
-        x, valid = standardize(x, valid, *statistics, self.missing_value)
+        x, valid = standardize(x, valid, center, inverse_scale, self.missing_value)
         x, valid = interpolate(self.project(x.astype(self.dtype)), valid, positions)
         missing = self.missing[...].astype(x.dtype)[None, None]
-        x = jnp.where(valid[..., None], x, missing)
-        return self.stack(x, key), valid
+        return jnp.where(valid[..., None], x, missing), valid
+
+
+def encode_all(
+    stacks: list[Stack],
+    x: list[Float[Array, "B T C"]],
+    key: Array | None,
+    *,
+    one_by_one: bool,
+) -> list[Float[Array, "B T C"]]:
+    """Applies to each sequence its own stack; all stacks are alike but for parameters.
+
+    Compiled once instead of once per feature. `one_by_one` keeps the memory of a
+    single feature, else all of them are one batch.
+    """
+    graphdef, _ = nnx.split(stacks[0])
+    params = jax.tree.map(lambda *p: jnp.stack(p), *(nnx.split(s)[1] for s in stacks))
+    keys = None if key is None else jax.random.split(key, len(stacks))
+
+    def apply(args):
+        params, x, key = args
+        return nnx.merge(graphdef, params)(x, key)
+
+    run = jax.lax.map if one_by_one else lambda f, xs: jax.vmap(f)(xs)
+    return list(run(apply, (params, jnp.stack(x), keys)))
 
 
 class DAMamba(nnx.Module):
@@ -139,7 +163,7 @@ class DAMamba(nnx.Module):
     def __call__(
         self,
         batch: dict[str, Any],
-        statistics: dict[str, tuple[Array, Array]],
+        statistics: Mapping[str, Any],
         *,
         num_frames: int,
         key: Array | None = None,
@@ -153,6 +177,7 @@ class DAMamba(nnx.Module):
             added frames continue the recording.
           key: of dropout; None outside training.
         """
+        batch, statistics = jax.tree.map(jnp.asarray, (batch, dict(statistics)))
         chunk = self.config.chunk_frames
         num_frames = -(-num_frames // chunk) * chunk
         keys = split_key(key, 3)
@@ -178,7 +203,7 @@ class DAMamba(nnx.Module):
 
     def _encode(self, batch, statistics, num_frames, people, key):
         """Encodes every person; returns [B, P, T, C] and the target's group views."""
-        keys = iter(split_key(key, len(self.encoders) + len(self.groups)))
+        key_features, *keys = split_key(key, 1 + len(self.groups))
         batch_size = batch["participant_valid"].shape[0]
 
         def flatten(x):
@@ -188,22 +213,25 @@ class DAMamba(nnx.Module):
             return x.reshape(batch_size, people, *x.shape[1:])[:, 0]
 
         time = jnp.arange(num_frames, dtype=jnp.float32) / jnp.float32(self.frame_hz)
-        encoded, valid = {}, {}
+        projected, valid = [], {}
         for name, encoder in self.encoders.items():
-            first, rate = (
-                flatten(batch["first_time"][name]),
-                flatten(batch["rate"][name]),
-            )
-            encoded[name], valid[name] = encoder(
+            first = flatten(batch["first_time"][name])
+            rate = flatten(batch["rate"][name])
+            x, valid[name] = encoder(
                 flatten(batch["features"][name]),
                 flatten(batch["feature_valid"][name]),
                 (time[None] - first[:, None]) * rate[:, None],
-                statistics[name],
-                next(keys),
+                *statistics[name],
             )
+            projected.append(x)
+        stacks = [encoder.stack for encoder in self.encoders.values()]
+        sequences = encode_all(
+            stacks, projected, key_features, one_by_one=self.config.remat
+        )
+        encoded = dict(zip(self.encoders, sequences, strict=True))
         groups, alignment, group_valid = {}, {}, {}
-        for group, names in self.groups.items():
-            groups[group] = self.stacks[group]([encoded[n] for n in names], next(keys))
+        for (group, names), group_key in zip(self.groups.items(), keys, strict=True):
+            groups[group] = self.stacks[group]([encoded[n] for n in names], group_key)
             alignment[group] = self.align[group](target(groups[group])).astype(
                 jnp.float32
             )

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.typing import DTypeLike
 
 from damamba_jax.array_types import Array, Bool, Float
 
@@ -23,8 +24,8 @@ def standardize(
 
     An entry is missing when it is not finite, exceeds `MAX_ABS`, or equals
     `missing_value`; it becomes the centre. A frame is missing when most of its kept
-    columns are, or when all its columns are exactly zero (extractors write zero
-    vectors where they failed).
+    columns are, or when all of these are exactly zero (extractors write zero vectors
+    where they failed).
 
     Args:
       valid: False where the file holds no sample at all.
@@ -34,11 +35,9 @@ def standardize(
     usable = jnp.abs(x) <= MAX_ABS  # False for NaN
     if missing_value is not None:
         usable &= x != jnp.float32(missing_value)
-    kept = inverse_scale > 0
-    share = jnp.sum(usable & _match(kept, usable), axis=-1) / jnp.maximum(
-        jnp.sum(kept), 1
-    )
-    frame_valid = valid & (share >= 0.5) & jnp.any(x != 0, axis=-1)
+    kept = _match(inverse_scale > 0, x)
+    present = 2 * jnp.sum(usable & kept, axis=-1) >= jnp.sum(kept, axis=-1)
+    frame_valid = valid & present & jnp.any((x != 0) & kept, axis=-1)
     z = (x - _match(center, x)) * _match(inverse_scale, x)
     z = jnp.clip(jnp.where(usable, z, 0.0), -CLIP, CLIP)
     return z, frame_valid
@@ -63,8 +62,8 @@ def interpolate(
     left = jnp.floor(positions).astype(jnp.int32)
     right = jnp.minimum(left + 1, num - 1)
     fraction = positions - left.astype(positions.dtype)
-    weight_left = (1.0 - fraction) * _take(valid, left)
-    weight_right = fraction * _take(valid, right)
+    weight_left = jnp.where(_take(valid, left), 1.0 - fraction, 0.0)
+    weight_right = jnp.where(_take(valid, right), fraction, 0.0)
     total = weight_left + weight_right
     scale = jnp.where(total > 0, 1.0 / jnp.where(total > 0, total, 1.0), 0.0)
     dtype = values.dtype
@@ -87,7 +86,7 @@ def _match(vector: Array, x: Array) -> Array:
 
 
 def linear(
-    in_dim: int, out_dim: int, *, dtype: jnp.dtype, rngs: nnx.Rngs, bias: bool = False
+    in_dim: int, out_dim: int, *, dtype: DTypeLike, rngs: nnx.Rngs, bias: bool = False
 ) -> nnx.Linear:
     """Makes a projection that computes in `dtype` and keeps float32 parameters."""
     return nnx.Linear(in_dim, out_dim, use_bias=bias, dtype=dtype, rngs=rngs)

@@ -1,0 +1,74 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from damamba_jax.models.layers import Dropout, Norm, interpolate, standardize
+
+
+def test_standardize_scales_clips_and_centres_missing_entries():
+    x = jnp.array([[1.0, 4.0, 1e9], [3.0, jnp.nan, -1.0], [99.0, 4.0, 2.0]])
+    center, inverse = jnp.array([1.0, 2.0, 0.0]), jnp.array([1.0, 0.5, 1.0])
+    z, valid = standardize(x[None], jnp.ones((1, 3), bool), center, inverse, -1.0)
+    np.testing.assert_allclose(
+        z[0], [[0.0, 1.0, 0.0], [2.0, 0.0, 0.0], [10.0, 1.0, 2.0]]
+    )
+    # The second frame misses two of its three columns.
+    assert valid[0].tolist() == [True, False, True]
+
+
+def test_dropped_columns_neither_reach_the_model_nor_count_as_present():
+    x = jnp.array([[[7.0, jnp.nan, 1.0], [7.0, 0.0, 0.0]]])
+    inverse = jnp.array([0.0, 1.0, 1.0])
+    z, valid = standardize(x, jnp.ones((1, 2), bool), jnp.zeros(3), inverse, None)
+    assert z[0, :, 0].tolist() == [0.0, 0.0]
+    # Frame 0 has half of its kept columns; in frame 1 all of them are zero.
+    assert valid[0].tolist() == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("position", "value", "valid"),
+    [
+        (-3.0, 10.0, True),  # before the first sample its value holds
+        (0.25, 12.5, True),
+        (1.0, 20.0, True),
+        (1.5, 20.0, True),  # one neighbour is missing: the other is taken
+        (2.0, 0.0, False),  # a missing sample
+        (2.5, 0.0, False),  # between two missing samples
+        (3.5, 50.0, True),
+        (9.0, 50.0, True),  # after the last sample
+    ],
+)
+def test_interpolate_rules(position, value, valid):
+    values = jnp.array([[10.0], [20.0], [777.0], [777.0], [50.0]])
+    mask = jnp.array([True, True, False, False, True])
+    out, ok = interpolate(values[None], mask[None], jnp.array([[position]]))
+    assert ok[0, 0] == valid
+    np.testing.assert_allclose(out[0, 0, 0], value)
+
+
+def test_projection_and_interpolation_commute():
+    rng = np.random.default_rng(0)
+    x = jnp.asarray(rng.normal(size=(2, 9, 5)), jnp.float32)
+    kernel = jnp.asarray(rng.normal(size=(5, 3)), jnp.float32)
+    mask = jnp.ones((2, 9), bool)
+    positions = jnp.asarray(rng.uniform(-1, 9, size=(2, 33)), jnp.float32)
+    first, _ = interpolate(x @ kernel, mask, positions)
+    second, _ = interpolate(x, mask, positions)
+    np.testing.assert_allclose(first, second @ kernel, atol=1e-5)
+
+
+def test_norm_gives_unit_power_in_the_input_dtype():
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(3, 64)) * 9, jnp.bfloat16)
+    y = Norm(64)(x)
+    assert y.dtype == jnp.bfloat16
+    power = jnp.mean(y.astype(jnp.float32) ** 2, axis=-1)
+    np.testing.assert_allclose(power, 1.0, rtol=0.02)
+
+
+def test_dropout_drops_whole_channels_and_keeps_the_mean():
+    x = jnp.ones((8, 5, 400))
+    y = Dropout(0.25)(x, jax.random.key(0))
+    assert jnp.all(y == y[:, :1])
+    assert abs(float(y.mean()) - 1.0) < 0.05
+    assert Dropout(0.25)(x, None) is x
