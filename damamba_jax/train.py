@@ -178,12 +178,11 @@ def _fit(
 
 def _initialize(config: Config, sessions: Sequence[Session], console: Console):
     """Statistics and parameters before the first step."""
-    create = jax.jit(lambda: train_state.split_model(build_model(config))[1])
     if config.init_from:
         origin = load_checkpoint(config.init_from)
-        shapes = jax.eval_shape(create)
+        _, wanted = abstract_model(config)
         check_shapes(
-            {"model": origin.params}, {"model": shapes}, source=config.init_from
+            {"model": origin.params}, {"model": wanted}, source=config.init_from
         )
         # The parameters expect features as they were standardised in their training.
         return dict(origin.statistics), origin.params
@@ -194,7 +193,7 @@ def _initialize(config: Config, sessions: Sequence[Session], console: Console):
             cache_dir=config.data.cache_dir,
             progress=lambda report: progress(report.done, report.total),
         )
-    return statistics, create()
+    return statistics, train_state.split_model(build_model(config))[1]
 
 
 def _shardings(batch_size: int) -> tuple[NamedSharding, NamedSharding]:

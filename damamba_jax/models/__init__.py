@@ -1,6 +1,6 @@
 """Models, built from configuration by `build_model`."""
 
-from flax import nnx
+import numpy as np
 
 from damamba_jax.config import Config
 from damamba_jax.models.damamba import DAMamba, Output
@@ -19,5 +19,5 @@ def build_model(config: Config, *, seed: int | None = None) -> DAMamba:
         config.model,
         config.data.features,
         frame_hz=config.data.window.frame_hz,
-        rngs=nnx.Rngs(params=config.seed if seed is None else seed),
+        rng=np.random.default_rng(config.seed if seed is None else seed),
     )

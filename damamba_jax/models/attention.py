@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from damamba_jax.array_types import Array, Bool, Float
-from damamba_jax.models.layers import linear
+from damamba_jax.models.layers import Generator, Linear, normal
 
 
 class ChunkedAttention(nnx.Module):
@@ -34,23 +34,19 @@ class ChunkedAttention(nnx.Module):
         causal: bool,
         null_token: bool = False,
         dtype,
-        rngs: nnx.Rngs,
+        rng: Generator,
     ):
         self.num_heads, self.chunk_frames, self.causal = num_heads, chunk_frames, causal
-        self.query = linear(dim, dim, dtype=dtype, rngs=rngs)
-        self.key_value = linear(dim, 2 * dim, dtype=dtype, rngs=rngs)
-        self.out = linear(dim, dim, dtype=dtype, rngs=rngs)
+        self.query = Linear(dim, dim, dtype=dtype, rng=rng)
+        self.key_value = Linear(dim, 2 * dim, dtype=dtype, rng=rng)
+        self.out = Linear(dim, dim, dtype=dtype, rng=rng)
         # Attention alone does not know the order of the frames in a chunk.
         self.position_bias = (
             nnx.Param(jnp.zeros((num_heads, chunk_frames, chunk_frames), jnp.float32))
             if chunk_frames
             else None
         )
-        self.null = (
-            nnx.Param(0.02 * jax.random.normal(rngs.params(), (2, dim)))
-            if null_token
-            else None
-        )
+        self.null = normal(rng, (2, dim), scale=0.02) if null_token else None
 
     def __call__(
         self,

@@ -24,7 +24,14 @@ from damamba_jax.models.fusion import (
     PartnerFusion,
 )
 from damamba_jax.models.hybrid import Stack
-from damamba_jax.models.layers import interpolate, linear, split_key, standardize
+from damamba_jax.models.layers import (
+    Generator,
+    Linear,
+    interpolate,
+    normal,
+    split_key,
+    standardize,
+)
 
 # Width in which the modality groups of a person are compared.
 ALIGNMENT_DIM = 128
@@ -54,15 +61,20 @@ class FeatureEncoder(nnx.Module):
     the feature is missing are a learned vector. `stack` is applied by `encode_all`.
     """
 
-    def __init__(self, config: ModelConfig, feature: FeatureConfig, *, dtype, rngs):
+    def __init__(
+        self,
+        config: ModelConfig,
+        feature: FeatureConfig,
+        *,
+        dtype,
+        rng: Generator,
+    ):
         self.missing_value = feature.missing_value
         self.dtype = dtype
-        self.project = linear(
-            feature.dim, config.dim, dtype=dtype, bias=True, rngs=rngs
-        )
-        self.missing = nnx.Param(0.02 * jax.random.normal(rngs.params(), (config.dim,)))
+        self.project = Linear(feature.dim, config.dim, dtype=dtype, bias=True, rng=rng)
+        self.missing = normal(rng, (config.dim,), scale=0.02)
         self.stack = Stack(
-            config, config.dim, config.feature_blocks, dtype=dtype, rngs=rngs
+            config, config.dim, config.feature_blocks, dtype=dtype, rng=rng
         )
 
     def __call__(
@@ -110,7 +122,7 @@ class DAMamba(nnx.Module):
       config: architecture.
       features: the streams of a batch, in the order of their concatenation.
       frame_hz: frames per second inside the model.
-      rngs: initialises the parameters.
+      rng: draws the parameters.
     """
 
     def __init__(
@@ -119,16 +131,13 @@ class DAMamba(nnx.Module):
         features: tuple[FeatureConfig, ...],
         *,
         frame_hz: float,
-        rngs: nnx.Rngs,
+        rng: Generator,
     ):
         dtype = jnp.dtype(config.compute_dtype)
         self.config, self.frame_hz = config, frame_hz
         self.groups = nnx.static(_group(features))
         self.encoders = nnx.Dict(
-            {
-                f.name: FeatureEncoder(config, f, dtype=dtype, rngs=rngs)
-                for f in features
-            }
+            {f.name: FeatureEncoder(config, f, dtype=dtype, rng=rng) for f in features}
         )
         blocks = {"audio": config.audio_blocks}
         self.stacks = nnx.Dict(
@@ -138,27 +147,27 @@ class DAMamba(nnx.Module):
                     len(names),
                     blocks.get(group, config.visual_blocks),
                     dtype=dtype,
-                    rngs=rngs,
+                    rng=rng,
                 )
                 for group, names in self.groups.items()
             }
         )
-        self.fusion = ModalityFusion(config, list(self.groups), dtype=dtype, rngs=rngs)
+        self.fusion = ModalityFusion(config, list(self.groups), dtype=dtype, rng=rng)
         self.align = nnx.Dict(
             {
-                group: linear(config.dim, ALIGNMENT_DIM, dtype=dtype, rngs=rngs)
+                group: Linear(config.dim, ALIGNMENT_DIM, dtype=dtype, rng=rng)
                 for group in self.groups
             }
         )
         self.partners = (
-            PartnerFusion(config, dtype=dtype, rngs=rngs)
+            PartnerFusion(config, dtype=dtype, rng=rng)
             if config.partner_fusion
             else None
         )
-        self.dialogue = DialogueEncoder(config, dtype=dtype, rngs=rngs)
+        self.dialogue = DialogueEncoder(config, dtype=dtype, rng=rng)
         width = self.dialogue.out_dim
-        self.head_in = linear(width, width, dtype=dtype, bias=True, rngs=rngs)
-        self.head_out = linear(width, 1, dtype=jnp.float32, bias=True, rngs=rngs)
+        self.head_in = Linear(width, width, dtype=dtype, bias=True, rng=rng)
+        self.head_out = Linear(width, 1, dtype=jnp.float32, bias=True, rng=rng)
 
     def __call__(
         self,

@@ -9,19 +9,25 @@ from damamba_jax.array_types import Array, Bool, Float
 from damamba_jax.config import ModelConfig
 from damamba_jax.models.attention import ChunkedAttention
 from damamba_jax.models.hybrid import Stack
-from damamba_jax.models.layers import Norm, linear
+from damamba_jax.models.layers import Generator, Linear, Norm, normal
 
 
 class ModalityGroup(nnx.Module):
     """One group's stack over its concatenated features, projected back to `dim`."""
 
     def __init__(
-        self, config: ModelConfig, num_features: int, blocks: int, *, dtype, rngs
+        self,
+        config: ModelConfig,
+        num_features: int,
+        blocks: int,
+        *,
+        dtype,
+        rng: Generator,
     ):
         width = num_features * config.dim
-        self.stack = Stack(config, width, blocks, dtype=dtype, rngs=rngs)
+        self.stack = Stack(config, width, blocks, dtype=dtype, rng=rng)
         self.norm = Norm(width)
-        self.out = linear(width, config.dim, dtype=dtype, rngs=rngs)
+        self.out = Linear(width, config.dim, dtype=dtype, rng=rng)
 
     def __call__(
         self, features: list[Float[Array, "B T C"]], key: Array | None = None
@@ -37,7 +43,9 @@ class ModalityFusion(nnx.Module):
     their embeddings under learned scalar weights.
     """
 
-    def __init__(self, config: ModelConfig, groups: list[str], *, dtype, rngs):
+    def __init__(
+        self, config: ModelConfig, groups: list[str], *, dtype, rng: Generator
+    ):
         self.fuse = config.modality_fusion and len(groups) > 1
         self.norms = nnx.Dict({group: Norm(config.dim) for group in groups})
         if not self.fuse:
@@ -51,14 +59,12 @@ class ModalityFusion(nnx.Module):
                     chunk_frames=config.chunk_frames,
                     causal=config.direction == "forward",
                     dtype=dtype,
-                    rngs=rngs,
+                    rng=rng,
                 )
                 for group in groups
             }
         )
-        self.joint = linear(
-            len(groups) * config.dim, config.dim, dtype=dtype, rngs=rngs
-        )
+        self.joint = Linear(len(groups) * config.dim, config.dim, dtype=dtype, rng=rng)
 
     def __call__(
         self, embeddings: dict[str, Float[Array, "B T C"]]
@@ -86,14 +92,11 @@ class PartnerFusion(nnx.Module):
     Absent partners enter as zeros.
     """
 
-    def __init__(self, config: ModelConfig, *, dtype, rngs):
+    def __init__(self, config: ModelConfig, *, dtype, rng: Generator):
         self.order = config.partner_order
-        self.slots = nnx.Param(
-            0.02
-            * jax.random.normal(rngs.params(), (config.max_participants, config.dim))
-        )
+        self.slots = normal(rng, (config.max_participants, config.dim), scale=0.02)
         self.stack = Stack(
-            config, config.dim, config.context_blocks, dtype=dtype, rngs=rngs
+            config, config.dim, config.context_blocks, dtype=dtype, rng=rng
         )
         self.norm = Norm(config.dim)
 
@@ -120,7 +123,7 @@ class DialogueEncoder(nnx.Module):
     the removed parameters back.
     """
 
-    def __init__(self, config: ModelConfig, *, dtype, rngs):
+    def __init__(self, config: ModelConfig, *, dtype, rng: Generator):
         width = config.dialogue_dim or config.dim
         self.attention_norm = Norm(config.dim) if config.partner_fusion else None
         self.attention = (
@@ -131,19 +134,17 @@ class DialogueEncoder(nnx.Module):
                 causal=config.direction == "forward",
                 null_token=True,
                 dtype=dtype,
-                rngs=rngs,
+                rng=rng,
             )
             if config.partner_fusion
             else None
         )
         self.widen = (
-            linear(config.dim, width, dtype=dtype, rngs=rngs)
+            Linear(config.dim, width, dtype=dtype, rng=rng)
             if width != config.dim
             else None
         )
-        self.stack = Stack(
-            config, width, config.dialogue_blocks, dtype=dtype, rngs=rngs
-        )
+        self.stack = Stack(config, width, config.dialogue_blocks, dtype=dtype, rng=rng)
         self.norm = Norm(width)
         self.out_dim = width
 

@@ -7,7 +7,7 @@ from flax import nnx
 from damamba_jax.array_types import Array, Float
 from damamba_jax.config import ModelConfig
 from damamba_jax.models.attention import ChunkedAttention
-from damamba_jax.models.layers import Dropout, Norm, linear, split_key
+from damamba_jax.models.layers import Dropout, Generator, Linear, Norm, split_key
 from damamba_jax.models.mamba import Mamba
 
 
@@ -18,17 +18,17 @@ class HybridBlock(nnx.Module):
     one; both cost time linear in the number of frames.
     """
 
-    def __init__(self, config: ModelConfig, dim: int, *, dtype, rngs: nnx.Rngs):
+    def __init__(self, config: ModelConfig, dim: int, *, dtype, rng: Generator):
         self.norm = Norm(dim)
-        self.gate = linear(dim, dim, dtype=dtype, bias=True, rngs=rngs)
-        self.mamba = Mamba(config, dim, dtype=dtype, rngs=rngs)
+        self.gate = Linear(dim, dim, dtype=dtype, bias=True, rng=rng)
+        self.mamba = Mamba(config, dim, dtype=dtype, rng=rng)
         self.attention = ChunkedAttention(
             dim,
             num_heads=_heads(config, dim),
             chunk_frames=config.chunk_frames,
             causal=config.direction == "forward",
             dtype=dtype,
-            rngs=rngs,
+            rng=rng,
         )
         self.dropout = Dropout(config.dropout)
 
@@ -48,7 +48,7 @@ class TransformerBlock(nnx.Module):
     those of a hybrid block within 4 %.
     """
 
-    def __init__(self, config: ModelConfig, dim: int, *, dtype, rngs: nnx.Rngs):
+    def __init__(self, config: ModelConfig, dim: int, *, dtype, rng: Generator):
         self.attention_norm, self.mlp_norm = Norm(dim), Norm(dim)
         self.attention = ChunkedAttention(
             dim,
@@ -56,10 +56,10 @@ class TransformerBlock(nnx.Module):
             chunk_frames=0,
             causal=config.direction == "forward",
             dtype=dtype,
-            rngs=rngs,
+            rng=rng,
         )
-        self.up = linear(dim, 4 * dim, dtype=dtype, bias=True, rngs=rngs)
-        self.down = linear(4 * dim, dim, dtype=dtype, bias=True, rngs=rngs)
+        self.up = Linear(dim, 4 * dim, dtype=dtype, bias=True, rng=rng)
+        self.down = Linear(4 * dim, dim, dtype=dtype, bias=True, rng=rng)
         self.dropout = Dropout(config.dropout)
 
     def __call__(
@@ -75,11 +75,17 @@ class Stack(nnx.Module):
     """Blocks of one width, each rematerialised in the backward pass if configured."""
 
     def __init__(
-        self, config: ModelConfig, dim: int, num_blocks: int, *, dtype, rngs: nnx.Rngs
+        self,
+        config: ModelConfig,
+        dim: int,
+        num_blocks: int,
+        *,
+        dtype,
+        rng: Generator,
     ):
         block = HybridBlock if config.encoder == "mamba" else TransformerBlock
         self.blocks = nnx.List(
-            [block(config, dim, dtype=dtype, rngs=rngs) for _ in range(num_blocks)]
+            [block(config, dim, dtype=dtype, rng=rng) for _ in range(num_blocks)]
         )
         self.remat = config.remat
         self.positions = config.encoder == "transformer"

@@ -2,8 +2,10 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jax.typing import DTypeLike
+from numpy.random import Generator
 
 from damamba_jax.array_types import Array, Bool, Float
 
@@ -85,11 +87,44 @@ def _match(vector: Array, x: Array) -> Array:
     return vector.reshape((1,) * (x.ndim - 1) + vector.shape)
 
 
-def linear(
-    in_dim: int, out_dim: int, *, dtype: DTypeLike, rngs: nnx.Rngs, bias: bool = False
-) -> nnx.Linear:
-    """Makes a projection that computes in `dtype` and keeps float32 parameters."""
-    return nnx.Linear(in_dim, out_dim, use_bias=bias, dtype=dtype, rngs=rngs)
+class Linear(nnx.Module):
+    """Projection over the last axis, computed in `dtype`, with float32 parameters.
+
+    The kernel starts normal with variance 1 / in_dim (LeCun), the bias at zero.
+    """
+
+    def __init__(
+        self,
+        in_dim: int,
+        out_dim: int,
+        *,
+        dtype: DTypeLike,
+        rng: Generator,
+        bias: bool = False,
+    ):
+        self.dtype = jnp.dtype(dtype)
+        self.kernel = normal(rng, (in_dim, out_dim), scale=in_dim**-0.5)
+        self.bias = nnx.Param(jnp.zeros((out_dim,), jnp.float32)) if bias else None
+
+    def __call__(self, x: Float[Array, "*b I"]) -> Float[Array, "*b O"]:
+        y = x.astype(self.dtype) @ self.kernel[...].astype(self.dtype)
+        if self.bias is not None:
+            y = y + _match(self.bias[...].astype(self.dtype), y)
+        return y
+
+
+def normal(rng: Generator, shape: tuple[int, ...], *, scale: float) -> nnx.Param:
+    """Draws a normal parameter.
+
+    Parameters are drawn with NumPy: the same on every platform, and a model starts in
+    a fraction of a second instead of after hundreds of compilations.
+    """
+    return nnx.Param(jnp.asarray(scale * rng.standard_normal(shape, np.float32)))
+
+
+def uniform(rng: Generator, shape: tuple[int, ...], *, bound: float) -> nnx.Param:
+    """Draws a parameter uniformly from [-bound, bound]."""
+    return nnx.Param(jnp.asarray(rng.uniform(-bound, bound, shape), jnp.float32))
 
 
 class Norm(nnx.Module):

@@ -4,12 +4,13 @@ import math
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 
 from damamba_jax.array_types import Array, Float
 from damamba_jax.config import ModelConfig
 from damamba_jax.kernels import selective_scan
-from damamba_jax.models.layers import linear
+from damamba_jax.models.layers import Generator, Linear, uniform
 
 
 class Mamba(nnx.Module):
@@ -20,16 +21,16 @@ class Mamba(nnx.Module):
     directions share `in_proj` and `out_proj` and own everything between.
     """
 
-    def __init__(self, config: ModelConfig, dim: int, *, dtype, rngs: nnx.Rngs):
+    def __init__(self, config: ModelConfig, dim: int, *, dtype, rng: Generator):
         inner = config.expand * dim
-        self.in_proj = linear(dim, 2 * inner, dtype=dtype, rngs=rngs)
-        self.forward = SelectiveSSM(config, dim, reverse=False, dtype=dtype, rngs=rngs)
+        self.in_proj = Linear(dim, 2 * inner, dtype=dtype, rng=rng)
+        self.forward = SelectiveSSM(config, dim, reverse=False, dtype=dtype, rng=rng)
         self.backward = (
-            SelectiveSSM(config, dim, reverse=True, dtype=dtype, rngs=rngs)
+            SelectiveSSM(config, dim, reverse=True, dtype=dtype, rng=rng)
             if config.direction == "bidirectional"
             else None
         )
-        self.out_proj = linear(inner, dim, dtype=dtype, rngs=rngs)
+        self.out_proj = Linear(inner, dim, dtype=dtype, rng=rng)
 
     def __call__(self, u: Float[Array, "B T C"]) -> Float[Array, "B T C"]:
         x, z = jnp.split(self.in_proj(u), 2, axis=-1)
@@ -47,31 +48,26 @@ class SelectiveSSM(nnx.Module):
     """
 
     def __init__(
-        self, config: ModelConfig, dim: int, *, reverse: bool, dtype, rngs: nnx.Rngs
+        self,
+        config: ModelConfig,
+        dim: int,
+        *,
+        reverse: bool,
+        dtype,
+        rng: Generator,
     ):
         inner, states = config.expand * dim, config.state_dim
         self.rank = math.ceil(dim / config.dt_rank_divisor)
         self.states, self.reverse = states, reverse
         self.implementation = config.scan or None
-        self.conv = DepthwiseConv(inner, config.conv_width, reverse=reverse, rngs=rngs)
-        self.x_proj = linear(inner, self.rank + 2 * states, dtype=dtype, rngs=rngs)
-        bound = self.rank**-0.5
-        self.dt_proj = nnx.Linear(
-            self.rank,
-            inner,
-            use_bias=False,
-            dtype=dtype,
-            kernel_init=lambda key, shape, dtype: jax.random.uniform(
-                key, shape, dtype, -bound, bound
-            ),
-            rngs=rngs,
-        )
-        low, high = math.log(1e-3), math.log(1e-1)
-        dt = jnp.exp(
-            jax.random.uniform(rngs.params(), (inner,), minval=low, maxval=high)
-        )
+        self.conv = DepthwiseConv(inner, config.conv_width, reverse=reverse, rng=rng)
+        self.x_proj = Linear(inner, self.rank + 2 * states, dtype=dtype, rng=rng)
+        self.dt_proj = Linear(self.rank, inner, dtype=dtype, rng=rng)
+        self.dt_proj.kernel = uniform(rng, (self.rank, inner), bound=self.rank**-0.5)
+        dt = np.exp(rng.uniform(np.log(1e-3), np.log(1e-1), inner))
         # The inverse of softplus, so that softplus(dt_bias) = dt.
-        self.dt_bias = nnx.Param(dt + jnp.log(-jnp.expm1(-dt)))
+        dt_bias = dt + np.log(-np.expm1(-dt))
+        self.dt_bias = nnx.Param(jnp.asarray(dt_bias, jnp.float32))
         a = jnp.arange(1, states + 1, dtype=jnp.float32)
         self.a_log = nnx.Param(jnp.tile(jnp.log(a)[None], (inner, 1)))
         self.d = nnx.Param(jnp.ones((inner,), jnp.float32))
@@ -105,12 +101,9 @@ class DepthwiseConv(nnx.Module):
     fuses it with the activation on every platform.
     """
 
-    def __init__(self, dim: int, width: int, *, reverse: bool, rngs: nnx.Rngs):
-        bound = width**-0.5
+    def __init__(self, dim: int, width: int, *, reverse: bool, rng: Generator):
         self.reverse = reverse
-        self.kernel = nnx.Param(
-            jax.random.uniform(rngs.params(), (width, dim), minval=-bound, maxval=bound)
-        )
+        self.kernel = uniform(rng, (width, dim), bound=width**-0.5)
         self.bias = nnx.Param(jnp.zeros((dim,), jnp.float32))
 
     def __call__(self, x: Float[Array, "B T D"]) -> Float[Array, "B T D"]:

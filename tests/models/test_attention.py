@@ -1,13 +1,12 @@
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 
 from damamba_jax.models.attention import ChunkedAttention
 
 
 def attention(**kwargs):
     fields = {"num_heads": 2, "chunk_frames": 4, "causal": False, "dtype": jnp.float32}
-    return ChunkedAttention(8, **{**fields, **kwargs}, rngs=nnx.Rngs(0))
+    return ChunkedAttention(8, **{**fields, **kwargs}, rng=np.random.default_rng(0))
 
 
 def noise(*shape, seed=0):

@@ -2,7 +2,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from example import small_config
-from flax import nnx
 
 from damamba_jax.models.mamba import DepthwiseConv, Mamba
 
@@ -12,7 +11,7 @@ def noise(*shape):
 
 
 def test_convolution_equals_numpy_and_looks_back_only():
-    conv = DepthwiseConv(3, 4, reverse=False, rngs=nnx.Rngs(0))
+    conv = DepthwiseConv(3, 4, reverse=False, rng=np.random.default_rng(0))
     x = noise(1, 9, 3)
     for channel in range(3):
         taps = np.asarray(conv.kernel[...])[::-1, channel]
@@ -21,8 +20,8 @@ def test_convolution_equals_numpy_and_looks_back_only():
 
 
 def test_reversed_convolution_is_the_flipped_one():
-    forward = DepthwiseConv(3, 4, reverse=False, rngs=nnx.Rngs(0))
-    backward = DepthwiseConv(3, 4, reverse=True, rngs=nnx.Rngs(0))
+    forward = DepthwiseConv(3, 4, reverse=False, rng=np.random.default_rng(0))
+    backward = DepthwiseConv(3, 4, reverse=True, rng=np.random.default_rng(0))
     x = noise(2, 9, 3)
     np.testing.assert_allclose(backward(x), forward(x[:, ::-1])[:, ::-1], atol=1e-6)
 
@@ -32,7 +31,7 @@ def test_forward_mamba_is_causal_and_bidirectional_is_not():
     moved = x.at[:, 6].add(1.0)
     for direction, before in (("forward", False), ("bidirectional", True)):
         config = small_config(direction=direction).model
-        layer = Mamba(config, 8, dtype=jnp.float32, rngs=nnx.Rngs(0))
+        layer = Mamba(config, 8, dtype=jnp.float32, rng=np.random.default_rng(0))
         changed = jnp.any(layer(x) != layer(moved), axis=-1)[0]
         assert bool(changed[:6].any()) == before
         assert bool(changed[6:].all())
@@ -43,7 +42,7 @@ def test_time_constants_start_between_tens_and_a_thousand_frames():
         small_config(dim=64, state_dim=16).model,
         64,
         dtype=jnp.float32,
-        rngs=nnx.Rngs(0),
+        rng=np.random.default_rng(0),
     )
     dt = jax.nn.softplus(layer.forward.dt_bias[...])
     assert 1e-3 <= float(dt.min()) and float(dt.max()) <= 1e-1

@@ -1,0 +1,297 @@
+"""Windows per second of the loader, and its memory over a large corpus.
+
+    python benchmarks/loader_throughput.py [--out=loader_throughput.png]
+
+Writes two corpora of sparse files in the layout of NoXi at its real widths (88, 1024,
+512, 714 and 139 columns at 25 Hz) into a temporary folder. The first, 2 GB, is read
+into the page cache and then loaded in the batches of the paper (128 windows of 0.96 s,
+two people), with one and with two threads. The second, 20 GB, is loaded once from end
+to end, and the process's anonymous memory (RssAnon; mapped files do not count) is
+watched. No number is printed unless batches of a small corpus of random numbers agree
+with interpolation of the whole streams.
+"""
+
+import argparse
+import datetime
+import os
+import pathlib
+import platform
+import statistics
+import tempfile
+import time
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from damamba_jax.config import DataConfig, WindowConfig
+from damamba_jax.data import corpora, windows
+
+FEATURES = tuple(
+    corpora.RELEASED_FEATURES[name]
+    for name in ("egemaps", "w2vbert2", "clip", "openface2", "openpose")
+)
+ROLES = ("expert", "novice")
+BYTES_PER_SECOND = sum(4 * feature.dim * feature.rate for feature in FEATURES)
+BATCH_SIZE = 128
+LABEL_RATE = 25
+HEADER = """<?xml version="1.0" ?>
+<stream ssi-v="2">
+    <info ftype="BINARY" sr="{rate:.6f}" dim="{dim}" byte="4" type="FLOAT" delim=" " />
+    <chunk from="0.000000" to="{seconds:.6f}" byte="0" num="{frames}"/>
+</stream>
+"""
+
+
+class Speed(NamedTuple):
+    """Windows per second of one setting: median and best of several passes."""
+
+    num_threads: int
+    median: float
+    best: float
+    load: float
+
+
+class Memory(NamedTuple):
+    """RssAnon after each part of a pass, in MB, against the share of it."""
+
+    gigabytes: float
+    windows: int
+    seconds: float
+    share: list[float]
+    rss_anon_mb: list[float]
+
+
+def write_corpus(
+    root: pathlib.Path, *, gigabytes: float, session_seconds: int, seed: int | None
+) -> Sequence[corpora.Session]:
+    """Writes sessions of `session_seconds` and indexes them.
+
+    Args:
+      seed: of random values; `None` leaves holes in the files, which read as zeros.
+    """
+    per_session = len(ROLES) * BYTES_PER_SECOND * session_seconds
+    rng = None if seed is None else np.random.default_rng(seed)
+    for session in range(max(round(gigabytes * 1e9 / per_session), 1)):
+        folder = root / "noxi" / "train" / f"{session:03d}"
+        folder.mkdir(parents=True)
+        for role in ROLES:
+            for feature in FEATURES:
+                frames = round(session_seconds * feature.rate)
+                path = folder / f"{role}.{feature.stems[0]}.stream"
+                path.write_text(
+                    HEADER.format(
+                        rate=feature.rate, dim=feature.dim, seconds=session_seconds,
+                        frames=frames,
+                    )
+                )  # fmt: skip
+                with open(f"{path}~", "wb") as file:
+                    if rng is None:
+                        file.truncate(4 * feature.dim * frames)
+                    else:
+                        rng.random((frames, feature.dim), np.float32).tofile(file)
+            labels = folder / f"{role}.engagement.annotation.csv"
+            labels.write_text("0.5\n" * (session_seconds * LABEL_RATE))
+    return corpora.index(root, features=FEATURES).split("noxi/train")
+
+
+def data_config(folder: pathlib.Path) -> DataConfig:
+    return DataConfig(
+        features=FEATURES, window=WindowConfig(), cache_dir=str(folder / "cache")
+    )
+
+
+def check_parity(folder: pathlib.Path) -> int:
+    """Compares batches with interpolation of the whole streams at each model frame.
+
+    Returns:
+      The number of windows compared.
+
+    Raises:
+      AssertionError: if one differs.
+    """
+    sessions = write_corpus(folder, gigabytes=0, session_seconds=3, seed=0)
+    data = data_config(folder)
+    source = windows.EvaluationSource(sessions, data, batch_size=7)
+    frame_hz, context = data.window.frame_hz, data.window.context_frames
+    for batch, rows in (source[i] for i in range(len(source))):
+        for row in np.flatnonzero(rows.row_valid):
+            session = sessions[rows.session[row]]
+            target = session.participants[rows.participant[row]]
+            people = [target, *(p for p in session.participants if p is not target)]
+            core_label = rows.label_index[row][rows.label_index[row] >= 0][0]
+            core = int(core_label / LABEL_RATE * frame_hz) // data.window.core_frames
+            start = (core * data.window.core_frames - context) / frame_hz
+            inside = np.arange(data.window.window_frames) / frame_hz
+            for seat, person in enumerate(people):
+                for name, track in person.tracks.items():
+                    whole = np.asarray(track.open(data.cache_dir).data)
+                    native = batch["features"][name][row, seat]
+                    lag = batch["first_time"][name][row, seat]
+                    rate = batch["rate"][name][row, seat]
+                    np.testing.assert_allclose(
+                        _interpolate(native, (inside - lag) * rate),
+                        _interpolate(whole, (start + inside) * track.rate),
+                        atol=1e-3,
+                        err_msg=f"{session.id}/{person.role}.{name}, core {core}",
+                    )
+    return source.num_windows
+
+
+def _interpolate(rows: np.ndarray, position: np.ndarray) -> np.ndarray:
+    position = np.clip(position, 0, len(rows) - 1)[:, None]
+    below = np.floor(position).astype(int)
+    above = np.minimum(below + 1, len(rows) - 1)
+    weight = position - below
+    return rows[below[:, 0]] * (1 - weight) + rows[above[:, 0]] * weight
+
+
+def measure_speed(
+    sessions: Sequence[corpora.Session],
+    folder: pathlib.Path,
+    *,
+    num_threads: int,
+    passes: int,
+    batches: int,
+) -> Speed:
+    """Times `passes` runs of `batches` batches of the training source."""
+    for path in folder.rglob("*.stream~"):
+        with open(path, "rb", buffering=0) as file:
+            while file.read(1 << 24):
+                pass
+    source = windows.TrainingSource(
+        sessions, data_config(folder), max_participants=4, batch_size=BATCH_SIZE,
+        seed=0, num_steps=10**9,
+    )  # fmt: skip
+    iterator = windows.read_batches(source, num_threads=num_threads)
+    for _ in range(2 * num_threads):
+        next(iterator)
+    speeds = []
+    for _ in range(passes):
+        begin = time.perf_counter()
+        for _ in range(batches):
+            next(iterator)
+        speeds.append(batches * BATCH_SIZE / (time.perf_counter() - begin))
+    iterator.close()
+    return Speed(
+        num_threads, statistics.median(speeds), max(speeds), os.getloadavg()[0]
+    )
+
+
+def measure_memory(
+    sessions: Sequence[corpora.Session], folder: pathlib.Path, *, gigabytes: float
+) -> Memory:
+    """Loads one epoch and reads RssAnon fifty times on the way."""
+    sizing = windows.TrainingSource(
+        sessions, data_config(folder), max_participants=4, batch_size=BATCH_SIZE,
+        seed=0, num_steps=1,
+    )  # fmt: skip
+    steps = -(-sizing.num_windows // BATCH_SIZE)
+    source = windows.TrainingSource(
+        sessions, data_config(folder), max_participants=4, batch_size=BATCH_SIZE,
+        seed=0, num_steps=steps,
+    )  # fmt: skip
+    every = max(steps // 50, 1)
+    share, rss = [], []
+    begin = time.perf_counter()
+    for step, _ in enumerate(windows.read_batches(source, num_threads=2), start=1):
+        if step % every == 0:
+            share.append(step / steps)
+            rss.append(rss_anon_mb())
+    seconds = time.perf_counter() - begin
+    return Memory(gigabytes, source.num_windows, seconds, share, rss)
+
+
+def rss_anon_mb() -> float:
+    for line in pathlib.Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("RssAnon:"):
+            return int(line.split()[1]) / 1024
+    raise RuntimeError("/proc/self/status has no RssAnon: this benchmark needs Linux.")
+
+
+def table(speeds: Sequence[Speed], memory: Memory, *, cached_gb: float) -> str:
+    lines = [
+        "| loader | windows/s, median | windows/s, best | load average |",
+        "|---|---|---|---|",
+    ]
+    for speed in speeds:
+        lines.append(
+            f"| threads: {speed.num_threads}; {cached_gb:g} GB in page cache | "
+            f"{speed.median:,.0f} | {speed.best:,.0f} | {speed.load:.1f} |"
+        )
+    rss = np.array(memory.rss_anon_mb)
+    mean, away = rss.mean(), np.abs(rss - rss.mean()).max()
+    first, second = np.array_split(rss, 2)
+    lines.append(
+        f"\nRssAnon over one epoch of {memory.gigabytes:g} GB ({memory.windows:,} "
+        f"windows, {memory.seconds:.0f} s, 2 threads): {mean:.0f} MB, at most "
+        f"{away:.0f} MB away from it; mean of the second half minus the first "
+        f"{second.mean() - first.mean():+.0f} MB."
+    )
+    return "\n".join(lines)
+
+
+def picture(speeds: Sequence[Speed], memory: Memory, out: pathlib.Path) -> None:
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.5), layout="constrained")
+    names = [f"threads: {speed.num_threads}" for speed in speeds]
+    left.bar(names, [speed.median for speed in speeds], color="tab:blue")
+    left.axhline(3000, color="tab:red", linestyle="--", label="needed: 3,000")
+    left.set(
+        title="batches of 128 windows, page cache",
+        ylabel="windows/s (median)",
+        ylim=(0, 1.3 * max(3000, *(speed.median for speed in speeds))),
+    )
+    left.legend()
+    right.plot(np.array(memory.share) * 100, memory.rss_anon_mb)
+    right.set(
+        title=f"one epoch of {memory.gigabytes:g} GB",
+        xlabel="% of the epoch",
+        ylabel="RssAnon [MB]",
+        ylim=(0, 1.5 * max(memory.rss_anon_mb)),
+    )
+    figure.savefig(out, dpi=150)
+    plt.close(figure)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=pathlib.Path, default="loader_throughput.png")
+    parser.add_argument("--cached_gb", type=float, default=2.0)
+    parser.add_argument("--corpus_gb", type=float, default=20.0)
+    parser.add_argument("--session_seconds", type=int, default=1200)
+    parser.add_argument("--passes", type=int, default=7)
+    parser.add_argument("--batches", type=int, default=40)
+    flags = parser.parse_args(argv)
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        compared = check_parity(folder / "parity")
+        print(f"parity: {compared} windows agree with the whole streams")
+        cached = write_corpus(
+            folder / "cached", gigabytes=flags.cached_gb,
+            session_seconds=flags.session_seconds, seed=None,
+        )  # fmt: skip
+        speeds = [
+            measure_speed(
+                cached, folder / "cached", num_threads=threads, passes=flags.passes,
+                batches=flags.batches,
+            )
+            for threads in (1, 2)
+        ]  # fmt: skip
+        large = write_corpus(
+            folder / "large", gigabytes=flags.corpus_gb,
+            session_seconds=flags.session_seconds, seed=None,
+        )  # fmt: skip
+        memory = measure_memory(large, folder / "large", gigabytes=flags.corpus_gb)
+    print(
+        f"{datetime.date.today()}, {os.cpu_count()} cores ({platform.machine()}), "
+        f"Python {platform.python_version()}, NumPy {np.__version__}; sparse files"
+    )
+    print(table(speeds, memory, cached_gb=flags.cached_gb))
+    flags.out.parent.mkdir(parents=True, exist_ok=True)
+    picture(speeds, memory, flags.out)
+    print(f"picture: {flags.out}")
+
+
+if __name__ == "__main__":
+    main()
