@@ -28,6 +28,7 @@ from damamba_jax.kernels import selective_scan
 from damamba_jax.kernels.selective_scan import IMPLEMENTATIONS, describe, supports
 from damamba_jax.kernels.selective_scan.arg_specs import ARG_SPECS, make_arguments
 
+PICTURE = "runs/benchmarks/scan_speed.png"
 CPU_SHAPES = "demo_feature,demo_audio,demo_visual,paper_feature"
 TOLERANCE = 1e-4
 
@@ -134,14 +135,14 @@ def draw(rows, path):
     figure.savefig(path, dpi=120)
 
 
-def main():
+def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--shapes", default=CPU_SHAPES, help="names, with commas")
     parser.add_argument("--dtype", default="float32", choices=("float32", "bfloat16"))
     parser.add_argument("--repeats", type=int, default=20)
     parser.add_argument("--limit_gib", type=float, default=3.0, help="temporaries")
-    parser.add_argument("--picture", default="runs/benchmarks/scan_speed.png")
-    flags = parser.parse_args()
+    parser.add_argument("--out", default=PICTURE, help="picture")
+    flags = parser.parse_args(argv)
     names = flags.shapes.split(",")
     if unknown := [name for name in names if name not in ARG_SPECS]:
         parser.error(f"--shapes: unknown {unknown[0]!r}; known: {', '.join(ARG_SPECS)}")
@@ -160,8 +161,8 @@ def main():
         args = make_arguments(ARG_SPECS[name], dtype=flags.dtype)
         more, bad = bench(name, args, flags.repeats, flags.limit_gib)
         rows, failed = rows + more, failed + bad
-    draw(rows, Path(flags.picture))
-    print(f"picture: {flags.picture}")
+    draw(rows, Path(flags.out))
+    print(f"picture: {flags.out}")
     return 1 if failed else 0
 
 

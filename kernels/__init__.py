@@ -5,3 +5,7 @@ if __name__ == "kernels":
         "`kernels` is part of damamba_jax: use `from damamba_jax.kernels import "
         "selective_scan`."
     )
+
+from damamba_jax.kernels.selective_scan import ScanOutput, selective_scan
+
+__all__ = ["ScanOutput", "selective_scan"]

@@ -1,0 +1,21 @@
+"""The selective scan of Mamba-1, in several implementations of one signature."""
+
+from damamba_jax.kernels.selective_scan.api import (
+    IMPLEMENTATIONS,
+    choose,
+    describe,
+    selective_scan,
+    supports,
+)
+from damamba_jax.kernels.selective_scan.base import Case, ScanOutput, Support
+
+__all__ = [
+    "IMPLEMENTATIONS",
+    "Case",
+    "ScanOutput",
+    "Support",
+    "choose",
+    "describe",
+    "selective_scan",
+    "supports",
+]

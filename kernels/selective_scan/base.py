@@ -1,0 +1,84 @@
+"""What every implementation shares: the result, and the steps around the recurrence."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from damamba_jax.array_types import Array, Float
+from damamba_jax.kernels.selective_scan import elementary
+
+
+class ScanOutput(NamedTuple):
+    """Result of a selective scan.
+
+    Attributes:
+      y: output, in the dtype of `x`.
+      h_last: float32 state after the last processed step, which is time 0 when the
+        scan ran in reverse.
+    """
+
+    y: Float[Array, "B L D"]
+    h_last: Float[Array, "B D N"]
+
+
+class Case(NamedTuple):
+    """What decides which implementation can run, and which is best.
+
+    Attributes:
+      batch, length, dim, states: the sizes B, L, D and N.
+      dtype: name of the dtype of `x`.
+      platform: `"cpu"`, `"gpu"` or `"tpu"`.
+    """
+
+    batch: int
+    length: int
+    dim: int
+    states: int
+    dtype: str
+    platform: str
+
+
+class Support(NamedTuple):
+    """Whether an implementation can do a case; false in a condition if it cannot."""
+
+    ok: bool
+    reason: str = ""
+
+    def __bool__(self) -> bool:
+        return self.ok
+
+
+def step_size(
+    dt: Float[Array, "B L D"],
+    dt_bias: Float[Array, "D"] | None,
+    dt_softplus: bool,
+) -> Float[Array, "B L D"]:
+    """Computes the float32 step size, `softplus(dt + dt_bias)`."""
+    dt = dt.astype(jnp.float32)
+    if dt_bias is not None:
+        dt = dt + dt_bias.astype(jnp.float32)[None, None]
+    return elementary.softplus(dt) if dt_softplus else dt
+
+
+def skip_and_gate(
+    y: Float[Array, "B L D"],
+    x: Float[Array, "B L D"],
+    d: Float[Array, "D"] | None,
+    z: Float[Array, "B L D"] | None,
+) -> Float[Array, "B L D"]:
+    """Computes `(y + d x) silu(z)` in float32 and returns it in the dtype of `x`."""
+    if d is not None:
+        y = y + d.astype(jnp.float32)[None, None] * x.astype(jnp.float32)
+    if z is not None:
+        y = y * jax.nn.silu(z.astype(jnp.float32))
+    return y.astype(x.dtype)
+
+
+def initial_state(
+    h0: Float[Array, "B D N"] | None, x: Float[Array, "B L D"], a: Float[Array, "D N"]
+) -> Float[Array, "B D N"]:
+    """Returns `h0` in float32, or zeros."""
+    if h0 is None:
+        return jnp.zeros((x.shape[0], *a.shape), jnp.float32)
+    return h0.astype(jnp.float32)
