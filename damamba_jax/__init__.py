@@ -12,3 +12,19 @@ if (_checkout / "setup.cfg").is_file() and (
     _checkout / "kernels" / "__init__.py"
 ).is_file():
     __path__.append(str(_checkout))
+
+_PUBLIC = {
+    "build_model": "damamba_jax.models",
+    "load_checkpoint": "damamba_jax.checkpoint",
+}
+__all__ = ["build_model", "load_checkpoint"]
+
+
+def __getattr__(name: str):
+    # Imported when asked for: `inventory` and `simulate` need no model, and jax, flax
+    # and orbax take seconds to import.
+    if name not in _PUBLIC:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(_PUBLIC[name]), name)

@@ -1,5 +1,7 @@
 """The blocks that stacks are made of, and the stack itself."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -114,7 +116,7 @@ def _remat(block: nnx.Module, x: Array, key: Array | None) -> Array:
 def sinusoidal_positions(length: int, dim: int) -> Float[Array, "T C"]:
     """Sine and cosine of the frame's index (Vaswani et al., arXiv 1706.03762)."""
     half = (dim + 1) // 2
-    rate = jnp.exp(-jnp.log(10_000.0) * jnp.arange(half) / half)
+    rate = jnp.exp(jnp.arange(half, dtype=jnp.float32) * (-math.log(10_000.0) / half))
     angle = jnp.arange(length, dtype=jnp.float32)[:, None] * rate[None]
     return jnp.concatenate([jnp.sin(angle), jnp.cos(angle)], axis=-1)[:, :dim]
 

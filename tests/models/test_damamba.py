@@ -149,13 +149,12 @@ def test_remat_changes_memory_but_no_number():
         config = small_config(remat=remat)
         graphdef, params = train_state.split_model(build_model(config))
 
-        @jax.jit
         def loss(params, config=config, graphdef=graphdef):
             return train_state.loss_function(
                 config, graphdef, params, unit_statistics(config), batch, None
             )[0]
 
-        results.append(jax.value_and_grad(loss)(params))
+        results.append(jax.jit(jax.value_and_grad(loss))(params))
     (loss_a, grads_a), (loss_b, grads_b) = results
     np.testing.assert_allclose(loss_a, loss_b, rtol=1e-6)
     for a, b in zip(jax.tree.leaves(grads_a), jax.tree.leaves(grads_b), strict=True):
@@ -177,13 +176,12 @@ def test_variants_train(change):
     graphdef, params = train_state.split_model(build_model(config))
     batch = jax.tree.map(jnp.asarray, random_batch(config))
 
-    @jax.jit
     def loss(params):
         return train_state.loss_function(
             config, graphdef, params, unit_statistics(config), batch, None
         )[0]
 
-    value, grads = jax.value_and_grad(loss)(params)
+    value, grads = jax.jit(jax.value_and_grad(loss))(params)
     assert np.isfinite(value)
     norms = {
         jax.tree_util.keystr(path): float(jnp.abs(g).max())

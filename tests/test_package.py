@@ -1,0 +1,110 @@
+"""The package as a whole: what its modules import, and what a wheel holds."""
+
+import ast
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCES = sorted(
+    path
+    for folder in ("damamba_jax", "kernels", "configs")
+    for path in (ROOT / folder).rglob("*.py")
+    if "build" not in path.parts
+)
+
+# What each layer may import of this project; the ground imports nothing.
+LAYERS = {
+    "kernels": ("kernels", "array_types"),
+    "models": ("models", "kernels", "array_types", "config"),
+    "data": ("data", "array_types", "config"),
+    "configs": ("configs", "config", "data"),
+}
+
+
+def imported_parts(path: Path) -> set[str]:
+    """First components below `damamba_jax` that a file imports."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: relative import"
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        found |= {n.split(".")[1] for n in names if n.startswith("damamba_jax.")}
+    return found
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_imports_run_one_way(path):
+    parts = path.relative_to(ROOT).parts
+    layer = parts[1] if parts[0] == "damamba_jax" else parts[0]
+    if layer in LAYERS:
+        assert imported_parts(path) <= set(LAYERS[layer])
+    elif layer in ("array_types.py", "config.py"):
+        assert imported_parts(path) <= {"array_types"}
+
+
+def test_no_module_shadows_the_standard_library():
+    # A command that is run by its path would find our `types` before Python's.
+    commands = {path.stem for path in SOURCES if path.parent.name == "damamba_jax"}
+    assert not commands & set(sys.stdlib_module_names)
+
+
+def test_bare_kernels_is_refused():
+    done = subprocess.run(
+        [sys.executable, "-c", "import kernels"],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode != 0
+    assert "from damamba_jax.kernels import selective_scan" in done.stderr
+
+
+def test_wheel_works_outside_the_checkout(tmp_path):
+    source = tmp_path / "source"
+    source.mkdir()
+    tracked = ["setup.cfg", "pyproject.toml", "README.md", "LICENSE"]
+    for name in [*tracked, "damamba_jax", "kernels", "configs"]:
+        (source / name).symlink_to(ROOT / name)
+    subprocess.run(
+        [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", str(tmp_path), "."],
+        cwd=source, check=True,
+    )  # fmt: skip
+    (wheel,) = tmp_path.glob("*.whl")
+    site = tmp_path / "site"
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(site)
+        tops = {Path(name).parts[0] for name in archive.namelist()}
+    assert {t for t in tops if not t.endswith(".dist-info")} == {"damamba_jax"}
+    program = (
+        "import damamba_jax, sys; assert damamba_jax.__file__.startswith(sys.argv[1]);"
+        "from damamba_jax.kernels import selective_scan;"
+        "from damamba_jax.command_line import find_config_file;"
+        "print(find_config_file(['x', '--config=configs/noxi.py:demo'])[1])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(site)],
+        cwd=tmp_path, env={"PYTHONPATH": str(site), "JAX_PLATFORMS": "cpu"},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == f"--config={site}/damamba_jax/configs/noxi.py:demo"
+
+
+def test_every_module_is_installed():
+    import configparser
+
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    listed = set(setup["options"]["packages"].split())
+    for path in SOURCES:
+        parts = path.relative_to(ROOT).parent.parts
+        package = ".".join(
+            parts if parts[0] == "damamba_jax" else ("damamba_jax", *parts)
+        )
+        assert package in listed, f"{package} is not in setup.cfg"
