@@ -15,6 +15,7 @@ corpus is used, and everything that a run writes says so.
 import dataclasses
 
 import ml_collections
+
 from damamba_jax.data.corpora import RELEASED_FEATURES
 from damamba_jax.data.presets import DEMO_DIMS
 
@@ -99,7 +100,7 @@ def _paper() -> ml_collections.ConfigDict:
     config.train = ml_collections.ConfigDict()
     config.train.steps = 20_000  # ours: about 11 passes over NoXi's training split
     config.train.batch_size = 128  # paper
-    config.train.eval_every = 1000
+    config.train.eval_every = 400
     config.train.save_every = 500
     config.train.eval_batches = 100
     config.train.log_every = 50
@@ -137,12 +138,12 @@ def _demo() -> ml_collections.ConfigDict:
     config.model.dropout = 0.0
     config.model.remat = False
     config.optim.lr = 2e-3
-    config.optim.warmup_steps = 30
+    config.optim.warmup_steps = 20
     config.optim.ema_decay = 0.98
-    config.train.steps = 300
+    config.train.steps = 120
     config.train.batch_size = 64
-    config.train.eval_every = 100
-    config.train.save_every = 100
+    config.train.eval_every = 40
+    config.train.save_every = 40
     config.train.eval_batches = 20
     config.train.log_every = 10
     return config

@@ -23,7 +23,7 @@ from damamba_jax.models.fusion import (
     ModalityGroup,
     PartnerFusion,
 )
-from damamba_jax.models.hybrid import Stack
+from damamba_jax.models.hybrid import Stack, stack_modules
 from damamba_jax.models.layers import (
     Generator,
     Linear,
@@ -103,16 +103,12 @@ def encode_all(
     Compiled once instead of once per feature. `one_by_one` keeps the memory of a
     single feature, else all of them are one batch.
     """
-    graphdef, _ = nnx.split(stacks[0])
-    params = jax.tree.map(lambda *p: jnp.stack(p), *(nnx.split(s)[1] for s in stacks))
+    apply, params = stack_modules(stacks)
     keys = None if key is None else jax.random.split(key, len(stacks))
-
-    def apply(args):
-        params, x, key = args
-        return nnx.merge(graphdef, params)(x, key)
-
-    run = jax.lax.map if one_by_one else lambda f, xs: jax.vmap(f)(xs)
-    return list(run(apply, (params, jnp.stack(x), keys)))
+    inputs = (params, jnp.stack(x), keys)
+    if one_by_one:
+        return list(jax.lax.map(lambda args: apply(*args), inputs))
+    return list(jax.vmap(apply)(*inputs))
 
 
 class DAMamba(nnx.Module):

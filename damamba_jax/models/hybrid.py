@@ -1,6 +1,8 @@
 """The blocks that stacks are made of, and the stack itself."""
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -74,7 +76,12 @@ class TransformerBlock(nnx.Module):
 
 
 class Stack(nnx.Module):
-    """Blocks of one width, each rematerialised in the backward pass if configured."""
+    """Blocks of one width.
+
+    With `remat`, the backward pass recomputes each block, and the blocks run as a loop:
+    XLA may merge a recomputation with the original where it sees both, but never across
+    the boundary of a loop.
+    """
 
     def __init__(
         self,
@@ -97,20 +104,33 @@ class Stack(nnx.Module):
     ) -> Float[Array, "B T C"]:
         if self.positions:
             x = x + sinusoidal_positions(x.shape[1], x.shape[2]).astype(x.dtype)[None]
-        for block, block_key in zip(
-            self.blocks, split_key(key, len(self.blocks)), strict=True
-        ):
-            x = _remat(block, x, block_key) if self.remat else block(x, block_key)
-        return x
+        num_blocks = len(self.blocks)
+        if not self.remat:
+            for block, block_key in zip(
+                self.blocks, split_key(key, num_blocks), strict=True
+            ):
+                x = block(x, block_key)
+            return x
+        apply, params = stack_modules(list(self.blocks))
+        keys = None if key is None else jax.random.split(key, num_blocks)
+
+        @jax.checkpoint
+        def step(x, block):
+            return apply(block[0], x, block[1]), None
+
+        return jax.lax.scan(step, x, (params, keys))[0]
 
 
-def _remat(block: nnx.Module, x: Array, key: Array | None) -> Array:
-    graphdef, params = nnx.split(block)
+def stack_modules(modules: list[nnx.Module]) -> tuple[Callable, Any]:
+    """Stacks the parameters of modules that are alike, for one loop over all of them.
 
-    def apply(params, x, key):
-        return nnx.merge(graphdef, params)(x, key)
-
-    return jax.checkpoint(apply)(params, x, key)
+    Returns:
+      `apply(params, *args)`, which calls a module, and the parameters of all, each with
+      a leading axis.
+    """
+    graphdef, _ = nnx.split(modules[0])
+    params = jax.tree.map(lambda *p: jnp.stack(p), *(nnx.split(m)[1] for m in modules))
+    return lambda params, *args: nnx.merge(graphdef, params)(*args), params
 
 
 def sinusoidal_positions(length: int, dim: int) -> Float[Array, "T C"]:

@@ -4,13 +4,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from damamba_jax.configs import noxi
 from example import FEATURES, random_batch, replace_model, small_config, unit_statistics
 
 from damamba_jax import train_state
 from damamba_jax.checkpoint import abstract_model
 from damamba_jax.config import Config, from_config_dict
+from damamba_jax.configs import noxi
 from damamba_jax.models import build_model
+
+
+# Half the code to compile, for what does not depend on direction or scan.
+QUICK = {"direction": "forward", "scan": "reference"}
 
 
 def scorer(config: Config):
@@ -146,7 +150,7 @@ def test_remat_changes_memory_but_no_number():
     batch = jax.tree.map(jnp.asarray, random_batch(small_config()))
     results = []
     for remat in (False, True):
-        config = small_config(remat=remat)
+        config = small_config(remat=remat, **QUICK)
         graphdef, params = train_state.split_model(build_model(config))
 
         def loss(params, config=config, graphdef=graphdef):
@@ -172,7 +176,7 @@ def test_remat_changes_memory_but_no_number():
     ids=["transformer", "no-modality-fusion", "one-feature", "three-groups"],
 )
 def test_variants_train(change):
-    config = small_config(**change)
+    config = small_config(**change, **QUICK)
     graphdef, params = train_state.split_model(build_model(config))
     batch = jax.tree.map(jnp.asarray, random_batch(config))
 
