@@ -19,12 +19,9 @@ from typing import NamedTuple
 import numpy as np
 
 from damamba_jax.array_types import Bool, Float, Int
-from damamba_jax.config import FeatureConfig
+from damamba_jax.config import MAX_ABS, FeatureConfig
 from damamba_jax.data.corpora import Session, Track
 
-# Entries beyond this are missing: releases hold float32 fill values such as 3.7e19,
-# while the largest measured feature (eGeMAPS) reaches 2e6.
-MAX_ABS = 1e8
 # Frames read per feature: the median of this many independent values is known to 1 % of
 # their spread; at 1,408 columns (the widest feature) they take 113 MB.
 MAX_FRAMES = 20_000

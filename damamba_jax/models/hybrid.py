@@ -105,7 +105,7 @@ class Stack(nnx.Module):
         if self.positions:
             x = x + sinusoidal_positions(x.shape[1], x.shape[2]).astype(x.dtype)[None]
         num_blocks = len(self.blocks)
-        if not self.remat:
+        if not (self.remat and num_blocks):
             for block, block_key in zip(
                 self.blocks, split_key(key, num_blocks), strict=True
             ):

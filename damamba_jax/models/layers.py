@@ -8,9 +8,8 @@ from jax.typing import DTypeLike
 from numpy.random import Generator
 
 from damamba_jax.array_types import Array, Bool, Float
+from damamba_jax.config import MAX_ABS
 
-# Larger magnitudes are fill values of feature extractors, not measurements.
-MAX_ABS = 1e8
 # Standardised features are clipped here: real streams reach thousands of deviations.
 CLIP = 10.0
 

@@ -1,0 +1,245 @@
+"""Peak memory of one training step at one length; each runs in a process of its own.
+
+`memory_curve.py` starts it, writes a request as JSON to its standard input and reads
+the answer from the last line of its standard output:
+
+    {"task": "platform" | "parity" | "measure", "config": {...}, "length": 96}
+"""
+
+import dataclasses
+import json
+import math
+import platform
+import sys
+from typing import Any
+
+import jax
+import numpy as np
+
+from damamba_jax import optim, train_state
+from damamba_jax.checkpoint import abstract_model
+from damamba_jax.config import Config, from_tree
+from damamba_jax.data.people import first_label
+from damamba_jax.models import build_model
+
+# After the first step the optimizer's buffers exist; after the second, nothing is new.
+STEPS = 3
+LOSS_TOLERANCE = {"float32": 1e-5, "bfloat16": 2e-2}
+
+
+def resize(config: Config, *, length: int, batch_size: int) -> Config:
+    """Sets the window: a third of it core, as in the paper, context on both sides."""
+    window = dataclasses.replace(
+        config.data.window, window_frames=length, core_frames=length - 2 * (length // 3)
+    )
+    return dataclasses.replace(
+        config,
+        data=dataclasses.replace(config.data, window=window),
+        train=dataclasses.replace(config.train, batch_size=batch_size),
+    )
+
+
+def abstract_batch(config: Config) -> dict[str, Any]:
+    """Shapes and types of a batch, as `data/batches.py` builds it."""
+    rows, people = config.train.batch_size, config.data.participants
+    seconds = config.data.window.window_seconds
+    labels = int(
+        first_label(
+            config.data.window.window_frames,
+            frame_hz=config.data.window.frame_hz,
+            label_rate=_label_rate(config),
+        )
+    )
+
+    def array(dtype, *shape):
+        return jax.ShapeDtypeStruct(shape, dtype)
+
+    def each(make):
+        # The slack keeps a rounded product of whole numbers from adding a row.
+        return {
+            feature.name: make(feature, math.ceil(seconds * feature.rate - 1e-6) + 2)
+            for feature in config.data.features
+        }
+
+    return {
+        "features": each(lambda f, n: array(np.float32, rows, people, n, f.dim)),
+        "feature_valid": each(lambda f, n: array(np.bool_, rows, people, n)),
+        "first_time": each(lambda f, n: array(np.float32, rows, people)),
+        "rate": each(lambda f, n: array(np.float32, rows, people)),
+        "participant_valid": array(np.bool_, rows, people),
+        "participant_slot": array(np.int32, rows, people),
+        "label": array(np.float32, rows, labels),
+        "label_valid": array(np.bool_, rows, labels),
+        "label_time": array(np.float32, rows, labels),
+        "label_core": array(np.bool_, rows, labels),
+    }
+
+
+def random_batch(config: Config, *, seed: int) -> dict[str, Any]:
+    """A batch of that shape: noise, complete and everywhere valid."""
+    rng = np.random.default_rng(seed)
+    shapes, window = abstract_batch(config), config.data.window
+
+    def noise(x):
+        if x.dtype == np.bool_:
+            return np.ones(x.shape, x.dtype)
+        return rng.standard_normal(x.shape, np.float32)
+
+    batch = {
+        name: jax.tree.map(noise, tree)
+        for name, tree in shapes.items()
+        if name not in ("first_time", "rate", "participant_slot")
+    }
+    batch["first_time"] = jax.tree.map(
+        lambda x: np.zeros(x.shape, x.dtype), shapes["first_time"]
+    )
+    batch["rate"] = {
+        f.name: np.full(shapes["rate"][f.name].shape, f.rate, np.float32)
+        for f in config.data.features
+    }
+    slots = shapes["participant_slot"]
+    batch["participant_slot"] = np.tile(np.arange(slots.shape[1], dtype=np.int32),
+                                        (slots.shape[0], 1))  # fmt: skip
+    rows, labels = batch["label"].shape
+    time = np.arange(labels, dtype=np.float32) / np.float32(_label_rate(config))
+    core = time * window.frame_hz - window.context_frames
+    batch["label"] = rng.uniform(size=(rows, labels)).astype(np.float32)
+    batch["label_time"] = np.tile(time, (rows, 1))
+    batch["label_core"] = np.tile((core >= 0) & (core < window.core_frames), (rows, 1))
+    return batch
+
+
+def _label_rate(config: Config) -> float:
+    return config.data.layout.label_rate if config.data.layout else 25.0
+
+
+def step_and_shapes(config: Config):
+    """The jitted step as `train.py` runs it, and the shapes of its three arguments."""
+    graphdef, params = abstract_model(config)
+    optimizer = optim.optimizer(config.optim, config.train.steps)
+    state = jax.eval_shape(
+        lambda params: train_state.create(params, optimizer, config.seed), params
+    )
+    statistics = {
+        f.name: (jax.ShapeDtypeStruct((f.dim,), np.float32),) * 2
+        for f in config.data.features
+    }
+    step = jax.jit(
+        train_state.make_train_step(config, graphdef, optimizer), donate_argnums=0
+    )
+    return step, (state, abstract_batch(config), statistics)
+
+
+def real_arguments(config: Config):
+    """Arguments of the step, drawn and put on the device."""
+    params = train_state.split_model(build_model(config))[1]
+    optimizer = optim.optimizer(config.optim, config.train.steps)
+    statistics = {
+        f.name: (np.zeros(f.dim, np.float32), np.ones(f.dim, np.float32))
+        for f in config.data.features
+    }
+    return (
+        train_state.create(params, optimizer, config.seed),
+        *jax.device_put((random_batch(config, seed=1), statistics)),
+    )
+
+
+def check_parity(config: Config) -> dict[str, Any]:
+    """Runs a step of two windows, and again without remat and by the reference scan.
+
+    Everything else is the measured configuration, widths included. A configuration
+    without remat is compared with itself under remat.
+
+    Returns:
+      `ok`, the two losses, gradient norms and the tolerance of the loss.
+    """
+    small = resize(config, length=2 * config.model.chunk_frames, batch_size=2)
+    other = dataclasses.replace(
+        small,
+        model=dataclasses.replace(
+            small.model, remat=not small.model.remat, scan="reference"
+        ),
+    )
+    found = []
+    for variant in (small, other):
+        state, metrics = step_and_shapes(variant)[0](*real_arguments(variant))
+        found.append({k: float(metrics[k]) for k in ("loss", "grad_norm", "skipped")})
+        moved = int(state.step) == 1 and found[-1]["skipped"] == 0
+        found[-1]["ran"] = moved and math.isfinite(found[-1]["loss"])
+    tolerance = LOSS_TOLERANCE[config.model.compute_dtype]
+    (loss, other_loss), (norm, other_norm) = (
+        [run[key] for run in found] for key in ("loss", "grad_norm")
+    )
+    ok = (
+        all(run["ran"] for run in found)
+        and abs(loss - other_loss) <= tolerance * max(1.0, abs(other_loss))
+        # Gradients pass through cancelling sums: one digit less than the loss.
+        and abs(norm - other_norm) <= 10 * tolerance * other_norm
+    )
+    return {"ok": ok, "tolerance": tolerance, "loss": loss, "other_loss": other_loss,
+            "grad_norm": norm, "other_grad_norm": other_norm}  # fmt: skip
+
+
+def measure(config: Config, *, length: int) -> dict[str, Any]:
+    """Compiles one step; on a GPU also runs it.
+
+    Returns:
+      Bytes of state, input, temporaries and the compiled peak; on a GPU the peak of the
+      allocator over `STEPS` steps and up to the first, None where it ran out of memory.
+    """
+    config = resize(config, length=length, batch_size=config.train.batch_size)
+    step, shapes = step_and_shapes(config)
+    compiled = step.lower(*shapes).compile()
+    memory = compiled.memory_analysis()
+    device = jax.local_devices()[0]
+    result = {
+        "length": length,
+        "state_bytes": _bytes(shapes[0]),
+        "input_bytes": _bytes(shapes[1:]),
+        "temporary_bytes": memory.temp_size_in_bytes,
+        "compiled_bytes": memory.argument_size_in_bytes
+        + memory.output_size_in_bytes
+        - memory.alias_size_in_bytes
+        + memory.temp_size_in_bytes,
+        "allocated_bytes": None,
+        "compilation_bytes": None,
+        "platform": device.platform,
+        "device": device.device_kind,
+        "jax": jax.__version__,
+        "python": platform.python_version(),
+    }
+    if device.platform == "cpu":
+        return result
+    # Compilation tries kernels out on the device, and a peak cannot be reset.
+    result["compilation_bytes"] = device.memory_stats()["peak_bytes_in_use"]
+    try:
+        state, batch, statistics = real_arguments(config)
+        for _ in range(STEPS):
+            state, metrics = compiled(state, batch, statistics)
+        jax.block_until_ready((state, metrics))
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        return result
+    result["allocated_bytes"] = device.memory_stats()["peak_bytes_in_use"]
+    return result
+
+
+def _bytes(tree: Any) -> int:
+    return sum(math.prod(x.shape) * x.dtype.itemsize for x in jax.tree.leaves(tree))
+
+
+def main() -> None:
+    request = json.load(sys.stdin)
+    config = from_tree(request["config"])
+    if request["task"] == "platform":
+        answer = {"platform": jax.default_backend()}
+    elif request["task"] == "parity":
+        answer = check_parity(config)
+    else:
+        answer = measure(config, length=request["length"])
+    print(json.dumps(answer))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,196 @@
+"""The benchmark of memory against length, on a model of a few hundred parameters."""
+
+import importlib
+import json
+import math
+import pathlib
+import sys
+from types import SimpleNamespace
+
+import jax
+import numpy as np
+import pytest
+
+from damamba_jax.configs import noxi
+from damamba_jax.data import corpora, windows
+from damamba_jax.data.simulate import ensure_corpus
+from tests.example import small_config
+
+# ml_collections 1.1 reads configuration files through a deprecated function.
+pytestmark = pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")
+
+FOLDER = pathlib.Path(__file__).parents[2] / "benchmarks"
+SMALL = (
+    "--config=configs/noxi.py:demo",
+    "--config.data.features=egemaps",
+    "--config.model.dim=4",
+    "--config.model.num_heads=1",
+    "--config.model.state_dim=2",
+    "--config.model.partner_fusion=False",
+    # Compiles fastest, and its attention is quadratic: the verdict must notice.
+    "--config.model.encoder=transformer",
+)
+
+
+@pytest.fixture
+def modules(monkeypatch):
+    """`memory_curve`, `memory_report` and `memory_step`, as a script would see them."""
+    monkeypatch.syspath_prepend(str(FOLDER))
+    names = ("memory_curve", "memory_report", "memory_step")
+    yield [importlib.import_module(name) for name in names]
+    for name in names:
+        sys.modules.pop(name)
+
+
+def row(length, peak, **fields):
+    return {
+        "length": length, "state_bytes": 10, "input_bytes": length,
+        "temporary_bytes": peak, "compiled_bytes": peak, "allocated_bytes": None,
+        "compilation_bytes": None, "platform": "cpu", "device": "cpu", "jax": "1",
+        "python": "3", "parity": {"loss": 1.0, "other_loss": 1.0, "tolerance": 1e-5},
+        **fields,
+    }  # fmt: skip
+
+
+def test_measures_and_writes_table_numbers_and_picture(modules, tmp_path, capsys):
+    out = tmp_path / "new" / "curve.png"
+    code = modules[0].main(
+        ["memory_curve", *SMALL, "--platform=cpu", "--batch_size=64",
+         "--lengths=256,512", f"--out={out}"]
+    )  # fmt: skip
+    captured = capsys.readouterr()
+    assert code == 1 and "NOT linear: the largest of 1 doublings" in captured.out
+    assert "parity: loss" in captured.out
+    assert out.read_bytes().startswith(b"\x89PNG")
+    assert "for slopes only" in out.with_suffix(".md").read_text().lower()
+    tree = json.loads(out.with_suffix(".json").read_text())
+    first, second = tree["rows"]
+    # 258 rows of one feature: 256 frames at its native rate, and two to interpolate.
+    dim = tree["config"]["data"]["features"][0]["dim"]
+    assert first["input_bytes"] > 64 * 2 * 258 * dim * 4
+    assert first["compiled_bytes"] > first["state_bytes"] + first["input_bytes"]
+    ratio = second["compiled_bytes"] / first["compiled_bytes"]
+    assert tree["ratios"] == {"512": ratio} and 2.1 < ratio < 4.1
+    assert tree["fit"]["exponent"] == pytest.approx(math.log2(ratio))
+
+
+def test_batch_has_the_loaders_shapes(modules, tmp_path):
+    config = noxi.get_config("demo")
+    config.data.features = "egemaps,openpose"
+    config.data.cache_dir = str(tmp_path)
+    config = modules[0].from_config_dict(config)
+    config = modules[2].resize(config, length=32, batch_size=3)
+    root = ensure_corpus("tiny", tmp_path)
+    sessions = corpora.index(root, features=config.data.features).split("noxi/train")
+    source = windows.TrainingSource(
+        sessions, config.data, max_participants=4, batch_size=3, seed=0, num_steps=1
+    )
+
+    def describe(tree):
+        return jax.tree.map(lambda x: (x.shape, np.dtype(x.dtype).name), tree)
+
+    wanted = describe(source[0])
+    assert describe(modules[2].abstract_batch(config)) == wanted
+    assert describe(modules[2].random_batch(config, seed=0)) == wanted
+
+
+@pytest.mark.parametrize(
+    ("wrong", "ok"),
+    [
+        ({}, True),
+        ({"loss": 1.00002}, False),
+        ({"loss": math.nan}, False),
+        ({"grad_norm": 2.001}, False),
+        ({"skipped": 1}, False),
+    ],
+)
+def test_a_wrong_step_gets_no_table(modules, monkeypatch, tmp_path, capsys, wrong, ok):
+    curve, _, step = modules
+    seen = []
+
+    def fake(config):
+        seen.append((config.model.remat, config.model.scan))
+        found = {"loss": 1.0, "grad_norm": 2.0, "skipped": 0}
+        metrics = found | wrong if config.model.remat else found
+        return lambda: (SimpleNamespace(step=1), metrics), None
+
+    monkeypatch.setattr(step, "step_and_shapes", fake)
+    monkeypatch.setattr(step, "real_arguments", lambda config: ())
+    parity = step.check_parity(small_config(remat=True))
+    assert seen == [(True, ""), (False, "reference")]
+    assert parity["ok"] is ok
+
+    if not ok:
+        monkeypatch.setattr(curve, "_run", lambda *args: parity)
+        out = tmp_path / "curve.png"
+        argv = ["memory_curve", "--platform=cpu", f"--out={out}"]
+        assert curve.main(argv) == 1
+        captured = capsys.readouterr()
+        assert captured.out == "" and "no figure is printed" in captured.err
+        assert not out.exists()
+
+
+@pytest.mark.parametrize("exponent", [1.0, 1.5, 2.0])
+def test_fit_finds_a_power_law(modules, exponent):
+    peaks = {n: round(7e6 * n**exponent) for n in (64, 256, 512, 1024, 8192)}
+    peaks[64] = 1
+    fit = modules[1].fit_growth(peaks)
+    assert fit.exponent == pytest.approx(exponent, abs=1e-6)
+
+
+def test_fit_finds_a_line(modules):
+    peaks = {n: 5_000_000_000 + 3_000_000 * n for n in (64, 256, 512, 1024, 8192)}
+    fit = modules[1].fit_growth(peaks)
+    assert fit.fixed_bytes == pytest.approx(5e9, rel=1e-6)
+    assert fit.frame_bytes == pytest.approx(3e6, rel=1e-6)
+    assert modules[1].fit_growth({128: 1, 256: 2}) is None
+
+
+def test_verdict_judges_doublings_from_256_on(modules):
+    report = modules[1]
+    growth = report.ratios({64: 1, 128: 9, 192: 9, 256: 10, 512: 20, 1024: 43})
+    assert growth == {128: 9.0, 256: 10 / 9, 512: 2.0, 1024: 2.15}
+    ok, text = report.verdict(growth, 2.1)
+    assert not ok and "2.150 (to 1,024 frames)" in text
+    assert report.verdict(growth, 2.2)[0]
+
+
+def test_growth_beyond_the_limit_fails(modules, tmp_path):
+    rows = [row(256, 100), row(512, 250)]
+    out = tmp_path / "curve.png"
+    config = small_config()
+    assert modules[0].publish(rows, config, out, 2.1) == 1
+    assert "NOT linear" in out.with_suffix(".md").read_text()
+
+
+def test_a_gpu_is_judged_by_its_allocator(modules):
+    gpu = {"platform": "gpu", "device": "GPU", "compilation_bytes": 60}
+    rows = [
+        row(256, 80, allocated_bytes=50, **gpu),
+        row(512, 160, allocated_bytes=100, **gpu),
+        row(1024, 320, **gpu),
+    ]
+    assert modules[1].peaks(rows) == {256: 50, 512: 100}
+    cells = modules[1].table(rows, small_config(), 2.1).rows
+    # Compilation took more than the first step did.
+    assert [cell[-2] for cell in cells] == ["50*", "100", "out of memory"]
+
+
+@pytest.mark.parametrize("lengths", ["", "96,x", "0"])
+def test_refuses_lengths_that_are_none(modules, lengths, capsys):
+    assert modules[0].main(["memory_curve", f"--lengths={lengths}"]) == 1
+    assert "`--lengths`: expected" in capsys.readouterr().err
+
+
+def test_refuses_an_unknown_field_and_an_absent_gpu(modules, monkeypatch, capsys):
+    assert modules[0].main(["memory_curve", "--config.model.dimm=3"]) == 1
+    assert 'Did you mean "dim"' in capsys.readouterr().err
+    monkeypatch.setattr(modules[0], "_run", lambda *args: {"platform": "cpu"})
+    assert modules[0].main(["memory_curve", "--platform=gpu"]) == 1
+    assert "`--platform`: expected a GPU" in capsys.readouterr().err
+
+
+def test_help_says_what_is_measured(modules, capsys):
+    assert modules[0].main(["memory_curve", "--help"]) == 0
+    printed = capsys.readouterr().out
+    assert "--max_ratio" in printed and "Parameters, optimizer" in printed
