@@ -140,7 +140,7 @@ def _demo() -> ml_collections.ConfigDict:
     config.optim.lr = 2e-3
     config.optim.warmup_steps = 20
     config.optim.ema_decay = 0.98
-    config.train.steps = 120
+    config.train.steps = 80
     config.train.batch_size = 64
     config.train.eval_every = 40
     config.train.save_every = 40
