@@ -9,6 +9,7 @@ Orbax itself notices neither a flipped bit nor a half-damaged newest step.
 
 import dataclasses
 import hashlib
+import json
 import logging
 import shutil
 from collections.abc import Mapping
@@ -21,7 +22,7 @@ import orbax.checkpoint as ocp
 from flax import nnx
 
 from damamba_jax import train_state
-from damamba_jax.config import Config, from_json
+from damamba_jax.config import Config, ConfigError, from_json
 from damamba_jax.data.statistics import FeatureStatistics, from_arrays, to_arrays
 from damamba_jax.models import build_model
 from damamba_jax.train_state import TrainState
@@ -29,6 +30,8 @@ from damamba_jax.train_state import TrainState
 _log = logging.getLogger(__name__)
 
 CONFIG_FILE = "config.json"
+# A resolved configuration has a few KiB.
+MAX_CONFIG_BYTES = 1 << 20
 
 
 class CheckpointError(ValueError):
@@ -83,20 +86,35 @@ class Checkpoints:
 
     Args:
       directory: created when needed.
-      keep: newest checkpoints kept.
+      keep: newest checkpoints kept; None opens the folder for reading only, which
+        leaves it untouched: a run may be writing there, or nobody may.
     """
 
-    def __init__(self, directory: Path, *, keep: int):
+    def __init__(self, directory: Path, *, keep: int | None):
         self.directory = Path(directory).resolve()
         self._keep = keep
         self._manager = self._open()
 
     def _open(self) -> ocp.CheckpointManager:
-        options = ocp.CheckpointManagerOptions(
-            max_to_keep=self._keep,
-            cleanup_tmp_directories=True,
-            enable_async_checkpointing=False,
-        )
+        if self._keep is None:
+            # Alone, even within a run of several processes: no barriers.
+            alone = ocp.options.MultiprocessingOptions(
+                primary_host=None,
+                active_processes={jax.process_index()},
+                barrier_sync_key_prefix=f"reader{jax.process_index()}",
+            )
+            options = ocp.CheckpointManagerOptions(
+                save_interval_steps=0,
+                create=False,
+                read_only=True,
+                multiprocessing_options=alone,
+            )
+        else:
+            options = ocp.CheckpointManagerOptions(
+                max_to_keep=self._keep,
+                cleanup_tmp_directories=True,
+                enable_async_checkpointing=False,
+            )
         # Named, so that shapes can be asked for before anything is restored.
         handlers = {
             "model": ocp.StandardCheckpointHandler(),
@@ -128,7 +146,7 @@ class Checkpoints:
             return
         trees = {"model": model} | ({"training": training} if training else {})
         items = {name: ocp.args.StandardSave(tree) for name, tree in trees.items()}
-        items["meta"] = ocp.args.JsonSave({**meta, "digest": digest(trees)})
+        items["meta"] = ocp.args.JsonSave({**meta, "digest": digest(trees, meta)})
         saved = self._manager.save(step, args=ocp.args.Composite(**items), force=True)
         self._manager.wait_until_finished()
         if not saved or step not in self._manager.all_steps():
@@ -137,7 +155,9 @@ class Checkpoints:
     def restore_newest(
         self, abstract: Mapping[str, Any]
     ) -> tuple[dict[str, Any], dict[str, Any]] | None:
-        """Restores the newest intact step; damaged ones are moved to `quarantine/`.
+        """Restores the newest intact step.
+
+        Damaged ones are moved to `quarantine/`, or passed over when only reading.
 
         Args:
           abstract: trees of `ShapeDtypeStruct` by item: `model`, perhaps `training`.
@@ -157,8 +177,17 @@ class Checkpoints:
                 reason = str(error)
             except Exception as error:  # Orbax: whatever a damaged file leads to
                 reason = f"{type(error).__name__}: {error}"
-            self._quarantine(step, reason)
+            reason = " ".join(reason.split())[:300]
+            _log.warning("%s: step %d is damaged: %s", self.directory, step, reason)
+            if self._keep is not None:
+                self._quarantine(step)
         return None
+
+    def drop_after(self, step: int) -> None:
+        """Deletes later steps: a run that starts again at `step` will save them."""
+        for later in self.steps():
+            if later > step:
+                self._manager.delete(later)
 
     def _restore(self, step: int, abstract: Mapping[str, Any]):
         for name, tree in abstract.items():
@@ -170,10 +199,10 @@ class Checkpoints:
         restored = self._manager.restore(step, args=ocp.args.Composite(**items))
         trees = {name: restored[name] for name in abstract}
         meta = dict(restored["meta"])
-        expected, got = meta.pop("digest", None), digest(trees)
-        for name in trees:
-            if not isinstance(expected, Mapping) or expected.get(name) != got[name]:
-                raise CheckpointError(f"digest of `{name}` differs: damaged on disk.")
+        expected = meta.pop("digest", None)
+        for name, got in digest(trees, meta).items():
+            if not isinstance(expected, Mapping) or expected.get(name) != got:
+                raise CheckpointError(f"the digest of `{name}` differs.")
         return trees, meta
 
     def _check_shapes(self, step: int, name: str, abstract: Any) -> None:
@@ -186,16 +215,13 @@ class Checkpoints:
             {name: stored}, {name: abstract}, source=self.directory / str(step)
         )
 
-    def _quarantine(self, step: int, reason: str) -> None:
+    def _quarantine(self, step: int) -> None:
         quarantine = self.directory / "quarantine"
         target = quarantine / str(step)
         number = 1
         while target.exists():
             target, number = quarantine / f"{step}-{number}", number + 1
-        _log.warning(
-            "%s: step %d is damaged (%s); moved to %s.",
-            self.directory, step, " ".join(reason.split())[:300], target,
-        )  # fmt: skip
+        _log.warning("Step %d is moved to %s.", step, target)
         self._manager.close()
         quarantine.mkdir(exist_ok=True)
         shutil.move(self.directory / str(step), target)
@@ -205,9 +231,10 @@ class Checkpoints:
         self._manager.close()
 
 
-def digest(trees: Mapping[str, Any]) -> dict[str, str]:
-    """Hashes paths, types, shapes and bytes of all leaves, per item."""
-    result = {}
+def digest(trees: Mapping[str, Any], meta: Mapping[str, Any]) -> dict[str, str]:
+    """Hashes paths, types, shapes and bytes of all leaves, per item; and `meta`."""
+    text = json.dumps(meta, sort_keys=True)
+    result = {"meta": hashlib.blake2b(text.encode(), digest_size=16).hexdigest()}
     for name, tree in trees.items():
         hashed = hashlib.blake2b(digest_size=16)
         for path, leaf in sorted(_leaves(tree).items()):
@@ -247,7 +274,7 @@ def abstract_model(config: Config) -> tuple[nnx.GraphDef, dict[str, Any]]:
     graphdefs = []
 
     def create():
-        graphdef, params = train_state.split_model(build_model(config))
+        graphdef, params = train_state.split_model(build_model(config, draw=False))
         graphdefs.append(graphdef)
         return params
 
@@ -266,18 +293,12 @@ def load_checkpoint(workdir: str | Path, *, which: str = "best") -> Estimator:
       CheckpointError: if there is none, or it does not fit its configuration.
     """
     workdir = Path(workdir)
-    path = workdir / CONFIG_FILE
-    if not path.is_file():
+    if not (workdir / CONFIG_FILE).is_file():
         raise CheckpointError(
             f"`workdir`: expected a folder of a training run with {CONFIG_FILE}, got "
             f"{workdir}. Train first: python -m damamba_jax.train --workdir={workdir}."
         )
-    if path.stat().st_size > 1 << 20:
-        raise CheckpointError(f"{path}: expected at most 1 MiB.")
-    try:
-        config = from_json(path.read_text())
-    except (ValueError, TypeError) as error:
-        raise CheckpointError(f"{path}: {error}") from error
+    config = read_config(workdir)
     _, params = abstract_model(config)
     statistics = {
         feature.name: {
@@ -295,7 +316,7 @@ def load_checkpoint(workdir: str | Path, *, which: str = "best") -> Estimator:
         directory = workdir / "checkpoints" / name
         if not directory.is_dir():
             continue
-        checkpoints = Checkpoints(directory, keep=100)
+        checkpoints = Checkpoints(directory, keep=None)
         found = checkpoints.restore_newest(abstract)
         checkpoints.close()
         if found is None:
@@ -311,6 +332,29 @@ def load_checkpoint(workdir: str | Path, *, which: str = "best") -> Estimator:
             step=int(meta["step"]),
         )
     raise CheckpointError(f"{workdir}: no checkpoint that can be read.")
+
+
+def read_config(workdir: Path) -> Config:
+    """Reads the configuration of a run, which may come from anybody.
+
+    Raises:
+      CheckpointError: if it is no configuration.
+    """
+    path = workdir / CONFIG_FILE
+    size = path.stat().st_size
+    if size > MAX_CONFIG_BYTES:
+        raise CheckpointError(
+            f"{path}: expected at most {MAX_CONFIG_BYTES} bytes, got {size}."
+        )
+    try:
+        return from_json(path.read_text())
+    except ConfigError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+    except (ValueError, TypeError, RecursionError) as error:
+        raise CheckpointError(
+            f"{path}: expected a configuration in JSON, got {error}. Restore the file "
+            f"from a copy, or train in another folder: --workdir=NEW."
+        ) from error
 
 
 def check_shapes(stored: Any, wanted: Any, *, source: str | Path) -> None:

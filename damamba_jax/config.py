@@ -6,14 +6,21 @@ This module is the only reader of `ConfigDict`. Everything else sees `Config`.
 import dataclasses
 import difflib
 import json
+import math
+import re
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal, TypeVar
 
 import ml_collections
 
 T = TypeVar("T")
+
+
+# Entries beyond this are missing: releases hold float32 fill values such as 3.7e19,
+# while the largest measured feature (eGeMAPS) reaches 2e6.
+MAX_ABS = 1e8
 
 
 class ConfigError(ValueError):
@@ -44,6 +51,7 @@ class FeatureConfig:
 
     def __post_init__(self):
         _positive(self, "dim", "rate")
+        _plain_names("features", self.name)
         bad = [c for c in self.drop_columns if not 0 <= c < self.dim]
         if bad:
             raise ConfigError(
@@ -76,6 +84,7 @@ class LayoutConfig:
 
     def __post_init__(self):
         _positive(self, "label_rate")
+        _plain_names("data.layout", self.name, *self.splits, *self.roles)
         if not self.roles or not self.splits:
             raise ConfigError("`layout`: `roles` and `splits` must not be empty.")
 
@@ -159,9 +168,12 @@ class DataConfig:
 
     def __post_init__(self):
         _positive(self, "participants", "num_threads")
-        if not self.features:
+        _not_negative(self, "num_folds", "fold")
+        names = [feature.name for feature in self.features]
+        if not names or len(set(names)) < len(names):
             raise ConfigError(
-                "`data.features`: expected at least one feature, got none."
+                f"`data.features`: expected one feature or more, each once, got "
+                f"{names}."
             )
         if self.num_folds and not 0 <= self.fold < self.num_folds:
             raise ConfigError(
@@ -226,13 +238,23 @@ class ModelConfig:
             self, "dim", "state_dim", "expand", "conv_width", "dt_rank_divisor",
             "chunk_frames", "num_heads", "max_participants",
         )  # fmt: skip
+        _not_negative(
+            self, "feature_blocks", "audio_blocks", "visual_blocks", "context_blocks",
+            "dialogue_blocks", "dialogue_dim",
+        )  # fmt: skip
         if self.dim % self.num_heads:
             raise ConfigError(
                 f"`model.dim`: expected a multiple of `num_heads` = {self.num_heads}, "
                 f"got {self.dim}."
             )
-        if not 0.0 <= self.dropout < 1.0:
-            raise ConfigError(f"`model.dropout`: expected [0, 1), got {self.dropout}.")
+        _below_one(self, "dropout")
+        width = self.dialogue_dim or self.dim
+        heads = max(1, self.num_heads * width // self.dim)
+        if width % heads:
+            raise ConfigError(
+                f"`model.dialogue_dim`: expected a multiple of its {heads} heads "
+                f"(`num_heads` per `dim`), got {width}."
+            )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -266,6 +288,11 @@ class OptimConfig:
 
     def __post_init__(self):
         _positive(self, "lr", "clip_norm", "infonce_temperature")
+        _not_negative(
+            self, "warmup_steps", "final_lr_fraction", "weight_decay", "ccc_weight",
+            "infonce_weight",
+        )  # fmt: skip
+        _below_one(self, "b1", "b2", "ema_decay")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -298,6 +325,7 @@ class TrainConfig:
             self, "steps", "batch_size", "eval_every", "save_every", "log_every",
             "keep_checkpoints", "max_bad_steps",
         )  # fmt: skip
+        _not_negative(self, "eval_batches")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -319,6 +347,7 @@ class Config:
     train: TrainConfig
 
     def __post_init__(self):
+        _not_negative(self, "seed")
         if self.data.participants > self.model.max_participants:
             raise ConfigError(
                 f"`data.participants`: expected at most `model.max_participants` = "
@@ -362,7 +391,17 @@ def from_config_dict(config: ml_collections.ConfigDict) -> Config:
     return from_tree({**tree, "data": data})
 
 
-def from_tree(tree: Mapping[str, Any]) -> Config:
+def check_field(config: ml_collections.ConfigDict, path: str) -> None:
+    """Raises `ConfigError` unless a configuration has a field, e.g. `model.dim`."""
+    group: Any = config
+    for name in path.split("."):
+        if not isinstance(group, ml_collections.ConfigDict) or name not in group:
+            known = group if isinstance(group, ml_collections.ConfigDict) else ()
+            raise ConfigError(f"`config.{path}`: unknown field{_nearest(name, known)}")
+        group = group[name]
+
+
+def from_tree(tree: Any) -> Config:
     """Builds `Config` from nested plain values, as `to_json` wrote them."""
     return _build(Config, tree, "config")
 
@@ -398,7 +437,7 @@ def _flatten(tree: Any, path: str = "") -> dict[str, Any]:
     return flat
 
 
-def _build(cls: type[T], tree: Mapping[str, Any], path: str) -> T:
+def _build(cls: type[T], tree: Any, path: str) -> T:
     if not isinstance(tree, Mapping):
         raise ConfigError(f"`{path}`: expected a group of fields, got {tree!r}.")
     hints = typing.get_type_hints(cls)
@@ -434,6 +473,8 @@ def _convert(hint: Any, value: Any, path: str) -> Any:
     if origin is tuple:
         if isinstance(value, str):
             value = [part.strip() for part in value.split(",") if part.strip()]
+        if not isinstance(value, (list, tuple)):
+            raise ConfigError(f"`{path}`: expected a list, got {value!r}.")
         return tuple(
             _convert(args[0], item, f"{path}[{i}]") for i, item in enumerate(value)
         )
@@ -452,13 +493,42 @@ def _convert(hint: Any, value: Any, path: str) -> Any:
 def _positive(config: Any, *names: str) -> None:
     for name in names:
         value = getattr(config, name)
-        if not value > 0:
+        if not 0 < value < math.inf:
+            raise ConfigError(f"`{_path(config, name)}`: expected > 0, got {value}.")
+
+
+def _plain_names(path: str, *names: str) -> None:
+    """Checks names that become parts of paths; a configuration may be untrusted."""
+    for name in names:
+        if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", name):
             raise ConfigError(
-                f"`{type(config).__name__}.{name}`: expected > 0, got {value}."
+                f"`{path}`: expected names of letters, digits, '_', '-' and '.', got "
+                f"{name!r}."
             )
 
 
-def _nearest(name: str, known: Mapping[str, Any]) -> str:
+def _path(config: Any, name: str) -> str:
+    """Names a field as its user writes it: `optim.lr`."""
+    section = type(config).__name__.removesuffix("Config").lower()
+    return f"{section}.{name}" if section else name
+
+
+def _not_negative(config: Any, *names: str) -> None:
+    for name in names:
+        value = getattr(config, name)
+        if not value >= 0:
+            raise ConfigError(f"`{_path(config, name)}`: expected >= 0, got {value}.")
+
+
+def _below_one(config: Any, *names: str) -> None:
+    for name in names:
+        value = getattr(config, name)
+        if not 0 <= value < 1:
+            raise ConfigError(f"`{_path(config, name)}`: expected [0, 1), got {value}.")
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    """Ends a message about an unknown name: the one most like it, and all."""
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.4)
     hint = f"; did you mean {close[0]!r}?" if close else "."
     return f"{hint} Known: {', '.join(sorted(known))}."

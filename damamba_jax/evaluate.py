@@ -65,8 +65,11 @@ def evaluate(
     data = estimator.config.data
     chosen = evaluation_splits(index, data, splits)
     mark = origin_mark(estimator.simulated, index.simulated)
+    if ridge is None:
+        found = {session.split for session in index.sessions}
+        ridge = index.simulated and found.issuperset(data.train_splits)
     baseline = None
-    if index.simulated if ridge is None else ridge:
+    if ridge:
         baseline = scoring.fit_baseline(
             index, data, estimator.statistics, should_stop=should_stop, console=console
         )
@@ -110,17 +113,26 @@ def evaluate(
 def publish(
     results: Sequence[Result], out: Path, *, console: Console | None = None
 ) -> None:
-    """Prints all tables and writes them to `out` as `results.md` and `results.json`."""
+    """Writes all tables to `out` as `results.md` and `results.json`; prints the main.
+
+    What is no terminal gets the tables as Markdown: it has no width to fit into.
+    """
     console = console or Console()
-    for table in report.tables(results):
-        if not table.title.startswith("By session"):
-            console.print(table.to_rich())
-    for line in report.unlabelled_lines(results):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
     report.write_markdown(out / "results.md", results)
     report.write_json(out / "results.json", results)
+    for table in report.tables(results):
+        if table.title.startswith("By "):
+            continue
+        if console.is_terminal:
+            console.print(table.to_rich())
+        else:
+            text = report.plain(table.to_markdown())
+            console.print(text, highlight=False, soft_wrap=True)
+    for line in report.unlabelled_lines(results):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    mark = "simulated " if any(r.scored_on_simulated for r in results) else ""
     console.print(
-        f"Written: {out / 'results.md'} and {out / 'results.json'}",
+        f"Written: {mark}{out / 'results.md'} and {out / 'results.json'}",
         markup=False, highlight=False, soft_wrap=True,
     )  # fmt: skip
 

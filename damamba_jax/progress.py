@@ -40,7 +40,7 @@ class ProgressLine:
     ):
         self._title, self._console, self._unit = title, console, unit
         self._every, self._clock, self._first = every_seconds, clock, start
-        self._start = self._said = clock()
+        self._began = self._start = self._said = clock()
         self._bar: Progress | None = None
         if console.is_terminal:
             self._bar = Progress(
@@ -65,6 +65,10 @@ class ProgressLine:
         if self._bar is not None:
             self._bar.stop()
 
+    def restart(self, done: int) -> None:
+        """Estimates the time to go from here on, e.g. after a compilation."""
+        self._start, self._first = self._clock(), done
+
     def __call__(self, done: int, total: int, *, note: str = "") -> None:
         if self._bar is not None:
             self._bar.update(self._task, completed=done, total=total, note=note)
@@ -79,7 +83,7 @@ class ProgressLine:
             left = seconds * (total - done) / max(done - self._first, 1)
             line += f", {100 * done // total} %, ETA {_clock_text(left)}"
         else:
-            line += f" in {_clock_text(seconds)}"
+            line += f" in {_clock_text(now - self._began)}"
         line += f", {note}" if note else ""
         self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 

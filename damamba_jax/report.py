@@ -14,6 +14,7 @@ from typing import Any
 
 from rich import box
 from rich import table as rich_table
+from rich.text import Text
 
 from damamba_jax.metrics import Scores
 from damamba_jax.published import PUBLISHED, SOURCES
@@ -40,17 +41,21 @@ class Table:
         return "\n".join([f"## {self.title}", "", *lines, *notes, ""])
 
     def to_rich(self) -> rich_table.Table:
-        caption = "\n".join(self.notes) or None
         table = rich_table.Table(
-            title=self.title, caption=caption, box=box.SIMPLE, title_justify="left",
-            caption_justify="left",
+            title=plain(self.title), caption=plain("\n".join(self.notes)),
+            box=box.SIMPLE, title_justify="left", caption_justify="left",
         )  # fmt: skip
         table.add_column(self.columns[0])
         for column in self.columns[1:]:
             table.add_column(column, justify="right")
         for row in self.rows:
-            table.add_row(*row)
+            table.add_row(*map(plain, row))
         return table
+
+
+def plain(text: str) -> Text:
+    """Keeps text from data files from being read as markup or terminal commands."""
+    return Text("".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in text))
 
 
 def tables(results: Sequence[Result]) -> list[Table]:
@@ -64,7 +69,7 @@ def tables(results: Sequence[Result]) -> list[Table]:
 
 
 def main_table(results: Sequence[Result]) -> Table:
-    """Puts our test scores beside the published ones, highest mean last."""
+    """Puts our test scores beside the published ones, in the order of the paper."""
     rows = []
     for result in results:
         tests = _published_tests(result)

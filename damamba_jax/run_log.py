@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from damamba_jax.config import ConfigError
+
 
 class RunLog:
     """Appends to the logs of one workdir.
@@ -34,19 +36,18 @@ class RunLog:
         write: bool = True,
     ):
         self._simulated = simulated
+        self._board = _board(workdir, step) if tensorboard and write else None
         self._files = {}
-        self._lines: list[dict[str, Any]] = []
-        path = workdir / "metrics.jsonl"
+        self._lines = [
+            json.loads(line) for line in _lines_until(workdir / "metrics.jsonl", step)
+        ]
         if write:
             for name in ("metrics", "timing"):
                 cut_back(workdir / f"{name}.jsonl", step)
                 self._files[name] = (workdir / f"{name}.jsonl").open("a")
-        if path.exists():
-            self._lines = [line for line in read(path) if line["step"] <= step]
-        self._board = _board(workdir, step) if tensorboard and write else None
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
-        self._write("metrics", step, {**values, "simulated": self._simulated})
+        self._write("metrics", step, values)
 
     def timing(self, step: int, values: Mapping[str, float]) -> None:
         self._write("timing", step, values)
@@ -64,16 +65,16 @@ class RunLog:
         line = {
             key: None if isinstance(v, float) and not math.isfinite(v) else v
             for key, v in values.items()
-        }
+        } | {"simulated": self._simulated}
         if name == "metrics":
             self._lines.append({"step": step, **line})
         if name in self._files:
             self._files[name].write(json.dumps({"step": step, **line}) + "\n")
             self._files[name].flush()
         if self._board is not None:
+            origin = "simulated/" * self._simulated
             for key, value in values.items():
-                if not isinstance(value, bool | str):
-                    self._board.add_scalar(f"{name}/{key}", value, step)
+                self._board.add_scalar(f"{origin}{name}/{key}", value, step)
 
     def close(self) -> None:
         for file in self._files.values():
@@ -84,10 +85,16 @@ class RunLog:
 
 def cut_back(path: Path, step: int) -> None:
     """Drops the lines after `step`, and a last line that was cut off in a crash."""
-    if not path.exists():
-        return
+    if path.exists():
+        part = path.with_suffix(".part")
+        part.write_text("".join(_lines_until(path, step)))
+        os.replace(part, path)
+
+
+def _lines_until(path: Path, step: int) -> list[str]:
+    """The intact lines up to a step; stops at the first that is later or cut off."""
     kept = []
-    for line in path.read_text().splitlines(keepends=True):
+    for line in path.read_text().splitlines(keepends=True) if path.exists() else []:
         try:
             number = json.loads(line)["step"]
         except (ValueError, KeyError, TypeError):
@@ -95,9 +102,7 @@ def cut_back(path: Path, step: int) -> None:
         if number > step or not line.endswith("\n"):
             break
         kept.append(line)
-    part = path.with_suffix(".part")
-    part.write_text("".join(kept))
-    os.replace(part, path)
+    return kept
 
 
 def read(path: Path) -> list[dict[str, Any]]:
@@ -109,7 +114,7 @@ def _board(workdir: Path, step: int):
     try:
         from tensorboardX import SummaryWriter
     except ImportError as error:
-        raise ImportError(
+        raise ConfigError(
             "`train.tensorboard`: needs tensorboardX; "
             "pip install 'damamba-jax[tensorboard]'."
         ) from error

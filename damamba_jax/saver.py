@@ -45,20 +45,24 @@ class Saver:
             {"model": model, "training": training},
         )
         found = self._last.restore_newest(abstract)
-        if found is None:
-            return state, None
-        items, _ = found
-        return restore_state(items, state), items["model"]["statistics"]
+        if found is not None:
+            items, _ = found
+            state = restore_state(items, state)
+        # The run will pass them again; nothing of an abandoned future may stand.
+        self._best.drop_after(int(state.step))
+        return state, items["model"]["statistics"] if found is not None else None
 
     def publish(self, state: TrainState) -> None:
         """Copies the state to the host, for `save_published`."""
         self._published = int(state.step), jax.device_get(self._items(state))
 
     def save_published(self) -> None:
-        """Saves what was last published, unless it is on disk already."""
+        """Saves what was last published, unless that or a later step is on disk."""
         with self._saving:
             if self._published is not None:
-                self._write(*self._published)
+                step, items = self._published
+                if step > max(self._last.steps(), default=-1):
+                    self._write(step, items)
 
     def save(self, state: TrainState) -> None:
         """Saves a state for resuming."""

@@ -76,7 +76,8 @@ def fit_baseline(
     Raises:
       Stopped: once `should_stop` says so.
     """
-    with ProgressLine("ridge regression", console, unit="sessions") as line:
+    title = f"{'simulated ' * index.simulated}ridge regression"
+    with ProgressLine(title, console, unit="sessions") as line:
 
         def progress(done: int, total: int) -> None:
             if should_stop is not None and should_stop():
@@ -115,7 +116,7 @@ def find_oracle(
         split,
         window=window,
         groups=sorted({feature.group for feature in config.data.features}),
-        partners=config.data.participants > 1,
+        partners=config.data.participants > 1 and config.model.partner_fusion,
         causal=config.model.direction == "forward",
     )
     seen = "whole session" if window is None else f"{window.window_seconds:g} s window"

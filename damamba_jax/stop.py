@@ -54,12 +54,12 @@ class StopRequest:
             raise Stopped(signal.Signals(self._signal).name)
 
     @contextlib.contextmanager
-    def protect(self, save: Callable[[], None]) -> Iterator[None]:
+    def protect(self, save: Callable[[], None] | None) -> Iterator[None]:
         """Gives the block time to reach `check`, and saves for it if it does not.
 
         Args:
           save: runs in another thread while the main thread may be busy; saves what
-            was last published.
+            was last published. None: the block is not protected.
         """
         self._save = save
         try:
@@ -112,8 +112,11 @@ class StopRequest:
         with self._lock:
             if self._done.is_set():
                 return
-            if self._save is not None:
-                self._save()
+            try:
+                if self._save is not None:
+                    self._save()
+            except Exception:
+                _log.exception("The state was not saved; older checkpoints stand.")
             _log.warning("%s: stopped.", name)
             # The main thread may be inside a compilation that cannot be interrupted.
             os._exit(self.exit_status)

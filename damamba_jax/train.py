@@ -23,8 +23,9 @@ from rich.console import Console
 from damamba_jax import evaluate as evaluation
 from damamba_jax import metrics, optim, run_log, splits, train_state, workdir
 from damamba_jax.checkpoint import abstract_model, check_shapes, load_checkpoint
-from damamba_jax.command_line import USER_ERRORS, find_config_file, show_log
-from damamba_jax.config import Config, from_config_dict
+from damamba_jax.command_line import USER_ERRORS, mark_log, parse_flags, show_log
+from damamba_jax.config import Config, ConfigError, differences, from_config_dict
+from damamba_jax.configs import noxi
 from damamba_jax.data import windows
 from damamba_jax.data.corpora import CorpusIndex, Session
 from damamba_jax.data.statistics import fit_statistics, from_arrays
@@ -39,6 +40,8 @@ from damamba_jax.train_state import TrainState
 # After a slower step the state is copied to the host: a signal must be obeyed within
 # seconds, and the next safe point may be further away than that.
 SLOW_STEP_SECONDS = 2.0
+# No evaluation takes longer.
+EVALUATION_SECONDS = 24 * 3600
 
 _log = logging.getLogger(__name__)
 
@@ -62,11 +65,16 @@ def train(
     first = jax.process_index() == 0
     with workdir.claim(directory, config, write=first):
         results = directory / "results.md"
-        if results.is_file():
+        if results.is_file() and workdir.last_step(directory) == config.train.steps:
             console.print(f"{directory}: this run is finished.", highlight=False)
             console.print(results.read_text(), markup=False, highlight=False)
             return
+        # An evaluation of an unfinished run is not this run's.
+        if first:
+            results.unlink(missing_ok=True)
         index = evaluation.open_corpus(config.data)
+        if index.simulated:
+            mark_log("simulated: ")
         for problem in index.problems:
             _log.warning("%s", problem)
         _fit(config, directory, index, stop=stop, console=console)
@@ -88,9 +96,13 @@ def _fit(
     """The loop: restore, then step, log, save and validate until all steps are done."""
     sharded, replicated = _shardings(config.train.batch_size)
     sessions = splits.training_sessions(index, config.data)
-    statistics, params = _initialize(config, sessions, console)
+    statistics, params = _initialize(
+        config, sessions, console, simulated=index.simulated
+    )
     optimizer = optim.optimizer(config.optim, config.train.steps)
-    console.print(parameter_table(params, config.name))
+    mark = "simulated " if index.simulated else ""
+    console.print(parameter_table(params, f"{mark}{config.name}"))
+    _log_deviations(config)
     state = train_state.create(params, optimizer, config.seed)
     del params
     state = jax.device_put(state, replicated)
@@ -106,7 +118,7 @@ def _fit(
         statistics = from_arrays(
             jax.device_get(restored_statistics), config.data.features
         )
-        console.print(f"Resuming at step {int(state.step)}.", highlight=False)
+        _log.info("resuming at step %d.", state.step)
     start = int(state.step)
     log = run_log.RunLog(
         directory,
@@ -137,18 +149,20 @@ def _fit(
     total = config.train.steps
     meter = Meter(log, config.train, start=start)
     best = max(log.values("val_ccc"), default=-np.inf)
-    title = f"{'simulated ' * index.simulated}{config.name}"
+    title = f"{mark}{config.name}"
     with (
         contextlib.closing(log),
         contextlib.closing(saver),
         ProgressLine(title, console, unit="steps", start=start) as progress,
-        stop.protect(saver.save_published),
+        # One process of several cannot save: signals end it, checkpoints resume it.
+        stop.protect(saver.save_published if jax.process_count() == 1 else None),
     ):
         progress(start, total, note="compiling")
         try:
             for step in range(start, total + 1):
                 if _validation_due(step, config) and not log.has(step, "val_ccc"):
                     meter.flush()
+                    saver.publish(state)
                     scores = validate(state, statistics, stop)
                     if scores["val_ccc"] > best:
                         best = scores["val_ccc"]
@@ -163,6 +177,8 @@ def _fit(
                 if step == start or meter.seconds_per_step > SLOW_STEP_SECONDS:
                     meter.flush()
                     saver.publish(state)
+                if step == start:
+                    progress.restart(step + 1)
                 progress(step + 1, total, note=meter.text)
                 if (step + 1) % config.train.save_every == 0 or step + 1 == total:
                     meter.flush()
@@ -172,21 +188,35 @@ def _fit(
         except Stopped:
             meter.flush()
             saver.save(state)
-            console.print(f"Saved step {int(state.step)}.", highlight=False)
+            _log.info("saved step %d.", state.step)
             raise
 
 
-def _initialize(config: Config, sessions: Sequence[Session], console: Console):
+def _initialize(
+    config: Config, sessions: Sequence[Session], console: Console, *, simulated: bool
+):
     """Statistics and parameters before the first step."""
     if config.init_from:
         origin = load_checkpoint(config.init_from)
+        if origin.simulated != simulated:
+            _log.warning(
+                "%s was trained on %s data, this run is not.",
+                config.init_from, "simulated" if origin.simulated else "recorded",
+            )  # fmt: skip
         _, wanted = abstract_model(config)
         check_shapes(
             {"model": origin.params}, {"model": wanted}, source=config.init_from
         )
+        if origin.config.data.features != config.data.features:
+            raise ConfigError(
+                f"`init_from`: {config.init_from} was trained on the features "
+                f"{_names(origin.config)}, in this order and with these settings; this "
+                f"run has {_names(config)}."
+            )
         # The parameters expect features as they were standardised in their training.
         return dict(origin.statistics), origin.params
-    with ProgressLine("feature statistics", console, unit="streams") as progress:
+    title = f"{'simulated ' * simulated}feature statistics"
+    with ProgressLine(title, console, unit="streams") as progress:
         statistics = fit_statistics(
             sessions,
             config.data.features,
@@ -196,11 +226,24 @@ def _initialize(config: Config, sessions: Sequence[Session], console: Console):
     return statistics, train_state.split_model(build_model(config))[1]
 
 
+def _names(config: Config) -> str:
+    return ", ".join(feature.name for feature in config.data.features)
+
+
+def _log_deviations(config: Config) -> None:
+    """Says in which numbers a configuration is not the paper's."""
+    numbers = ("data.window", "model.", "optim.", "train.batch_size")
+    paper = from_config_dict(noxi.get_config())
+    changed = [d for d in differences(paper, config) if d.startswith(numbers)]
+    if changed:
+        _log.info("deviates from the paper: %s", "; ".join(changed))
+
+
 def _shardings(batch_size: int) -> tuple[NamedSharding, NamedSharding]:
     """Batches are spread over all devices, the state is on each of them."""
     devices = jax.device_count()
     if batch_size % devices:
-        raise ValueError(
+        raise ConfigError(
             f"`train.batch_size`: expected a multiple of the {devices} devices, got "
             f"{batch_size}."
         )
@@ -276,13 +319,31 @@ def _make_validation(
     return validate
 
 
+def _join_processes() -> None:
+    """Connects to the other processes of the run, if there are any."""
+    if _COORDINATOR.value:
+        # JAX's own handler would take SIGTERM from `StopRequest`, and ignore it.
+        jax.config.update("jax_enable_preemption_service", False)
+        jax.distributed.initialize(
+            _COORDINATOR.value,
+            num_processes=_NUM_PROCESSES.value,
+            process_id=_PROCESS_ID.value,
+            # JAX would listen on every interface.
+            coordinator_bind_address=_COORDINATOR.value,
+            # The others wait at their end while the first one evaluates.
+            shutdown_timeout_seconds=EVALUATION_SECONDS,
+        )
+
+
 def main(argv: Sequence[str]) -> None:
     """Runs the command."""
     del argv
     show_log()
-    console = Console()
     with StopRequest() as stop:
         try:
+            _join_processes()
+            # The first process speaks for all.
+            console = Console(quiet=jax.process_index() > 0)
             config = from_config_dict(_CONFIG.value)
             directory = Path(_WORKDIR.value or Path("runs") / config.name)
             train(config, directory, stop=stop, console=console)
@@ -300,5 +361,18 @@ if __name__ == "__main__":
     _WORKDIR = flags.DEFINE_string(
         "workdir", "", "Folder of the run; default runs/NAME of the configuration."
     )
+    _COORDINATOR = flags.DEFINE_string(
+        "coordinator",
+        "",
+        "HOST:PORT at which the first of several processes listens; all of them run "
+        "the same command, with a workdir that they share. A signal ends such a run "
+        "at once, and the same command resumes it from its last checkpoint.",
+    )
+    _NUM_PROCESSES = flags.DEFINE_integer(
+        "num_processes", 1, "Processes of the run.", lower_bound=1
+    )
+    _PROCESS_ID = flags.DEFINE_integer(
+        "process_id", 0, "This process, from 0 on.", lower_bound=0
+    )
     flags.mark_flag_as_required("config")
-    app.run(main, argv=find_config_file(sys.argv))
+    app.run(main, flags_parser=parse_flags)

@@ -119,7 +119,7 @@ def make_train_step(
             return loss_function(config, graphdef, params, statistics, batch, key)
 
         (loss, terms), grads = jax.value_and_grad(loss_of, has_aux=True)(state.params)
-        grad_norm = optax.global_norm(grads)
+        grad_norm = optax.tree.norm(grads)
         finite = jnp.isfinite(loss) & jnp.isfinite(grad_norm)
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)

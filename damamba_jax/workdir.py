@@ -6,8 +6,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from damamba_jax.checkpoint import CONFIG_FILE
-from damamba_jax.config import Config, differences, from_json, to_json
+from damamba_jax.checkpoint import CONFIG_FILE, read_config
+from damamba_jax.config import Config, differences, to_json
 
 # Fields that change where, how fast or how verbosely a run computes, but no number.
 NEUTRAL = (
@@ -56,13 +56,19 @@ def claim(workdir: Path, config: Config, *, write: bool = True) -> Iterator[None
         yield
 
 
+def last_step(workdir: Path) -> int:
+    """Step of the newest checkpoint to resume from; -1 before the first."""
+    steps = (path.name for path in (workdir / "checkpoints" / "last").glob("[0-9]*"))
+    return max((int(step) for step in steps if step.isdigit()), default=-1)
+
+
 def _check_config(path: Path, config: Config) -> None:
     # Before the first checkpoint there is nothing that another configuration made.
-    if not path.is_file() or not any((path.parent / "checkpoints").glob("*/[0-9]*")):
+    if not path.is_file() or last_step(path.parent) < 0:
         return
     changed = [
         line
-        for line in differences(from_json(path.read_text()), config)
+        for line in differences(read_config(path.parent), config)
         if not line.startswith(NEUTRAL)
     ]
     if changed:

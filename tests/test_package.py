@@ -72,7 +72,8 @@ def test_wheel_works_outside_the_checkout(tmp_path):
     for name in [*tracked, "damamba_jax", "kernels", "configs"]:
         (source / name).symlink_to(ROOT / name)
     subprocess.run(
-        [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", str(tmp_path), "."],
+        [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w",
+         str(tmp_path), "."],
         cwd=source, check=True,
     )  # fmt: skip
     (wheel,) = tmp_path.glob("*.whl")

@@ -170,7 +170,7 @@ def custom_release(layout: LayoutConfig) -> Release:
     """Makes a user's layout searchable like a released one.
 
     Raises:
-      ValueError: if its patterns lack a field or reach out of the root.
+      ConfigError: if its patterns lack a field or reach out of the root.
     """
     split = ["split"] if len(layout.splits) > 1 else []
     patterns.check_pattern(

@@ -12,6 +12,8 @@ import string
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from damamba_jax.config import ConfigError
+
 FIELDS = ("split", "session", "role", "stem")
 
 
@@ -32,23 +34,23 @@ def check_pattern(pattern: str, *, name: str, required: Sequence[str]) -> None:
       required: fields that must occur.
 
     Raises:
-      ValueError: if it is not a plain relative path of known fields.
+      ConfigError: if it is not a plain relative path of known fields.
     """
     try:
         used = {field for _, field, _, _ in string.Formatter().parse(pattern)}
     except ValueError as error:
-        raise ValueError(
+        raise ConfigError(
             f"`{name}`: expected balanced braces, got {pattern!r}."
         ) from error
     unknown = sorted(used - {None, *FIELDS})
     missing = [field for field in required if field not in used]
     if unknown or missing:
-        raise ValueError(
+        raise ConfigError(
             f"`{name}`: expected the fields {list(required)}, of "
             f"{list(FIELDS)}, got {pattern!r}."
         )
     if any(part in ("", ".", "..") or "\\" in part for part in pattern.split("/")):
-        raise ValueError(
+        raise ConfigError(
             f"`{name}`: expected a path below the root, without '..', got {pattern!r}."
         )
 

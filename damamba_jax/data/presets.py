@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Mapping
 
+from damamba_jax.config import ConfigError
 from damamba_jax.data.dialogue import FRAME_HZ, Domain
 
 # The conversations that models are trained on, and two that they are not: other
@@ -155,12 +156,12 @@ def get_preset(preset: "Preset | str") -> Preset:
     """Looks a preset up by its name.
 
     Raises:
-      ValueError: for an unknown name, listing the known ones.
+      ConfigError: for an unknown name, listing the known ones.
     """
     if isinstance(preset, Preset):
         return preset
     if preset not in PRESETS:
-        raise ValueError(
+        raise ConfigError(
             f"`preset`: expected one of {', '.join(PRESETS)}, got {preset!r}."
         )
     return PRESETS[preset]

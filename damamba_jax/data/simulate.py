@@ -26,7 +26,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from damamba_jax.data import dialogue, ssi
+from damamba_jax.data import corpora, dialogue, ssi
 from damamba_jax.data import lift as lifting
 from damamba_jax.data.dialogue import FRAME_HZ, Recording
 from damamba_jax.data.presets import (
@@ -54,7 +54,7 @@ __all__ = [
 
 # Raised whenever the same preset and seed would give other numbers.
 VERSION = 3
-MARKER = "simulated.json"
+MARKER = corpora.SIMULATED_FILE
 
 
 class Progress(NamedTuple):

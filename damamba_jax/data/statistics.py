@@ -20,7 +20,7 @@ import numpy as np
 
 from damamba_jax.array_types import Bool, Float, Int
 from damamba_jax.config import MAX_ABS, FeatureConfig
-from damamba_jax.data.corpora import Session, Track
+from damamba_jax.data.corpora import CorpusError, Session, Track
 
 # Frames read per feature: the median of this many independent values is known to 1 % of
 # their spread; at 1,408 columns (the widest feature) they take 113 MB.
@@ -109,7 +109,7 @@ def fit_statistics(
       progress: called after each stream that was read.
 
     Raises:
-      ValueError: if a feature has no valid frame in `sessions`.
+      CorpusError: if a feature has no valid frame in `sessions`.
     """
     tracks = {
         feature.name: [
@@ -131,7 +131,7 @@ def fit_statistics(
             frames = _sample(found, feature, cache_dir, report)
             if not frames.size:
                 splits = ", ".join(sorted({session.split for session in sessions}))
-                raise ValueError(
+                raise CorpusError(
                     f"feature {feature.name!r}: expected valid frames in split "
                     f"{splits or '(no sessions)'}, got none in {len(found)} streams of "
                     f"{len(sessions)} sessions. Leave it out of `data.features`, or "

@@ -22,9 +22,9 @@ import grain
 import numpy as np
 
 from damamba_jax.array_types import Bool, Int
-from damamba_jax.config import DataConfig, WindowConfig
+from damamba_jax.config import ConfigError, DataConfig, WindowConfig
 from damamba_jax.data.batches import Batch, BatchBuilder, BatchRows
-from damamba_jax.data.corpora import Session
+from damamba_jax.data.corpora import CorpusError, Session
 from damamba_jax.data.people import People, first_label
 
 # Streams of the random generator, beside the seed.
@@ -51,7 +51,7 @@ class TrainingSource:
         global batch.
 
     Raises:
-      ValueError: if there is no window to train on, naming the split and the files.
+      CorpusError: if there is no window to train on, naming the split and the files.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class TrainingSource:
         self._builder = _builder(sessions, data)
         self._windows = _rated_windows(self._builder.people, data.window)
         if not self.num_windows:
-            raise ValueError(_no_windows(sessions, "core with a rated frame"))
+            raise CorpusError(_no_windows(sessions, "core with a rated frame"))
         self._num_partners = data.participants - 1
         self._num_slots = max_participants - 1
         self._batch_size = batch_size
@@ -158,7 +158,7 @@ class EvaluationSource:
       process_index, process_count: this process builds its contiguous share.
 
     Raises:
-      ValueError: if there is no window, naming the split and the files.
+      CorpusError: if there is no window, naming the split and the files.
     """
 
     def __init__(
@@ -185,7 +185,7 @@ class EvaluationSource:
         )
         if not len(person):
             expected = "annotation file" if targets == "labelled" else "frame"
-            raise ValueError(_no_windows(sessions, expected))
+            raise CorpusError(_no_windows(sessions, expected))
         if max_batches and max_batches * batch_size < len(person):
             keep = np.linspace(0, len(person) - 1, max_batches * batch_size)
             keep = keep.astype(np.int64)
@@ -329,7 +329,7 @@ def _pad(partners: np.ndarray, count: int) -> np.ndarray:
 
 def _share(batch_size: int, process_index: int, process_count: int) -> slice:
     if batch_size < 1 or batch_size % process_count:
-        raise ValueError(
+        raise ConfigError(
             f"`batch_size`: expected a positive multiple of `process_count` = "
             f"{process_count}, got {batch_size}."
         )

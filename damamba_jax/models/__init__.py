@@ -8,16 +8,16 @@ from damamba_jax.models.damamba import DAMamba, Output
 __all__ = ["DAMamba", "Output", "build_model"]
 
 
-def build_model(config: Config, *, seed: int | None = None) -> DAMamba:
-    """Builds the configured model with freshly drawn parameters.
+def build_model(config: Config, *, draw: bool = True) -> DAMamba:
+    """Builds the configured model with parameters drawn from `config.seed`.
 
     Args:
       config: of the run.
-      seed: of the parameters; `config.seed` when None.
+      draw: False makes zeros, for use under `jax.eval_shape`.
     """
     return DAMamba(
         config.model,
         config.data.features,
         frame_hz=config.data.window.frame_hz,
-        rng=np.random.default_rng(config.seed if seed is None else seed),
+        rng=np.random.default_rng(config.seed) if draw else None,
     )

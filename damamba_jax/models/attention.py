@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from damamba_jax.array_types import Array, Bool, Float
-from damamba_jax.models.layers import Generator, Linear, normal
+from damamba_jax.models.layers import Draws, Linear, normal
 
 
 class ChunkedAttention(nnx.Module):
@@ -34,7 +34,7 @@ class ChunkedAttention(nnx.Module):
         causal: bool,
         null_token: bool = False,
         dtype,
-        rng: Generator,
+        rng: Draws,
     ):
         self.num_heads, self.chunk_frames, self.causal = num_heads, chunk_frames, causal
         self.query = Linear(dim, dim, dtype=dtype, rng=rng)

@@ -25,7 +25,7 @@ from damamba_jax.models.fusion import (
 )
 from damamba_jax.models.hybrid import Stack, stack_modules
 from damamba_jax.models.layers import (
-    Generator,
+    Draws,
     Linear,
     interpolate,
     normal,
@@ -67,7 +67,7 @@ class FeatureEncoder(nnx.Module):
         feature: FeatureConfig,
         *,
         dtype,
-        rng: Generator,
+        rng: Draws,
     ):
         self.missing_value = feature.missing_value
         self.dtype = dtype
@@ -127,7 +127,7 @@ class DAMamba(nnx.Module):
         features: tuple[FeatureConfig, ...],
         *,
         frame_hz: float,
-        rng: Generator,
+        rng: Draws,
     ):
         dtype = jnp.dtype(config.compute_dtype)
         self.config, self.frame_hz = config, frame_hz
@@ -178,8 +178,8 @@ class DAMamba(nnx.Module):
         Args:
           batch: of `data/windows.py`; its module docstring lists keys and shapes.
           statistics: per feature `(center, inverse_scale)`, each [dim].
-          num_frames: frames of the window; rounded up to whole attention chunks, the
-            added frames continue the recording.
+          num_frames: frames of the window; rounded up to whole attention chunks, in
+            which the last row of a feature repeats.
           key: of dropout; None outside training.
         """
         batch, statistics = jax.tree.map(jnp.asarray, (batch, dict(statistics)))

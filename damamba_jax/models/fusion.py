@@ -9,7 +9,7 @@ from damamba_jax.array_types import Array, Bool, Float
 from damamba_jax.config import ModelConfig
 from damamba_jax.models.attention import ChunkedAttention
 from damamba_jax.models.hybrid import Stack
-from damamba_jax.models.layers import Generator, Linear, Norm, normal
+from damamba_jax.models.layers import Draws, Linear, Norm, normal
 
 
 class ModalityGroup(nnx.Module):
@@ -22,7 +22,7 @@ class ModalityGroup(nnx.Module):
         blocks: int,
         *,
         dtype,
-        rng: Generator,
+        rng: Draws,
     ):
         width = num_features * config.dim
         self.stack = Stack(config, width, blocks, dtype=dtype, rng=rng)
@@ -43,9 +43,7 @@ class ModalityFusion(nnx.Module):
     their embeddings under learned scalar weights.
     """
 
-    def __init__(
-        self, config: ModelConfig, groups: list[str], *, dtype, rng: Generator
-    ):
+    def __init__(self, config: ModelConfig, groups: list[str], *, dtype, rng: Draws):
         self.fuse = config.modality_fusion and len(groups) > 1
         self.norms = nnx.Dict({group: Norm(config.dim) for group in groups})
         if not self.fuse:
@@ -89,10 +87,11 @@ class PartnerFusion(nnx.Module):
     Each partner's sequence gets the embedding of its slot. `"concatenated"` puts the
     partners one after the other along the frame axis (the paper); `"interleaved"`
     alternates them frame by frame, so that a causal stack sees nobody's future.
-    Absent partners enter as zeros.
+    Absent partners enter as zeros and are never attended to; a bidirectional stack can
+    still tell how many seats are empty.
     """
 
-    def __init__(self, config: ModelConfig, *, dtype, rng: Generator):
+    def __init__(self, config: ModelConfig, *, dtype, rng: Draws):
         self.order = config.partner_order
         self.slots = normal(rng, (config.max_participants, config.dim), scale=0.02)
         self.stack = Stack(
@@ -123,7 +122,7 @@ class DialogueEncoder(nnx.Module):
     the removed parameters back.
     """
 
-    def __init__(self, config: ModelConfig, *, dtype, rng: Generator):
+    def __init__(self, config: ModelConfig, *, dtype, rng: Draws):
         width = config.dialogue_dim or config.dim
         self.attention_norm = Norm(config.dim) if config.partner_fusion else None
         self.attention = (

@@ -11,7 +11,7 @@ from flax import nnx
 from damamba_jax.array_types import Array, Float
 from damamba_jax.config import ModelConfig
 from damamba_jax.models.attention import ChunkedAttention
-from damamba_jax.models.layers import Dropout, Generator, Linear, Norm, split_key
+from damamba_jax.models.layers import Draws, Dropout, Linear, Norm, split_key
 from damamba_jax.models.mamba import Mamba
 
 
@@ -22,7 +22,7 @@ class HybridBlock(nnx.Module):
     one; both cost time linear in the number of frames.
     """
 
-    def __init__(self, config: ModelConfig, dim: int, *, dtype, rng: Generator):
+    def __init__(self, config: ModelConfig, dim: int, *, dtype, rng: Draws):
         self.norm = Norm(dim)
         self.gate = Linear(dim, dim, dtype=dtype, bias=True, rng=rng)
         self.mamba = Mamba(config, dim, dtype=dtype, rng=rng)
@@ -52,7 +52,7 @@ class TransformerBlock(nnx.Module):
     those of a hybrid block within 4 %.
     """
 
-    def __init__(self, config: ModelConfig, dim: int, *, dtype, rng: Generator):
+    def __init__(self, config: ModelConfig, dim: int, *, dtype, rng: Draws):
         self.attention_norm, self.mlp_norm = Norm(dim), Norm(dim)
         self.attention = ChunkedAttention(
             dim,
@@ -90,7 +90,7 @@ class Stack(nnx.Module):
         num_blocks: int,
         *,
         dtype,
-        rng: Generator,
+        rng: Draws,
     ):
         block = HybridBlock if config.encoder == "mamba" else TransformerBlock
         self.blocks = nnx.List(

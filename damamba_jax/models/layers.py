@@ -5,13 +5,19 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jax.typing import DTypeLike
-from numpy.random import Generator
 
 from damamba_jax.array_types import Array, Bool, Float
 from damamba_jax.config import MAX_ABS
 
+# Share of a sample within which a position counts as that sample; float32 seconds are
+# this exact over an hour at 25 Hz.
+SNAP = 1e-2
 # Standardised features are clipped here: real streams reach thousands of deviations.
 CLIP = 10.0
+
+# Where parameters are drawn from; None makes zeros, which cost nothing under
+# `jax.eval_shape`: a model's shapes are known before anything of their size exists.
+Draws = np.random.Generator | None
 
 
 def standardize(
@@ -59,6 +65,10 @@ def interpolate(
       positions: in samples: 0 is the first, `Tn - 1` the last.
     """
     num = values.shape[-2]
+    # A position that is a sample but for rounding is that sample: its neighbour must
+    # not stand in for it when it is missing, nor reach into the past of a causal model.
+    nearest = jnp.round(positions)
+    positions = jnp.where(abs(positions - nearest) < SNAP, nearest, positions)
     positions = jnp.clip(positions, 0.0, num - 1.0)
     left = jnp.floor(positions).astype(jnp.int32)
     right = jnp.minimum(left + 1, num - 1)
@@ -98,7 +108,7 @@ class Linear(nnx.Module):
         out_dim: int,
         *,
         dtype: DTypeLike,
-        rng: Generator,
+        rng: Draws,
         bias: bool = False,
     ):
         self.dtype = jnp.dtype(dtype)
@@ -112,18 +122,24 @@ class Linear(nnx.Module):
         return y
 
 
-def normal(rng: Generator, shape: tuple[int, ...], *, scale: float) -> nnx.Param:
+def normal(rng: Draws, shape: tuple[int, ...], *, scale: float) -> nnx.Param:
     """Draws a normal parameter.
 
     Parameters are drawn with NumPy: the same on every platform, and a model starts in
-    a fraction of a second instead of after hundreds of compilations.
+    a second instead of after hundreds of compilations.
     """
+    if rng is None:
+        return nnx.Param(jnp.zeros(shape, jnp.float32))
     return nnx.Param(jnp.asarray(scale * rng.standard_normal(shape, np.float32)))
 
 
-def uniform(rng: Generator, shape: tuple[int, ...], *, bound: float) -> nnx.Param:
-    """Draws a parameter uniformly from [-bound, bound]."""
-    return nnx.Param(jnp.asarray(rng.uniform(-bound, bound, shape), jnp.float32))
+def uniform(
+    rng: Draws, shape: tuple[int, ...], *, low: float, high: float
+) -> nnx.Param:
+    """Draws a parameter uniformly from [low, high]."""
+    if rng is None:
+        return nnx.Param(jnp.zeros(shape, jnp.float32))
+    return nnx.Param(jnp.asarray(rng.uniform(low, high, shape), jnp.float32))
 
 
 class Norm(nnx.Module):

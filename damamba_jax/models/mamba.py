@@ -4,13 +4,13 @@ import math
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 
 from damamba_jax.array_types import Array, Float
-from damamba_jax.config import ModelConfig
+from damamba_jax.config import ConfigError, ModelConfig
 from damamba_jax.kernels import selective_scan
-from damamba_jax.models.layers import Generator, Linear, uniform
+from damamba_jax.kernels.selective_scan import IMPLEMENTATIONS
+from damamba_jax.models.layers import Draws, Linear, uniform
 
 
 class Mamba(nnx.Module):
@@ -21,7 +21,7 @@ class Mamba(nnx.Module):
     directions share `in_proj` and `out_proj` and own everything between.
     """
 
-    def __init__(self, config: ModelConfig, dim: int, *, dtype, rng: Generator):
+    def __init__(self, config: ModelConfig, dim: int, *, dtype, rng: Draws):
         inner = config.expand * dim
         self.in_proj = Linear(dim, 2 * inner, dtype=dtype, rng=rng)
         self.forward = SelectiveSSM(config, dim, reverse=False, dtype=dtype, rng=rng)
@@ -54,20 +54,26 @@ class SelectiveSSM(nnx.Module):
         *,
         reverse: bool,
         dtype,
-        rng: Generator,
+        rng: Draws,
     ):
         inner, states = config.expand * dim, config.state_dim
         self.rank = math.ceil(dim / config.dt_rank_divisor)
         self.states, self.reverse = states, reverse
+        if config.scan and config.scan not in IMPLEMENTATIONS:
+            raise ConfigError(
+                f"`model.scan`: expected one of {', '.join(IMPLEMENTATIONS)}, or empty "
+                f"for the best one here, got {config.scan!r}."
+            )
         self.implementation = config.scan or None
         self.conv = DepthwiseConv(inner, config.conv_width, reverse=reverse, rng=rng)
         self.x_proj = Linear(inner, self.rank + 2 * states, dtype=dtype, rng=rng)
         self.dt_proj = Linear(self.rank, inner, dtype=dtype, rng=rng)
-        self.dt_proj.kernel = uniform(rng, (self.rank, inner), bound=self.rank**-0.5)
-        dt = np.exp(rng.uniform(np.log(1e-3), np.log(1e-1), inner))
+        bound = self.rank**-0.5
+        self.dt_proj.kernel = uniform(rng, (self.rank, inner), low=-bound, high=bound)
+        low, high = math.log(1e-3), math.log(1e-1)
+        dt = jnp.exp(uniform(rng, (inner,), low=low, high=high)[...])
         # The inverse of softplus, so that softplus(dt_bias) = dt.
-        dt_bias = dt + np.log(-np.expm1(-dt))
-        self.dt_bias = nnx.Param(jnp.asarray(dt_bias, jnp.float32))
+        self.dt_bias = nnx.Param(dt + jnp.log(-jnp.expm1(-dt)))
         a = jnp.arange(1, states + 1, dtype=jnp.float32)
         self.a_log = nnx.Param(jnp.tile(jnp.log(a)[None], (inner, 1)))
         self.d = nnx.Param(jnp.ones((inner,), jnp.float32))
@@ -101,9 +107,10 @@ class DepthwiseConv(nnx.Module):
     fuses it with the activation on every platform.
     """
 
-    def __init__(self, dim: int, width: int, *, reverse: bool, rng: Generator):
+    def __init__(self, dim: int, width: int, *, reverse: bool, rng: Draws):
         self.reverse = reverse
-        self.kernel = uniform(rng, (width, dim), bound=width**-0.5)
+        bound = width**-0.5
+        self.kernel = uniform(rng, (width, dim), low=-bound, high=bound)
         self.bias = nnx.Param(jnp.zeros((dim,), jnp.float32))
 
     def __call__(self, x: Float[Array, "B T D"]) -> Float[Array, "B T D"]:

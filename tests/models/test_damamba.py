@@ -12,7 +12,6 @@ from damamba_jax.config import Config, from_config_dict
 from damamba_jax.configs import noxi
 from damamba_jax.models import build_model
 
-
 # Half the code to compile, for what does not depend on direction or scan.
 QUICK = {"direction": "forward", "scan": "reference"}
 

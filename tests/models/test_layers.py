@@ -72,3 +72,14 @@ def test_dropout_drops_whole_channels_and_keeps_the_mean():
     assert jnp.all(y == y[:, :1])
     assert abs(float(y.mean()) - 1.0) < 0.05
     assert Dropout(0.25)(x, None) is x
+
+
+@pytest.mark.parametrize(("frame_hz", "rate"), [(25.0, 25.0), (100.0, 25.0)])
+def test_a_missing_sample_stays_missing_in_spite_of_rounding(frame_hz, rate):
+    seconds = np.arange(96, dtype=np.float32) / np.float32(frame_hz)
+    positions = jnp.asarray(seconds * np.float32(rate))
+    every = round(frame_hz / rate)
+    for sample in range(1, 96 // every):
+        mask = jnp.arange(98) != sample
+        _, ok = interpolate(jnp.ones((1, 98, 1)), mask[None], positions[None])
+        assert not ok[0, sample * every], sample

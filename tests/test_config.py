@@ -1,0 +1,222 @@
+"""Configurations: what is refused, in which words, and what every file builds."""
+
+import dataclasses
+import importlib
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from damamba_jax import command_line
+from damamba_jax.config import (
+    ConfigError,
+    LayoutConfig,
+    WindowConfig,
+    check_field,
+    differences,
+    from_config_dict,
+    from_json,
+    from_tree,
+    to_json,
+)
+from damamba_jax.configs import mpiigi, noxi
+
+FILES = {"noxi": noxi, "mpiigi": mpiigi}
+PRESETS = [(name, p) for name in FILES for p in ("paper", "25hz", "demo")]
+
+
+def demo(**overrides):
+    config = noxi.get_config("demo")
+    with config.unlocked():
+        config.update_from_flattened_dict(overrides)
+    return config
+
+
+def test_fields_that_do_not_exist_name_the_nearest_known_one():
+    config = demo()
+    config.model.widht = 3
+    with pytest.raises(ConfigError, match=r"config\.model\.widht.*did you mean"):
+        from_config_dict(config)
+    config = demo()
+    config.optim.warmup_step = 3
+    with pytest.raises(ConfigError, match="did you mean 'warmup_steps'"):
+        from_config_dict(config)
+
+
+def test_features_are_chosen_by_name_and_in_order():
+    config = from_config_dict(demo(**{"data.features": " clip, egemaps"}))
+    assert [f.name for f in config.data.features] == ["clip", "egemaps"]
+    assert [f.group for f in config.data.features] == ["visual", "audio"]
+    with pytest.raises(ConfigError, match="'clop'; did you mean 'clip'"):
+        from_config_dict(demo(**{"data.features": "clop"}))
+    for wrong in ("", "clip,clip"):
+        with pytest.raises(ConfigError, match="each once"):
+            from_config_dict(demo(**{"data.features": wrong}))
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("model.dim", 0, "`model.dim`: expected > 0, got 0"),
+        ("model.dim", 7, "multiple of `num_heads` = 2, got 7"),
+        ("model.dim", True, "expected int, got True"),
+        ("model.feature_blocks", -1, "`model.feature_blocks`: expected >= 0"),
+        ("model.dropout", 1.0, r"`model.dropout`: expected \[0, 1\), got 1.0"),
+        ("model.encoder", "lstm", r"expected one of \['mamba', 'transformer'\]"),
+        ("optim.lr", float("nan"), "`optim.lr`: expected > 0, got nan"),
+        ("optim.lr", "fast", r"expected float, got 'fast' \(str\)"),
+        ("optim.weight_decay", -0.1, "`optim.weight_decay`: expected >= 0"),
+        ("optim.b2", 1.0, r"`optim.b2`: expected \[0, 1\)"),
+        ("optim.ema_decay", -0.5, r"`optim.ema_decay`: expected \[0, 1\)"),
+        ("train.steps", 0, "`train.steps`: expected > 0"),
+        ("train.eval_batches", -1, "`train.eval_batches`: expected >= 0"),
+        ("seed", -1, "`seed`: expected >= 0"),
+        ("data.participants", 5, "at most `model.max_participants` = 4, got 5"),
+        ("data.num_folds", -2, "`data.num_folds`: expected >= 0"),
+        ("data.window.core_frames", 97, "at most `window_frames` = 96, got 97"),
+        ("data.window.core_frames", 33, "is odd"),
+        ("data.window.frame_hz", 0, "`window.frame_hz`: expected > 0"),
+        ("data.train_splits", 3, "expected a list, got 3"),
+        ("features.clip.drop_columns", (10,), r"in \[0, 10\), got \[10\]"),
+    ],
+)
+def test_values_out_of_range_are_refused(field, value, message):
+    tree = demo()
+    *groups, name = field.split(".")
+    group = tree
+    for part in groups:
+        group = group[part]
+    with group.ignore_type():
+        group[name] = value
+    with pytest.raises(ConfigError, match=message):
+        from_config_dict(tree)
+
+
+def test_a_fold_must_exist():
+    with pytest.raises(ConfigError, match=r"`data.fold`: expected \[0, 3\), got 3"):
+        from_config_dict(demo(**{"data.num_folds": 3, "data.fold": 3}))
+
+
+def test_a_forward_model_of_several_partners_must_interleave_them():
+    wrong = {"model.direction": "forward", "data.participants": 3}
+    with pytest.raises(ConfigError, match="set it to 'interleaved'"):
+        from_config_dict(demo(**wrong))
+    from_config_dict(demo(**wrong, **{"model.partner_order": "interleaved"}))
+
+
+def test_a_required_field_is_asked_for():
+    tree = dataclasses.asdict(from_config_dict(demo()))
+    del tree["train"]["steps"]
+    with pytest.raises(ConfigError, match=r"config\.train\.steps`: required"):
+        from_tree(tree)
+    with pytest.raises(ConfigError, match="`config`: expected a group of fields"):
+        from_json("[1]")
+
+
+@pytest.mark.parametrize(("name", "preset"), PRESETS)
+def test_every_preset_builds_and_survives_json(name, preset):
+    config = from_config_dict(FILES[name].get_config(preset))
+    assert config.name == (name if preset == "paper" else f"{name}-{preset}")
+    again = from_json(to_json(config))
+    assert again == config
+    assert differences(config, again) == []
+    assert config.train.steps > config.optim.warmup_steps
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_an_unknown_preset_lists_the_known_ones(name):
+    with pytest.raises(ValueError, match="expected one of paper, 25hz, demo"):
+        FILES[name].get_config("huge")
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_the_commands_of_a_file_parse(name):
+    text = FILES[name].__doc__.replace("\\\n", " ")
+    commands = re.findall(r"python -m (damamba_jax\.\w+)( --config=[^#\n]*)", text)
+    assert commands
+    for module, line in commands:
+        assert importlib.util.find_spec(module)
+        argv = command_line.find_config_file(["x", *shlex.split(line)])
+        assert Path(argv[1].removeprefix("--config=").partition(":")[0]).is_file()
+        config = command_line.load_config(argv[1].removeprefix("--config="))
+        for override in argv[2:]:
+            if override.startswith("--config."):
+                check_field(config, override.partition("=")[0].partition(".")[2])
+        from_config_dict(config)
+
+
+def test_differences_name_every_changed_field():
+    old = from_config_dict(demo())
+    new = from_config_dict(demo(**{"optim.lr": 1.0, "data.features": "clip"}))
+    lines = differences(old, new)
+    assert f"optim.lr: {old.optim.lr!r} -> 1.0" in lines
+    assert "data.features.0.name: 'egemaps' -> 'clip'" in lines
+    assert "data.features.4.name: 'openpose' -> 'absent'" in lines
+
+
+def test_a_layout_of_its_own_is_a_group_of_fields():
+    config = demo()
+    with config.data.ignore_type():
+        config.data.layout = {
+            "name": "lab",
+            "splits": ("a", "b"),
+            "roles": ("host", "guest"),
+        }
+    layout = from_config_dict(config).data.layout
+    assert layout == LayoutConfig(
+        name="lab", splits=("a", "b"), roles=("host", "guest")
+    )
+    assert from_json(to_json(from_config_dict(config))).data.layout == layout
+    with config.data.ignore_type():
+        config.data.layout = {"name": "lab", "splits": (), "roles": ("host",)}
+    with pytest.raises(ConfigError, match="must not be empty"):
+        from_config_dict(config)
+
+
+def test_the_window_of_the_paper():
+    window = WindowConfig()
+    assert (window.window_frames, window.core_frames) == (96, 32)
+    assert window.context_frames == 32
+    assert window.window_seconds == pytest.approx(0.96)
+
+
+def test_a_file_in_the_working_folder_comes_before_the_packaged_one(
+    tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    packaged = command_line.find_config_file(["x", "--config", "configs/noxi.py:demo"])
+    assert packaged[1].endswith("configs/noxi.py:demo")
+    assert Path(packaged[1].removeprefix("--config=").partition(":")[0]).is_absolute()
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / "noxi.py").write_text(
+        "import ml_collections\n\n"
+        "def get_config():\n    return ml_collections.ConfigDict({'own': 1})\n"
+    )
+    own = command_line.find_config_file(["x", "--config=configs/noxi.py", "--other"])
+    assert own == ["x", "--config=configs/noxi.py", "--other"]
+    assert command_line.load_config("configs/noxi.py").own == 1
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["--config=configs/noxy.py"], "expected a file, got 'configs/noxy.py'.*noxi"),
+        (["--config=configs/noxi.py:dmo"], "unknown preset; expected one of paper"),
+        (
+            ["--config=configs/noxi.py", "--config.model.widht=3"],
+            "`config.model.widht`: unknown field; did you mean.*dim",
+        ),
+        (
+            ["--config=configs/noxi.py", "--config.modl.dim=3"],
+            "`config.modl.dim`: unknown field; did you mean 'model'",
+        ),
+        (["--wokdir=x"], "Unknown command line flag 'wokdir'"),
+    ],
+)
+def test_wrong_flags_are_answered_in_one_line(argv, message):
+    with pytest.raises(SystemExit) as stopped:
+        command_line.parse_flags(["x", *argv])
+    text = str(stopped.value.code)
+    assert text.startswith("error: ")
+    assert re.search(message, text)

@@ -1,0 +1,151 @@
+"""Runs the training command on the smallest corpus, in processes that can be killed."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# A model that compiles in seconds, and every phase of a run within five steps.
+OVERRIDES = {
+    "data.simulated": "tiny",
+    "data.features": "egemaps,clip",
+    "data.window.window_frames": 32,
+    "data.window.core_frames": 16,
+    "data.window.stride_frames": 16,
+    "model.dim": 8,
+    "model.state_dim": 4,
+    "model.feature_blocks": 0,
+    "model.audio_blocks": 0,
+    "model.visual_blocks": 1,
+    "model.context_blocks": 0,
+    "model.dialogue_blocks": 0,
+    "model.direction": "forward",
+    "model.dropout": 0.1,
+    "train.steps": 5,
+    "train.batch_size": 4,
+    "train.eval_every": 2,
+    "train.save_every": 3,
+    "train.eval_batches": 2,
+    "train.log_every": 1,
+}
+
+# Runs the command; sends this very process a signal at a named point.
+PROGRAM = """
+import os, runpy, sys, threading
+
+point, number = sys.argv[1], int(sys.argv[2])
+del sys.argv[1:3]
+
+
+def kill():
+    os.kill(os.getpid(), number)
+
+
+def wrap(owner, name, before=None, after=None):
+    original = getattr(owner, name)
+
+    def wrapped(*args, **kwargs):
+        if before is not None:
+            before(*args)
+        result = original(*args, **kwargs)
+        if after is not None:
+            after(*args)
+        return result
+
+    setattr(owner, name, wrapped)
+
+
+from damamba_jax import checkpoint, evaluate, meter, saver, train_state
+
+if point == "step":  # the third one
+    wrap(meter.Meter, "add", after=lambda _, step, __: step == 3 and kill())
+elif point == "best":  # saved, but not yet logged
+    wrap(saver.Saver, "save_best", after=lambda *_: kill())
+elif point == "save":  # files half written
+    wrap(checkpoint.Checkpoints, "save",
+         before=lambda *_: threading.Timer(0.03, kill).start())
+elif point == "validation":  # between its batches
+    make = train_state.make_predict
+
+    def make_predict(*args):
+        predict = make(*args)
+
+        def killing(*args, **kwargs):
+            kill()
+            return predict(*args, **kwargs)
+
+        return killing
+
+    train_state.make_predict = make_predict
+elif point == "evaluation":
+    wrap(evaluate, "evaluate", before=lambda *_: kill())
+elif point == "":  # tell what pictures say instead
+    from matplotlib import figure, text
+
+    wrap(figure.Figure, "savefig", before=lambda drawn, *_: print(
+        "picture:", [t.get_text() for t in drawn.findobj(text.Text)]))
+else:
+    raise ValueError(point)
+runpy.run_module("damamba_jax.train", run_name="__main__", alter_sys=True)
+"""
+
+
+def command(workdir: Path, *flags: str, killed: tuple[str, int] | None = None):
+    """The command line; `killed` is (point, signal)."""
+    point, number = killed or ("", 0)
+    cache = workdir.parent / "cache"
+    values = {**OVERRIDES, "data.cache_dir": cache}
+    return [
+        sys.executable,
+        "-c",
+        PROGRAM,
+        point,
+        str(int(number)),
+        "--config=configs/noxi.py:demo",
+        *(f"--config.{field}={value}" for field, value in values.items()),
+        f"--workdir={workdir}",
+        *flags,
+    ]
+
+
+def environment(compiled: Path | None, *, devices: int = 1) -> dict[str, str]:
+    """Compiled programs are shared through the folder `compiled`, if there is one."""
+    env = {
+        **os.environ,
+        "JAX_PLATFORMS": "cpu",
+        "MPLBACKEND": "agg",
+        "PYTHONPATH": str(ROOT),
+        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices} "
+        "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true",
+    }
+    if compiled is not None:
+        env |= {
+            "JAX_COMPILATION_CACHE_DIR": str(compiled),
+            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+            "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "0",
+        }
+    return env
+
+
+def start(workdir: Path, *flags: str, compiled=None, killed=None, devices=1):
+    """Starts the command; its output is text in pipes."""
+    return subprocess.Popen(
+        command(workdir, *flags, killed=killed),
+        env=environment(compiled, devices=devices),
+        cwd=workdir.parent,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def run(workdir: Path, *flags: str, compiled=None, killed=None):
+    """Runs the command to its end: (exit status, stdout, stderr)."""
+    child = start(workdir, *flags, compiled=compiled, killed=killed)
+    try:
+        out, log = child.communicate(timeout=240)
+    finally:
+        child.kill()
+    return child.returncode, out, log
