@@ -33,8 +33,12 @@ USER_ERRORS = (
 
 
 def show_log() -> None:
-    """Shows this project's messages, and other libraries' errors."""
-    absl_logging.set_verbosity(absl_logging.ERROR)
+    """Shows this project's messages, and other libraries' warnings."""
+    absl_logging.set_verbosity(absl_logging.WARNING)
+    # Orbax warns of what was asked for: a checkpoint that is only read.
+    absl_logging.get_absl_handler().addFilter(
+        lambda record: "read only" not in record.getMessage()
+    )
     handler = RichHandler(
         console=Console(stderr=True), show_time=False, show_path=False, markup=False
     )

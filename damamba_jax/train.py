@@ -43,7 +43,8 @@ SLOW_STEP_SECONDS = 2.0
 # No evaluation takes longer.
 EVALUATION_SECONDS = 24 * 3600
 
-_log = logging.getLogger(__name__)
+# Not `__name__`, which is `__main__` when this is the command.
+_log = logging.getLogger("damamba_jax.train")
 
 
 def train(
