@@ -111,6 +111,8 @@ def interrupt(workdir: Path, cache: Path, number: signal.Signals, seconds: float
     now = last_line(workdir)
     if now == before:
         phase = "start and compilation"
+    elif now < before:
+        phase = f"resumed at step {now}"  # the log is cut back, and not yet passed
     elif now >= STEPS:
         phase = "evaluation"
     else:
