@@ -176,7 +176,7 @@ class DAMamba(nnx.Module):
         """Estimates the target's engagement.
 
         Args:
-          batch: of `data/windows.py`; its module docstring lists keys and shapes.
+          batch: of `data/batches.py`; its module docstring lists keys and shapes.
           statistics: per feature `(center, inverse_scale)`, each [dim].
           num_frames: frames of the window; rounded up to whole attention chunks, in
             which the last row of a feature repeats.
