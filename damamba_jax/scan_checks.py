@@ -1,0 +1,145 @@
+"""What `selfcheck` runs: arguments, their float64 truth, and errors against it."""
+
+import dataclasses
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from damamba_jax import numpy_scan
+from damamba_jax.kernels import ScanOutput, selective_scan
+from damamba_jax.kernels.selective_scan.arg_specs import ArgSpec
+
+Arguments = Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Check:
+    """One set of arguments that every implementation must get right.
+
+    Attributes:
+      sizes: of the arrays.
+      without: optional arguments that are left out.
+      dtype: of the sequences and projections.
+      dt_softplus, reverse: as the public function takes them.
+      alone: whether the forward pass runs outside of differentiation too, where an
+        implementation may be another program.
+    """
+
+    sizes: ArgSpec
+    without: tuple[str, ...] = ()
+    dtype: str = "float32"
+    dt_softplus: bool = True
+    reverse: bool = False
+    alone: bool = False
+
+
+# Few, since each compiles anew: together they cover every option and odd sizes.
+CHECKS = {
+    "one step": Check(sizes=ArgSpec(2, 1, 128, 32)),
+    "33 steps, bare, reverse": Check(
+        sizes=ArgSpec(3, 33, 37, 8),
+        without=("d", "z", "dt_bias", "h0"),
+        dt_softplus=False,
+        reverse=True,
+    ),
+    "window": Check(sizes=ArgSpec(2, 96, 256, 16), alone=True),
+    "97 steps, bfloat16, reverse": Check(
+        sizes=ArgSpec(1, 97, 130, 16), dtype="bfloat16", reverse=True, alone=True
+    ),
+    "33 steps, bfloat16, no gate": Check(
+        sizes=ArgSpec(2, 33, 128, 32), without=("z", "h0"), dtype="bfloat16"
+    ),
+}
+# Of y and h_last, and of the gradients.
+TOLERANCES = {"float32": (1e-5, 1e-4), "bfloat16": (1e-2, 1e-2)}
+
+
+def draw(check: Check) -> tuple[Arguments, Any, Any]:
+    """Draws the arguments of a check and cotangents of `y` and `h_last`.
+
+    By NumPy, where `make_arguments` would compile every draw of every size.
+    """
+    rng, sizes = np.random.default_rng(1), check.sizes
+    sequence = (sizes.batch, sizes.length, sizes.dim)
+    projection = (sizes.batch, sizes.length, sizes.states)
+    state = (sizes.batch, sizes.dim, sizes.states)
+
+    def normal(shape, scale=1.0, dtype="float32"):
+        return jnp.asarray((scale * rng.standard_normal(shape)), dtype)
+
+    args = {
+        "x": normal(sequence, dtype=check.dtype),
+        "dt": normal(sequence, 0.5, check.dtype),
+        "a": jnp.asarray(-rng.uniform(0.8, sizes.states, state[1:]), jnp.float32),
+        "b": normal(projection, dtype=check.dtype),
+        "c": normal(projection, dtype=check.dtype),
+        "d": normal(sizes.dim),
+        "z": normal(sequence, dtype=check.dtype),
+        "dt_bias": jnp.asarray(rng.uniform(-4.0, -2.0, sizes.dim), jnp.float32),
+        "h0": normal(state),
+    }
+    if not check.dt_softplus:
+        # A step size as it is must be positive, or the state grows without bound.
+        args["dt"] = jnp.abs(args["dt"]) * jnp.asarray(0.2, check.dtype)
+    args = {k: v for k, v in args.items() if k not in check.without}
+    return args, normal(sequence, dtype=check.dtype), normal(state)
+
+
+def compute_truth(check: Check) -> dict[str, Any]:
+    """Computes outputs and gradients in float64, from the inputs as rounded."""
+    args, y_bar, h_bar = draw(check)
+    options = {"dt_softplus": check.dt_softplus, "reverse": check.reverse}
+    y, h_last, *_ = numpy_scan.scan(args, **options)
+    grads = numpy_scan.gradients(args, y_bar, h_bar, **options)
+    return _by_name(y, h_last, grads)
+
+
+def compute(implementation: str, check: Check) -> list[dict[str, Any]]:
+    """Computes the same with an implementation, on the default device.
+
+    Returns:
+      Arrays by name: what runs under differentiation and, where the check says so,
+      outputs of the forward pass alone.
+    """
+    scan = functools.partial(
+        _call,
+        implementation=implementation,
+        dt_softplus=check.dt_softplus,
+        reverse=check.reverse,
+    )
+
+    @jax.jit
+    def run(args, y_bar, h_bar):
+        output, pullback = jax.vjp(scan, args)
+        return *output, pullback(ScanOutput(y_bar, h_bar))[0]
+
+    args, *bars = draw(check)
+    found = [_by_name(*run(args, *bars))]
+    if check.alone:
+        found.append(_by_name(*jax.jit(scan)(args), {}))
+    return jax.device_get(found)
+
+
+def _call(args: Arguments, **options: Any) -> ScanOutput:
+    args = dict(args)
+    arrays = [args.pop(k) for k in ("x", "dt", "a", "b", "c")]
+    return selective_scan(*arrays, **args, **options)
+
+
+def _by_name(y: Any, h_last: Any, grads: Mapping[str, Any]) -> dict[str, Any]:
+    named = {f"gradient of {name}": value for name, value in grads.items()}
+    return {"y": y, "h_last": h_last, **named}
+
+
+def errors(got: Mapping[str, Any], want: Mapping[str, Any]) -> dict[str, float]:
+    """Computes max |got - want| / max |want| of every array; NaN stays NaN."""
+    found = {}
+    for name, value in got.items():
+        value, truth = (np.asarray(v, np.float64) for v in (value, want[name]))
+        scale = np.abs(truth).max() or 1.0
+        found[name] = float(np.abs(value - truth).max() / scale)
+    return found
