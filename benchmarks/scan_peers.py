@@ -1,0 +1,246 @@
+"""The scan by others, in PyTorch: mamba_ssm's CUDA kernel, and a plain loop over time.
+
+`scan_speed.py` starts this in a process of its own, writes a request as JSON to its
+standard input and reads one row of JSON a line from its standard output:
+
+    {"device": "cuda", "specs": {NAME: [B, L, D, N]}, "dtypes": [...],
+     "peers": [...], "parity": {DTYPE: [FILE.npz]}, "tolerance": {DTYPE: 1e-4},
+     "repeats": 50, "seconds": 2.0}
+
+A peer is timed in a dtype only if it agrees with our reference, whose arguments and
+results are in the files. Sequences lie as [B, D, L] here; no transpose is timed.
+"""
+
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+GRADIENTS = ("x", "dt", "a", "b", "c", "d", "dt_bias", "z")
+ROTATING_BYTES = 400e6
+
+
+class Inputs(NamedTuple):
+    """Arguments as our scan names them, sequences [B, D, L], and the gradient of y."""
+
+    x: torch.Tensor
+    dt: torch.Tensor
+    a: torch.Tensor
+    b: torch.Tensor
+    c: torch.Tensor
+    d: torch.Tensor
+    dt_bias: torch.Tensor
+    z: torch.Tensor
+    y_bar: torch.Tensor
+
+
+class Peer(NamedTuple):
+    """Two functions of `Inputs`: the output, and the output with all gradients."""
+
+    forward: Callable[[Inputs], torch.Tensor]
+    forward_backward: Callable[[Inputs], tuple[torch.Tensor, Sequence[torch.Tensor]]]
+    kept_bytes: Callable[[Inputs], int] | None
+
+
+def mamba_peer() -> Peer:
+    """Calls the extension without its autograd wrapper."""
+    import selective_scan_cuda
+
+    def run(v: Inputs) -> list[torch.Tensor]:
+        b, c = v.b[:, None], v.c[:, None]  # one group
+        return selective_scan_cuda.fwd(v.x, v.dt, v.a, b, c, v.d, v.z, v.dt_bias, True)
+
+    def forward_backward(v: Inputs):
+        out, states, y = run(v)
+        b, c = v.b[:, None], v.c[:, None]
+        grads = selective_scan_cuda.bwd(
+            v.x, v.dt, v.a, b, c, v.d, v.z, v.dt_bias,
+            v.y_bar, states, out, None, True, False,
+        )  # fmt: skip
+        return y, grads
+
+    return Peer(
+        lambda v: run(v)[2],
+        forward_backward,
+        lambda v: sum(t.numel() * t.element_size() for t in run(v)[:2]),
+    )
+
+
+def loop_peer() -> Peer:
+    """One step of time after the other, gradients by autograd."""
+
+    def run(v: Inputs) -> torch.Tensor:
+        step = F.softplus(v.dt.float() + v.dt_bias[:, None])
+        drive, b, c = step * v.x.float(), v.b.float(), v.c.float()
+        h, y = torch.zeros((), device=v.x.device), []
+        for t in range(v.x.shape[2]):
+            h = torch.exp(step[:, :, t, None] * v.a) * h
+            h = h + drive[:, :, t, None] * b[:, None, :, t]
+            y.append((h * c[:, None, :, t]).sum(-1))
+        y = torch.stack(y, dim=-1) + v.d[:, None] * v.x.float()
+        return (y * F.silu(v.z.float())).to(v.x.dtype)
+
+    def forward_backward(v: Inputs):
+        leaves = Inputs(*(t.detach().requires_grad_() for t in v))
+        y = run(leaves)
+        wanted = [getattr(leaves, name) for name in GRADIENTS]
+        return y, torch.autograd.grad(y, wanted, v.y_bar)
+
+    return Peer(torch.no_grad()(run), forward_backward, None)
+
+
+PEERS = {"mamba_ssm": mamba_peer, "torch loop": loop_peer}
+
+
+def draw(spec: Sequence[int], dtype: torch.dtype, device: str, seed: int) -> Inputs:
+    """Draws inputs as `arg_specs.make_arguments` does."""
+    batch, length, dim, states = spec
+    generator = torch.Generator(device).manual_seed(seed)
+
+    def normal(*shape):
+        return torch.randn(shape, generator=generator, device=device)
+
+    def uniform(low, high, *shape):
+        drawn = torch.rand(shape, generator=generator, device=device)
+        return low + (high - low) * drawn
+
+    levels = torch.arange(1.0, states + 1, device=device)
+    return Inputs(
+        x=normal(batch, dim, length).to(dtype),
+        dt=(0.5 * normal(batch, dim, length)).to(dtype),
+        a=-levels * uniform(0.8, 1.2, dim, states),
+        b=normal(batch, states, length).to(dtype),
+        c=normal(batch, states, length).to(dtype),
+        d=normal(dim),
+        dt_bias=uniform(-4.0, -2.0, dim),
+        z=normal(batch, dim, length).to(dtype),
+        y_bar=normal(batch, dim, length).to(dtype),
+    )
+
+
+def disagreement(peer: Peer, path: str, dtype: torch.dtype, device: str) -> float:
+    """Largest max |err| / max |ref| against the results in a file; NaN if any."""
+    with np.load(path) as file:
+        arrays = {name: torch.from_numpy(file[name]) for name in file}
+
+    def layout(array):
+        return array.transpose(1, 2).contiguous() if array.ndim == 3 else array
+
+    def argument(name):
+        array = layout(arrays[name]).to(device)
+        return array.to(dtype) if array.ndim == 3 else array
+
+    inputs = Inputs(*map(argument, Inputs._fields))
+    y, grads = peer.forward_backward(inputs)
+    got = {"y": y, "y alone": peer.forward(inputs)}
+    # The extension returns b and c with an axis of groups.
+    got |= {
+        f"grad_{name}": grad.reshape(getattr(inputs, name).shape)
+        for name, grad in zip(GRADIENTS, grads, strict=True)
+    }
+    errors = []
+    for name, value in got.items():
+        want = layout(arrays[name.removesuffix(" alone")])
+        error = (value.detach().float().cpu() - want).abs().max() / want.abs().max()
+        errors.append(error)
+    return float(torch.stack(errors).max())
+
+
+def measure(
+    call: Callable[[Inputs], Any], sets: Sequence[Inputs], repeats: int, seconds: float
+) -> float:
+    """Median seconds of a call, by events on a GPU; one call if it takes `seconds`."""
+    gpu = sets[0].x.is_cuda
+
+    def timed(inputs: Inputs) -> Callable[[], float]:
+        if not gpu:
+            start = time.perf_counter()
+            call(inputs)
+            taken = time.perf_counter() - start
+            return lambda: taken
+        first, last = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        first.record()
+        call(inputs)
+        last.record()
+        return lambda: 1e-3 * first.elapsed_time(last)
+
+    def batch(count: int) -> list[float]:
+        marks = [timed(sets[i % len(sets)]) for i in range(count)]
+        if gpu:
+            torch.cuda.synchronize()
+        return [mark() for mark in marks]
+
+    (once,) = batch(1)
+    if once >= seconds:
+        return once
+    (once,) = batch(1)
+    batch(min(10, max(1, int(seconds / once))))
+    return statistics.median(batch(max(3, min(repeats, int(seconds / once)))))
+
+
+def bench(
+    by: str, peer: Peer, name: str, spec: Sequence[int], dtype: str, request: dict
+) -> Iterator[dict[str, Any]]:
+    """Times both runs at one shape."""
+    device = request["device"]
+    first = draw(spec, getattr(torch, dtype), device, 0)
+    size = sum(t.numel() * t.element_size() for t in first)
+    number = 1 if device == "cpu" else max(2, min(4, round(ROTATING_BYTES / size)))
+    sets = [first, *(draw(spec, first.x.dtype, device, s) for s in range(1, number))]
+    for run in ("forward", "forward_backward"):
+        call = getattr(peer, run)
+        kept, gpu = None, device != "cpu"
+        if run == "forward_backward" and peer.kept_bytes is not None:
+            kept = peer.kept_bytes(first)
+        if gpu:
+            torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats()
+            # Inputs that wait for their turn are no part of one call's memory.
+            waiting = torch.cuda.memory_allocated() - size
+        taken = measure(call, sets, request["repeats"], request["seconds"])
+        peak = torch.cuda.max_memory_allocated() - waiting if gpu else None
+        yield {"shape": name, "dtype": dtype, "run": run, "by": by, "ms": 1e3 * taken,
+               "peak_bytes": peak, "kept_bytes": kept}  # fmt: skip
+
+
+def rows_of(by: str, request: dict) -> Iterator[dict[str, Any]]:
+    """Checks one peer and times it; whatever goes wrong becomes the note of a row."""
+    try:
+        peer = PEERS[by]()
+    except ImportError as error:
+        yield {"by": by, "note": f"cannot be imported: {error}"}
+        return
+    for dtype in request["dtypes"]:
+        files, allowed = request["parity"][dtype], request["tolerance"][dtype]
+        errors = [
+            disagreement(peer, file, getattr(torch, dtype), request["device"])
+            for file in files
+        ]
+        worst = float(np.max(errors))
+        if not worst <= allowed:
+            yield {"by": by, "dtype": dtype, "failed": True,
+                   "note": f"disagrees with our reference: {worst:.1e}"}  # fmt: skip
+            continue
+        for name, spec in request["specs"].items():
+            try:
+                for row in bench(by, peer, name, spec, dtype, request):
+                    yield row | {"error": worst}
+            except torch.OutOfMemoryError:
+                yield {"by": by, "shape": name, "dtype": dtype, "note": "out of memory"}
+
+
+def main() -> None:
+    request = json.load(sys.stdin)
+    for by in request["peers"]:
+        for row in rows_of(by, request):
+            print(json.dumps(row), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,212 @@
+"""The scan by one implementation: is it right, how long does it take, what is kept.
+
+A timed call is forward, or forward and backward with a given gradient of y (none of
+h_last): as in training, and as other kernels are called. There is no h0, which other
+kernels do not take.
+"""
+
+import functools
+import math
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.extend import core
+
+from damamba_jax.kernels import ScanOutput, selective_scan
+from damamba_jax.kernels.selective_scan.arg_specs import ArgSpec, make_arguments
+
+# Bytes of inputs that a GPU goes through in turn, several times its caches.
+ROTATING_BYTES = 400e6
+MOST_SETS = 16
+# Shorter calls are put into one program, or a GPU would wait for the host.
+SHORT_SECONDS = 5e-4
+# Shortest time between two looks at the clock on a GPU.
+BLOCK_SECONDS = 0.02
+
+# Arguments of the scan without h0, and the gradient of y.
+Inputs = tuple[dict[str, jax.Array], jax.Array]
+
+
+class Program(NamedTuple):
+    """A compiled run, and how it came about."""
+
+    function: Callable[..., Any]
+    call: jax.stages.Compiled
+    compile_seconds: float
+    peak_bytes: int
+    temporary_bytes: int
+
+
+def scan(implementation: str, args: Mapping[str, jax.Array]) -> ScanOutput:
+    args = dict(args)
+    arrays = [args.pop(k) for k in ("x", "dt", "a", "b", "c")]
+    return selective_scan(
+        *arrays, **args, dt_softplus=True, implementation=implementation
+    )
+
+
+def forward(implementation: str, args: Mapping[str, jax.Array], y_bar: jax.Array):
+    """The outputs."""
+    del y_bar
+    return scan(implementation, args)
+
+
+def forward_backward(
+    implementation: str, args: Mapping[str, jax.Array], y_bar: jax.Array
+):
+    """The output and the gradients of all arguments."""
+    output, pullback = jax.vjp(functools.partial(scan, implementation), args)
+    (grads,) = pullback(ScanOutput(y_bar, jnp.zeros_like(output.h_last)))
+    return output.y, grads
+
+
+RUNS = {"forward": forward, "forward_backward": forward_backward}
+
+
+def draw(spec: ArgSpec, dtype: str, *, seed: int = 0) -> Inputs:
+    """Draws one set of inputs on the device."""
+    args = make_arguments(spec, seed=seed, dtype=dtype)
+    del args["h0"]
+    key = jax.random.fold_in(jax.random.key(seed), 1)
+    return args, jax.random.normal(key, args["x"].shape).astype(dtype)
+
+
+def draw_sets(spec: ArgSpec, dtype: str) -> list[Inputs]:
+    """Draws as many sets as it takes to keep them out of a GPU's caches, one on a CPU.
+
+    At least four, so that a program of short calls holds several of them.
+    """
+    first = draw(spec, dtype)
+    if jax.default_backend() == "cpu":
+        return [first]
+    size = sum(v.nbytes for v in jax.tree.leaves(first))
+    number = min(MOST_SETS, max(4, math.ceil(ROTATING_BYTES / size)))
+    return [first, *(draw(spec, dtype, seed=seed) for seed in range(1, number))]
+
+
+def build(run: str, implementation: str, inputs: Inputs) -> Program:
+    """Compiles one run for inputs of these shapes."""
+    function = jax.jit(functools.partial(RUNS[run], implementation))
+    start = time.perf_counter()
+    compiled = function.lower(*inputs).compile()
+    seconds = time.perf_counter() - start
+    memory = compiled.memory_analysis()
+    peak = (
+        memory.argument_size_in_bytes
+        + memory.output_size_in_bytes
+        + memory.temp_size_in_bytes
+        - memory.alias_size_in_bytes
+    )
+    return Program(function, compiled, seconds, peak, memory.temp_size_in_bytes)
+
+
+def shorten(inputs: Inputs, *, rows: int, steps: int) -> Inputs:
+    """Takes the first rows and steps of every sequence."""
+    return jax.tree.map(lambda v: v[:rows, :steps] if v.ndim == 3 else v, inputs)
+
+
+def truth(inputs: Inputs, limit_bytes: float) -> tuple[Inputs, dict[str, Any]]:
+    """Computes by `reference`, in float32, what every implementation must return.
+
+    Returns:
+      The inputs that it was computed for, shortened to two rows of 1024 steps if the
+      whole takes more temporary memory than allowed, and the results by run.
+    """
+    exact = jax.tree.map(lambda v: v.astype(jnp.float32), inputs)
+    programs = {run: build(run, "reference", exact) for run in RUNS}
+    if max(p.temporary_bytes for p in programs.values()) > limit_bytes:
+        inputs, exact = (shorten(v, rows=2, steps=1024) for v in (inputs, exact))
+        programs = {run: build(run, "reference", exact) for run in RUNS}
+    return inputs, {run: program.call(*exact) for run, program in programs.items()}
+
+
+def disagreement(got: Any, want: Any) -> float:
+    """Largest max |err| / max |ref| over all arrays; NaN if there is one."""
+    errors = []
+    for g, w in zip(jax.tree.leaves(got), jax.tree.leaves(want), strict=True):
+        g, w = g.astype(jnp.float32), w.astype(jnp.float32)
+        errors.append(jnp.max(jnp.abs(g - w)) / jnp.max(jnp.abs(w)))
+    return float(jnp.max(jnp.stack(errors)))
+
+
+def kept_bytes(implementation: str, inputs: Inputs) -> int:
+    """Counts what the forward pass keeps for the backward pass.
+
+    Everything that the pullback closes over, without what is an input or an output.
+    """
+
+    def residuals(args):
+        output, pullback = jax.vjp(functools.partial(scan, implementation), args)
+        return tuple(output), jax.tree.leaves(pullback)
+
+    jaxpr = jax.make_jaxpr(residuals)(inputs[0]).jaxpr
+    known = {*jaxpr.invars, *jaxpr.constvars, *jaxpr.outvars[: len(ScanOutput._fields)]}
+    kept = {
+        v for v in jaxpr.outvars if not isinstance(v, core.Literal) and v not in known
+    }
+    return sum(v.aval.size * v.aval.dtype.itemsize for v in kept)
+
+
+def measure(
+    program: Program, sets: Sequence[Inputs], *, repeats: int, seconds: float
+) -> float:
+    """Times a program that has run before; returns median seconds per call.
+
+    On a GPU calls over the rotating sets are enqueued back to back until they take
+    `BLOCK_SECONDS`, then waited for once. A call that takes `seconds` runs once.
+    """
+    call, limits = program.call, {"repeats": repeats, "seconds": seconds}
+    if jax.default_backend() == "cpu":
+        return measure_calls(call, sets, 0.0, **limits)
+    # One call alone also waits for the host, so that it looks longer than it is.
+    short = _time_block(call, sets, 1) < 20 * SHORT_SECONDS
+    if short and _time_block(call, sets, len(sets)) < SHORT_SECONDS:
+        together = _together(program, sets)
+        return measure_calls(together, [(sets,)], BLOCK_SECONDS, **limits) / len(sets)
+    return measure_calls(call, sets, BLOCK_SECONDS, **limits)
+
+
+def _together(program: Program, sets: Sequence[Inputs]) -> Callable[..., Any]:
+    """Compiles one program that runs every set once."""
+
+    @jax.jit
+    def run(sets):
+        return [program.function(*inputs) for inputs in sets]
+
+    jax.block_until_ready(run(sets))
+    return run
+
+
+def measure_calls(
+    call: Callable[..., Any],
+    sets: Sequence[Sequence[Any]],
+    block: float,
+    *,
+    repeats: int,
+    seconds: float,
+) -> float:
+    """Median seconds per call, over blocks of calls that take at least `block`."""
+    calls, last = 1, _time_block(call, sets, 1)
+    if last >= seconds:
+        return last
+    while calls * last < block:
+        calls *= 2
+        last = _time_block(call, sets, calls)
+    times: list[float] = []
+    while len(times) < repeats and (len(times) < 3 or calls * sum(times) < seconds):
+        times.append(_time_block(call, sets, calls))
+    return statistics.median(times)
+
+
+def _time_block(call: Callable[..., Any], sets: Sequence[Any], calls: int) -> float:
+    """Seconds per call of so many calls, enqueued back to back."""
+    start = time.perf_counter()
+    for i in range(calls):
+        # Results but the last are freed as they are replaced, in the order of the GPU.
+        result = call(*sets[i % len(sets)])
+    jax.block_until_ready(result)
+    return (time.perf_counter() - start) / calls
