@@ -217,22 +217,36 @@ def rows_of(by: str, request: dict) -> Iterator[dict[str, Any]]:
         yield {"by": by, "note": f"cannot be imported: {error}"}
         return
     for dtype in request["dtypes"]:
-        files, allowed = request["parity"][dtype], request["tolerance"][dtype]
-        errors = [
-            disagreement(peer, file, getattr(torch, dtype), request["device"])
-            for file in files
-        ]
-        worst = float(np.max(errors))
-        if not worst <= allowed:
-            yield {"by": by, "dtype": dtype, "failed": True,
-                   "note": f"disagrees with our reference: {worst:.1e}"}  # fmt: skip
+        row = {"by": by, "dtype": dtype}
+        try:
+            worst = check(peer, dtype, request)
+        except RuntimeError as error:
+            yield row | explain(error)
+            continue
+        if not worst <= request["tolerance"][dtype]:
+            note = f"disagrees with our reference: {worst:.1e}"
+            yield row | {"failed": True, "note": note}
             continue
         for name, spec in request["specs"].items():
             try:
-                for row in bench(by, peer, name, spec, dtype, request):
-                    yield row | {"error": worst}
-            except torch.OutOfMemoryError:
-                yield {"by": by, "shape": name, "dtype": dtype, "note": "out of memory"}
+                for measured in bench(by, peer, name, spec, dtype, request):
+                    yield measured | {"error": worst}
+            except RuntimeError as error:
+                yield row | {"shape": name} | explain(error)
+
+
+def explain(error: RuntimeError) -> dict[str, Any]:
+    """Fields of a row that has no time; too little memory is no failure."""
+    if isinstance(error, torch.OutOfMemoryError):
+        return {"note": "out of memory"}
+    return {"failed": True, "note": str(error).splitlines()[0]}
+
+
+def check(peer: Peer, dtype: str, request: dict) -> float:
+    """Largest error over all parity files."""
+    files, type_ = request["parity"][dtype], getattr(torch, dtype)
+    errors = [disagreement(peer, file, type_, request["device"]) for file in files]
+    return float(np.max(errors))
 
 
 def main() -> None:
