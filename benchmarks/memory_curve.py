@@ -8,7 +8,11 @@ Parameters, optimizer, moving average and input are included; the whole batch go
 through in one pass. Every length runs in a fresh process. On a CPU the figure is XLA's
 own account of the compiled step, and nothing is allocated: good for slopes, but two to
 four times what a GPU takes. On a GPU the step runs, and the peak of its allocator
-stands beside the compiled figure.
+stands beside the compiled figure, and its time.
+
+    python benchmarks/memory_curve.py --max_gb=24 --lengths=8192
+
+searches for the longest window that one step of a single window can be trained on.
 
 No figure is printed unless a step of the measured configuration runs and its loss
 equals that without rematerialisation, by the reference scan. The exit code is 1 if it
@@ -22,19 +26,17 @@ configurations compile hardly faster.
 
 import dataclasses
 import json
-import os
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import memory_report
+import step_process
 from absl import flags
 from ml_collections import config_flags
 from rich.console import Console
 
-import damamba_jax
 from damamba_jax.command_line import USER_ERRORS, find_config_file
 from damamba_jax.config import Config, from_config_dict
 from damamba_jax.progress import ProgressLine
@@ -42,90 +44,49 @@ from damamba_jax.progress import ProgressLine
 LENGTHS = (64, 96, 128, 192, 256, 512, 1024, 2048, 4096, 8192)
 DEFAULT_CONFIG = "configs/noxi.py"
 DEFAULT_LENGTHS = "256,512,1024,2048"
-STEP = Path(__file__).with_name("memory_step.py")
-# Machine code of a step that never runs need not be fast; its buffers are the same.
-QUICK_COMPILATION = (
-    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
-)
-
-
-class BenchmarkError(RuntimeError):
-    """A measuring process failed, or the step does not compute what it should."""
+# A search for the longest window ends here at the latest.
+MOST_FRAMES = 2**20
 
 
 def measure(
-    config: Config, lengths: Sequence[int], *, device: str, console: Console
+    config: Config,
+    lengths: Sequence[int],
+    *,
+    device: str,
+    console: Console,
+    max_bytes: float | None = None,
 ) -> list[dict[str, Any]]:
     """Checks the step and measures every length, each in a process of its own.
+
+    Args:
+      config: what is trained.
+      lengths: in frames, ascending.
+      device: `"auto"`, `"cpu"` or `"gpu"`.
+      console: for progress.
+      max_bytes: if given, the last length doubles for as long as its peak is within.
 
     Raises:
       BenchmarkError: if the check or a process fails.
     """
-    rows = []
-    if device != "cpu":
-        found = _run({"task": "platform"}, config, "auto")["platform"]
-        if device == "gpu" and found != "gpu":
-            raise BenchmarkError(
-                "`--platform`: expected a GPU, jax finds none; install the extra "
-                "`gpu`, or leave the flag away."
-            )
-        device = found
+    rows: list[dict[str, Any]] = []
+    device = step_process.find_device(device, config)
     with ProgressLine(
         "memory", console, unit="compilations", every_seconds=0.0
     ) as tell:
         console.print("parity: compiling two steps", highlight=False)
-        parity = _run({"task": "parity"}, config, device)
-        if not parity["ok"]:
-            raise BenchmarkError(
-                "the step of this configuration and the same without remat, by the "
-                f"reference scan, disagree; no figure is printed: {parity}"
-            )
-        for length in lengths:
-            tell(len(rows) + 1, len(lengths) + 1, note=f"{length} frames")
-            row = _run({"task": "measure", "length": length}, config, device)
-            rows.append({**row, "parity": parity})
-        tell(len(lengths) + 1, len(lengths) + 1)
+        parity = step_process.check_parity(config, device)
+        waiting = list(lengths)
+        while waiting:
+            length = waiting.pop(0)
+            total = len(rows) + len(waiting) + 2
+            tell(len(rows) + 1, total, note=f"{length} frames")
+            request = {"task": "measure", "length": length}
+            rows.append({**step_process.run(request, config, device), "parity": parity})
+            if max_bytes is not None and not waiting and length < MOST_FRAMES:
+                peak = memory_report.peak(rows[-1])
+                waiting = [2 * length] * (peak is not None and peak <= max_bytes)
+        tell(len(rows) + 1, len(rows) + 1)
     return rows
-
-
-def _run(request: dict[str, Any], config: Config, device: str) -> dict[str, Any]:
-    """Hands one request to a fresh process and returns its answer."""
-    environment = dict(os.environ)
-    # The package may have been found through the working folder alone.
-    package = str(Path(damamba_jax.__file__).parents[1])
-    paths = [package, *filter(None, [environment.get("PYTHONPATH")])]
-    environment["PYTHONPATH"] = os.pathsep.join(paths)
-    environment["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
-    if device != "auto":
-        environment["JAX_PLATFORMS"] = {"cpu": "cpu", "gpu": "cuda"}[device]
-    if device == "cpu":
-        environment.setdefault("XLA_FLAGS", QUICK_COMPILATION)
-    done = subprocess.run(
-        [sys.executable, str(STEP)],
-        input=json.dumps({**request, "config": dataclasses.asdict(config)}),
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
-    if done.returncode:
-        last = "\n".join(done.stderr.strip().splitlines()[-5:])
-        raise BenchmarkError(f"{request}: exit code {done.returncode}\n{last}")
-    return json.loads(done.stdout.strip().splitlines()[-1])
-
-
-def _lengths(text: str) -> list[int]:
-    if text == "all":
-        return list(LENGTHS)
-    try:
-        lengths = sorted({int(part) for part in text.split(",")})
-    except ValueError:
-        lengths = []
-    if not lengths or lengths[0] < 3:
-        raise ValueError(
-            f"`--lengths`: expected `all`, or whole numbers of at least 3 with commas "
-            f"(e.g. {DEFAULT_LENGTHS}), got {text!r}."
-        )
-    return lengths
 
 
 def _flags(argv: list[str]) -> flags.FlagValues:
@@ -146,6 +107,11 @@ def _flags(argv: list[str]) -> flags.FlagValues:
     flags.DEFINE_enum(
         "platform", "auto", ["auto", "cpu", "gpu"], "Device.", flag_values=values
     )
+    flags.DEFINE_float(
+        "max_gb", None, "Go on doubling the last length while the peak is at most so "
+        "many GB (10^9 bytes), and say what fits; --batch_size is 1 by default then.",
+        lower_bound=0.0, flag_values=values,
+    )  # fmt: skip
     flags.DEFINE_float(
         "max_ratio", 2.1, "Growth allowed per doubling from 256.", flag_values=values
     )
@@ -174,23 +140,39 @@ def main(argv: Sequence[str]) -> int:
             return 0
         if len(rest) > 1:
             raise ValueError(f"expected flags only, got {rest[1]!r}.")
-        lengths = _lengths(chosen.lengths)
+        lengths = step_process.parse_lengths(chosen.lengths, {"all": LENGTHS})
         config = from_config_dict(chosen.config)
-        size = chosen.batch_size or config.train.batch_size
+        max_bytes = None if chosen.max_gb is None else 1e9 * chosen.max_gb
+        usual = config.train.batch_size if max_bytes is None else 1
+        size = chosen.batch_size or usual
         config = dataclasses.replace(
             config, train=dataclasses.replace(config.train, batch_size=size)
         )
         rows = measure(
-            config, lengths, device=chosen.platform, console=Console(stderr=True)
+            config,
+            lengths,
+            device=chosen.platform,
+            console=Console(stderr=True),
+            max_bytes=max_bytes,
         )
-    except (BenchmarkError, flags.Error, ValueError, OSError, *USER_ERRORS) as error:
+    except (
+        step_process.BenchmarkError,
+        flags.Error,
+        ValueError,
+        OSError,
+        *USER_ERRORS,
+    ) as error:
         print(f"memory_curve: {error}", file=sys.stderr)
         return 1
-    return publish(rows, config, Path(chosen.out), chosen.max_ratio)
+    return publish(rows, config, Path(chosen.out), chosen.max_ratio, max_bytes)
 
 
 def publish(
-    rows: Sequence[Mapping[str, Any]], config: Config, out: Path, max_ratio: float
+    rows: Sequence[Mapping[str, Any]],
+    config: Config,
+    out: Path,
+    max_ratio: float,
+    max_bytes: float | None = None,
 ) -> int:
     """Prints and writes what was measured; returns the exit code."""
     wide = None if sys.stdout.isatty() else 120
@@ -201,7 +183,7 @@ def publish(
         f"parity: loss {parity['loss']:.7f}; without remat, reference scan "
         f"{parity['other_loss']:.7f} (allowed: {parity['tolerance']:g})"
     )
-    made = memory_report.table(rows, config, max_ratio)
+    made = memory_report.table(rows, config, max_ratio, max_bytes)
     console.print(made.to_rich())
     memory_report.draw(out, rows, config, max_ratio)
     out.with_suffix(".md").write_text(made.to_markdown(), encoding="utf-8")
@@ -210,6 +192,7 @@ def publish(
         "rows": list(rows),
         "ratios": {str(n): ratio for n, ratio in growth.items()},
         "fit": fit and fit._asdict(),
+        "longest": max_bytes and memory_report.longest(rows, max_bytes)._asdict(),
         "for_slopes_only": rows[0]["platform"] == "cpu",
         "notes": made.notes,
     }

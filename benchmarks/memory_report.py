@@ -45,6 +45,48 @@ class Fit(NamedTuple):
     frame_bytes: float
 
 
+class Longest(NamedTuple):
+    """The longest window within a budget of memory.
+
+    Attributes:
+      max_bytes: the budget.
+      frames, peak_bytes: of the longest one that was measured; 0 if none fits.
+      fitted_frames: where the straight line reaches the budget; None without a line.
+      at_limit: whether a longer one was measured and does not fit.
+    """
+
+    max_bytes: float
+    frames: int
+    peak_bytes: int
+    fitted_frames: int | None
+    at_limit: bool
+
+
+def longest(rows: Sequence[Mapping[str, Any]], max_bytes: float) -> Longest:
+    """Finds the longest window whose peak is within the budget."""
+    found = peaks(rows)
+    frames = max((n for n, size in found.items() if size <= max_bytes), default=0)
+    fit = fit_growth(found)
+    fitted = None
+    if fit is not None and fit.frame_bytes > 0:
+        fitted = max(0, int((max_bytes - fit.fixed_bytes) // fit.frame_bytes))
+    at_limit = any(row["length"] > frames for row in rows)
+    return Longest(max_bytes, frames, found.get(frames, 0), fitted, at_limit)
+
+
+def _longest_note(rows: Sequence[Mapping[str, Any]], max_bytes: float) -> str:
+    best = longest(rows, max_bytes)
+    note = f"Within {_gigabytes(max_bytes)} GB: "
+    if best.frames:
+        note += f"{best.frames:,} frames measured ({_gigabytes(best.peak_bytes)} GB"
+        note += ")" if best.at_limit else "; nothing longer was tried)"
+    else:
+        note += "none of the measured lengths"
+    if best.fitted_frames is not None:
+        note += f"; the fitted line reaches {best.fitted_frames:,} frames"
+    return f"{note}."
+
+
 def fit_growth(peaks: Mapping[int, int]) -> Fit | None:
     """Fits a power law and a line by relative least squares, from `FIT_FROM` on.
 
@@ -72,7 +114,12 @@ def peak(row: Mapping[str, Any]) -> int | None:
     return row["compiled_bytes" if row["platform"] == "cpu" else "allocated_bytes"]
 
 
-def table(rows: Sequence[Mapping[str, Any]], config: Config, max_ratio: float) -> Table:
+def table(
+    rows: Sequence[Mapping[str, Any]],
+    config: Config,
+    max_ratio: float,
+    max_bytes: float | None = None,
+) -> Table:
     """Makes the table of all lengths, its notes and the verdict."""
     cpu = rows[0]["platform"] == "cpu"
     found = peaks(rows)
@@ -90,6 +137,7 @@ def table(rows: Sequence[Mapping[str, Any]], config: Config, max_ratio: float) -
                 *([] if cpu else [_gigabytes(row["compiled_bytes"])]),
                 "out of memory" if total is None else f"{total:,}{'*' * scratch}",
                 f"{growth[n]:.3f}" if n in growth else ABSENT,
+                *([] if cpu else [_milliseconds(row), f"{row['compile_seconds']:.0f}"]),
             )
         )
     fit = fit_growth(found)
@@ -101,14 +149,17 @@ def table(rows: Sequence[Mapping[str, Any]], config: Config, max_ratio: float) -
             f"{fit.frame_bytes / 1e6:.4g} MB per frame."
         )
     notes.append(verdict(growth, max_ratio)[1])
+    if max_bytes is not None:
+        notes.append(_longest_note(rows, max_bytes))
     columns = ("frames", "seconds", "state GB", "input GB", "temporaries GB")
     columns += () if cpu else ("compiled GB",)
     return Table(
         title="Memory of one training step",
-        columns=(*columns, "peak bytes", "peak / half the length"),
+        columns=(*columns, "peak bytes", "peak / half the length",
+                 *(() if cpu else ("ms / step", "compile s"))),
         rows=tuple(cells),
         notes=tuple(notes),
-    )
+    )  # fmt: skip
 
 
 def verdict(growth: Mapping[int, float], max_ratio: float) -> tuple[bool, str]:
@@ -139,6 +190,10 @@ def _setting(row: Mapping[str, Any], config: Config) -> str:
 def peaks(rows: Sequence[Mapping[str, Any]]) -> dict[int, int]:
     """Peak by length, without the lengths that did not fit into memory."""
     return {row["length"]: peak(row) for row in rows if peak(row) is not None}
+
+
+def _milliseconds(row: Mapping[str, Any]) -> str:
+    return ABSENT if row["step_ms"] is None else f"{row['step_ms']:.4g}"
 
 
 def _gigabytes(num_bytes: float) -> str:

@@ -1,16 +1,19 @@
-"""Peak memory of one training step at one length; each runs in a process of its own.
+"""Memory and time of one training step at one length, in a process of its own.
 
-`memory_curve.py` starts it, writes a request as JSON to its standard input and reads
-the answer from the last line of its standard output:
+`memory_curve.py` and `train_step.py` start it, write a request as JSON to its standard
+input and read the answer from the last line of its standard output:
 
-    {"task": "platform" | "parity" | "measure", "config": {...}, "length": 96}
+    {"task": "platform" | "parity" | "measure", "config": {...},
+     "length": 96, "run_on_cpu": false, "repeats": 10}
 """
 
 import dataclasses
 import json
 import math
 import platform
+import statistics as stats
 import sys
+import time
 from typing import Any
 
 import jax
@@ -24,6 +27,8 @@ from damamba_jax.models import build_model
 
 # After the first step the optimizer's buffers exist; after the second, nothing is new.
 STEPS = 3
+# Timed steps after these stop early once they took so many seconds together.
+MOST_SECONDS = 20.0
 LOSS_TOLERANCE = {"float32": 1e-5, "bfloat16": 2e-2}
 
 
@@ -180,16 +185,22 @@ def check_parity(config: Config) -> dict[str, Any]:
             "grad_norm": norm, "other_grad_norm": other_norm}  # fmt: skip
 
 
-def measure(config: Config, *, length: int) -> dict[str, Any]:
-    """Compiles one step; on a GPU also runs it.
+def measure(
+    config: Config, *, length: int, run_on_cpu: bool = False, repeats: int = 10
+) -> dict[str, Any]:
+    """Compiles one step; on a GPU, or if asked to, also runs it.
 
     Returns:
-      Bytes of state, input, temporaries and the compiled peak; on a GPU the peak of the
-      allocator over `STEPS` steps and up to the first, None where it ran out of memory.
+      Bytes of state, input, temporaries and the compiled peak, and seconds of
+      compilation; of a step that runs, its median milliseconds, and on a GPU the peak
+      of the allocator over `STEPS` steps and up to the first. These are None where it
+      ran out of memory.
     """
     config = resize(config, length=length, batch_size=config.train.batch_size)
     step, shapes = step_and_shapes(config)
+    start = time.perf_counter()
     compiled = step.lower(*shapes).compile()
+    compile_seconds = time.perf_counter() - start
     memory = compiled.memory_analysis()
     device = jax.local_devices()[0]
     result = {
@@ -203,26 +214,41 @@ def measure(config: Config, *, length: int) -> dict[str, Any]:
         + memory.temp_size_in_bytes,
         "allocated_bytes": None,
         "compilation_bytes": None,
+        "compile_seconds": compile_seconds,
+        "step_ms": None,
         "platform": device.platform,
         "device": device.device_kind,
         "jax": jax.__version__,
         "python": platform.python_version(),
     }
-    if device.platform == "cpu":
+    if device.platform == "cpu" and not run_on_cpu:
         return result
     # Compilation tries kernels out on the device, and a peak cannot be reset.
-    result["compilation_bytes"] = device.memory_stats()["peak_bytes_in_use"]
+    result["compilation_bytes"] = _peak_bytes(device)
     try:
         state, batch, statistics = real_arguments(config)
         for _ in range(STEPS):
             state, metrics = compiled(state, batch, statistics)
         jax.block_until_ready((state, metrics))
+        times: list[float] = []
+        while len(times) < repeats and sum(times) < MOST_SECONDS:
+            start = time.perf_counter()
+            state, metrics = compiled(state, batch, statistics)
+            jax.block_until_ready((state, metrics))
+            times.append(time.perf_counter() - start)
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
         return result
-    result["allocated_bytes"] = device.memory_stats()["peak_bytes_in_use"]
+    result["allocated_bytes"] = _peak_bytes(device)
+    result["step_ms"] = 1e3 * stats.median(times)
     return result
+
+
+def _peak_bytes(device: jax.Device) -> int | None:
+    """Peak of the device's allocator; a CPU has none that counts."""
+    counts = device.memory_stats()
+    return counts["peak_bytes_in_use"] if counts else None
 
 
 def _bytes(tree: Any) -> int:
@@ -237,7 +263,8 @@ def main() -> None:
     elif request["task"] == "parity":
         answer = check_parity(config)
     else:
-        answer = measure(config, length=request["length"])
+        options = ("length", "run_on_cpu", "repeats")
+        answer = measure(config, **{k: request[k] for k in options if k in request})
     print(json.dumps(answer))
 
 

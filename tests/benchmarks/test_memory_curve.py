@@ -1,6 +1,7 @@
 """The benchmark of memory against length, on a model of a few hundred parameters."""
 
 import importlib
+import io
 import json
 import math
 import pathlib
@@ -10,6 +11,7 @@ from types import SimpleNamespace
 import jax
 import numpy as np
 import pytest
+from rich.console import Console
 
 from damamba_jax.configs import noxi
 from damamba_jax.data import corpora, windows
@@ -34,9 +36,9 @@ SMALL = (
 
 @pytest.fixture
 def modules(monkeypatch):
-    """`memory_curve`, `memory_report` and `memory_step`, as a script would see them."""
+    """The benchmark's modules, as a script would see them."""
     monkeypatch.syspath_prepend(str(FOLDER))
-    names = ("memory_curve", "memory_report", "memory_step")
+    names = ("memory_curve", "memory_report", "memory_step", "step_process")
     yield [importlib.import_module(name) for name in names]
     for name in names:
         sys.modules.pop(name)
@@ -46,8 +48,9 @@ def row(length, peak, **fields):
     return {
         "length": length, "state_bytes": 10, "input_bytes": length,
         "temporary_bytes": peak, "compiled_bytes": peak, "allocated_bytes": None,
-        "compilation_bytes": None, "platform": "cpu", "device": "cpu", "jax": "1",
-        "python": "3", "parity": {"loss": 1.0, "other_loss": 1.0, "tolerance": 1e-5},
+        "compilation_bytes": None, "compile_seconds": 3.0, "step_ms": None,
+        "platform": "cpu", "device": "cpu", "jax": "1", "python": "3",
+        "parity": {"loss": 1.0, "other_loss": 1.0, "tolerance": 1e-5},
         **fields,
     }  # fmt: skip
 
@@ -105,7 +108,7 @@ def test_batch_has_the_loaders_shapes(modules, tmp_path):
     ],
 )
 def test_a_wrong_step_gets_no_table(modules, monkeypatch, tmp_path, capsys, wrong, ok):
-    curve, _, step = modules
+    curve, _, step, process = modules
     seen = []
 
     def fake(config):
@@ -121,7 +124,7 @@ def test_a_wrong_step_gets_no_table(modules, monkeypatch, tmp_path, capsys, wron
     assert parity["ok"] is ok
 
     if not ok:
-        monkeypatch.setattr(curve, "_run", lambda *args: parity)
+        monkeypatch.setattr(process, "run", lambda *args: parity)
         out = tmp_path / "curve.png"
         argv = ["memory_curve", "--platform=cpu", f"--out={out}"]
         assert curve.main(argv) == 1
@@ -166,14 +169,77 @@ def test_growth_beyond_the_limit_fails(modules, tmp_path):
 def test_a_gpu_is_judged_by_its_allocator(modules):
     gpu = {"platform": "gpu", "device": "GPU", "compilation_bytes": 60}
     rows = [
-        row(256, 80, allocated_bytes=50, **gpu),
+        row(256, 80, allocated_bytes=50, step_ms=12.345, **gpu),
         row(512, 160, allocated_bytes=100, **gpu),
         row(1024, 320, **gpu),
     ]
     assert modules[1].peaks(rows) == {256: 50, 512: 100}
     cells = modules[1].table(rows, small_config(), 2.1).rows
     # Compilation took more than the first step did.
-    assert [cell[-2] for cell in cells] == ["50*", "100", "out of memory"]
+    assert [cell[-4] for cell in cells] == ["50*", "100", "out of memory"]
+    assert [cell[-2:] for cell in cells] == [("12.35", "3")] + 2 * [("–", "3")]
+
+
+def test_a_step_that_runs_is_timed(modules):
+    """The path of a GPU, but for its allocator, on a CPU."""
+    step = modules[2]
+    config = step.resize(small_config(), length=24, batch_size=2)
+    # optax promotes types.
+    with jax.numpy_dtype_promotion("standard"):
+        found = step.measure(config, length=24, run_on_cpu=True, repeats=2)
+    assert found["step_ms"] > 0 and found["compile_seconds"] > 0
+    assert found["allocated_bytes"] is None
+
+
+@pytest.mark.parametrize(
+    ("budget", "lengths", "frames", "at_limit"),
+    [
+        # 10 bytes and 2 a frame: 4,096 frames take 8,202.
+        (8_202, [256, 512, 1024, 2048, 4096, 8192], 4096, True),
+        (8_201, [256, 512, 1024, 2048, 4096], 2048, True),
+        (100, [256, 512], 0, True),
+    ],
+)
+def test_search_doubles_until_the_budget_is_passed(
+    modules, monkeypatch, budget, lengths, frames, at_limit
+):
+    curve, report, _, process = modules
+    asked = []
+
+    def run(request, config, device):
+        if request["task"] == "parity":
+            return {"ok": True}
+        asked.append(request["length"])
+        return row(request["length"], 10 + 2 * request["length"])
+
+    monkeypatch.setattr(process, "run", run)
+    console = Console(file=io.StringIO())
+    options = {"device": "cpu", "console": console, "max_bytes": budget}
+    rows = curve.measure(small_config(), [256, 512], **options)
+    assert asked == lengths
+    best = report.longest(rows, budget)
+    assert (best.frames, best.at_limit) == (frames, at_limit)
+    assert best.fitted_frames == pytest.approx((budget - 10) / 2, abs=1)
+    note = report.table(rows, small_config(), 2.1, budget).notes[-1]
+    assert f"{frames:,} frames measured" in note or not frames
+
+
+def test_search_ends_where_memory_does(modules, monkeypatch):
+    curve, report, _, process = modules
+
+    def run(request, config, device):
+        if request["task"] == "parity":
+            return {"ok": True}
+        n = request["length"]
+        fits = n <= 512 or None
+        return row(n, n, platform="gpu", allocated_bytes=fits and n)
+
+    monkeypatch.setattr(process, "run", run)
+    monkeypatch.setattr(process, "find_device", lambda asked, config: "gpu")
+    options = {"device": "gpu", "console": Console(file=io.StringIO())}
+    rows = curve.measure(small_config(), [256], max_bytes=1e9, **options)
+    assert [r["length"] for r in rows] == [256, 512, 1024]
+    assert report.longest(rows, 1e9)[1:3] == (512, 512)
 
 
 @pytest.mark.parametrize("lengths", ["", "96,x", "0"])
@@ -185,7 +251,7 @@ def test_refuses_lengths_that_are_none(modules, lengths, capsys):
 def test_refuses_an_unknown_field_and_an_absent_gpu(modules, monkeypatch, capsys):
     assert modules[0].main(["memory_curve", "--config.model.dimm=3"]) == 1
     assert 'Did you mean "dim"' in capsys.readouterr().err
-    monkeypatch.setattr(modules[0], "_run", lambda *args: {"platform": "cpu"})
+    monkeypatch.setattr(modules[3], "run", lambda *args: {"platform": "cpu"})
     assert modules[0].main(["memory_curve", "--platform=gpu"]) == 1
     assert "`--platform`: expected a GPU" in capsys.readouterr().err
 

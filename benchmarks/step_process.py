@@ -1,0 +1,105 @@
+"""Starts `memory_step.py` for the benchmarks of the training step.
+
+Every measurement gets a process of its own: the peak of an allocator cannot be reset,
+and what ran out of memory must not hold any.
+"""
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import damamba_jax
+from damamba_jax.config import Config
+
+STEP = Path(__file__).with_name("memory_step.py")
+# Machine code of a step that never runs need not be fast; its buffers are the same.
+QUICK_COMPILATION = (
+    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+)
+
+
+class BenchmarkError(RuntimeError):
+    """A measuring process failed, or the step does not compute what it should."""
+
+
+def find_device(asked: str, config: Config) -> str:
+    """Resolves `auto`, and makes sure that a GPU that was asked for is there.
+
+    Raises:
+      BenchmarkError: if there is none.
+    """
+    if asked == "cpu":
+        return asked
+    found = run({"task": "platform"}, config, "auto")["platform"]
+    if asked == "gpu" and found != "gpu":
+        raise BenchmarkError(
+            "`--platform`: expected a GPU, jax finds none; install the extra "
+            "`gpu`, or leave the flag away."
+        )
+    return found
+
+
+def check_parity(config: Config, device: str) -> dict[str, Any]:
+    """Runs the check of `memory_step` and returns what it found.
+
+    Raises:
+      BenchmarkError: if the step does not agree with the reference.
+    """
+    parity = run({"task": "parity"}, config, device)
+    if not parity["ok"]:
+        raise BenchmarkError(
+            "the step of this configuration and the same with remat "
+            f"{'off' if config.model.remat else 'on'}, by the reference scan, "
+            f"disagree; no figure is printed: {parity}"
+        )
+    return parity
+
+
+def run(request: dict[str, Any], config: Config, device: str) -> dict[str, Any]:
+    """Hands one request to a fresh process and returns its answer."""
+    environment = dict(os.environ)
+    # The package may have been found through the working folder alone.
+    package = str(Path(damamba_jax.__file__).parents[1])
+    paths = [package, *filter(None, [environment.get("PYTHONPATH")])]
+    environment["PYTHONPATH"] = os.pathsep.join(paths)
+    environment["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
+    if device != "auto":
+        environment["JAX_PLATFORMS"] = {"cpu": "cpu", "gpu": "cuda"}[device]
+    if device == "cpu" and not request.get("run_on_cpu"):
+        environment.setdefault("XLA_FLAGS", QUICK_COMPILATION)
+    done = subprocess.run(
+        [sys.executable, str(STEP)],
+        input=json.dumps({**request, "config": dataclasses.asdict(config)}),
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode:
+        last = "\n".join(done.stderr.strip().splitlines()[-5:])
+        raise BenchmarkError(f"{request}: exit code {done.returncode}\n{last}")
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def parse_lengths(text: str, named: dict[str, tuple[int, ...]]) -> list[int]:
+    """Reads lengths of windows; a name in `named` stands for several.
+
+    Raises:
+      ValueError: if they are none.
+    """
+    if text in named:
+        return list(named[text])
+    try:
+        lengths = sorted({int(part) for part in text.split(",")})
+    except ValueError:
+        lengths = []
+    if not lengths or lengths[0] < 3:
+        known = "".join(f"`{name}`, or " for name in named)
+        raise ValueError(
+            f"`--lengths`: expected {known}whole numbers of at least 3 with commas "
+            f"(e.g. 256,512), got {text!r}."
+        )
+    return lengths

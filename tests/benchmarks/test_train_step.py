@@ -1,0 +1,155 @@
+"""The benchmark of the training step, on a model of a few hundred parameters."""
+
+import importlib
+import json
+import pathlib
+import sys
+
+import pytest
+
+# ml_collections 1.1 reads configuration files through a deprecated function.
+pytestmark = pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")
+
+FOLDER = pathlib.Path(__file__).parents[2] / "benchmarks"
+NAMES = ("step_process", "train_report", "train_step")
+SMALL = (
+    "--config=configs/noxi.py:demo",
+    "--config.data.features=egemaps",
+    "--config.model.dim=4",
+    "--config.model.num_heads=1",
+    "--config.model.state_dim=2",
+    "--config.model.partner_fusion=False",
+)
+
+
+@pytest.fixture
+def modules(monkeypatch):
+    """The benchmark's modules, as a script would see them."""
+    monkeypatch.syspath_prepend(str(FOLDER))
+    yield [importlib.import_module(name) for name in NAMES]
+    for name in NAMES:
+        sys.modules.pop(name)
+
+
+def fake(monkeypatch, process, answers):
+    """Answers requests without a process; returns what was asked."""
+    asked = []
+
+    def run(request, config, device):
+        model = config.model
+        asked.append((request["task"], model.scan, model.compute_dtype, model.remat))
+        answer = answers(request, model)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(process, "run", run)
+    return asked
+
+
+def answer(request, model, **fields):
+    if request["task"] == "parity":
+        return {"ok": True}
+    return {
+        "length": request["length"], "step_ms": 250.0, "allocated_bytes": 3_000_000_000,
+        "compiled_bytes": 4_000_000_000, "compile_seconds": 60.0, "device": "GPU",
+        "jax": "1", "python": "3", **fields,
+    }  # fmt: skip
+
+
+def main(step, tmp_path, *argv):
+    out = tmp_path / "new" / "step.png"
+    code = step.main(["train_step", *SMALL, "--platform=cpu", f"--out={out}", *argv])
+    return code, json.loads(out.with_suffix(".json").read_text())["rows"], out
+
+
+def test_a_real_step_is_timed(modules, tmp_path, capsys):
+    code, (row,), out = main(
+        modules[2], tmp_path, "--lengths=8", "--batch_size=2", "--repeats=2"
+    )
+    assert code == 0 and row["step_ms"] > 0 and row["compile_seconds"] > 0
+    assert row["parity"]["ok"] and row["parity"]["loss"] > 0
+    assert row["allocated_bytes"] is None and row["compiled_bytes"] > 0
+    assert "2 windows of 2 people" in " ".join(capsys.readouterr().out.split())
+    assert out.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_row_for_every_variant_and_one_check_for_each_scan(
+    modules, monkeypatch, tmp_path
+):
+    process, _, step = modules
+    asked = fake(monkeypatch, process, answer)
+    code, rows, out = main(
+        step, tmp_path, "--scans=best,chunked", "--precisions=float32,bfloat16",
+        "--remat=on,off", "--lengths=64,96", "--batch_size=50",
+    )  # fmt: skip
+    assert code == 0 and len(rows) == 16
+    checks = [request[1:3] for request in asked if request[0] == "parity"]
+    assert checks == [
+        (scan, precision)
+        for scan in ("", "chunked")
+        for precision in ("float32", "bfloat16")
+    ]
+    assert asked[1:4:2] == [("measure", "", "float32", True)] + [
+        ("measure", "", "float32", False)
+    ]
+    text = out.with_suffix(".md").read_text()
+    line = "| chunked | bfloat16 | off | 96 | 250 | 200 | 3 | 4 | 60 |"
+    assert text.count(line) == 1
+
+
+def test_a_wrong_scan_gets_no_figure_and_the_others_do(
+    modules, monkeypatch, tmp_path, capsys
+):
+    process, _, step = modules
+
+    def wrong(request, model):
+        ok = model.scan != "chunked"
+        return {"ok": ok} if request["task"] == "parity" else answer(request, model)
+
+    asked = fake(monkeypatch, process, wrong)
+    code, rows, _ = main(step, tmp_path, "--scans=chunked,reference", "--lengths=64,96")
+    assert code == 1
+    assert ("measure", "chunked", "float32", True) not in asked
+    assert ["step_ms" in row for row in rows] == [False, False, True, True]
+    assert "no figure is printed" in rows[0]["note"]
+    assert "disagree" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_row_that_does_not_fit_or_breaks_is_said(modules, monkeypatch, tmp_path):
+    process, _, step = modules
+
+    def short(request, model):
+        if request.get("length") == 128:
+            return process.BenchmarkError("exit code 1: no driver")
+        full = request.get("length") == 96
+        fields = {"step_ms": None, "allocated_bytes": None} if full else {}
+        return answer(request, model, **fields)
+
+    fake(monkeypatch, process, short)
+    code, rows, _ = main(step, tmp_path, "--lengths=64,96,128")
+    assert code == 1
+    assert [row.get("note") for row in rows] == [
+        None, "out of memory", "exit code 1: no driver",
+    ]  # fmt: skip
+    assert not rows[1].get("failed") and rows[2]["failed"]
+
+
+@pytest.mark.parametrize(
+    ("flag", "message"),
+    [
+        ("--scans=fast", "`--scans`: expected some of best, reference"),
+        ("--precisions=float16", "`--precisions`: expected some of float32"),
+        ("--remat=maybe", "`--remat`: expected some of on, off"),
+        ("--lengths=x", "`--lengths`: expected whole numbers"),
+        ("--config.model.dimm=3", 'Did you mean "dim"'),
+    ],
+)
+def test_refuses_what_it_does_not_know(modules, capsys, flag, message):
+    assert modules[2].main(["train_step", flag]) == 1
+    assert message in capsys.readouterr().err
+
+
+def test_help_says_what_is_measured(modules, capsys):
+    assert modules[2].main(["train_step", "--help"]) == 0
+    assert "--scans" in capsys.readouterr().out
