@@ -149,6 +149,8 @@ def main(argv=None):
     flags = parse(argv)
     device = jax.devices()[0]
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+    # First, while this process holds hardly any memory of the device.
+    rows = scan_process.run_peers(flags, TOLERANCES)
     limits = scan_limits.Limits(
         copy_rate=scan_limits.measure_copy_rate(num_bytes=int(flags.copy_gb * 1e9)),
         exponential_rate=flags.exp2_per_second
@@ -165,8 +167,6 @@ def main(argv=None):
         "tolerances": TOLERANCES,
     }
     path = Path(flags.json or Path(flags.out).with_suffix(".json"))
-    # First, while this process holds hardly any memory of the device.
-    rows = scan_process.run_peers(flags, TOLERANCES)
     console.print(scan_report.heading(setting), soft_wrap=True)
     for row in rows:
         if "ms" not in row:

@@ -163,7 +163,10 @@ def measure(
     if jax.default_backend() == "cpu":
         return measure_calls(call, sets, 0.0, **limits)
     # One call alone also waits for the host, so that it looks longer than it is.
-    short = _time_block(call, sets, 1) < 20 * SHORT_SECONDS
+    once = _time_block(call, sets, 1)
+    if once >= seconds:
+        return once
+    short = once < 20 * SHORT_SECONDS
     if short and _time_block(call, sets, len(sets)) < SHORT_SECONDS:
         together = _together(program, sets)
         return measure_calls(together, [(sets,)], BLOCK_SECONDS, **limits) / len(sets)
