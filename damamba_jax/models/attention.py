@@ -23,6 +23,8 @@ class ChunkedAttention(nnx.Module):
       causal: a query sees no source frame later than its own.
       null_token: adds a key that is always there, so that a query with no valid
         source has something to attend to.
+      head_dim: width of a head; 0 means `dim / num_heads`.
+      out_bias: the output's projection has a bias.
     """
 
     def __init__(
@@ -33,20 +35,23 @@ class ChunkedAttention(nnx.Module):
         chunk_frames: int,
         causal: bool,
         null_token: bool = False,
+        head_dim: int = 0,
+        out_bias: bool = False,
         dtype,
         rng: Draws,
     ):
         self.num_heads, self.chunk_frames, self.causal = num_heads, chunk_frames, causal
-        self.query = Linear(dim, dim, dtype=dtype, rng=rng)
-        self.key_value = Linear(dim, 2 * dim, dtype=dtype, rng=rng)
-        self.out = Linear(dim, dim, dtype=dtype, rng=rng)
+        inner = num_heads * head_dim or dim
+        self.query = Linear(dim, inner, dtype=dtype, rng=rng)
+        self.key_value = Linear(dim, 2 * inner, dtype=dtype, rng=rng)
+        self.out = Linear(inner, dim, dtype=dtype, bias=out_bias, rng=rng)
         # Attention alone does not know the order of the frames in a chunk.
         self.position_bias = (
             nnx.Param(jnp.zeros((num_heads, chunk_frames, chunk_frames), jnp.float32))
             if chunk_frames
             else None
         )
-        self.null = normal(rng, (2, dim), scale=0.02) if null_token else None
+        self.null = normal(rng, (2, inner), scale=0.02) if null_token else None
 
     def __call__(
         self,
@@ -60,7 +65,7 @@ class ChunkedAttention(nnx.Module):
           sources: what is attended to; the sequence itself when None.
           source_valid: sources that are there; all of them when None.
         """
-        batch, length, dim = x.shape
+        batch, length, _ = x.shape
         chunk = self.chunk_frames or length
         if sources is None:
             sources = x[:, None]
@@ -77,7 +82,7 @@ class ChunkedAttention(nnx.Module):
         )
         bias = self._bias(chunk, num_sources, source_valid, length // chunk)
         if self.null is not None:
-            null = self.null[...].astype(x.dtype).reshape(2, 1, 1, heads, dim // heads)
+            null = self.null[...].astype(x.dtype).reshape(2, 1, 1, heads, -1)
             null = jnp.broadcast_to(null, (2, key.shape[0], *null.shape[2:]))
             key = jnp.concatenate([null[0], key], axis=1)
             value = jnp.concatenate([null[1], value], axis=1)

@@ -9,13 +9,13 @@ Weights are shared between participants.
 """
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from damamba_jax.array_types import Array, Bool, Float
+from damamba_jax.array_types import Array
 from damamba_jax.config import FeatureConfig, ModelConfig
 from damamba_jax.models.fusion import (
     DialogueEncoder,
@@ -23,43 +23,22 @@ from damamba_jax.models.fusion import (
     ModalityGroup,
     PartnerFusion,
 )
-from damamba_jax.models.hybrid import Stack, stack_modules
-from damamba_jax.models.layers import (
-    Draws,
-    Linear,
-    interpolate,
-    normal,
-    split_key,
-    standardize,
+from damamba_jax.models.hybrid import Stack, encode_all
+from damamba_jax.models.interface import (
+    FeatureInput,
+    Output,
+    at_labels,
+    group_names,
+    read_people,
 )
+from damamba_jax.models.layers import Draws, Linear, split_key
 
 # Width in which the modality groups of a person are compared.
 ALIGNMENT_DIM = 128
 
 
-class Output(NamedTuple):
-    """What the model says about one batch.
-
-    Attributes:
-      score: engagement in [0, 1] at the label times, float32 [B, Tl].
-      alignment: per group, the target's embeddings for the alignment loss, float32
-        [B, T, A].
-      group_valid: per group, frames at which the target has at least one of its
-        features, bool [B, T].
-    """
-
-    score: Float[Array, "B Tl"]
-    alignment: dict[str, Float[Array, "B T A"]]
-    group_valid: dict[str, Bool[Array, "B T"]]
-
-
-class FeatureEncoder(nnx.Module):
-    """One feature: standardise, project at its native rate, interpolate, encode.
-
-    Projection and linear interpolation commute, so projecting first gives the same
-    numbers from a quarter of the rows (25 Hz streams, 100 Hz model). Frames at which
-    the feature is missing are a learned vector. `stack` is applied by `encode_all`.
-    """
+class FeatureEncoder(FeatureInput):
+    """One feature's input and its stack, which `encode_all` applies."""
 
     def __init__(
         self,
@@ -69,46 +48,10 @@ class FeatureEncoder(nnx.Module):
         dtype,
         rng: Draws,
     ):
-        self.missing_value = feature.missing_value
-        self.dtype = dtype
-        self.project = Linear(feature.dim, config.dim, dtype=dtype, bias=True, rng=rng)
-        self.missing = normal(rng, (config.dim,), scale=0.02)
+        super().__init__(feature, config.dim, dtype=dtype, rng=rng)
         self.stack = Stack(
             config, config.dim, config.feature_blocks, dtype=dtype, rng=rng
         )
-
-    def __call__(
-        self,
-        x: Float[Array, "B Tn F"],
-        valid: Bool[Array, "B Tn"],
-        positions: Float[Array, "B T"],
-        center: Float[Array, "F"],
-        inverse_scale: Float[Array, "F"],
-    ) -> tuple[Float[Array, "B T C"], Bool[Array, "B T"]]:
-        x, valid = standardize(x, valid, center, inverse_scale, self.missing_value)
-        x, valid = interpolate(self.project(x.astype(self.dtype)), valid, positions)
-        missing = self.missing[...].astype(x.dtype)[None, None]
-        return jnp.where(valid[..., None], x, missing), valid
-
-
-def encode_all(
-    stacks: list[Stack],
-    x: list[Float[Array, "B T C"]],
-    key: Array | None,
-    *,
-    one_by_one: bool,
-) -> list[Float[Array, "B T C"]]:
-    """Applies to each sequence its own stack; all stacks are alike but for parameters.
-
-    Compiled once instead of once per feature. `one_by_one` keeps the memory of a
-    single feature, else all of them are one batch.
-    """
-    apply, params = stack_modules(stacks)
-    keys = None if key is None else jax.random.split(key, len(stacks))
-    inputs = (params, jnp.stack(x), keys)
-    if one_by_one:
-        return list(jax.lax.map(lambda args: apply(*args), inputs))
-    return list(jax.vmap(apply)(*inputs))
 
 
 class DAMamba(nnx.Module):
@@ -131,7 +74,7 @@ class DAMamba(nnx.Module):
     ):
         dtype = jnp.dtype(config.compute_dtype)
         self.config, self.frame_hz = config, frame_hz
-        self.groups = nnx.static(_group(features))
+        self.groups = nnx.static(group_names(features))
         self.encoders = nnx.Dict(
             {f.name: FeatureEncoder(config, f, dtype=dtype, rng=rng) for f in features}
         )
@@ -197,13 +140,8 @@ class DAMamba(nnx.Module):
                 person[:, 1:], context_valid, batch["participant_slot"][:, 1:], keys[1]
             )
         hidden = self.dialogue(person[:, 0], context, context_valid, keys[2])
-        # Labels keep their own rate: the head is read at their times.
-        at_labels, _ = interpolate(
-            hidden,
-            jnp.ones(hidden.shape[:2], bool),
-            batch["label_time"] * jnp.float32(self.frame_hz),
-        )
-        logit = self.head_out(jax.nn.gelu(self.head_in(at_labels)).astype(jnp.float32))
+        hidden = at_labels(hidden, batch["label_time"], frame_hz=self.frame_hz)
+        logit = self.head_out(jax.nn.gelu(self.head_in(hidden)).astype(jnp.float32))
         return Output(jax.nn.sigmoid(logit[..., 0]), embeddings, group_valid)
 
     def _encode(self, batch, statistics, num_frames, people, key):
@@ -211,27 +149,24 @@ class DAMamba(nnx.Module):
         key_features, *keys = split_key(key, 1 + len(self.groups))
         batch_size = batch["participant_valid"].shape[0]
 
-        def flatten(x):
-            return x[:, :people].reshape(batch_size * people, *x.shape[2:])
-
         def target(x):
             return x.reshape(batch_size, people, *x.shape[1:])[:, 0]
 
-        time = jnp.arange(num_frames, dtype=jnp.float32) / jnp.float32(self.frame_hz)
-        projected, valid = [], {}
-        for name, encoder in self.encoders.items():
-            first = flatten(batch["first_time"][name])
-            rate = flatten(batch["rate"][name])
-            x, valid[name] = encoder(
-                flatten(batch["features"][name]),
-                flatten(batch["feature_valid"][name]),
-                (time[None] - first[:, None]) * rate[:, None],
-                *statistics[name],
-            )
-            projected.append(x)
+        projected, valid = read_people(
+            self.encoders,
+            batch,
+            statistics,
+            first=0,
+            last=people,
+            num_frames=num_frames,
+            frame_hz=self.frame_hz,
+        )
         stacks = [encoder.stack for encoder in self.encoders.values()]
         sequences = encode_all(
-            stacks, projected, key_features, one_by_one=self.config.remat
+            stacks,
+            list(projected.values()),
+            key_features,
+            one_by_one=self.config.remat,
         )
         encoded = dict(zip(self.encoders, sequences, strict=True))
         groups, alignment, group_valid = {}, {}, {}
@@ -250,10 +185,3 @@ class DAMamba(nnx.Module):
             group_valid,
         )
 
-
-def _group(features: tuple[FeatureConfig, ...]) -> dict[str, tuple[str, ...]]:
-    """Names of the features of each modality group, in order of appearance."""
-    groups: dict[str, tuple[str, ...]] = {}
-    for feature in features:
-        groups[feature.group] = (*groups.get(feature.group, ()), feature.name)
-    return groups

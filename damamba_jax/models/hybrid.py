@@ -76,12 +76,7 @@ class TransformerBlock(nnx.Module):
 
 
 class Stack(nnx.Module):
-    """Blocks of one width.
-
-    With `remat`, the backward pass recomputes each block, and the blocks run as a loop:
-    XLA may merge a recomputation with the original where it sees both, but never across
-    the boundary of a loop.
-    """
+    """Blocks of one width; `run_blocks` says what `remat` does."""
 
     def __init__(
         self,
@@ -104,21 +99,54 @@ class Stack(nnx.Module):
     ) -> Float[Array, "B T C"]:
         if self.positions:
             x = x + sinusoidal_positions(x.shape[1], x.shape[2]).astype(x.dtype)[None]
-        num_blocks = len(self.blocks)
-        if not (self.remat and num_blocks):
-            for block, block_key in zip(
-                self.blocks, split_key(key, num_blocks), strict=True
-            ):
-                x = block(x, block_key)
-            return x
-        apply, params = stack_modules(list(self.blocks))
-        keys = None if key is None else jax.random.split(key, num_blocks)
+        return run_blocks(list(self.blocks), x, key, remat=self.remat)
 
-        @jax.checkpoint
-        def step(x, block):
-            return apply(block[0], x, block[1]), None
 
-        return jax.lax.scan(step, x, (params, keys))[0]
+def run_blocks(
+    blocks: list[nnx.Module],
+    x: Float[Array, "B T C"],
+    key: Array | None,
+    *context: Array,
+    remat: bool,
+) -> Float[Array, "B T C"]:
+    """Applies blocks that are alike one after the other, as `block(x, key, *context)`.
+
+    With `remat`, the backward pass recomputes each block, and the blocks run as a loop:
+    XLA may merge a recomputation with the original where it sees both, but never across
+    the boundary of a loop.
+    """
+    if not (remat and blocks):
+        for block, block_key in zip(blocks, split_key(key, len(blocks)), strict=True):
+            x = block(x, block_key, *context)
+        return x
+    apply, params = stack_modules(blocks)
+    keys = None if key is None else jax.random.split(key, len(blocks))
+
+    @jax.checkpoint
+    def step(x, block):
+        return apply(block[0], x, block[1], *context), None
+
+    return jax.lax.scan(step, x, (params, keys))[0]
+
+
+def encode_all(
+    stacks: list[nnx.Module],
+    x: list[Float[Array, "B T C"]],
+    key: Array | None,
+    *,
+    one_by_one: bool,
+) -> list[Float[Array, "B T C"]]:
+    """Applies to each sequence its own stack; all stacks are alike but for parameters.
+
+    Compiled once instead of once per feature. `one_by_one` keeps the memory of a
+    single feature, else all of them are one batch.
+    """
+    apply, params = stack_modules(stacks)
+    keys = None if key is None else jax.random.split(key, len(stacks))
+    inputs = (params, jnp.stack(x), keys)
+    if one_by_one:
+        return list(jax.lax.map(lambda args: apply(*args), inputs))
+    return list(jax.vmap(apply)(*inputs))
 
 
 def stack_modules(modules: list[nnx.Module]) -> tuple[Callable, Any]:

@@ -154,6 +154,21 @@ class Norm(nnx.Module):
         return (x32 * inverse * _match(self.scale[...], x32)).astype(x.dtype)
 
 
+class LayerNorm(nnx.Module):
+    """Layer normalisation (Ba et al., arXiv 1607.06450), in float32 like `Norm`."""
+
+    def __init__(self, dim: int):
+        self.scale = nnx.Param(jnp.ones((dim,), jnp.float32))
+        self.bias = nnx.Param(jnp.zeros((dim,), jnp.float32))
+
+    def __call__(self, x: Float[Array, "*b C"]) -> Float[Array, "*b C"]:
+        x32 = x.astype(jnp.float32)
+        x32 = x32 - jnp.mean(x32, axis=-1, keepdims=True)
+        inverse = jax.lax.rsqrt(jnp.mean(x32 * x32, axis=-1, keepdims=True) + 1e-5)
+        y = x32 * inverse * _match(self.scale[...], x32) + _match(self.bias[...], x32)
+        return y.astype(x.dtype)
+
+
 class Dropout(nnx.Module):
     """Drops whole channels of a sequence; the identity without a key.
 
