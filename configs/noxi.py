@@ -60,6 +60,7 @@ def _paper() -> ml_collections.ConfigDict:
     config.data.window.stride_frames = 32  # paper
 
     config.model = ml_collections.ConfigDict()
+    config.model.system = "damamba"  # the others: configs/dat.py, configs/baseline.py
     config.model.dim = 256  # ours: reaches the published 28.7 M parameters
     config.model.feature_blocks = 1  # ours
     config.model.audio_blocks = 2  # ours

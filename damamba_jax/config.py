@@ -182,10 +182,71 @@ class DataConfig:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ModelConfig:
-    """Architecture; the symbols are those of `models/damamba.py`.
+class DATConfig:
+    """Architecture of DAT; the symbols are those of `models/dat.py`.
 
     Args:
+      dim: width of one feature's sequence; a group is as many times as wide as it has
+        features.
+      num_heads: attention heads everywhere.
+      feature_head_dim: width of a head in the Transformers of single features.
+      group_head_dim: width of a head in those of modality groups and of the partner.
+      feature_ffn_dim, group_ffn_dim: hidden widths of their feed-forward layers.
+      feature_blocks, group_blocks, partner_blocks: blocks of each Transformer.
+    """
+
+    dim: int = 512
+    num_heads: int = 8
+    feature_head_dim: int = 64
+    group_head_dim: int = 128
+    feature_ffn_dim: int = 512
+    group_ffn_dim: int = 1024
+    feature_blocks: int = 1
+    group_blocks: int = 1
+    partner_blocks: int = 1
+
+    def __post_init__(self):
+        _positive(
+            self, "dim", "num_heads", "feature_head_dim", "group_head_dim",
+            "feature_ffn_dim", "group_ffn_dim",
+        )  # fmt: skip
+        _not_negative(self, "feature_blocks", "group_blocks", "partner_blocks")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BaselineConfig:
+    """Architecture of the challenge's baseline, `models/baseline.py`.
+
+    Args:
+      hidden_dims: widths of the hidden layers.
+    """
+
+    hidden_dims: tuple[int, ...] = (360, 384, 128)
+
+    def __post_init__(self):
+        if not self.hidden_dims or min(self.hidden_dims) < 1:
+            raise ConfigError(
+                f"`baseline.hidden_dims`: expected one width or more, each > 0, got "
+                f"{self.hidden_dims}."
+            )
+
+
+# What DA-Mamba alone can be set to; the other systems have one form.
+DAMAMBA_ONLY = (
+    "encoder", "direction", "partner_order", "modality_fusion", "partner_fusion",
+)  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """Which system, and its architecture.
+
+    `dropout`, `remat`, `compute_dtype` and `max_participants` are every system's; `dat`
+    and `baseline` are these systems' own; all else is DA-Mamba's, with the symbols of
+    `models/damamba.py`.
+
+    Args:
+      system: `"damamba"`, or one that it is compared with: `"dat"` or `"baseline"`.
       dim: width of one participant's sequence.
       feature_blocks .. dialogue_blocks: hybrid blocks of each stage.
       state_dim: states per channel of the selective scan.
@@ -207,8 +268,10 @@ class ModelConfig:
       compute_dtype: of projections and attention; parameters, scan state, softmax,
         norms and losses are float32 always.
       scan: implementation of the selective scan; empty picks the best one here.
+      dat, baseline: architectures of these systems.
     """
 
+    system: Literal["damamba", "dat", "baseline"] = "damamba"
     dim: int = 256
     feature_blocks: int = 1
     audio_blocks: int = 2
@@ -232,6 +295,8 @@ class ModelConfig:
     remat: bool = True
     compute_dtype: Literal["float32", "bfloat16"] = "float32"
     scan: str = ""
+    dat: DATConfig = dataclasses.field(default_factory=DATConfig)
+    baseline: BaselineConfig = dataclasses.field(default_factory=BaselineConfig)
 
     def __post_init__(self):
         _positive(
@@ -255,6 +320,17 @@ class ModelConfig:
                 f"`model.dialogue_dim`: expected a multiple of its {heads} heads "
                 f"(`num_heads` per `dim`), got {width}."
             )
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if (
+                field.name in DAMAMBA_ONLY
+                and self.system != "damamba"
+                and value != field.default
+            ):
+                raise ConfigError(
+                    f"`model.{field.name}`: {self.system} has no such switch; expected "
+                    f"{field.default!r}, got {value!r}."
+                )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -270,7 +346,7 @@ class OptimConfig:
       b1, b2: decay of AdamW's moments.
       ema_decay: of the averaged parameters, reached as
         `min(ema_decay, (1 + step) / (10 + step))`.
-      ccc_weight, infonce_weight: weights of the two losses.
+      ccc_weight, infonce_weight: weights of the two losses; 0 leaves InfoNCE out.
       infonce_temperature: of the alignment loss.
     """
 
@@ -352,6 +428,22 @@ class Config:
             raise ConfigError(
                 f"`data.participants`: expected at most `model.max_participants` = "
                 f"{self.model.max_participants}, got {self.data.participants}."
+            )
+        system = self.model.system
+        if system != "damamba" and self.optim.infonce_weight:
+            raise ConfigError(
+                f"`optim.infonce_weight`: {system} has no embeddings to align; "
+                f"expected 0, got {self.optim.infonce_weight}."
+            )
+        if system == "baseline" and self.data.participants > 1:
+            raise ConfigError(
+                f"`data.participants`: the baseline sees the target alone; expected 1, "
+                f"got {self.data.participants}."
+            )
+        if system == "dat" and self.data.participants < 2:
+            raise ConfigError(
+                "`data.participants`: DAT's target attends to its partners, absent "
+                "ones included; expected 2 or more, got 1."
             )
         causal = self.model.direction == "forward"
         if (
@@ -452,7 +544,9 @@ def _build(cls: type[T], tree: Any, path: str) -> T:
     missing = [
         field.name
         for field in dataclasses.fields(cls)
-        if field.default is dataclasses.MISSING and field.name not in values
+        if field.default is dataclasses.MISSING
+        and field.default_factory is dataclasses.MISSING
+        and field.name not in values
     ]
     if missing:
         raise ConfigError(f"`{path}.{missing[0]}`: required, but not given.")

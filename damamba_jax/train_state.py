@@ -78,10 +78,23 @@ def loss_function(
     )
     scored = batch["label_valid"] & batch["label_core"]
     ccc = losses.ccc(output.score, batch["label"], scored)
+    terms = {"ccc": ccc}
+    loss = config.optim.ccc_weight * (1.0 - ccc)
+    if config.optim.infonce_weight:
+        terms["infonce"], terms["infonce_aligned"] = _alignment_loss(config, output)
+        loss += config.optim.infonce_weight * terms["infonce"]
+    return loss, {"loss": loss, **terms}
+
+
+def _alignment_loss(
+    config: Config, output
+) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """InfoNCE of the core frames, and what perfect alignment would leave of it."""
+    window = config.data.window
     num_frames = next(iter(output.alignment.values())).shape[1]
     frame = jnp.arange(num_frames)
     native = min(feature.rate for feature in config.data.features)
-    infonce, infonce_aligned = losses.infonce(
+    return losses.infonce(
         output.alignment,
         output.group_valid,
         (frame >= window.context_frames)
@@ -90,15 +103,6 @@ def loss_function(
         min_distance=max(1, round(window.frame_hz / native)),
         temperature=config.optim.infonce_temperature,
     )
-    loss = config.optim.ccc_weight * (1.0 - ccc)
-    loss += config.optim.infonce_weight * infonce
-    terms = {
-        "loss": loss,
-        "ccc": ccc,
-        "infonce": infonce,
-        "infonce_aligned": infonce_aligned,
-    }
-    return loss, terms
 
 
 def make_train_step(

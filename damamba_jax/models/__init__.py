@@ -3,21 +3,35 @@
 import numpy as np
 
 from damamba_jax.config import Config
-from damamba_jax.models.damamba import DAMamba, Output
+from damamba_jax.models.baseline import Baseline
+from damamba_jax.models.damamba import DAMamba
+from damamba_jax.models.dat import DAT
+from damamba_jax.models.interface import Output
 
-__all__ = ["DAMamba", "Output", "build_model"]
+__all__ = ["DAMamba", "DAT", "Baseline", "Output", "build_model"]
 
 
-def build_model(config: Config, *, draw: bool = True) -> DAMamba:
-    """Builds the configured model with parameters drawn from `config.seed`.
+def build_model(config: Config, *, draw: bool = True) -> DAMamba | DAT | Baseline:
+    """Builds the configured system with parameters drawn from `config.seed`.
 
     Args:
-      config: of the run.
+      config: of the run; `model.system` says which system.
       draw: False makes zeros, for use under `jax.eval_shape`.
     """
-    return DAMamba(
-        config.model,
-        config.data.features,
-        frame_hz=config.data.window.frame_hz,
-        rng=np.random.default_rng(config.seed) if draw else None,
-    )
+    window = config.data.window
+    shared = {
+        "frame_hz": window.frame_hz,
+        "rng": np.random.default_rng(config.seed) if draw else None,
+    }
+    match config.model.system:
+        case "damamba":
+            return DAMamba(config.model, config.data.features, **shared)
+        case "dat":
+            return DAT(
+                config.model,
+                config.data.features,
+                window_frames=window.window_frames,
+                **shared,
+            )
+        case "baseline":
+            return Baseline(config.model, config.data.features, **shared)

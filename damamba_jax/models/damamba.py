@@ -184,4 +184,3 @@ class DAMamba(nnx.Module):
             alignment,
             group_valid,
         )
-

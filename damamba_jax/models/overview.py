@@ -9,7 +9,7 @@ def parameter_counts(params) -> dict[str, int]:
     counts: dict[str, int] = {}
     for path, leaf in jax.tree_util.tree_flatten_with_path(params)[0]:
         names = [str(getattr(entry, "key", entry)) for entry in path]
-        nested = names[0] in ("encoders", "stacks")
+        nested = names[0] in ("encoders", "stacks", "target", "partner")
         stage = "/".join(names[: 2 if nested else 1])
         counts[stage] = counts.get(stage, 0) + leaf.size
     return counts

@@ -1,0 +1,98 @@
+"""The challenge's baseline: a small network that sees one frame of one person.
+
+    features -> standardise -> project -> interpolate, summed   (the first layer)
+      -> ReLU, dense layers with ReLU -> score                  per frame
+
+The organisers of MultiMediate train one such network per feature set, three hidden
+layers with dropout before the last (github.com/hcmlab/MultiMediate_26). Here several
+features can also be read together: a first layer per feature and their sum are one
+layer over all columns.
+
+As published it scales columns to [0, 1] with the extremes of training and validation
+data, pairs rows with labels by index, minimises the squared error frame by frame and
+has a linear output. Here it is given what the other systems are given: features
+standardised by training statistics and placed in time, a learned vector where one is
+missing, the loss of the run, and a score within [0, 1].
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from damamba_jax.array_types import Array
+from damamba_jax.config import FeatureConfig, ModelConfig
+from damamba_jax.models.interface import FeatureInput, Output, at_labels, read_people
+from damamba_jax.models.layers import Draws, Dropout, Linear
+
+
+class Baseline(nnx.Module):
+    """Multi-layer perceptron over the target's features of one frame.
+
+    Args:
+      config: architecture.
+      features: the streams of a batch.
+      frame_hz: frames per second at which features are read.
+      rng: draws the parameters.
+    """
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        features: tuple[FeatureConfig, ...],
+        *,
+        frame_hz: float,
+        rng: Draws,
+    ):
+        dtype = jnp.dtype(config.compute_dtype)
+        first, *others = config.baseline.hidden_dims
+        self.frame_hz = frame_hz
+        self.inputs = nnx.Dict(
+            {f.name: FeatureInput(f, first, dtype=dtype, rng=rng) for f in features}
+        )
+        widths = [first, *others]
+        self.hidden = nnx.List(
+            [
+                Linear(before, after, dtype=dtype, bias=True, rng=rng)
+                for before, after in zip(widths, others, strict=False)
+            ]
+        )
+        self.dropout = Dropout(config.dropout)
+        self.head = Linear(widths[-1], 1, dtype=jnp.float32, bias=True, rng=rng)
+
+    def __call__(
+        self,
+        batch: dict[str, Any],
+        statistics: Mapping[str, Any],
+        *,
+        num_frames: int,
+        key: Array | None = None,
+    ) -> Output:
+        """Estimates the target's engagement.
+
+        Args:
+          batch: of `data/batches.py`; its module docstring lists keys and shapes.
+          statistics: per feature `(center, inverse_scale)`, each [dim].
+          num_frames: frames of the window.
+          key: of dropout; None outside training.
+        """
+        batch, statistics = jax.tree.map(jnp.asarray, (batch, dict(statistics)))
+        sequences, _ = read_people(
+            self.inputs,
+            batch,
+            statistics,
+            first=0,
+            last=1,
+            num_frames=num_frames,
+            frame_hz=self.frame_hz,
+        )
+        x = jax.nn.relu(sum(sequences.values()))
+        for number, layer in enumerate(self.hidden, start=1):
+            if number == len(self.hidden):
+                x = self.dropout(x, key)
+            x = jax.nn.relu(layer(x))
+        x = at_labels(x, batch["label_time"], frame_hz=self.frame_hz)
+        logit = self.head(x.astype(jnp.float32))
+        return Output(jax.nn.sigmoid(logit[..., 0]), {}, {})

@@ -1,0 +1,229 @@
+"""DAT: the dialogue-aware Transformer (Li et al., MM 2024, arXiv 2410.08470).
+
+    features (native rate) -> standardise -> project -> interpolate -> GELU  per feature
+      -> Transformer                                                         per feature
+      -> Transformer over the concatenated features                          per group
+      -> the target attends to the partners, group by group -> score         per frame
+
+Every Transformer has positions learned for the frames of one window, so a model serves
+the window that it was built for. Target and partners have parameters of their own.
+
+Published for one partner. Here all partners share the parameters of the published one
+and the target attends to the frames of all of them at once, each frame with the
+position of its time: the order of partners does not matter, absent ones are masked, and
+without any the attention adds nothing.
+
+Other than published (github.com/MSA-LMC/DAT), so that systems are compared on the same
+terms: features are standardised by training statistics instead of by layer
+normalisation over each window; a learned vector stands for a missing feature instead of
+zeros; the score goes through a sigmoid instead of SELU; dropout has one rate, drops
+whole channels, and not within a feed-forward layer. Attention reads the partner without
+a norm, as published.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from damamba_jax.array_types import Array, Float
+from damamba_jax.config import ConfigError, FeatureConfig, ModelConfig
+from damamba_jax.models.hybrid import encode_all
+from damamba_jax.models.interface import (
+    FeatureInput,
+    Output,
+    at_labels,
+    group_names,
+    read_people,
+)
+from damamba_jax.models.layers import Draws, Dropout, LayerNorm, Linear, split_key
+from damamba_jax.models.transformer import Transformer
+
+
+class PersonEncoder(nnx.Module):
+    """A person's features, each through a Transformer, then group by group."""
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        features: tuple[FeatureConfig, ...],
+        *,
+        window_frames: int,
+        frame_hz: float,
+        dtype,
+        rng: Draws,
+    ):
+        dat = config.dat
+        self.frame_hz, self.window_frames = frame_hz, window_frames
+        self.one_by_one = config.remat
+        self.groups = nnx.static(group_names(features))
+        self.inputs = nnx.Dict(
+            {f.name: FeatureInput(f, dat.dim, dtype=dtype, rng=rng) for f in features}
+        )
+        self.dropout = Dropout(config.dropout)
+        self.features = nnx.Dict(
+            {
+                feature.name: Transformer(
+                    config,
+                    dat.dim,
+                    dat.feature_blocks,
+                    window_frames=window_frames,
+                    head_dim=dat.feature_head_dim,
+                    ffn_dim=dat.feature_ffn_dim,
+                    dtype=dtype,
+                    rng=rng,
+                )
+                for feature in features
+            }
+        )
+        self.stacks = _group_transformers(
+            config, self.groups, dat.group_blocks, window_frames, dtype, rng
+        )
+
+    def __call__(
+        self,
+        batch: dict[str, Any],
+        statistics: Mapping[str, Any],
+        key: Array | None,
+        *,
+        first: int,
+        last: int,
+    ) -> dict[str, Float[Array, "BP T _"]]:
+        """Encodes people `first` to `last - 1`; returns a sequence per group."""
+        sequences, _ = read_people(
+            self.inputs,
+            batch,
+            statistics,
+            first=first,
+            last=last,
+            num_frames=self.window_frames,
+            frame_hz=self.frame_hz,
+        )
+        key_features, *keys = split_key(key, 1 + len(sequences) + len(self.groups))
+        inputs = [
+            jax.nn.gelu(self.dropout(x, input_key))
+            for x, input_key in zip(sequences.values(), keys, strict=False)
+        ]
+        encoded = encode_all(
+            list(self.features.values()),
+            inputs,
+            key_features,
+            one_by_one=self.one_by_one,
+        )
+        named = dict(zip(sequences, encoded, strict=True))
+        return {
+            group: self.stacks[group](
+                jnp.concatenate([named[name] for name in names], axis=-1), group_key
+            )
+            for (group, names), group_key in zip(
+                self.groups.items(), keys[len(sequences) :], strict=True
+            )
+        }
+
+
+class DAT(nnx.Module):
+    """The whole model; see the module's docstring for the order of its stages.
+
+    Args:
+      config: architecture.
+      features: the streams of a batch, in the order of their concatenation.
+      window_frames: frames of the window, for which positions are learned.
+      frame_hz: frames per second inside the model.
+      rng: draws the parameters.
+    """
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        features: tuple[FeatureConfig, ...],
+        *,
+        window_frames: int,
+        frame_hz: float,
+        rng: Draws,
+    ):
+        dtype = jnp.dtype(config.compute_dtype)
+        self.window_frames, self.frame_hz = window_frames, frame_hz
+
+        def encoder():
+            return PersonEncoder(
+                config, features, window_frames=window_frames, frame_hz=frame_hz,
+                dtype=dtype, rng=rng,
+            )  # fmt: skip
+
+        self.target, self.partner = encoder(), encoder()
+        self.dialogue = _group_transformers(
+            config,
+            self.target.groups,
+            config.dat.partner_blocks,
+            window_frames,
+            dtype,
+            rng,
+        )
+        width = len(features) * config.dat.dim
+        self.head_norm = LayerNorm(width)
+        self.head = Linear(width, 1, dtype=jnp.float32, bias=True, rng=rng)
+
+    def __call__(
+        self,
+        batch: dict[str, Any],
+        statistics: Mapping[str, Any],
+        *,
+        num_frames: int,
+        key: Array | None = None,
+    ) -> Output:
+        """Estimates the target's engagement.
+
+        Args:
+          batch: of `data/batches.py`; its module docstring lists keys and shapes.
+          statistics: per feature `(center, inverse_scale)`, each [dim].
+          num_frames: frames of the window.
+          key: of dropout; None outside training.
+
+        Raises:
+          ConfigError: if the window is not the one that positions were learned for.
+        """
+        if num_frames != self.window_frames:
+            raise ConfigError(
+                f"`num_frames`: DAT has learned the positions of {self.window_frames} "
+                f"frames, got {num_frames}. Whole sessions are stitched from windows: "
+                f"use the protocol 'stitched'."
+            )
+        batch, statistics = jax.tree.map(jnp.asarray, (batch, dict(statistics)))
+        key_target, key_partner, *keys = split_key(key, 2 + len(self.dialogue))
+        groups = self.target(batch, statistics, key_target, first=0, last=1)
+        valid = batch["participant_valid"][:, 1:]
+        partners = self.partner(
+            batch, statistics, key_partner, first=1, last=1 + valid.shape[1]
+        )
+        seen = []
+        for (group, x), group_key in zip(groups.items(), keys, strict=True):
+            context = partners[group].reshape(*valid.shape, *x.shape[1:])
+            seen.append(self.dialogue[group](x, group_key, context, valid))
+        hidden = jnp.concatenate(seen, axis=-1)
+        hidden = at_labels(hidden, batch["label_time"], frame_hz=self.frame_hz)
+        logit = self.head(self.head_norm(hidden.astype(jnp.float32)))
+        return Output(jax.nn.sigmoid(logit[..., 0]), {}, {})
+
+
+def _group_transformers(
+    config: ModelConfig, groups, num_blocks: int, window_frames: int, dtype, rng: Draws
+) -> nnx.Dict:
+    """One Transformer per modality group, as wide as its features together."""
+    dat = config.dat
+    return nnx.Dict(
+        {
+            group: Transformer(
+                config,
+                len(names) * dat.dim,
+                num_blocks,
+                window_frames=window_frames,
+                head_dim=dat.group_head_dim,
+                ffn_dim=dat.group_ffn_dim,
+                dtype=dtype,
+                rng=rng,
+            )
+            for group, names in groups.items()
+        }
+    )

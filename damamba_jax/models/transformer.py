@@ -1,0 +1,109 @@
+"""Transformers over one window, as DAT is made of them."""
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from damamba_jax.array_types import Array, Bool, Float
+from damamba_jax.config import ModelConfig
+from damamba_jax.models.attention import ChunkedAttention
+from damamba_jax.models.hybrid import run_blocks
+from damamba_jax.models.layers import (
+    Draws,
+    Dropout,
+    LayerNorm,
+    Linear,
+    normal,
+    split_key,
+)
+
+
+class Block(nnx.Module):
+    """Pre-norm Transformer block: attention over a whole window, then feed-forward.
+
+    Attends to the sequence itself, or to partners where they are given.
+    """
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        dim: int,
+        *,
+        head_dim: int,
+        ffn_dim: int,
+        dtype,
+        rng: Draws,
+    ):
+        self.attention_norm, self.ffn_norm = LayerNorm(dim), LayerNorm(dim)
+        self.attention = ChunkedAttention(
+            dim,
+            num_heads=config.dat.num_heads,
+            head_dim=head_dim,
+            chunk_frames=0,
+            causal=False,
+            out_bias=True,
+            dtype=dtype,
+            rng=rng,
+        )
+        self.up = Linear(dim, ffn_dim, dtype=dtype, bias=True, rng=rng)
+        self.down = Linear(ffn_dim, dim, dtype=dtype, bias=True, rng=rng)
+        self.dropout = Dropout(config.dropout)
+
+    def __call__(
+        self,
+        x: Float[Array, "B T C"],
+        key: Array | None = None,
+        partners: Float[Array, "B S T C"] | None = None,
+        partner_valid: Bool[Array, "B S"] | None = None,
+    ) -> Float[Array, "B T C"]:
+        key_attention, key_ffn = split_key(key, 2)
+        y = self.attention(self.attention_norm(x), partners, partner_valid)
+        if partner_valid is not None:
+            # A softmax over nothing but absent partners is not zero by itself.
+            y = jnp.where(jnp.any(partner_valid, axis=1)[:, None, None], y, 0)
+        x = x + self.dropout(y, key_attention)
+        y = self.down(jax.nn.gelu(self.up(self.ffn_norm(x))))
+        return x + self.dropout(y, key_ffn)
+
+
+class Transformer(nnx.Module):
+    """Learned positions, then blocks of one width."""
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        dim: int,
+        num_blocks: int,
+        *,
+        window_frames: int,
+        head_dim: int,
+        ffn_dim: int,
+        dtype,
+        rng: Draws,
+    ):
+        self.positions = normal(rng, (window_frames, dim), scale=1.0)
+        self.blocks = nnx.List(
+            [
+                Block(
+                    config, dim, head_dim=head_dim, ffn_dim=ffn_dim, dtype=dtype,
+                    rng=rng,
+                )
+                for _ in range(num_blocks)
+            ]
+        )  # fmt: skip
+        self.remat = config.remat
+
+    def __call__(
+        self,
+        x: Float[Array, "B T C"],
+        key: Array | None = None,
+        partners: Float[Array, "B S T C"] | None = None,
+        partner_valid: Bool[Array, "B S"] | None = None,
+    ) -> Float[Array, "B T C"]:
+        positions = self.positions[...].astype(x.dtype)[None]
+        context = ()
+        if partners is not None:
+            context = (partners + positions[None], partner_valid)
+        return run_blocks(
+            list(self.blocks), x + positions, key, *context, remat=self.remat
+        )
