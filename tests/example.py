@@ -5,8 +5,10 @@ import dataclasses
 import numpy as np
 
 from damamba_jax.config import (
+    BaselineConfig,
     Config,
     DataConfig,
+    DATConfig,
     FeatureConfig,
     ModelConfig,
     OptimConfig,
@@ -99,3 +101,25 @@ def unit_statistics(config: Config) -> dict:
 
 def replace_model(config: Config, **model) -> Config:
     return dataclasses.replace(config, model=dataclasses.replace(config.model, **model))
+
+
+def small_system(system: str, *, participants=0, features=FEATURES, **model) -> Config:
+    """A small `"dat"` or `"baseline"`; keywords override `ModelConfig`."""
+    fields = {
+        "dat": DATConfig(
+            dim=6, num_heads=2, feature_head_dim=4, group_head_dim=5,
+            feature_ffn_dim=7, group_ffn_dim=9,
+        ),
+        "baseline": BaselineConfig(hidden_dims=(8, 7, 6)),
+    }  # fmt: skip
+    plain = small_config(
+        participants=participants or {"dat": 3, "baseline": 1}[system],
+        features=features,
+    )
+    return dataclasses.replace(
+        plain,
+        model=ModelConfig(
+            **{"system": system, "dropout": 0.0, "remat": False, **fields, **model}
+        ),
+        optim=dataclasses.replace(plain.optim, infonce_weight=0.0),
+    )

@@ -20,10 +20,16 @@ from damamba_jax.config import (
     from_tree,
     to_json,
 )
-from damamba_jax.configs import mpiigi, noxi
+from damamba_jax.configs import baseline, dat, mpiigi, noxi
 
-FILES = {"noxi": noxi, "mpiigi": mpiigi}
-PRESETS = [(name, p) for name in FILES for p in ("paper", "25hz", "demo")]
+FILES = {"noxi": noxi, "mpiigi": mpiigi, "dat": dat, "baseline": baseline}
+FEATURE_SETS = ("egemaps", "w2vbert2", "clip", "openface2", "openpose")
+PRESETS = {
+    "noxi": ("paper", "25hz", "demo"),
+    "mpiigi": ("paper", "25hz", "demo"),
+    "dat": ("m", "l", "paper_table", "small"),
+    "baseline": ("all", *FEATURE_SETS, "small"),
+}
 
 
 def demo(**overrides):
@@ -105,6 +111,53 @@ def test_a_forward_model_of_several_partners_must_interleave_them():
     from_config_dict(demo(**wrong, **{"model.partner_order": "interleaved"}))
 
 
+@pytest.mark.parametrize(
+    ("file", "field", "value", "message"),
+    [
+        (noxi, "model.system", "lstm", r"one of \['damamba', 'dat', 'baseline'\]"),
+        (dat, "model.dat.dim", 0, "`dat.dim`: expected > 0, got 0"),
+        (dat, "model.dat.group_blocks", -1, "`dat.group_blocks`: expected >= 0"),
+        (dat, "model.direction", "forward", "dat has no such switch.*bidirectional"),
+        (dat, "model.partner_fusion", False, "`model.partner_fusion`: dat has no such"),
+        (dat, "optim.infonce_weight", 0.4, "no embeddings to align; expected 0"),
+        (dat, "data.participants", 1, "expected 2 or more, got 1"),
+        (baseline, "data.participants", 2, "the target alone; expected 1, got 2"),
+        (baseline, "model.encoder", "transformer", "baseline has no such switch"),
+        (baseline, "model.baseline.hidden_dims", (), "one width or more"),
+        (baseline, "model.baseline.hidden_dims", (8, 0), r"each > 0, got \(8, 0\)"),
+    ],
+)
+def test_a_system_refuses_what_it_cannot_do(file, field, value, message):
+    tree = file.get_config("demo" if file is noxi else "small")
+    *groups, name = field.split(".")
+    group = tree
+    for part in groups:
+        group = group[part]
+    group[name] = value
+    with pytest.raises(ConfigError, match=message):
+        from_config_dict(tree)
+
+
+@pytest.mark.parametrize(
+    ("flag", "message"),
+    [
+        ("configs/dat.py --config.model.dim=64", "model.dim`: unknown field"),
+        ("configs/baseline.py --config.model.dat.dim=64", "model.dat.dim`: unknown"),
+    ],
+)
+def test_fields_of_another_system_are_unknown(flag, message):
+    with pytest.raises(SystemExit) as stopped:
+        command_line.parse_flags(["x", *f"--config={flag}".split()])
+    assert message in str(stopped.value.code)
+
+
+def test_a_configuration_without_systems_is_one_of_damamba():
+    tree = dataclasses.asdict(from_config_dict(demo()))
+    for name in ("system", "dat", "baseline"):
+        del tree["model"][name]
+    assert from_tree(tree) == from_config_dict(demo())
+
+
 def test_a_required_field_is_asked_for():
     tree = dataclasses.asdict(from_config_dict(demo()))
     del tree["train"]["steps"]
@@ -114,7 +167,9 @@ def test_a_required_field_is_asked_for():
         from_json("[1]")
 
 
-@pytest.mark.parametrize(("name", "preset"), PRESETS)
+@pytest.mark.parametrize(
+    ("name", "preset"), [(name, p) for name in FILES for p in PRESETS[name]]
+)
 def test_every_preset_builds_and_survives_json(name, preset):
     config = from_config_dict(FILES[name].get_config(preset))
     assert config.name == (name if preset == "paper" else f"{name}-{preset}")
@@ -126,7 +181,7 @@ def test_every_preset_builds_and_survives_json(name, preset):
 
 @pytest.mark.parametrize("name", FILES)
 def test_an_unknown_preset_lists_the_known_ones(name):
-    with pytest.raises(ValueError, match="expected one of paper, 25hz, demo"):
+    with pytest.raises(ValueError, match=f"one of {', '.join(PRESETS[name])}"):
         FILES[name].get_config("huge")
 
 

@@ -78,8 +78,10 @@ class PersonEncoder(nnx.Module):
                 for feature in features
             }
         )
-        self.stacks = _group_transformers(
-            config, self.groups, dat.group_blocks, window_frames, dtype, rng
+        self.stacks = nnx.Dict(
+            _group_transformers(
+                config, self.groups, dat.group_blocks, window_frames, dtype, rng
+            )
         )
 
     def __call__(
@@ -153,13 +155,9 @@ class DAT(nnx.Module):
             )  # fmt: skip
 
         self.target, self.partner = encoder(), encoder()
-        self.dialogue = _group_transformers(
-            config,
-            self.target.groups,
-            config.dat.partner_blocks,
-            window_frames,
-            dtype,
-            rng,
+        groups, num_blocks = self.target.groups, config.dat.partner_blocks
+        self.dialogue = nnx.Dict(
+            _group_transformers(config, groups, num_blocks, window_frames, dtype, rng)
         )
         width = len(features) * config.dat.dim
         self.head_norm = LayerNorm(width)
@@ -209,21 +207,18 @@ class DAT(nnx.Module):
 
 def _group_transformers(
     config: ModelConfig, groups, num_blocks: int, window_frames: int, dtype, rng: Draws
-) -> nnx.Dict:
+) -> dict[str, Transformer]:
     """One Transformer per modality group, as wide as its features together."""
-    dat = config.dat
-    return nnx.Dict(
-        {
-            group: Transformer(
-                config,
-                len(names) * dat.dim,
-                num_blocks,
-                window_frames=window_frames,
-                head_dim=dat.group_head_dim,
-                ffn_dim=dat.group_ffn_dim,
-                dtype=dtype,
-                rng=rng,
-            )
-            for group, names in groups.items()
-        }
-    )
+    return {
+        group: Transformer(
+            config,
+            len(names) * config.dat.dim,
+            num_blocks,
+            window_frames=window_frames,
+            head_dim=config.dat.group_head_dim,
+            ffn_dim=config.dat.group_ffn_dim,
+            dtype=dtype,
+            rng=rng,
+        )
+        for group, names in groups.items()
+    }
