@@ -16,9 +16,12 @@ reproduced them here.
 DAT 42.5 M parameters there, a size that neither published variant has. The widths of
 the sequences and the depth stay DAT's, heads and feed-forward layers are narrower;
 frame rate and recipe are those of `configs/noxi.py`, without the alignment loss.
+Learned positions belong to the model: in these three sizes, each frame that the window
+is longer than 96 adds 12,800 parameters.
 
 Cost: a GPU, for all but `small`, which has DAT's shape in small widths and is made for
-the simulated corpus and two cores, as `configs/noxi.py:demo` is.
+the simulated corpus and two cores, as `configs/noxi.py:demo` is: 80 steps of 1.8 s of
+processor time, after 55 s of compilation.
 
 `paper:` marks what DAT's authors state or publish; `ours:` is our choice.
 """

@@ -1,4 +1,4 @@
-"""Trains DA-Mamba; the same command resumes an interrupted run by itself.
+"""Trains a system; the same command resumes an interrupted run by itself.
 
     python -m damamba_jax.train --config=configs/noxi.py --config.data.root=DIR
 
