@@ -53,6 +53,7 @@ def _paper() -> ml_collections.ConfigDict:
     config.data.simulated = "noxi"
     config.data.cache_dir = "runs/cache"
     config.data.num_threads = 2
+    config.data.normalization = "training"  # ours
     config.data.window = ml_collections.ConfigDict()
     config.data.window.frame_hz = 100.0  # paper
     config.data.window.window_frames = 96  # paper
@@ -84,6 +85,11 @@ def _paper() -> ml_collections.ConfigDict:
     config.model.remat = True  # ours: without it a step takes 12 GB on a GPU
     config.model.compute_dtype = "float32"  # ours
     config.model.scan = ""  # the best implementation for the device
+    config.model.ssm = "mamba1"  # ours
+    config.model.head_dim = 64  # ours: Mamba-2's own default
+    config.model.ssd_chunk = 32  # ours; changes the speed only
+    config.model.modality_dropout = 0.0  # ours
+    config.model.feature_dropout = 0.0  # ours
 
     config.optim = ml_collections.ConfigDict()
     config.optim.lr = 5e-5  # paper
@@ -97,6 +103,9 @@ def _paper() -> ml_collections.ConfigDict:
     config.optim.ccc_weight = 1.0  # paper
     config.optim.infonce_weight = 0.4  # paper
     config.optim.infonce_temperature = 0.07  # ours
+    config.optim.loss = "ccc"  # ours: over the batch
+    config.optim.center_sigma = 0.0  # ours: all core frames count alike
+    config.optim.context_weight = 0.0  # ours: the core alone is scored
 
     config.train = ml_collections.ConfigDict()
     config.train.steps = 20_000  # ours: about 11 passes over NoXi's training split
@@ -108,6 +117,10 @@ def _paper() -> ml_collections.ConfigDict:
     config.train.keep_checkpoints = 2
     config.train.max_bad_steps = 20
     config.train.tensorboard = False
+
+    config.smoothing = ml_collections.ConfigDict()
+    config.smoothing.kind = "none"  # ours
+    config.smoothing.seconds = 0.0
     return config
 
 
@@ -136,6 +149,7 @@ def _demo() -> ml_collections.ConfigDict:
     config.model.dialogue_blocks = 1
     config.model.state_dim = 8
     config.model.num_heads = 2
+    config.model.head_dim = 16
     config.model.dropout = 0.0
     config.model.remat = False
     config.optim.lr = 2e-3

@@ -10,6 +10,8 @@
 | `L`    | time, inside the scan                                 |
 | `D`    | channels                                              |
 | `N`    | states per channel of the selective scan              |
+| `H`    | heads of Mamba-2                                      |
+| `E`    | channels of one such head                             |
 | `K`    | frames of one attention chunk                         |
 
 Shapes are checked at run time under pytest only (jaxtyping with beartype).

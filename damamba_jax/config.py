@@ -149,6 +149,9 @@ class DataConfig:
       simulated: preset of the simulated corpus, used only when `root` is empty.
       cache_dir: binary copies of slow sources, statistics and simulated corpora.
       num_threads: threads that read batches.
+      normalization: centre and spread of features: `"training"`, the training split's;
+        `"session"`, each stream's own over its whole recording, where the spread is at
+        least a tenth of the training split's.
     """
 
     root: str = ""
@@ -165,6 +168,7 @@ class DataConfig:
     simulated: str = "noxi"
     cache_dir: str = "runs/cache"
     num_threads: int = 2
+    normalization: Literal["training", "session"] = "training"
 
     def __post_init__(self):
         _positive(self, "participants", "num_threads")
@@ -267,7 +271,13 @@ class ModelConfig:
       remat: recompute each block's activations in the backward pass.
       compute_dtype: of projections and attention; parameters, scan state, softmax,
         norms and losses are float32 always.
-      scan: implementation of the selective scan; empty picks the best one here.
+      scan: implementation of the scan; empty picks the best one here.
+      ssm: `"mamba1"`, or `"mamba2"`: one transition per head, matrix products.
+      head_dim: channels of a head of Mamba-2; divides the inner width of every stack.
+      ssd_chunk: steps of Mamba-2 that become one matrix product.
+      modality_dropout: in training, share of each person's windows in which a modality
+        group is missing; never all of the groups that are there.
+      feature_dropout: the same of single features; one of each person stays.
       dat, baseline: architectures of these systems.
     """
 
@@ -295,13 +305,18 @@ class ModelConfig:
     remat: bool = True
     compute_dtype: Literal["float32", "bfloat16"] = "float32"
     scan: str = ""
+    ssm: Literal["mamba1", "mamba2"] = "mamba1"
+    head_dim: int = 64
+    ssd_chunk: int = 32
+    modality_dropout: float = 0.0
+    feature_dropout: float = 0.0
     dat: DATConfig = dataclasses.field(default_factory=DATConfig)
     baseline: BaselineConfig = dataclasses.field(default_factory=BaselineConfig)
 
     def __post_init__(self):
         _positive(
             self, "dim", "state_dim", "expand", "conv_width", "dt_rank_divisor",
-            "chunk_frames", "num_heads", "max_participants",
+            "chunk_frames", "num_heads", "max_participants", "head_dim", "ssd_chunk",
         )  # fmt: skip
         _not_negative(
             self, "feature_blocks", "audio_blocks", "visual_blocks", "context_blocks",
@@ -312,8 +327,19 @@ class ModelConfig:
                 f"`model.dim`: expected a multiple of `num_heads` = {self.num_heads}, "
                 f"got {self.dim}."
             )
-        _below_one(self, "dropout")
+        _below_one(self, "dropout", "feature_dropout")
+        if not 0 <= self.modality_dropout <= 0.5:
+            raise ConfigError(
+                f"`model.modality_dropout`: expected [0, 0.5], since of two groups one "
+                f"always stays, got {self.modality_dropout}."
+            )
         width = self.dialogue_dim or self.dim
+        for inner in (self.expand * self.dim, self.expand * width):
+            if self.ssm == "mamba2" and inner % self.head_dim:
+                raise ConfigError(
+                    f"`model.head_dim`: expected a divisor of the inner width {inner} "
+                    f"(`expand` times the width of a stack), got {self.head_dim}."
+                )
         heads = max(1, self.num_heads * width // self.dim)
         if width % heads:
             raise ConfigError(
@@ -348,6 +374,11 @@ class OptimConfig:
         `min(ema_decay, (1 + step) / (10 + step))`.
       ccc_weight, infonce_weight: weights of the two losses; 0 leaves InfoNCE out.
       infonce_temperature: of the alignment loss.
+      loss: `"ccc"`, over all frames of a batch together, or `"ccc-window"`, the mean
+        of each window's own.
+      center_sigma: width of a Gaussian weight of frames around the middle of their
+        window, in half windows; 0 means that all count alike.
+      context_weight: weight of rated context frames beside the core's 1.
     """
 
     lr: float = 5e-5
@@ -361,12 +392,15 @@ class OptimConfig:
     ccc_weight: float = 1.0
     infonce_weight: float = 0.4
     infonce_temperature: float = 0.07
+    loss: Literal["ccc", "ccc-window"] = "ccc"
+    center_sigma: float = 0.0
+    context_weight: float = 0.0
 
     def __post_init__(self):
         _positive(self, "lr", "clip_norm", "infonce_temperature")
         _not_negative(
             self, "warmup_steps", "final_lr_fraction", "weight_decay", "ccc_weight",
-            "infonce_weight",
+            "infonce_weight", "center_sigma", "context_weight",
         )  # fmt: skip
         _below_one(self, "b1", "b2", "ema_decay")
 
@@ -405,6 +439,31 @@ class TrainConfig:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class SmoothingConfig:
+    """Smoothing of predictions over whole sessions; choose it on validation data.
+
+    Args:
+      kind: `"none"`; `"exponential"`, which is causal; or `"gaussian"`, without delay.
+      seconds: time constant of the exponential, standard deviation of the Gaussian.
+    """
+
+    kind: Literal["none", "exponential", "gaussian"] = "none"
+    seconds: float = 0.0
+
+    def __post_init__(self):
+        if not 0 <= self.seconds < math.inf or (self.kind == "none") != (
+            self.seconds == 0
+        ):
+            raise ConfigError(
+                f"`smoothing.seconds`: expected > 0 for a kind, and 0 for 'none'; got "
+                f"{self.seconds} for {self.kind!r}."
+            )
+
+    def __str__(self) -> str:
+        return self.kind if self.kind == "none" else f"{self.kind} {self.seconds:g} s"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Config:
     """Everything a run is made of.
 
@@ -412,6 +471,7 @@ class Config:
       name: of the configuration, e.g. `"noxi-demo"`; names the default workdir.
       seed: of parameters, dropout and the order of the data.
       init_from: workdir whose averaged parameters start this run; empty means none.
+      smoothing: of the predictions that are scored at the end, not of validation.
     """
 
     name: str
@@ -421,6 +481,7 @@ class Config:
     model: ModelConfig
     optim: OptimConfig
     train: TrainConfig
+    smoothing: SmoothingConfig = SmoothingConfig()
 
     def __post_init__(self):
         _not_negative(self, "seed")
@@ -446,6 +507,16 @@ class Config:
                 "ones included; expected 2 or more, got 1."
             )
         causal = self.model.direction == "forward"
+        if causal and self.data.normalization == "session":
+            raise ConfigError(
+                "`data.normalization`: 'session' reads the whole recording, which a "
+                "forward model has not seen yet; set it to 'training'."
+            )
+        if causal and self.smoothing.kind == "gaussian":
+            raise ConfigError(
+                "`smoothing.kind`: 'gaussian' reads the future of a forward model; set "
+                "it to 'exponential'."
+            )
         if (
             causal
             and self.data.participants > 2

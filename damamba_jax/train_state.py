@@ -76,8 +76,7 @@ def loss_function(
     output = forward(
         graphdef, params, batch, statistics, num_frames=window.window_frames, key=key
     )
-    scored = batch["label_valid"] & batch["label_core"]
-    ccc = losses.ccc(output.score, batch["label"], scored)
+    ccc = _concordance(config, output.score, batch)
     terms = {"ccc": ccc}
     loss = config.optim.ccc_weight * (1.0 - ccc)
     if config.optim.infonce_weight:
@@ -105,6 +104,22 @@ def _alignment_loss(
     )
 
 
+def _concordance(config: Config, score, batch) -> Float[Array, ""]:
+    """The configured CCC of the scores, over rated core frames or all rated ones."""
+    ccc = {"ccc": losses.ccc, "ccc-window": losses.window_ccc}[config.optim.loss]
+    core = batch["label_core"]
+    if not (config.optim.center_sigma or config.optim.context_weight):
+        return ccc(score, batch["label"], batch["label_valid"] & core)
+    weight = losses.frame_weights(
+        batch["label_time"],
+        core,
+        window_seconds=config.data.window.window_seconds,
+        center_sigma=config.optim.center_sigma,
+        context_weight=config.optim.context_weight,
+    )
+    return ccc(score, batch["label"], batch["label_valid"] & (weight > 0), weight)
+
+
 def make_train_step(
     config: Config, graphdef, optimizer: optax.GradientTransformation
 ) -> Callable:
@@ -114,10 +129,12 @@ def make_train_step(
     else; it is counted in `skipped` and `bad_steps`.
     """
     schedule = optim.learning_rate(config.optim, config.train.steps)
+    model = config.model
+    random = model.dropout or model.modality_dropout or model.feature_dropout
 
     def step(state: TrainState, batch, statistics: Statistics):
         rng = jax.random.wrap_key_data(state.rng)
-        key = jax.random.fold_in(rng, state.step) if config.model.dropout else None
+        key = jax.random.fold_in(rng, state.step) if random else None
 
         def loss_of(params):
             return loss_function(config, graphdef, params, statistics, batch, key)

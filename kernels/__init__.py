@@ -1,4 +1,4 @@
-"""Selective-scan kernels; imported as `damamba_jax.kernels`."""
+"""Scans of state-space models; imported as `damamba_jax.kernels`."""
 
 if __name__ == "kernels":
     raise ImportError(
@@ -7,5 +7,6 @@ if __name__ == "kernels":
     )
 
 from damamba_jax.kernels.selective_scan import ScanOutput, selective_scan
+from damamba_jax.kernels.ssd import SSDOutput, ssd
 
-__all__ = ["ScanOutput", "selective_scan"]
+__all__ = ["SSDOutput", "ScanOutput", "selective_scan", "ssd"]

@@ -9,6 +9,9 @@ feature at its native rate, `Tl` frames of the annotation:
 | `feature_valid[name]`| bool [B, P, Tn]   | False: gap, missing file, absent person  |
 | `first_time[name]`  | f32 [B, P]         | seconds from the window's start to row 0 |
 | `rate[name]`        | f32 [B, P]         | Hz                                       |
+| `session_statistics[name]` | f32 [B, P, 2, dim] | centre and spread over the whole  |
+|                     |                    | recording, NaN if unknown; only with     |
+|                     |                    | `data.normalization="session"`           |
 | `participant_valid` | bool [B, P]        | False: nobody sits there                 |
 | `participant_slot`  | i32 [B, P]         | 0 for the target, 1.. for partners       |
 | `label`             | f32 [B, Tl]        | annotation; 0 where not valid            |
@@ -30,12 +33,15 @@ from damamba_jax.array_types import Bool, Float, Int
 from damamba_jax.config import FeatureConfig, WindowConfig
 from damamba_jax.data.corpora import Session, Track
 from damamba_jax.data.people import People, first_label
+from damamba_jax.data.session_statistics import session_statistics
 from damamba_jax.data.ssi import Stream
 
 Batch = dict[str, Any]
 
 # Enough for every corpus; some systems set no limit at all.
 _MOST_OPEN_FILES = 65_536
+# Streams of a feature whose statistics stay in memory: 23 MB at 1,408 columns.
+_STATISTICS_KEPT = 2_048
 # Features of the training and the evaluation source that share the limit on open files.
 _SHARES = 16
 
@@ -73,6 +79,12 @@ class _Track:
         present = self.rate[self.length > 0]
         self.max_rate = float(present.max()) if present.size else feature.rate
         self.open = functools.lru_cache(_streams_kept_open(len(tracks)))(self._open)
+        self.statistics = functools.lru_cache(_STATISTICS_KEPT)(self._statistics)
+
+    def _statistics(self, person: int) -> Float[np.ndarray, "2 dim"]:
+        if not self.length[person]:
+            return np.full((2, self.feature.dim), np.nan, np.float32)
+        return session_statistics(self._tracks[person], cache_dir=self._cache_dir)
 
     def _open(self, person: int) -> "Rows":
         stream = self._tracks[person].open(self._cache_dir)
@@ -136,7 +148,9 @@ class BatchBuilder:
       sessions: whose `participants[i].tracks` and labels are read.
       features: the features of a batch.
       window: length and core of the windows.
-      cache_dir: where ASCII streams and streams with gaps are kept in binary form.
+      cache_dir: where ASCII streams and streams with gaps are kept in binary form, and
+        statistics of recordings.
+      normalization: `"session"` adds these statistics to a batch.
     """
 
     def __init__(
@@ -146,9 +160,11 @@ class BatchBuilder:
         features: Sequence[FeatureConfig],
         window: WindowConfig,
         cache_dir: str,
+        normalization: str = "training",
     ):
         self.people = People(sessions)
         self.window = window
+        self._session_statistics = normalization == "session"
         self._tracks = [
             _Track(
                 feature,
@@ -192,6 +208,11 @@ class BatchBuilder:
         }
         for track in self._tracks:
             self._add_feature(batch, track, rows.people, start / self.window.frame_hz)
+        if self._session_statistics:
+            batch["session_statistics"] = {
+                track.feature.name: _statistics(track, rows.people)
+                for track in self._tracks
+            }
         return batch, self._add_labels(batch, rows, start)
 
     def _add_feature(
@@ -245,6 +266,14 @@ class BatchBuilder:
         )
         batch["label_core"] = in_core
         return np.where(exists & in_core, index, -1)
+
+
+def _statistics(
+    track: _Track, people: Int[np.ndarray, "B P"]
+) -> Float[np.ndarray, "B P 2 dim"]:
+    """Statistics of everybody's recording; NaN for nobody."""
+    found = np.stack([track.statistics(person) for person in people.ravel().tolist()])
+    return found.reshape(*people.shape, *found.shape[1:])
 
 
 def _copy_slices(

@@ -188,7 +188,7 @@ def _kept(feature: FeatureConfig) -> np.ndarray:
     return kept
 
 
-def _block_rows(length: int, budget: int) -> Int[np.ndarray, "blocks 2"]:
+def block_rows(length: int, budget: int) -> Int[np.ndarray, "blocks 2"]:
     """(first, last + 1) of evenly spaced blocks, at most `budget` rows in all."""
     if length <= budget:
         return np.array([[0, length]])
@@ -213,13 +213,14 @@ def _sample(
     for index, track in enumerate(tracks):
         if index % every == 0:
             stream = track.open(cache_dir)
-            blocks = _block_rows(stream.data.shape[0], budget).tolist()
-            sample.extend(_valid_frames(stream, lo, hi, feature) for lo, hi in blocks)
+            blocks = block_rows(stream.data.shape[0], budget).tolist()
+            sample.extend(valid_frames(stream, lo, hi, feature) for lo, hi in blocks)
         report.step(feature.name)
     return np.concatenate([np.zeros((0, feature.dim), np.float32), *sample])
 
 
-def _valid_frames(stream, first: int, last: int, feature: FeatureConfig) -> np.ndarray:
+def valid_frames(stream, first: int, last: int, feature: FeatureConfig) -> np.ndarray:
+    """[frames, dim] valid frames of `[first, last)` in float32; missing entries NaN."""
     with np.errstate(over="ignore"):  # doubles beyond float32 become inf: missing
         frames = np.array(stream.data[first:last], np.float32)
     # Gaps of a stream hold NaN (0 for integers), which is missing as well.
@@ -234,14 +235,15 @@ def _estimate(frames: np.ndarray, feature: FeatureConfig) -> FeatureStatistics:
     # Columns one group after the other: a sorted copy of everything is not needed.
     for lo in range(0, feature.dim, 128):
         columns = slice(lo, min(lo + 128, feature.dim))
-        center[columns], spread[columns] = _center_and_spread(frames[:, columns])
+        center[columns], spread[columns] = center_and_spread(frames[:, columns])
     constant = spread <= SPREAD_FLOOR * np.maximum(np.abs(center), SPREAD_FLOOR)
     used = _kept(feature) & ~constant
     inverse = np.divide(1.0, spread, out=np.zeros_like(spread), where=used)
     return FeatureStatistics(center.astype(np.float32), inverse.astype(np.float32))
 
 
-def _center_and_spread(columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def center_and_spread(columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Median and robust spread of each column of [frames, n], NaN being missing."""
     # NaN sorts to the end, so the first `count` entries of a row are the valid ones.
     ordered = np.sort(columns.T, axis=1).astype(np.float64)
     count = np.isfinite(ordered).sum(axis=1)

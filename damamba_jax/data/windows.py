@@ -287,7 +287,11 @@ def long_passes(
 
 def _builder(sessions: Sequence[Session], data: DataConfig) -> BatchBuilder:
     return BatchBuilder(
-        sessions, features=data.features, window=data.window, cache_dir=data.cache_dir
+        sessions,
+        features=data.features,
+        window=data.window,
+        cache_dir=data.cache_dir,
+        normalization=data.normalization,
     )
 
 

@@ -32,9 +32,12 @@ from damamba_jax.models.interface import (
     read_people,
 )
 from damamba_jax.models.layers import Draws, Linear, split_key
+from damamba_jax.models.modality_dropout import drop_modalities
 
 # Width in which the modality groups of a person are compared.
 ALIGNMENT_DIM = 128
+# Sets the draws of modality dropout apart from those of dropout.
+_MODALITIES = 1
 
 
 class FeatureEncoder(FeatureInput):
@@ -126,6 +129,15 @@ class DAMamba(nnx.Module):
           key: of dropout; None outside training.
         """
         batch, statistics = jax.tree.map(jnp.asarray, (batch, dict(statistics)))
+        config = self.config
+        if key is not None and (config.modality_dropout or config.feature_dropout):
+            batch["feature_valid"] = drop_modalities(
+                batch["feature_valid"],
+                self.groups,
+                jax.random.fold_in(key, _MODALITIES),
+                group_rate=config.modality_dropout,
+                feature_rate=config.feature_dropout,
+            )
         chunk = self.config.chunk_frames
         num_frames = -(-num_frames // chunk) * chunk
         keys = split_key(key, 3)

@@ -13,6 +13,7 @@ from damamba_jax.config import ModelConfig
 from damamba_jax.models.attention import ChunkedAttention
 from damamba_jax.models.layers import Draws, Dropout, Linear, Norm, split_key
 from damamba_jax.models.mamba import Mamba
+from damamba_jax.models.mamba2 import Mamba2
 
 
 class HybridBlock(nnx.Module):
@@ -25,7 +26,8 @@ class HybridBlock(nnx.Module):
     def __init__(self, config: ModelConfig, dim: int, *, dtype, rng: Draws):
         self.norm = Norm(dim)
         self.gate = Linear(dim, dim, dtype=dtype, bias=True, rng=rng)
-        self.mamba = Mamba(config, dim, dtype=dtype, rng=rng)
+        mamba = Mamba2 if config.ssm == "mamba2" else Mamba
+        self.mamba = mamba(config, dim, dtype=dtype, rng=rng)
         self.attention = ChunkedAttention(
             dim,
             num_heads=_heads(config, dim),

@@ -12,7 +12,14 @@ from flax import nnx
 
 from damamba_jax.array_types import Array, Bool, Float
 from damamba_jax.config import FeatureConfig
-from damamba_jax.models.layers import Draws, Linear, interpolate, normal, standardize
+from damamba_jax.models.layers import (
+    Draws,
+    Linear,
+    interpolate,
+    normal,
+    session_scale,
+    standardize,
+)
 
 
 class Output(NamedTuple):
@@ -50,8 +57,8 @@ class FeatureInput(nnx.Module):
         x: Float[Array, "B Tn F"],
         valid: Bool[Array, "B Tn"],
         positions: Float[Array, "B T"],
-        center: Float[Array, "F"],
-        inverse_scale: Float[Array, "F"],
+        center: Float[Array, "*r F"],
+        inverse_scale: Float[Array, "*r F"],
     ) -> tuple[Float[Array, "B T C"], Bool[Array, "B T"]]:
         x, valid = standardize(x, valid, center, inverse_scale, self.missing_value)
         x, valid = interpolate(self.project(x.astype(self.dtype)), valid, positions)
@@ -70,6 +77,9 @@ def read_people(
     frame_hz: float,
 ) -> tuple[dict[str, Float[Array, "BP T C"]], dict[str, Bool[Array, "BP T"]]]:
     """Reads people `first` to `last - 1` of a batch: one sequence per feature.
+
+    Statistics of recordings, where a batch holds them (`data.normalization`), stand on
+    top of those of the training split.
 
     Args:
       inputs: per feature.
@@ -93,11 +103,14 @@ def read_people(
     for name, feature in inputs.items():
         start = flatten(batch["first_time"][name])
         rate = flatten(batch["rate"][name])
+        scale = statistics[name]
+        if "session_statistics" in batch:
+            scale = session_scale(flatten(batch["session_statistics"][name]), *scale)
         sequences[name], valid[name] = feature(
             flatten(batch["features"][name]),
             flatten(batch["feature_valid"][name]),
             (time[None] - start[:, None]) * rate[:, None],
-            *statistics[name],
+            *scale,
         )
     return sequences, valid
 

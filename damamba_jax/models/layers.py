@@ -15,6 +15,10 @@ SNAP = 1e-2
 # Standardised features are clipped here: real streams reach thousands of deviations.
 CLIP = 10.0
 
+# Share of the training split's spread below which no session's spread may fall: a
+# column that hardly moves in one recording would be magnified noise there.
+SESSION_FLOOR = 0.1
+
 # Where parameters are drawn from; None makes zeros, which cost nothing under
 # `jax.eval_shape`: a model's shapes are known before anything of their size exists.
 Draws = np.random.Generator | None
@@ -23,8 +27,8 @@ Draws = np.random.Generator | None
 def standardize(
     x: Float[Array, "*b Tn F"],
     valid: Bool[Array, "*b Tn"],
-    center: Float[Array, "F"],
-    inverse_scale: Float[Array, "F"],
+    center: Float[Array, "*r F"],
+    inverse_scale: Float[Array, "*r F"],
     missing_value: float | None,
 ) -> tuple[Float[Array, "*b Tn F"], Bool[Array, "*b Tn"]]:
     """Standardises and clips native frames, and decides which of them are missing.
@@ -36,7 +40,8 @@ def standardize(
 
     Args:
       valid: False where the file holds no sample at all.
-      center, inverse_scale: per column; a column with `inverse_scale` 0 is dropped.
+      center, inverse_scale: per column, the same for all sequences or one each; a
+        column with `inverse_scale` 0 is dropped.
       missing_value: of the feature's extractor, or None.
     """
     usable = jnp.abs(x) <= MAX_ABS  # False for NaN
@@ -48,6 +53,36 @@ def standardize(
     z = (x - _match(center, x)) * _match(inverse_scale, x)
     z = jnp.clip(jnp.where(usable, z, 0.0), -CLIP, CLIP)
     return z, frame_valid
+
+
+def session_scale(
+    session: Float[Array, "B two F"],
+    center: Float[Array, "F"],
+    inverse_scale: Float[Array, "F"],
+) -> tuple[Float[Array, "B F"], Float[Array, "B F"]]:
+    """Puts the statistics of each sequence's recording on top of the training split's.
+
+    The spread is at least `SESSION_FLOOR` of the training split's. A column that was
+    dropped there stays dropped; one that is unknown in a recording (NaN) keeps the
+    training split's centre and spread.
+
+    Args:
+      session: centre and spread of each column, of `data/session_statistics.py`.
+      center, inverse_scale: of the training split.
+
+    Returns:
+      Centre and inverse scale per sequence, for `standardize`.
+    """
+    known = jnp.isfinite(session[:, 0]) & jnp.isfinite(session[:, 1])
+    spread = jnp.where(known, session[:, 1], 1.0)
+    # 1 / max(spread, floor / inverse_scale), without dividing by a dropped column's 0.
+    inverse = inverse_scale[None] / jnp.maximum(
+        spread * inverse_scale[None], SESSION_FLOOR
+    )
+    return (
+        jnp.where(known, session[:, 0], center[None]),
+        jnp.where(known, inverse, inverse_scale[None]),
+    )
 
 
 def interpolate(
@@ -92,8 +127,9 @@ def _take(x: Array, index: Array) -> Array:
 
 
 def _match(vector: Array, x: Array) -> Array:
-    """Gives a per-column vector the rank of `x`."""
-    return vector.reshape((1,) * (x.ndim - 1) + vector.shape)
+    """Gives a per-column vector, or one for each sequence, the rank of `x`."""
+    *rows, dim = vector.shape
+    return vector.reshape(*rows, *(1,) * (x.ndim - vector.ndim), dim)
 
 
 class Linear(nnx.Module):

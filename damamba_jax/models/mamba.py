@@ -70,10 +70,7 @@ class SelectiveSSM(nnx.Module):
         self.dt_proj = Linear(self.rank, inner, dtype=dtype, rng=rng)
         bound = self.rank**-0.5
         self.dt_proj.kernel = uniform(rng, (self.rank, inner), low=-bound, high=bound)
-        low, high = math.log(1e-3), math.log(1e-1)
-        dt = jnp.exp(uniform(rng, (inner,), low=low, high=high)[...])
-        # The inverse of softplus, so that softplus(dt_bias) = dt.
-        self.dt_bias = nnx.Param(dt + jnp.log(-jnp.expm1(-dt)))
+        self.dt_bias = initial_dt_bias(rng, inner)
         a = jnp.arange(1, states + 1, dtype=jnp.float32)
         self.a_log = nnx.Param(jnp.tile(jnp.log(a)[None], (inner, 1)))
         self.d = nnx.Param(jnp.ones((inner,), jnp.float32))
@@ -98,6 +95,14 @@ class SelectiveSSM(nnx.Module):
             reverse=self.reverse,
             implementation=self.implementation,
         ).y
+
+
+def initial_dt_bias(rng: Draws, num: int) -> nnx.Param:
+    """Draws biases with `softplus(bias)` log-uniform in [1e-3, 1e-1]."""
+    low, high = math.log(1e-3), math.log(1e-1)
+    dt = jnp.exp(uniform(rng, (num,), low=low, high=high)[...])
+    # The inverse of softplus.
+    return nnx.Param(dt + jnp.log(-jnp.expm1(-dt)))
 
 
 class DepthwiseConv(nnx.Module):

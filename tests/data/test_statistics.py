@@ -148,10 +148,10 @@ def test_long_corpora_are_sampled_evenly(tmp_path, monkeypatch):
     ramp = np.arange(50_000, dtype=np.float32)[:, None] * np.ones(6, np.float32) + 1
     sessions = make_sessions(tmp_path, [ramp, ramp])
     read = []
-    original = statistics._valid_frames
+    original = statistics.valid_frames
     monkeypatch.setattr(
         statistics,
-        "_valid_frames",
+        "valid_frames",
         lambda *args: read.append(original(*args)) or read[-1],
     )
     fitted = fit(sessions, tmp_path / "cache")

@@ -1,0 +1,93 @@
+"""Mamba-2 (Dao and Gu, arXiv 2405.21060), forward or bidirectional."""
+
+import einops
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from damamba_jax.array_types import Array, Float
+from damamba_jax.config import ConfigError, ModelConfig
+from damamba_jax.kernels import ssd
+from damamba_jax.kernels.ssd import IMPLEMENTATIONS
+from damamba_jax.models.layers import Draws, Linear, Norm, uniform
+from damamba_jax.models.mamba import DepthwiseConv, initial_dt_bias
+
+
+class Mamba2(nnx.Module):
+    """Gated state-space layer with one scalar transition per head.
+
+    `[x, z] = in_proj(u)`; per direction B, C and dt from `u`, a causal depthwise
+    convolution over `[x, B, C]`, SiLU and the scan; `out_proj(norm(y silu(z)))`. The
+    interface and the sharing are those of `Mamba`: two directions have `in_proj`, the
+    gated norm and `out_proj` in common, add their outputs before the gate, and own
+    everything between.
+    """
+
+    def __init__(self, config: ModelConfig, dim: int, *, dtype, rng: Draws):
+        inner = config.expand * dim
+        self.in_proj = Linear(dim, 2 * inner, dtype=dtype, rng=rng)
+        self.forward = ScalarSSM(config, dim, reverse=False, dtype=dtype, rng=rng)
+        self.backward = (
+            ScalarSSM(config, dim, reverse=True, dtype=dtype, rng=rng)
+            if config.direction == "bidirectional"
+            else None
+        )
+        self.norm = Norm(inner)
+        self.out_proj = Linear(inner, dim, dtype=dtype, rng=rng)
+
+    def __call__(self, u: Float[Array, "B T C"]) -> Float[Array, "B T C"]:
+        x, z = jnp.split(self.in_proj(u), 2, axis=-1)
+        y = self.forward(u, x)
+        if self.backward is not None:
+            y += self.backward(u, x)
+        return self.out_proj(self.norm(y * jax.nn.silu(z)))
+
+
+class ScalarSSM(nnx.Module):
+    """One direction of Mamba-2: B, C and dt beside the input, convolution, scan.
+
+    A starts uniform in -[1, 16]; dt starts log-uniform in [1e-3, 1e-1].
+    """
+
+    def __init__(
+        self, config: ModelConfig, dim: int, *, reverse: bool, dtype, rng: Draws
+    ):
+        inner, self.states = config.expand * dim, config.state_dim
+        heads = inner // config.head_dim
+        self.heads, self.chunk, self.reverse = heads, config.ssd_chunk, reverse
+        if config.scan and config.scan not in IMPLEMENTATIONS:
+            raise ConfigError(
+                f"`model.scan`: expected one of {', '.join(IMPLEMENTATIONS)}, or empty "
+                f"for the best one here, got {config.scan!r}."
+            )
+        self.implementation = config.scan or None
+        width = inner + 2 * self.states
+        self.proj = Linear(dim, 2 * self.states + heads, dtype=dtype, rng=rng)
+        self.conv = DepthwiseConv(width, config.conv_width, reverse=reverse, rng=rng)
+        self.dt_bias = initial_dt_bias(rng, heads)
+        a = uniform(rng, (heads,), low=1.0, high=16.0)[...]
+        # Without draws there are only shapes; log(0) is no number.
+        self.a_log = nnx.Param(jnp.log(jnp.maximum(a, 1.0)))
+        self.d = nnx.Param(jnp.ones((heads,), jnp.float32))
+
+    def __call__(
+        self, u: Float[Array, "B T C"], x: Float[Array, "B T D"]
+    ) -> Float[Array, "B T D"]:
+        inner, states = x.shape[-1], self.states
+        bc, dt = jnp.split(self.proj(u), [2 * states], axis=-1)
+        mixed = jax.nn.silu(self.conv(jnp.concatenate([x, bc], axis=-1)))
+        x, b, c = jnp.split(mixed, [inner, inner + states], axis=-1)
+        y = ssd(
+            einops.rearrange(x, "b t (h e) -> b t h e", h=self.heads),
+            dt,
+            -jnp.exp(self.a_log[...]),
+            b,
+            c,
+            self.d[...],
+            dt_bias=self.dt_bias[...],
+            dt_softplus=True,
+            reverse=self.reverse,
+            chunk=self.chunk,
+            implementation=self.implementation,
+        ).y
+        return einops.rearrange(y, "b t h e -> b t (h e)")

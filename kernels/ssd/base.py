@@ -1,0 +1,54 @@
+"""What every implementation shares: the result, and the steps around the recurrence."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from damamba_jax.array_types import Array, Float
+
+
+class SSDOutput(NamedTuple):
+    """Result of one pass.
+
+    Attributes:
+      y: output, in the dtype of `x`.
+      h_last: float32 state after the last processed step, which is time 0 when the
+        pass ran in reverse.
+    """
+
+    y: Float[Array, "B L H E"]
+    h_last: Float[Array, "B H E N"]
+
+
+def step_size(
+    dt: Float[Array, "B L H"], dt_bias: Float[Array, "H"] | None, dt_softplus: bool
+) -> Float[Array, "B L H"]:
+    """Computes the float32 step size, `softplus(dt + dt_bias)`."""
+    dt = dt.astype(jnp.float32)
+    if dt_bias is not None:
+        dt = dt + dt_bias.astype(jnp.float32)[None, None]
+    return jax.nn.softplus(dt) if dt_softplus else dt
+
+
+def skip(
+    y: Float[Array, "B L H E"],
+    x: Float[Array, "B L H E"],
+    d: Float[Array, "H"] | None,
+) -> Float[Array, "B L H E"]:
+    """Computes `y + d x` in float32 and returns it in the dtype of `x`."""
+    if d is not None:
+        y = y + d.astype(jnp.float32)[None, None, :, None] * x.astype(jnp.float32)
+    return y.astype(x.dtype)
+
+
+def initial_state(
+    h0: Float[Array, "B H E N"] | None,
+    x: Float[Array, "B L H E"],
+    b: Float[Array, "B L N"],
+) -> Float[Array, "B H E N"]:
+    """Returns `h0` in float32, or zeros."""
+    if h0 is None:
+        batch, _, heads, width = x.shape
+        return jnp.zeros((batch, heads, width, b.shape[2]), jnp.float32)
+    return h0.astype(jnp.float32)
