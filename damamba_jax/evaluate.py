@@ -19,10 +19,11 @@ from rich.console import Console
 from damamba_jax import pictures, report, scoring
 from damamba_jax.checkpoint import load_checkpoint
 from damamba_jax.command_line import USER_ERRORS, show_log
-from damamba_jax.config import DataConfig
+from damamba_jax.config import DataConfig, SmoothingConfig
 from damamba_jax.data import corpora, simulate
 from damamba_jax.progress import ProgressLine
 from damamba_jax.results import Result, origin_mark
+from damamba_jax.smoothing import parse_smoothing, smooth_traces
 from damamba_jax.splits import evaluation_splits
 from damamba_jax.stitch import Estimator, Mode, predict_sessions
 from damamba_jax.stop import StopRequest
@@ -40,6 +41,7 @@ def evaluate(
     batch_size: int = 0,
     num_pictures: int = 4,
     ridge: bool | None = None,
+    smoothing: SmoothingConfig | None = None,
     should_stop: Callable[[], bool] | None = None,
     console: Console | None = None,
 ) -> Result:
@@ -55,14 +57,19 @@ def evaluate(
       num_pictures: timelines per split, spread from the worst session to the best.
       ridge: fit the per-frame ridge regression on the training sessions for
         comparison; `None` does so on simulated corpora.
+      smoothing: of the predictions; `None` takes the configuration's.
       should_stop: asked before each batch.
       console: for progress and messages.
 
     Raises:
+      ConfigError: for a smoothing that sees the future of a forward model.
       Stopped: once `should_stop` says so.
     """
     console = console or Console()
-    data = estimator.config.data
+    config = estimator.config
+    if smoothing is not None:
+        config = dataclasses.replace(config, smoothing=smoothing)
+    data = config.data
     chosen = evaluation_splits(index, data, splits)
     mark = origin_mark(estimator.simulated, index.simulated)
     if ridge is None:
@@ -86,14 +93,13 @@ def evaluate(
                 progress=progress,
                 should_stop=should_stop,
             )
+        traces = smooth_traces(traces, config.smoothing)
         scoring.write_predictions(traces, out / "predictions")
         found.append(
             dataclasses.replace(
                 scoring.score_split(split, traces, baseline),
                 predictions=str(out / "predictions"),
-                oracle=scoring.find_oracle(
-                    index, split.name, estimator.config, protocol
-                ),
+                oracle=scoring.find_oracle(index, split.name, config, protocol),
             )
         )
         pictures.draw_split(
@@ -107,6 +113,7 @@ def evaluate(
         trained_on_simulated=estimator.simulated,
         scored_on_simulated=index.simulated,
         splits=tuple(found),
+        smoothing=str(config.smoothing),
     )
 
 
@@ -182,6 +189,7 @@ def _run(options: argparse.Namespace, console: Console) -> None:
     out = Path(options.out or options.workdir[0])
     if options.protocol == "long" and not options.out:
         out = out / "long"
+    smoothing = parse_smoothing(options.smoothing) if options.smoothing else None
     results = []
     for workdir in options.workdir:
         estimator = load_checkpoint(workdir)
@@ -203,6 +211,7 @@ def _run(options: argparse.Namespace, console: Console) -> None:
             batch_size=options.batch_size,
             num_pictures=options.pictures,
             ridge={"auto": None, "yes": True, "no": False}[options.ridge],
+            smoothing=smoothing,
             console=console,
         )
         results.append(result)
@@ -245,6 +254,13 @@ def _parser() -> argparse.ArgumentParser:
         default="auto",
         choices=("auto", "yes", "no"),
         help="per-frame ridge regression for comparison; auto: on simulated corpora",
+    )
+    add(
+        "--smoothing",
+        default="",
+        metavar="KIND:SECONDS",
+        help="of predictions: none, exponential:S (causal) or gaussian:S; choose it on "
+        "validation data; default: the configuration's",
     )
     return parser
 

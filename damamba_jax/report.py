@@ -242,7 +242,8 @@ def _oracle_tables(results: Sequence[Result]) -> list[Table]:
                 "The oracle knows the generator's parameters: no estimator passes its "
                 "CCC. A transfer oracle knows those of the training domain only: "
                 "a yardstick. `bare` is the estimate before rescaling; `gap closed` is "
-                "the way from the ridge regression to the oracle.",
+                "the way from the ridge regression to the oracle. An oracle that is "
+                "named as seeing less than the model is no ceiling.",
             ),
         )
     ]  # fmt: skip
@@ -286,6 +287,8 @@ def _result_tree(result: Result) -> dict[str, Any]:
 
 def _method(result: Result) -> str:
     suffix = ", one long pass" if result.protocol == "long" else ""
+    if result.smoothing != "none":
+        suffix += f", smoothed ({result.smoothing})"
     return f"{result.method}, step {result.step}{suffix}"
 
 

@@ -90,6 +90,7 @@ class Result:
       protocol: `"stitched"` from core frames, or one `"long"` pass per session.
       trained_on_simulated, scored_on_simulated: where the data came from.
       splits: in the order of the tables.
+      smoothing: of the predictions before they were scored, e.g. `"gaussian 1 s"`.
     """
 
     method: str
@@ -98,6 +99,7 @@ class Result:
     trained_on_simulated: bool
     scored_on_simulated: bool
     splits: tuple[SplitResult, ...]
+    smoothing: str = "none"
 
     @property
     def mark(self) -> str:

@@ -120,6 +120,11 @@ def find_oracle(
         causal=config.model.direction == "forward",
     )
     seen = "whole session" if window is None else f"{window.window_seconds:g} s window"
+    # What reaches beyond the window is known to the model, not to this oracle.
+    if window is not None and config.data.normalization == "session":
+        seen += " without session statistics"
+    if window is not None and config.smoothing.kind != "none":
+        seen += ", unsmoothed"
     is_transfer = oracle.is_shifted(root, split)
     return OracleReference(
         seen=seen,

@@ -204,6 +204,12 @@ def _initialize(
                 "%s was trained on %s data, this run is not.",
                 config.init_from, "simulated" if origin.simulated else "recorded",
             )  # fmt: skip
+        if origin.config.data.normalization != config.data.normalization:
+            raise ConfigError(
+                f"`data.normalization`: {config.init_from} was trained on features "
+                f"normalised by {origin.config.data.normalization!r}, this run has "
+                f"{config.data.normalization!r}."
+            )
         _, wanted = abstract_model(config)
         check_shapes(
             {"model": origin.params}, {"model": wanted}, source=config.init_from

@@ -70,6 +70,16 @@ def test_features_are_chosen_by_name_and_in_order():
         ("model.feature_blocks", -1, "`model.feature_blocks`: expected >= 0"),
         ("model.dropout", 1.0, r"`model.dropout`: expected \[0, 1\), got 1.0"),
         ("model.encoder", "lstm", r"expected one of \['mamba', 'transformer'\]"),
+        ("model.modality_dropout", 0.6, r"`model.modality_dropout`: expected \[0, 0.5"),
+        ("model.feature_dropout", 1.0, r"`model.feature_dropout`: expected \[0, 1\)"),
+        ("model.ssm", "s4", r"expected one of \['mamba1', 'mamba2'\]"),
+        ("model.ssd_chunk", 0, "`model.ssd_chunk`: expected > 0"),
+        ("data.normalization", "none", r"expected one of \['training', 'session'\]"),
+        ("optim.loss", "mse", r"expected one of \['ccc', 'ccc-window'\]"),
+        ("optim.center_sigma", -1.0, "`optim.center_sigma`: expected >= 0"),
+        ("optim.context_weight", -1.0, "`optim.context_weight`: expected >= 0"),
+        ("smoothing.kind", "gaussian", "`smoothing.seconds`: expected > 0 for a kind"),
+        ("smoothing.seconds", 1.0, "got 1.0 for 'none'"),
         ("optim.lr", float("nan"), "`optim.lr`: expected > 0, got nan"),
         ("optim.lr", "fast", r"expected float, got 'fast' \(str\)"),
         ("optim.weight_decay", -0.1, "`optim.weight_decay`: expected >= 0"),
@@ -109,6 +119,29 @@ def test_a_forward_model_of_several_partners_must_interleave_them():
     with pytest.raises(ConfigError, match="set it to 'interleaved'"):
         from_config_dict(demo(**wrong))
     from_config_dict(demo(**wrong, **{"model.partner_order": "interleaved"}))
+
+
+def test_a_forward_model_uses_nothing_from_the_future():
+    for changes, message in (
+        ({"data.normalization": "session"}, "a forward model has not seen yet"),
+        (
+            {"smoothing.kind": "gaussian", "smoothing.seconds": 1.0},
+            "reads the future of a forward model",
+        ),
+    ):
+        from_config_dict(demo(**changes))
+        with pytest.raises(ConfigError, match=message):
+            from_config_dict(demo(**changes, **{"model.direction": "forward"}))
+
+
+def test_heads_of_mamba2_divide_the_width_of_every_stack():
+    for changes, message in (
+        ({"model.head_dim": 48}, "divisor of the inner width 64 .* got 48"),
+        ({"model.dialogue_dim": 36}, "divisor of the inner width 72 .* got 16"),
+    ):
+        from_config_dict(demo(**changes))
+        with pytest.raises(ConfigError, match=message):
+            from_config_dict(demo(**changes, **{"model.ssm": "mamba2"}))
 
 
 @pytest.mark.parametrize(
@@ -151,11 +184,13 @@ def test_fields_of_another_system_are_unknown(flag, message):
     assert message in str(stopped.value.code)
 
 
-def test_a_configuration_without_systems_is_one_of_damamba():
-    tree = dataclasses.asdict(from_config_dict(demo()))
-    for name in ("system", "dat", "baseline"):
-        del tree["model"][name]
-    assert from_tree(tree) == from_config_dict(demo())
+def test_a_configuration_from_before_a_field_existed_means_its_default():
+    config = from_config_dict(demo())
+    tree = dataclasses.asdict(config)
+    del tree["smoothing"], tree["model"]["ssm"], tree["model"]["modality_dropout"]
+    del tree["model"]["system"], tree["model"]["dat"], tree["model"]["baseline"]
+    del tree["data"]["normalization"], tree["optim"]["loss"]
+    assert from_tree(tree) == config
 
 
 def test_a_required_field_is_asked_for():

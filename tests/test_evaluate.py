@@ -12,6 +12,7 @@ from rich.console import Console
 from damamba_jax import evaluate, metrics, scoring, splits, stitch
 from damamba_jax.config import (
     Config,
+    ConfigError,
     DataConfig,
     ModelConfig,
     OptimConfig,
@@ -21,6 +22,7 @@ from damamba_jax.config import (
 from damamba_jax.data import corpora, simulate, ssi
 from damamba_jax.data.statistics import fit_statistics
 from damamba_jax.progress import ProgressLine
+from damamba_jax.smoothing import smooth_traces
 from damamba_jax.stop import Stopped
 
 COLUMN = 3
@@ -394,3 +396,44 @@ def test_live_progress_in_a_terminal():
         progress(4, 4)
     assert "noxi/val" in console.file.getvalue()
     assert "4/4" in console.file.getvalue()
+
+
+def test_smoothing_changes_predictions_and_is_recorded(estimator, index, tmp_path):
+    from_command = evaluate.parse_smoothing("gaussian:1")
+    results = [
+        evaluate.evaluate(
+            estimator, index, out=tmp_path, splits=["noxi/val"], ridge=False,
+            num_pictures=0, smoothing=smoothing, console=quiet(),
+        )
+        for smoothing in (None, from_command)
+    ]  # fmt: skip
+    assert [result.smoothing for result in results] == ["none", "gaussian 1 s"]
+    traces = stitch.predict_sessions(estimator, index.split("noxi/val"))
+    expected = [metrics.score(traces).ccc]
+    expected.append(metrics.score(smooth_traces(traces, from_command)).ccc)
+    got = [result.splits[0].scores.ccc for result in results]
+    np.testing.assert_allclose(got, expected, rtol=1e-6)
+    assert abs(got[1] - got[0]) > 1e-3
+    seen = [result.splits[0].oracle.seen for result in results]
+    assert seen == ["3.84 s window", "3.84 s window, unsmoothed"]
+    forward = dataclasses.replace(
+        estimator.config,
+        model=dataclasses.replace(estimator.config.model, direction="forward"),
+    )
+    with pytest.raises(ConfigError, match="reads the future of a forward model"):
+        evaluate.evaluate(
+            FrameEstimator(forward), index, out=tmp_path, smoothing=from_command
+        )
+
+
+def test_an_oracle_that_sees_less_than_the_model_says_so(config, index):
+    data = dataclasses.replace(config.data, normalization="session")
+    config = dataclasses.replace(config, data=data)
+    found = {
+        protocol: scoring.find_oracle(index, "noxi/val", config, protocol).seen
+        for protocol in ("stitched", "long")
+    }
+    assert found == {
+        "stitched": "3.84 s window without session statistics",
+        "long": "whole session",
+    }

@@ -152,3 +152,83 @@ def test_a_zero_embedding_has_a_finite_gradient(embeddings):
     one[0, 8] = 0.0
     gradient = jax.grad(lambda x: infonce(x, two, valid, anchors)[0])(one)
     assert np.isfinite(gradient).all()
+
+
+def weighted_numpy_ccc(prediction, label, weight):
+    p, y = prediction.astype(np.float64), label.astype(np.float64)
+    mean_p, mean_y = np.average(p, weights=weight), np.average(y, weights=weight)
+    covariance = np.average((p - mean_p) * (y - mean_y), weights=weight)
+    spread = sum(
+        np.average((v - m) ** 2, weights=weight) for v, m in ((p, mean_p), (y, mean_y))
+    )
+    return 2 * covariance / (spread + (mean_p - mean_y) ** 2)
+
+
+def test_weights_count_in_every_moment(scores):
+    prediction, label, mask = scores
+    weight = np.random.default_rng(3).uniform(0.1, 2.0, mask.shape).astype(np.float32)
+    arrays = [jnp.asarray(v) for v in (prediction, label, mask, weight)]
+    expected = weighted_numpy_ccc(prediction, label, weight * mask)
+    np.testing.assert_allclose(losses.ccc(*arrays), expected, rtol=1e-4)
+    # Weights are relative.
+    scaled = losses.ccc(*arrays[:3], 1e-3 * arrays[3])
+    np.testing.assert_allclose(scaled, expected, rtol=1e-4)
+    assert losses.ccc(*arrays[:3]) == losses.ccc(*arrays[:3], jnp.ones(mask.shape))
+    assert abs(expected - numpy_ccc(*scores)) > 1e-3
+
+
+def test_window_ccc_is_the_mean_over_windows(scores):
+    prediction, label, mask = scores
+    mask[4] = False
+    mask[5] = np.arange(40) == 7
+    got = losses.window_ccc(*(jnp.asarray(v) for v in scores))
+    rows = [numpy_ccc(*(v[i] for v in scores)) for i in range(4)]
+    np.testing.assert_allclose(got, np.mean(rows), rtol=5e-3)
+    weight = np.ones(mask.shape, np.float32)
+    weight[:, 20:] = 0.2
+    rows = [weighted_numpy_ccc(*row) for row in zip(
+        prediction[:4], label[:4], (weight * mask)[:4], strict=True)]  # fmt: skip
+    got = losses.window_ccc(*(jnp.asarray(v) for v in (*scores, weight)))
+    np.testing.assert_allclose(got, np.mean(rows), rtol=5e-3)
+
+
+def test_window_ccc_asks_for_the_course_within_windows():
+    """Levels that are right make the batch CCC high, and leave each window's at 0."""
+    rng = np.random.default_rng(4)
+    course = 0.05 * rng.normal(size=(8, 32))
+    level = np.linspace(0.1, 0.9, 8)[:, None]
+    label = jnp.asarray(level + course, jnp.float32)
+    prediction = jnp.asarray(np.repeat(level, 32, axis=1), jnp.float32)
+    mask = jnp.ones(label.shape, bool)
+    assert losses.ccc(prediction, label, mask) > 0.95
+    assert abs(losses.window_ccc(prediction, label, mask)) < 0.05
+
+
+def test_window_ccc_of_constant_and_empty_windows_has_a_finite_gradient():
+    label = jnp.asarray([[0.4] * 6, [0.1, 0.2, 0.3, 0.4, 0.5, 0.6], [0.0] * 6])
+    mask = jnp.asarray([[True] * 6, [True] * 6, [False] * 6])
+    start = jnp.full((3, 6), 0.4) + 0.01 * jnp.arange(6.0)[None]
+    loss = jax.value_and_grad(losses.window_ccc)
+    for prediction in (start, label):
+        value, gradient = loss(prediction, label, mask)
+        assert np.isfinite(value) and np.isfinite(gradient).all()
+        np.testing.assert_allclose(gradient[0], 0.0, atol=1e-6)
+        assert not gradient[2].any()
+    assert loss(start, label, mask)[1][1].any()
+    value, gradient = loss(start, label, jnp.zeros_like(mask))
+    assert value == 0.0 and not gradient.any()
+
+
+def test_frames_weigh_less_towards_the_ends_of_the_window():
+    time = jnp.arange(24.0)[None] / 25
+    core = (jnp.arange(24) >= 8) & (jnp.arange(24) < 16)
+    options = {"window_seconds": 24 / 25, "center_sigma": 0.5}
+    weight = losses.frame_weights(time, core[None], **options, context_weight=0.1)[0]
+    assert jnp.argmax(weight) == 12 and weight[12] == 1.0
+    # One deviation, half of half a window, lies outside the core.
+    assert weight[18] == pytest.approx(0.1 * np.exp(-0.5), rel=1e-5)
+    assert weight[8] == pytest.approx(np.exp(-0.5 * (8 / 12 - 1) ** 2 / 0.25), rel=1e-5)
+    assert (weight[9:13] > weight[8:12]).all() and (weight[13:16] < weight[12:15]).all()
+    options["center_sigma"] = 0.0
+    flat = losses.frame_weights(time, core[None], **options, context_weight=0.1)[0]
+    np.testing.assert_allclose(flat, np.where(core, 1.0, 0.1), rtol=1e-6)

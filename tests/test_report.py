@@ -354,3 +354,10 @@ def test_timeline_refuses_several_sessions():
         pictures.draw_timeline(
             "x.png", [first, dataclasses.replace(second, session="4")]
         )
+
+
+def test_a_smoothed_row_is_named_so():
+    plain = make_result(make_split("noxi/test-base", "test", 0.7))
+    smoothed = dataclasses.replace(plain, smoothing="gaussian 1 s")
+    names = [row[0] for row in report.main_table([plain, smoothed]).rows[:2]]
+    assert names == ["noxi, step 1200", "noxi, step 1200, smoothed (gaussian 1 s)"]

@@ -266,6 +266,9 @@ def test_another_shape_is_refused_with_the_first_leaf(finished, tmp_path):
         CheckpointError, match=r"model\.\S+ is float32\[.*, but float32"
     ):
         attempt(tmp_path, **{"init_from": str(finished), "model.dim": 16})
+    changed = {"data.normalization": "session", "model.direction": "bidirectional"}
+    with pytest.raises(ConfigError, match="normalised by 'training', this run has"):
+        attempt(tmp_path, init_from=str(finished), **changed)
     with pytest.raises(CheckpointError, match="expected a folder of a training run"):
         attempt(tmp_path, init_from=str(tmp_path / "nothing"))
     assert not (tmp_path / "attempt" / "checkpoints").exists()

@@ -199,6 +199,61 @@ def test_the_loss_of_one_modality_group_has_no_alignment(names):
     )
 
 
+def masks_of(monkeypatch, batch, **optim_fields):
+    """(name, mask, weight or None) of the concordance that a configuration computes."""
+    config = replace_model(small_config(), partner_fusion=False)
+    optim_fields = dataclasses.replace(config.optim, **optim_fields)
+    config = dataclasses.replace(config, optim=optim_fields)
+    found = []
+    for name in ("ccc", "window_ccc"):
+        monkeypatch.setattr(
+            losses, name,
+            lambda p, y, *rest, name=name: found.append((name, *rest))
+            or jnp.float32(0.0),
+        )  # fmt: skip
+    graphdef, params = abstract_model(config)
+    jax.eval_shape(
+        lambda p: train_state.loss_function(
+            config, graphdef, p, unit_statistics(config), batch, None
+        ),
+        params,
+    )
+    return found
+
+
+def test_the_configured_concordance_and_weights_are_used(monkeypatch):
+    batch = random_batch(small_config())
+    batch["label_valid"][0, 3:9] = False
+    valid, core = batch["label_valid"], batch["label_core"]
+    ((name, mask),) = masks_of(monkeypatch, batch, loss="ccc-window")
+    assert name == "window_ccc"
+    np.testing.assert_array_equal(mask, valid & core)
+    ((name, mask, weight),) = masks_of(monkeypatch, batch, context_weight=0.25)
+    assert name == "ccc"
+    np.testing.assert_array_equal(mask, valid)
+    np.testing.assert_array_equal(weight, np.where(core, 1.0, 0.25))
+    ((_, mask, weight),) = masks_of(monkeypatch, batch, center_sigma=0.3)
+    np.testing.assert_array_equal(mask, valid & core)
+    assert weight[1, 12] == 1.0 and 0 < weight[1, 8] < 0.6
+
+
+@pytest.mark.parametrize("rate", ["modality_dropout", "feature_dropout"])
+def test_steps_of_a_model_without_dropout_draw_what_goes_missing(monkeypatch, rate):
+    keys = []
+    monkeypatch.setattr(
+        train_state, "loss_function",
+        lambda config, graphdef, params, statistics, batch, key: (
+            keys.append(key) or jnp.sum(params["w"]), {}
+        ),
+    )  # fmt: skip
+    for config in (small_config(), small_config(**{rate: 0.2})):
+        optimizer = optim.optimizer(config.optim, config.train.steps)
+        state = train_state.create({"w": jnp.ones(2)}, optimizer, seed=0)
+        with jax.numpy_dtype_promotion("standard"):
+            train_state.make_train_step(config, None, optimizer)(state, {}, {})
+    assert keys[0] is None and keys[1] is not None
+
+
 def test_only_core_frames_are_scored(monkeypatch):
     config = replace_model(small_config(), partner_fusion=False)
     batch = random_batch(config)

@@ -33,7 +33,10 @@ from damamba_jax.array_types import Bool, Float, Int
 from damamba_jax.config import FeatureConfig, WindowConfig
 from damamba_jax.data.corpora import Session, Track
 from damamba_jax.data.people import People, first_label
-from damamba_jax.data.session_statistics import session_statistics
+from damamba_jax.data.session_statistics import (
+    ensure_statistics,
+    read_statistics,
+)
 from damamba_jax.data.ssi import Stream
 
 Batch = dict[str, Any]
@@ -80,11 +83,15 @@ class _Track:
         self.max_rate = float(present.max()) if present.size else feature.rate
         self.open = functools.lru_cache(_streams_kept_open(len(tracks)))(self._open)
         self.statistics = functools.lru_cache(_STATISTICS_KEPT)(self._statistics)
+        self._statistics_path = functools.cache(
+            lambda person: ensure_statistics(tracks[person], cache_dir=cache_dir)
+        )
 
     def _statistics(self, person: int) -> Float[np.ndarray, "2 dim"]:
         if not self.length[person]:
             return np.full((2, self.feature.dim), np.nan, np.float32)
-        return session_statistics(self._tracks[person], cache_dir=self._cache_dir)
+        path = self._statistics_path(person)
+        return read_statistics(path, dim=self.feature.dim)
 
     def _open(self, person: int) -> "Rows":
         stream = self._tracks[person].open(self._cache_dir)

@@ -15,7 +15,6 @@ import tempfile
 import numpy as np
 
 from damamba_jax.array_types import Float
-from damamba_jax.config import FeatureConfig
 from damamba_jax.data.sessions import Track
 from damamba_jax.data.statistics import (
     block_rows,
@@ -31,10 +30,10 @@ MIN_ENTRIES = 50
 _VERSION = 1
 
 
-def session_statistics(
+def ensure_statistics(
     track: Track, *, cache_dir: str | os.PathLike[str]
-) -> Float[np.ndarray, "2 dim"]:
-    """Estimates centre and spread of each column of one person's stream.
+) -> pathlib.Path:
+    """Estimates centre and spread of each column of one person's stream, once.
 
     Robust as in `fit_statistics`. NaN stands for a column that has fewer than
     `MIN_ENTRIES` valid entries in the sample.
@@ -42,15 +41,40 @@ def session_statistics(
     Args:
       track: the stream.
       cache_dir: results are kept here by content.
+
+    Returns:
+      A `.npy` file of float32 [2, dim], for `read_statistics`.
     """
-    feature = track.feature
     frames = _sample(track, cache_dir)
     folder = pathlib.Path(cache_dir) / "session-statistics"
-    path = folder / f"{feature.name}-{_key(frames)}.npy"
-    found = _load(path, feature)
-    if found is None:
-        found = _estimate(frames)
-        _save(path, found)
+    path = folder / f"{track.feature.name}-{_key(frames)}.npy"
+    if path.is_file():
+        try:
+            read_statistics(path, dim=track.feature.dim)
+        except ValueError as error:
+            logging.warning("%s; computing it again.", error)
+        else:
+            return path
+    _save(path, _estimate(frames))
+    return path
+
+
+def read_statistics(path: pathlib.Path, *, dim: int) -> Float[np.ndarray, "2 dim"]:
+    """Reads a file of `ensure_statistics`.
+
+    Raises:
+      ValueError: if the file is damaged.
+    """
+    try:
+        # Opened here: `np.load` leaves a damaged file open.
+        with open(path, "rb") as file:
+            found = np.load(file, allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise ValueError(f"{path}: not readable ({error})") from error
+    if found.shape != (2, dim) or found.dtype != np.float32:
+        raise ValueError(
+            f"{path}: expected float32 (2, {dim}), got {found.dtype} {found.shape}"
+        )
     return found
 
 
@@ -76,21 +100,6 @@ def _key(frames: np.ndarray) -> str:
     digest = hashlib.sha256(repr(settings).encode())
     digest.update(np.ascontiguousarray(frames).data)
     return digest.hexdigest()[:32]
-
-
-def _load(path: pathlib.Path, feature: FeatureConfig) -> np.ndarray | None:
-    if not path.is_file():
-        return None
-    try:
-        # Opened here: `np.load` leaves a damaged file open.
-        with open(path, "rb") as file:
-            found = np.load(file, allow_pickle=False)
-        if found.shape != (2, feature.dim) or found.dtype != np.float32:
-            raise ValueError(f"holds {found.dtype} {found.shape}")
-    except (ValueError, OSError, EOFError) as error:
-        logging.warning("%s: not readable (%s); computing it again.", path, error)
-        return None
-    return found
 
 
 def _save(path: pathlib.Path, found: np.ndarray) -> None:

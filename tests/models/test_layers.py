@@ -3,7 +3,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from damamba_jax.models.layers import Dropout, Norm, interpolate, standardize
+from damamba_jax.models.layers import (
+    Dropout,
+    Norm,
+    interpolate,
+    session_scale,
+    standardize,
+)
 
 
 def test_standardize_scales_clips_and_centres_missing_entries():
@@ -83,3 +89,31 @@ def test_a_missing_sample_stays_missing_in_spite_of_rounding(frame_hz, rate):
         mask = jnp.arange(98) != sample
         _, ok = interpolate(jnp.ones((1, 98, 1)), mask[None], positions[None])
         assert not ok[0, sample * every], sample
+
+
+def test_each_sequence_can_have_its_own_centre_and_scale():
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(3, 7, 2)), jnp.float32)
+    center = jnp.array([[0.0, 1.0], [2.0, 3.0], [4.0, 5.0]])
+    inverse = jnp.array([[1.0, 2.0], [0.5, 0.0], [1.0, 1.0]])
+    mask = jnp.ones((3, 7), bool)
+    z, valid = standardize(x, mask, center, inverse, None)
+    for row in range(3):
+        expected = standardize(x[row], mask[row], center[row], inverse[row], None)
+        np.testing.assert_array_equal(z[row], expected[0])
+        np.testing.assert_array_equal(valid[row], expected[1])
+
+
+def test_a_session_puts_its_statistics_on_top_of_the_training_splits():
+    nan = jnp.nan
+    session = jnp.array([
+        [[5.0, 6.0, 7.0, nan, 9.0], [2.0, 0.01, 0.0, nan, 3.0]],
+        [[nan] * 5, [nan] * 5],
+    ])  # fmt: skip
+    center = jnp.array([1.0, 2.0, 3.0, 4.0, 5.0])
+    inverse = jnp.array([1.0, 1.0, 0.5, 0.25, 0.0])
+    got_center, got_inverse = session_scale(session, center, inverse)
+    # Its own spread; a tenth of the training split's, twice; unknown; dropped.
+    np.testing.assert_allclose(got_inverse[0], [0.5, 10.0, 5.0, 0.25, 0.0], rtol=1e-6)
+    np.testing.assert_array_equal(got_center[0], [5.0, 6.0, 7.0, 4.0, 9.0])
+    np.testing.assert_array_equal(got_center[1], center)
+    np.testing.assert_array_equal(got_inverse[1], inverse)
