@@ -200,7 +200,8 @@ def test_the_loss_of_one_modality_group_has_no_alignment(names):
 
 
 def masks_of(monkeypatch, batch, **optim_fields):
-    """(name, mask, weight or None) of the concordance that a configuration computes."""
+    """(name, mask, weight if any) of the concordance that a configuration computes."""
+    batch = jax.tree.map(jnp.asarray, batch)
     config = replace_model(small_config(), partner_fusion=False)
     optim_fields = dataclasses.replace(config.optim, **optim_fields)
     config = dataclasses.replace(config, optim=optim_fields)

@@ -1,0 +1,290 @@
+"""What each setting does to the score: on against off, same seeds, simulated corpus.
+
+    python benchmarks/feature_effects.py [--effects=NAME,NAME] [--seeds=0,1,2,3,4]
+        [--out=DIR] [--config.FIELD=VALUE ...]
+
+Every effect is a change of `configs/noxi.py:demo`. Each (effect, seed) is one training
+run; smoothing is another evaluation of the default's runs. A run that has finished is
+not repeated, and one that was interrupted goes on where it stopped: the same command
+resumes, and more seeds or effects can be added to the same folder. Prints the table
+and writes it with all numbers and a picture.
+
+The difference to the default is paired: the runs of one seed start from the same draws
+and see the same windows in the same order. Its standard error is over seeds; all of
+them are scored on the same sessions.
+
+Cost: a run is that of the demo, see the README; the whole table is 9 x 5 of them.
+`--config.FIELD=VALUE` changes all runs, the default included.
+"""
+
+import argparse
+import datetime
+import json
+import math
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from damamba_jax.report import ABSENT, Table
+
+ROOT = Path(__file__).resolve().parent.parent
+CONFIG = "configs/noxi.py:demo"
+DEFAULT = "default"
+SPLIT, SHIFTED = "noxi/test-base", "noxi/test-additional"
+# Changed fields by the name of the row.
+EFFECTS: dict[str, dict[str, object]] = {
+    DEFAULT: {},
+    "forward": {"model.direction": "forward"},
+    "mamba2": {"model.ssm": "mamba2"},
+    "modality-dropout": {"model.modality_dropout": 0.15},
+    "feature-dropout": {"model.feature_dropout": 0.1},
+    "session-statistics": {"data.normalization": "session"},
+    "ccc-window": {"optim.loss": "ccc-window"},
+    "center-weights": {"optim.center_sigma": 0.3},
+    "context-frames": {"optim.context_weight": 0.3},
+}
+# Evaluations of the default's runs; the times are examples, nothing was tuned.
+SMOOTHINGS = {
+    "exponential-0.5s": "exponential:0.5",
+    "gaussian-0.5s": "gaussian:0.5",
+    "gaussian-2s": "gaussian:2",
+}
+# Rows whose model knows more than the window that the oracle sees.
+BEYOND_WINDOW = ("session-statistics", *SMOOTHINGS)
+
+
+class Cell(NamedTuple):
+    """One run, scored.
+
+    Attributes:
+      ccc, share: on the test split; the share is of the oracle's CCC.
+      shifted_ccc: on the split of another domain.
+      ms_per_step: of training, median over the run; None for an evaluation.
+      seconds: that the command took; of its last part, if it was interrupted.
+    """
+
+    ccc: float
+    share: float
+    shifted_ccc: float
+    ms_per_step: float | None
+    seconds: float
+
+
+class Row(NamedTuple):
+    """One effect over all seeds; differences are to the default of the same seed."""
+
+    name: str
+    ccc: float
+    share: float
+    shifted_ccc: float
+    difference: float
+    standard_error: float | None
+    ms_per_step: float | None
+    num_seeds: int
+
+
+def measure(out: Path, name: str, seed: int, common: Sequence[str]) -> Cell:
+    """Returns the cell of an effect and a seed, from disk if it is there.
+
+    Args:
+      out: folder of all cells.
+      name: of `EFFECTS` or `SMOOTHINGS`.
+      seed: of the run.
+      common: flags of every run.
+
+    Raises:
+      SystemExit: if a command fails, or a cell on disk was made by other settings.
+    """
+    workdir = out / "runs" / f"{name}-{seed}"
+    path = out / "cells" / f"{name}-{seed}.json"
+    changes = SMOOTHINGS.get(name) or EFFECTS[name]
+    settings = {"changes": changes, "common": list(common)}
+    if path.is_file():
+        stored = json.loads(path.read_text())
+        if stored["settings"] != settings:
+            raise SystemExit(
+                f"{path}: expected a cell of {settings}, got {stored['settings']}. "
+                f"Choose another folder: --out=DIR."
+            )
+        return Cell(**stored["cell"])
+    start = time.monotonic()
+    if name in SMOOTHINGS:
+        measure(out, DEFAULT, seed, common)
+        command = [
+            "damamba_jax.evaluate", f"--workdir={out / 'runs' / f'{DEFAULT}-{seed}'}",
+            f"--smoothing={changes}", f"--splits={SPLIT},{SHIFTED}", "--ridge=no",
+            "--pictures=0", f"--out={workdir}",
+        ]  # fmt: skip
+    else:
+        command = [
+            "damamba_jax.train", f"--config={CONFIG}", f"--config.seed={seed}",
+            f"--config.name={name}", f"--config.data.cache_dir={out / 'cache'}",
+            *common, *(f"--config.{field}={value}" for field, value in changes.items()),
+            f"--workdir={workdir}",
+        ]  # fmt: skip
+    run(command, workdir.with_suffix(".log"))
+    cell = read_cell(workdir, time.monotonic() - start)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps({"settings": settings, "cell": cell._asdict()}))
+    partial.replace(path)
+    return cell
+
+
+def run(command: Sequence[str], log: Path) -> None:
+    """Runs one of the package's commands, quietly."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    with log.open("a") as file:
+        status = subprocess.run(
+            [sys.executable, "-m", *command], cwd=ROOT, stdout=file,
+            stderr=subprocess.STDOUT, env={**os.environ, "PYTHONPATH": path},
+        ).returncode  # fmt: skip
+    if status:
+        raise SystemExit(f"{log}: {command[0]} ended with status {status}.")
+
+
+def read_cell(workdir: Path, seconds: float) -> Cell:
+    """Reads what a command left behind."""
+    (result,) = json.loads((workdir / "results.json").read_text())["results"]
+    splits = {split["split"]: split for split in result["splits"]}
+    timing = workdir / "timing.jsonl"
+    lines = timing.read_text().splitlines() if timing.is_file() else []
+    speeds = [json.loads(line).get("steps_per_second") for line in lines]
+    times = [1000.0 / speed for speed in speeds if speed]
+    return Cell(
+        ccc=splits[SPLIT]["scores"]["ccc"],
+        share=splits[SPLIT]["share_of_oracle"],
+        shifted_ccc=splits[SHIFTED]["scores"]["ccc"],
+        ms_per_step=statistics.median(times) if times else None,
+        seconds=seconds,
+    )
+
+
+def summarize(cells: Mapping[tuple[str, int], Cell]) -> list[Row]:
+    """One row per effect, from the seeds that it shares with the default."""
+    rows = []
+    for name in dict.fromkeys(name for name, _ in cells):
+        seeds = [s for n, s in cells if n == name and (DEFAULT, s) in cells]
+        found = [cells[name, seed] for seed in seeds]
+        gains = [cells[name, s].ccc - cells[DEFAULT, s].ccc for s in seeds]
+        error = None
+        if len(gains) > 1:
+            error = statistics.stdev(gains) / math.sqrt(len(gains))
+        times = [cell.ms_per_step for cell in found if cell.ms_per_step is not None]
+        rows.append(
+            Row(
+                name,
+                *(statistics.mean(getattr(cell, field) for cell in found)
+                  for field in ("ccc", "share", "shifted_ccc")),
+                difference=statistics.mean(gains),
+                standard_error=error,
+                ms_per_step=statistics.median(times) if times else None,
+                num_seeds=len(seeds),
+            )
+        )  # fmt: skip
+    return rows
+
+
+def make_table(rows: Sequence[Row]) -> Table:
+    """The rows as text."""
+
+    def number(value: float | None, form: str) -> str:
+        return ABSENT if value is None else format(value, form)
+
+    return Table(
+        title="Effects on the simulated corpus",
+        columns=(
+            "effect", "CCC", "share of oracle", "difference", "standard error",
+            "CCC, shifted", "ms/step", "seeds",
+        ),
+        rows=tuple(
+            (
+                row.name, number(row.ccc, ".3f"),
+                number(100 * row.share, ".1f") + " %"
+                + ("*" if row.name in BEYOND_WINDOW else ""),
+                ABSENT if row.name == DEFAULT else number(row.difference, "+.4f"),
+                ABSENT if row.name == DEFAULT else number(row.standard_error, ".4f"),
+                number(row.shifted_ccc, ".3f"), number(row.ms_per_step, ".0f"),
+                str(row.num_seeds),
+            )
+            for row in rows
+        ),
+        notes=(
+            f"Simulated: {SPLIT} of the drawn corpus; shifted is {SHIFTED}. The "
+            "difference is to the default of the same seeds. *: the model knows more "
+            "than the window that the oracle sees, which is then no ceiling; the "
+            "forward model's oracle is the causal one.",
+        ),
+    )  # fmt: skip
+
+
+def draw(rows: Sequence[Row], path: Path) -> None:
+    """A dot per effect: its difference, with two standard errors to each side."""
+    rows = [row for row in rows if row.name != DEFAULT]
+    figure = Figure(figsize=(7, 1.2 + 0.35 * len(rows)), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    for at, row in enumerate(rows):
+        error = 2 * (row.standard_error or 0.0)
+        axes.errorbar(row.difference, at, xerr=error, color="#0072b2", marker="o",
+                      capsize=3)  # fmt: skip
+    axes.axvline(0, color="#6b6b6b", lw=1, ls="--")
+    axes.set_yticks(range(len(rows)), [row.name for row in rows])
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set_xlabel("difference of CCC to the default, two standard errors")
+    axes.set_title("simulated corpus", loc="left", fontsize=10)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, dpi=120)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the benchmark."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    known = [*EFFECTS, *SMOOTHINGS]
+    parser.add_argument("--effects", default=",".join(known), help="names of rows")
+    parser.add_argument("--seeds", default="0,1,2,3,4")
+    parser.add_argument("--out", default="runs/benchmarks/feature_effects")
+    options, common = parser.parse_known_args(argv)
+    if unknown := [flag for flag in common if not flag.startswith("--config.")]:
+        parser.error(f"unknown flag {unknown[0]!r}")
+    names = list(dict.fromkeys([DEFAULT, *options.effects.split(",")]))
+    if unknown := [name for name in names if name not in known]:
+        parser.error(f"--effects: unknown {unknown[0]!r}; known: {', '.join(known)}")
+    out = Path(options.out).resolve()
+    cells = {}
+    # Seed by seed: an interrupted table has the same number of runs in every row.
+    for seed in map(int, options.seeds.split(",")):
+        for name in names:
+            cells[name, seed] = cell = measure(out, name, seed, common)
+            print(f"{name}, seed {seed}: CCC {cell.ccc:.4f}, {cell.seconds:.0f} s, "
+                  f"load {os.getloadavg()[0]:.1f}", flush=True)  # fmt: skip
+    rows = summarize(cells)
+    table = make_table(rows).to_markdown()
+    print(f"\n{datetime.date.today()}, {os.cpu_count()} cores\n\n{table}")
+    (out / "feature_effects.md").write_text(table)
+    tree = {
+        "rows": [row._asdict() for row in rows],
+        "cells": [
+            {"effect": name, "seed": seed, **cell._asdict()}
+            for (name, seed), cell in cells.items()
+        ],
+    }
+    (out / "feature_effects.json").write_text(json.dumps(tree, indent=2))
+    draw(rows, out / "feature_effects.png")
+    print(f"Written: simulated {out}/feature_effects.md, .json and .png")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
