@@ -239,7 +239,7 @@ def draw(rows: Sequence[Row], path: Path) -> None:
                       capsize=3)  # fmt: skip
     axes.axvline(0, color="#6b6b6b", lw=1, ls="--")
     axes.set_yticks(range(len(rows)), [row.name for row in rows])
-    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set_ylim(max(len(rows), 1) - 0.5, -0.5)
     axes.set_xlabel("difference of CCC to the default, two standard errors")
     axes.set_title("simulated corpus", loc="left", fontsize=10)
     axes.spines[["top", "right"]].set_visible(False)

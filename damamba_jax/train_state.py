@@ -76,7 +76,7 @@ def loss_function(
     output = forward(
         graphdef, params, batch, statistics, num_frames=window.window_frames, key=key
     )
-    ccc = _concordance(config, output.score, batch)
+    ccc = concordance(config, output.score, batch)
     terms = {"ccc": ccc}
     loss = config.optim.ccc_weight * (1.0 - ccc)
     if config.optim.infonce_weight:
@@ -104,8 +104,14 @@ def _alignment_loss(
     )
 
 
-def _concordance(config: Config, score, batch) -> Float[Array, ""]:
-    """The configured CCC of the scores, over rated core frames or all rated ones."""
+def concordance(config: Config, score, batch) -> Float[Array, ""]:
+    """Computes the configured CCC of scores, over rated core frames or all rated ones.
+
+    Args:
+      config: `optim` says which CCC, and what frames weigh.
+      score: [B, Tl], one per label.
+      batch: of `data/batches.py`.
+    """
     ccc = {"ccc": losses.ccc, "ccc-window": losses.window_ccc}[config.optim.loss]
     core = batch["label_core"]
     if not (config.optim.center_sigma or config.optim.context_weight):

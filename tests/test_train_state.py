@@ -199,43 +199,38 @@ def test_the_loss_of_one_modality_group_has_no_alignment(names):
     )
 
 
-def masks_of(monkeypatch, batch, **optim_fields):
-    """(name, mask, weight if any) of the concordance that a configuration computes."""
-    batch = jax.tree.map(jnp.asarray, batch)
-    config = replace_model(small_config(), partner_fusion=False)
-    optim_fields = dataclasses.replace(config.optim, **optim_fields)
-    config = dataclasses.replace(config, optim=optim_fields)
-    found = []
-    for name in ("ccc", "window_ccc"):
-        monkeypatch.setattr(
-            losses, name,
-            lambda p, y, *rest, name=name: found.append((name, *rest))
-            or jnp.float32(0.0),
-        )  # fmt: skip
-    graphdef, params = abstract_model(config)
-    jax.eval_shape(
-        lambda p: train_state.loss_function(
-            config, graphdef, p, unit_statistics(config), batch, None
-        ),
-        params,
-    )
-    return found
-
-
-def test_the_configured_concordance_and_weights_are_used(monkeypatch):
+def test_the_configured_concordance_and_weights_are_used():
     batch = random_batch(small_config())
     batch["label_valid"][0, 3:9] = False
-    valid, core = batch["label_valid"], batch["label_core"]
-    ((name, mask),) = masks_of(monkeypatch, batch, loss="ccc-window")
-    assert name == "window_ccc"
-    np.testing.assert_array_equal(mask, valid & core)
-    ((name, mask, weight),) = masks_of(monkeypatch, batch, context_weight=0.25)
-    assert name == "ccc"
-    np.testing.assert_array_equal(mask, valid)
-    np.testing.assert_array_equal(weight, np.where(core, 1.0, 0.25))
-    ((_, mask, weight),) = masks_of(monkeypatch, batch, center_sigma=0.3)
-    np.testing.assert_array_equal(mask, valid & core)
-    assert weight[1, 12] == 1.0 and 0 < weight[1, 8] < 0.6
+    batch = jax.tree.map(jnp.asarray, batch)
+    label, valid, core = (batch[f"label{k}"] for k in ("", "_valid", "_core"))
+    score = jnp.asarray(random_batch(small_config(), seed=1)["label"])
+
+    def concordance(**fields):
+        config = small_config()
+        config = dataclasses.replace(
+            config, optim=dataclasses.replace(config.optim, **fields)
+        )
+        return train_state.concordance(config, score, batch)
+
+    weight = jnp.where(core, 1.0, 0.25)
+    # Half a window is 12 frames, 0.5 of it one deviation.
+    near = jnp.exp(-0.5 * ((jnp.arange(24.0) - 12) / 6) ** 2)[None]
+    near = jnp.broadcast_to(near, label.shape)
+    for fields, expected in (
+        ({}, losses.ccc(score, label, valid & core)),
+        ({"loss": "ccc-window"}, losses.window_ccc(score, label, valid & core)),
+        ({"context_weight": 0.25}, losses.ccc(score, label, valid, weight)),
+        ({"center_sigma": 0.5}, losses.ccc(score, label, valid & core, near)),
+        (
+            {"loss": "ccc-window", "center_sigma": 0.5, "context_weight": 0.25},
+            losses.window_ccc(score, label, valid, weight * near),
+        ),
+    ):
+        np.testing.assert_allclose(concordance(**fields), expected, atol=1e-6)
+    values = [concordance(), concordance(context_weight=0.25)]
+    values += [concordance(center_sigma=0.5), concordance(loss="ccc-window")]
+    assert len({round(float(value), 4) for value in values}) == 4
 
 
 @pytest.mark.parametrize("rate", ["modality_dropout", "feature_dropout"])

@@ -6,6 +6,7 @@ from example import small_config
 from flax import nnx
 
 from damamba_jax.config import ConfigError
+from damamba_jax.models.hybrid import Stack
 from damamba_jax.models.mamba import DepthwiseConv, Mamba
 from damamba_jax.models.mamba2 import Mamba2
 
@@ -126,3 +127,19 @@ def test_mamba2_starts_like_mamba_and_names_its_scans():
         layer2(scan="associative")
     with pytest.raises(ConfigError, match="`model.head_dim`: expected a divisor of"):
         layer2(head_dim=5)
+
+
+def test_remat_changes_no_number_of_mamba2():
+    x, found = noise(2, 16, 8), []
+    for remat in (False, True):
+        config = small_config(direction="forward", remat=remat, **HEADS).model
+        stack = Stack(config, 8, 1, dtype=jnp.float32, rng=np.random.default_rng(0))
+        graphdef, params = nnx.split(stack, nnx.Param)
+
+        def loss(params, graphdef=graphdef):
+            return jnp.sum(jnp.square(nnx.merge(graphdef, params)(x)))
+
+        found.append(jax.jit(jax.value_and_grad(loss))(params))
+    for a, b in zip(*map(jax.tree.leaves, found), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
+        assert jnp.any(a != 0)
