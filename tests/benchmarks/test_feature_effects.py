@@ -124,7 +124,10 @@ def test_a_tiny_run_and_its_smoothing(benchmark, monkeypatch, tmp_path, capsys):
     """With the real commands; the tiny corpus has a validation split alone."""
     monkeypatch.setattr(benchmark, "SPLIT", "noxi/val")
     monkeypatch.setattr(benchmark, "SHIFTED", "noxi/val")
-    tiny = {**OVERRIDES, "train.steps": 2, "model.direction": "forward"}
+    tiny = {
+        **OVERRIDES, "train.steps": 2, "model.direction": "bidirectional",
+        "model.modality_dropout": 0.2, "data.normalization": "session",
+    }  # fmt: skip
     argv = [
         f"--out={tmp_path}", "--effects=exponential-0.5s", "--seeds=3",
         *(f"--config.{field}={value}" for field, value in tiny.items()),
