@@ -8,7 +8,7 @@ from damamba_jax.kernels.ssd.base import SSDOutput
 
 _DTYPES = ("float32", "bfloat16")
 # Steps of a chunk: the work inside chunks grows with it, the number of states that are
-# written falls; the figures are in `kernels/README.md`.
+# written falls.
 CHUNK = 32
 
 # Each runs everywhere: XLA compiles plain array code for every platform.
