@@ -45,6 +45,7 @@ def _paper() -> ml_collections.ConfigDict:
     # paper: Ege, W2v, CLIP, OF, OF2; the released streams of these names.
     config.data.features = "egemaps,w2vbert2,clip,openface2,openpose"
     config.data.participants = 2
+    config.data.eval_participants = 0  # ours: as in training
     config.data.train_splits = "noxi/train"
     config.data.val_split = "noxi/val"
     config.data.eval_splits = ""  # every labelled split that is not trained on

@@ -139,6 +139,9 @@ class DataConfig:
       layout: patterns of a custom corpus; `None` recognises the released ones.
       features: the streams used, in this order.
       participants: width `P` of a batch, the target included.
+      eval_participants: the same in evaluations of whole sessions, at most the people
+        that a session has; 0 means `participants`. A model that was trained on pairs
+        can thus be shown everybody in a group.
       train_splits: names of splits, e.g. `"noxi/train"`.
       val_split: validates during training and chooses the best checkpoint.
       eval_splits: scored at the end; empty means every split not trained on.
@@ -159,6 +162,7 @@ class DataConfig:
     layout: LayoutConfig | None = None
     features: tuple[FeatureConfig, ...]
     participants: int = 2
+    eval_participants: int = 0
     train_splits: tuple[str, ...] = ("noxi/train",)
     val_split: str = "noxi/val"
     eval_splits: tuple[str, ...] = ()
@@ -172,7 +176,7 @@ class DataConfig:
 
     def __post_init__(self):
         _positive(self, "participants", "num_threads")
-        _not_negative(self, "num_folds", "fold")
+        _not_negative(self, "eval_participants", "num_folds", "fold")
         names = [feature.name for feature in self.features]
         if not names or len(set(names)) < len(names):
             raise ConfigError(
@@ -485,11 +489,12 @@ class Config:
 
     def __post_init__(self):
         _not_negative(self, "seed")
-        if self.data.participants > self.model.max_participants:
-            raise ConfigError(
-                f"`data.participants`: expected at most `model.max_participants` = "
-                f"{self.model.max_participants}, got {self.data.participants}."
-            )
+        for name in ("participants", "eval_participants"):
+            if getattr(self.data, name) > self.model.max_participants:
+                raise ConfigError(
+                    f"`data.{name}`: expected at most `model.max_participants` = "
+                    f"{self.model.max_participants}, got {getattr(self.data, name)}."
+                )
         system = self.model.system
         if system != "damamba" and self.optim.infonce_weight:
             raise ConfigError(
@@ -519,7 +524,7 @@ class Config:
             )
         if (
             causal
-            and self.data.participants > 2
+            and max(self.data.participants, self.data.eval_participants) > 2
             and self.model.partner_order == "concatenated"
         ):
             raise ConfigError(

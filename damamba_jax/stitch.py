@@ -1,5 +1,6 @@
 """Predictions over whole sessions, from the cores of many windows or from one pass."""
 
+import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, Protocol, runtime_checkable
@@ -64,13 +65,13 @@ def predict_sessions(
     Raises:
       Stopped: once `should_stop` says so.
     """
-    data = estimator.config.data
-    passes = _passes(estimator.config, sessions, protocol, batch_size, targets)
+    config = _show_everybody(estimator.config, sessions)
+    passes = _passes(config, sessions, protocol, batch_size, targets)
     predictions: dict[tuple[int, int], np.ndarray] = {}
     total, done = sum(len(source) for _, _, source in passes), 0
     for frames, members, source in passes:
         # One session per batch leaves nothing to read ahead for.
-        threads = data.num_threads if protocol == "stitched" else 0
+        threads = config.data.num_threads if protocol == "stitched" else 0
         for batch, rows in windows.read_batches(source, num_threads=threads):
             if should_stop is not None and should_stop():
                 raise Stopped("evaluation: asked to stop.")
@@ -84,6 +85,17 @@ def predict_sessions(
         _trace(sessions[i], seat, predictions[i, seat], split)
         for i, seat in sorted(predictions)
     ]
+
+
+def _show_everybody(config: Config, sessions: Sequence[Session]) -> Config:
+    """Makes batches as wide as `data.eval_participants`, if there are so many people."""
+    if not config.data.eval_participants:
+        return config
+    most = max(len(session.participants) for session in sessions)
+    seats = min(config.data.eval_participants, most)
+    return dataclasses.replace(
+        config, data=dataclasses.replace(config.data, participants=seats)
+    )
 
 
 def _passes(

@@ -5,7 +5,7 @@ seen, with one modality group, without partners, and causal; beside them two est
 that anything worth training has to beat. `per-frame linear` regresses the annotation on
 the cues of one frame. `late fusion` mixes, linearly, the audio group's smoothed
 estimate with the visual cue's plain mean over the window: what is left without fusing
-the groups inside the model.
+the groups inside the model; with `target only` the partners' share is left out too.
 """
 
 import json
@@ -13,7 +13,7 @@ import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -37,10 +37,63 @@ _LEGEND = (
     "another domain and are estimated with the training domain's parameters: no bound\n"
     "there."
 )
-LINEAR, LATE = "per-frame linear", "late fusion"
+LINEAR = "per-frame linear"
+LATE, LATE_ALONE = "late fusion", "late fusion, target only"
+# What the gaps of an ablation follow from.
+_GAP_VIEWS = ("both", "both, target only", "audio", "audio, target only")
 
 # The published window (96 frames at 100 Hz) and the same count at the native rate.
 WINDOWS = (WindowConfig(), WindowConfig(frame_hz=FRAME_HZ))
+
+
+class PredictedGaps(NamedTuple):
+    """What the oracle loses without a part of what it sees; differences of `r`.
+
+    Attributes:
+      best: `r` with everything seen.
+      partner: lost without the partners.
+      modality: lost by the best linear mix of the audio group's estimate and the visual
+        cue's means over the window.
+      joint: lost by that mix of the target's own cues, without the partners.
+      num_frames: scored frames.
+    """
+
+    best: float
+    partner: float
+    modality: float
+    joint: float
+    num_frames: int
+
+
+def predict_gaps(
+    root: str | os.PathLike, split: str, *, window: WindowConfig
+) -> PredictedGaps:
+    """Predicts what an ablation loses on the annotated frames of one split.
+
+    Args:
+      root: folder of a simulated corpus with a training split.
+      split: e.g. `"noxi/test-base"`.
+      window: what the model sees.
+
+    Raises:
+      ValueError: if `root` is no such corpus, or for an unknown split.
+    """
+    train = oracle.training_cues(root)
+    if not train:
+        raise ValueError(
+            f"`root`: expected a corpus with a training split, which the linear mix is "
+            f"fitted on, got {str(root)!r} without one."
+        )
+    parts = {split: oracle_estimates.load_cues(root, split)}
+    views = {name: VIEWS[name] for name in _GAP_VIEWS}
+    (found,) = _build_span(root, train, parts, window, views)["splits"]
+    return PredictedGaps(
+        best=found["scores"]["both"]["r"],
+        partner=found["partner_gap"],
+        modality=found["modality_gap"],
+        joint=found["joint_gap"],
+        num_frames=found["num_frames"],
+    )
 
 
 def build_table(
@@ -62,7 +115,7 @@ def build_table(
     Returns:
       A tree of plain values: `{"spans": [{"name", "window_seconds", "splits": [{"name",
       "transfer", "num_frames", "scores": {view: {"r", "ccc", "bare_ccc"}},
-      "partner_gap", "modality_gap"}]}]}`; numbers that do not apply are None.
+      "partner_gap", "modality_gap", "joint_gap"}]}]}`; numbers that do not apply are None.
     """
     known = oracle_estimates.list_splits(root)
     chosen = splits or [s for s in known if not s.endswith("/train")] or known
@@ -73,7 +126,7 @@ def build_table(
     for done, window in enumerate(spans):
         if progress is not None:
             progress(done, len(spans))
-        table.append(_build_span(root, train, parts, window))
+        table.append(_build_span(root, train, parts, window, VIEWS))
     if progress is not None:
         progress(len(spans), len(spans))
     return {"spans": table}
@@ -120,10 +173,10 @@ def _cells(span: Mapping[str, Any]) -> list[list[str]]:
     rows = [
         ["seen", *(s["name"] + mark for s, mark in zip(splits, marks, strict=True))]
     ]
-    for name in [*VIEWS, LATE, LINEAR]:
+    for name in [*VIEWS, LATE, LATE_ALONE, LINEAR]:
         if name in splits[0]["scores"]:
             rows.append([name, *(f"{s['scores'][name]['r']:.3f}" for s in splits)])
-    for gap in ("partner_gap", "modality_gap"):
+    for gap in ("partner_gap", "modality_gap", "joint_gap"):
         if splits[0][gap] is not None:
             rows.append([gap.replace("_", " "), *(f"{s[gap]:.3f}" for s in splits)])
     rows.append(["frames", *(str(split["num_frames"]) for split in splits)])
@@ -135,14 +188,14 @@ def _build_span(
     train: list[Cues],
     parts: Mapping[str, list[Cues]],
     window: WindowConfig | None,
+    views: Mapping[str, View],
 ) -> dict[str, Any]:
     """Scores all splits together, so that they share the smoother's passes."""
     together = [*train, *(cues for part in parts.values() for cues in part)]
-    views = list(VIEWS.values())
     estimates = dict(
         zip(
-            VIEWS,
-            oracle_estimates.estimates(together, views, window=window),
+            views,
+            oracle_estimates.estimates(together, list(views.values()), window=window),
             strict=True,
         )
     )
@@ -150,11 +203,10 @@ def _build_span(
         inputs = [_frame_inputs(cues) for cues in together]
         estimates[LINEAR] = _regress(train, inputs)
     if train and window is not None:
-        inputs = [
-            np.concatenate([audio[:, :, None], _visual_means(cues, window)], axis=2)
-            for audio, cues in zip(estimates["audio"], together, strict=True)
-        ]
-        estimates[LATE] = _regress(train, inputs)
+        means = [_visual_means(cues, window) for cues in together]
+        alone = [mean[:, :, :1] for mean in means]
+        estimates[LATE] = _mix(train, estimates["audio"], means)
+        estimates[LATE_ALONE] = _mix(train, estimates["audio, target only"], alone)
     splits, first = [], len(train)
     for split, recordings in parts.items():
         here = slice(first, first + len(recordings))
@@ -163,15 +215,16 @@ def _build_span(
             name: _score(recordings, values[here], train, values[: len(train)])
             for name, values in estimates.items()
         }
-        best = scores["both"]["r"]
+        r = {name: values["r"] for name, values in scores.items()}
         splits.append(
             {
                 "name": split,
                 "transfer": oracle.is_shifted(root, split),
                 "num_frames": len(oracle.pooled_labels(recordings)),
                 "scores": scores,
-                "partner_gap": best - scores["both, target only"]["r"],
-                "modality_gap": best - scores[LATE]["r"] if LATE in scores else None,
+                "partner_gap": r["both"] - r["both, target only"],
+                "modality_gap": r["both"] - r[LATE] if LATE in r else None,
+                "joint_gap": r["both"] - r[LATE_ALONE] if LATE_ALONE in r else None,
             }
         )
     if window is None:
@@ -219,6 +272,16 @@ def _visual_means(cues: Cues, window: WindowConfig) -> np.ndarray:
 
 def _partners_mean(values: np.ndarray) -> np.ndarray:
     return (values.sum(axis=0) - values) / (len(values) - 1)
+
+
+def _mix(
+    train: list[Cues], estimates: list[np.ndarray], means: list[np.ndarray]
+) -> list[np.ndarray]:
+    inputs = [
+        np.concatenate([estimate[:, :, None], mean], axis=2)
+        for estimate, mean in zip(estimates, means, strict=True)
+    ]
+    return _regress(train, inputs)
 
 
 def _regress(train: list[Cues], inputs: list[np.ndarray]) -> list[np.ndarray]:

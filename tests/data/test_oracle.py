@@ -78,7 +78,7 @@ def test_table_is_complete(root, table, tmp_path):
         for split in span["splits"]:
             expected = {*oracle_table.VIEWS, "per-frame linear"}
             if span["window_seconds"] is not None:
-                expected.add("late fusion")
+                expected |= {"late fusion", "late fusion, target only"}
                 assert split["modality_gap"] == pytest.approx(
                     split["scores"]["both"]["r"] - split["scores"]["late fusion"]["r"]
                 )
@@ -91,6 +91,27 @@ def test_table_is_complete(root, table, tmp_path):
     text = oracle_table.to_markdown(table)
     assert "noxi/test-base" in text and "(transfer)" in text
     assert text.count("| both |") == 3
+
+
+def test_predicted_gaps_are_those_of_the_table(root, table):
+    gaps = oracle_table.predict_gaps(root, "noxi/test-base", window=NATIVE)
+    r, (split, _) = scores(table, 1), table["spans"][1]["splits"]
+    assert gaps.best == pytest.approx(r["both"], abs=1e-9)
+    assert gaps.partner == pytest.approx(split["partner_gap"], abs=1e-9)
+    assert gaps.modality == pytest.approx(split["modality_gap"], abs=1e-9)
+    alone = r["both"] - r["late fusion, target only"]
+    assert gaps.joint == pytest.approx(alone, abs=1e-9)
+    # Without both parts more is lost than without either.
+    assert gaps.joint > max(gaps.partner, gaps.modality) + 0.01
+    assert gaps.num_frames == split["num_frames"]
+
+
+def test_gaps_need_recordings_to_fit_on(tmp_path):
+    splits = (SplitPreset(name="noxi/val", sessions=1, seconds=4.0),)
+    preset = Preset(dims={"egemaps": 4}, splits=splits)
+    simulate.write_corpus(tmp_path / "corpus", preset)
+    with pytest.raises(ValueError, match="expected a corpus with a training split"):
+        oracle_table.predict_gaps(tmp_path / "corpus", "noxi/val", window=NATIVE)
 
 
 def test_table_agrees_with_single_scores(root, table):
