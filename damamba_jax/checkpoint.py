@@ -8,11 +8,12 @@ Orbax itself notices neither a flipped bit nor a half-damaged newest step.
 """
 
 import dataclasses
+import functools
 import hashlib
 import json
 import logging
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -61,8 +62,8 @@ class Estimator:
     step: int
 
     def __post_init__(self):
-        graphdef, _ = abstract_model(self.config)
-        self._predict = train_state.make_predict(graphdef)
+        # Neither the name nor the seed changes what is compiled.
+        self._predict = _make_predict(dataclasses.replace(self.config, name="", seed=0))
 
     def predict(
         self, batch: Mapping[str, Any], *, num_frames: int | None = None
@@ -79,6 +80,12 @@ class Estimator:
             self.statistics,
             num_frames=num_frames or self.config.data.window.window_frames,
         )
+
+
+@functools.lru_cache(maxsize=2)
+def _make_predict(config: Config) -> Callable:
+    """Models of one structure share what was compiled for the first of them."""
+    return train_state.make_predict(abstract_model(config)[0])
 
 
 class Checkpoints:

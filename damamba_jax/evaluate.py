@@ -4,7 +4,13 @@
 
 Whole sessions are predicted, stitched from the cores of the model's windows or in one
 long pass. Splits with annotations are scored, the others get one prediction file per
-person. Tables go to `results.md` and `results.json`, pictures to `pictures/`.
+person. Tables go to `results.md` and `results.json`, pictures to `pictures/`, and all
+predictions to `traces/`.
+
+    python -m damamba_jax.evaluate --workdir=A --workdir=B --ensemble
+
+puts several models into one table, and with `--ensemble` the mean of their predictions
+as one more row.
 """
 
 import argparse
@@ -16,15 +22,17 @@ from pathlib import Path
 
 from rich.console import Console
 
-from damamba_jax import pictures, report, scoring
+from damamba_jax import ensemble, pictures, report, scoring, trace_files
 from damamba_jax.checkpoint import load_checkpoint
 from damamba_jax.command_line import USER_ERRORS, show_log
-from damamba_jax.config import DataConfig, SmoothingConfig
+from damamba_jax.config import ConfigError, DataConfig, SmoothingConfig
 from damamba_jax.data import corpora, simulate
+from damamba_jax.metrics import Trace
 from damamba_jax.progress import ProgressLine
-from damamba_jax.results import Result, origin_mark
+from damamba_jax.results import Result, SplitResult, origin_mark
+from damamba_jax.ridge import Ridge
 from damamba_jax.smoothing import parse_smoothing, smooth_traces
-from damamba_jax.splits import evaluation_splits
+from damamba_jax.splits import EvaluationSplit, evaluation_splits
 from damamba_jax.stitch import Estimator, Mode, predict_sessions
 from damamba_jax.stop import StopRequest
 
@@ -45,12 +53,12 @@ def evaluate(
     should_stop: Callable[[], bool] | None = None,
     console: Console | None = None,
 ) -> Result:
-    """Predicts and scores; writes predictions of unlabelled people and pictures.
+    """Predicts and scores; writes traces, pictures, predictions of unlabelled people.
 
     Args:
       estimator: the model; its configuration says what it was trained on.
       index: the corpus.
-      out: folder for `predictions/` and `pictures/`.
+      out: folder for `traces/`, `predictions/` and `pictures/`.
       splits: names; none means every split that was not trained on.
       protocol: `"stitched"` from core frames, or one `"long"` pass per session.
       batch_size: windows per batch; 0 takes the training configuration's.
@@ -94,18 +102,13 @@ def evaluate(
                 should_stop=should_stop,
             )
         traces = smooth_traces(traces, config.smoothing)
-        scoring.write_predictions(traces, out / "predictions")
+        trace_files.write_traces(out, traces)
         found.append(
             dataclasses.replace(
-                scoring.score_split(split, traces, baseline),
-                predictions=str(out / "predictions"),
+                _score_and_show(split, traces, out, mark, num_pictures, baseline),
                 oracle=scoring.find_oracle(index, split.name, config, protocol),
             )
         )
-        pictures.draw_split(
-            out / "pictures", traces, num_timelines=num_pictures,
-            mark="" if mark == "ours" else mark,
-        )  # fmt: skip
     return Result(
         method=estimator.config.name,
         step=estimator.step,
@@ -114,6 +117,63 @@ def evaluate(
         scored_on_simulated=index.simulated,
         splits=tuple(found),
         smoothing=str(config.smoothing),
+    )
+
+
+def evaluate_ensemble(
+    results: Sequence[Result],
+    folders: Sequence[Path],
+    index: corpora.CorpusIndex,
+    data: DataConfig,
+    *,
+    out: Path,
+    splits: Sequence[str] = (),
+    num_pictures: int = 4,
+) -> Result:
+    """Scores the mean of several models' predictions, on the splits that all have.
+
+    Args:
+      results: of `evaluate`, one per model.
+      folders: the `out` of each, with its `traces/`.
+      index: the corpus.
+      data: says what each split is.
+      out: folder for the same of the ensemble.
+      splits: as `evaluate` was given them.
+      num_pictures: timelines per split.
+
+    Raises:
+      ConfigError: if the models were not evaluated on the same recordings.
+    """
+    found = [{split.split for split in result.splits} for result in results]
+    scored = {}
+    for split in evaluation_splits(index, data, splits):
+        if not all(split.name in names for names in found):
+            continue
+        members = [trace_files.read_traces(folder, split.name) for folder in folders]
+        traces = ensemble.average_traces(members)
+        trace_files.write_traces(out, traces)
+        mark = results[0].mark
+        scored[split.name] = _score_and_show(split, traces, out, mark, num_pictures)
+    return ensemble.combine(results, scored)
+
+
+def _score_and_show(
+    split: EvaluationSplit,
+    traces: Sequence[Trace],
+    out: Path,
+    mark: str,
+    num_pictures: int,
+    baseline: Ridge | None = None,
+) -> SplitResult:
+    """Scores a split, draws it, and writes predictions where nothing can be scored."""
+    scoring.write_predictions(traces, out / "predictions")
+    pictures.draw_split(
+        out / "pictures", traces, num_timelines=num_pictures,
+        mark="" if mark == "ours" else mark,
+    )  # fmt: skip
+    return dataclasses.replace(
+        scoring.score_split(split, traces, baseline),
+        predictions=str(out / "predictions"),
     )
 
 
@@ -186,12 +246,22 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace, console: Console) -> None:
+    several = len(options.workdir) > 1
+    if options.ensemble and not several:
+        raise ConfigError("`--ensemble`: expected two workdirs or more, got one.")
+    # A table of several is not the first one's own.
     out = Path(options.out or options.workdir[0])
+    if several and not options.out:
+        out = out / "compared"
     if options.protocol == "long" and not options.out:
         out = out / "long"
+    names = _names(options.workdir)
+    # Several models share the tables only.
+    folders = [out / name if several else out for name in names]
+    splits = tuple(filter(None, options.splits.split(",")))
     smoothing = parse_smoothing(options.smoothing) if options.smoothing else None
     results = []
-    for workdir in options.workdir:
+    for workdir, name, folder in zip(options.workdir, names, folders, strict=True):
         estimator = load_checkpoint(workdir)
         index = open_corpus(
             estimator.config.data,
@@ -204,9 +274,8 @@ def _run(options: argparse.Namespace, console: Console) -> None:
         result = evaluate(
             estimator,
             index,
-            # Several models share the tables only.
-            out=out / Path(workdir).name if len(options.workdir) > 1 else out,
-            splits=tuple(filter(None, options.splits.split(","))),
+            out=folder,
+            splits=splits,
             protocol=options.protocol,
             batch_size=options.batch_size,
             num_pictures=options.pictures,
@@ -214,8 +283,35 @@ def _run(options: argparse.Namespace, console: Console) -> None:
             smoothing=smoothing,
             console=console,
         )
+        if several and name != result.method:
+            method = f"{result.method} ({name})"
+            result = dataclasses.replace(result, method=method)
         results.append(result)
+    if options.ensemble:
+        # All of them predicted the same people, or averaging says who differs.
+        results.append(
+            evaluate_ensemble(
+                results, folders, index, estimator.config.data,
+                out=out / "ensemble", splits=splits, num_pictures=options.pictures,
+            )
+        )  # fmt: skip
     publish(results, out, console=console)
+
+
+def _names(workdirs: Sequence[str]) -> list[str]:
+    """Tells folders apart by their own name, or by as much of their path as it takes.
+
+    Raises:
+      ConfigError: if one is given twice.
+    """
+    parts = [Path(workdir).absolute().parts for workdir in workdirs]
+    if len(set(parts)) < len(parts):
+        raise ConfigError(f"`--workdir`: expected each folder once, got {workdirs}.")
+    for length in range(1, max(map(len, parts)) + 1):
+        names = ["-".join(part[-length:]).replace("/", "") for part in parts]
+        if len(set(names)) == len(names):
+            break
+    return names
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -232,6 +328,11 @@ def _parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="of a training run; given several times, the rows stand in one table",
     )
+    add(
+        "--ensemble",
+        action="store_true",
+        help="one more row: the mean of the workdirs' predictions",
+    )
     add("--root", default="", metavar="DIR", help="corpus, if not the trained one's")
     add("--labels_root", default="", metavar="DIR", help="annotations, if elsewhere")
     add(
@@ -245,7 +346,8 @@ def _parser() -> argparse.ArgumentParser:
         "--out",
         default="",
         metavar="DIR",
-        help="default: the (first) workdir, or `long` in it",
+        help="default: the workdir (`compared` in the first of several), or `long` "
+        "in it",
     )
     add("--batch_size", default=0, type=int, help="windows; default: as in training")
     add("--pictures", default=4, type=int, metavar="N", help="timelines per split")

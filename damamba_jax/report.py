@@ -289,7 +289,8 @@ def _method(result: Result) -> str:
     suffix = ", one long pass" if result.protocol == "long" else ""
     if result.smoothing != "none":
         suffix += f", smoothed ({result.smoothing})"
-    return f"{result.method}, step {result.step}{suffix}"
+    step = "" if result.step is None else f", step {result.step}"
+    return f"{result.method}{step}{suffix}"
 
 
 def _values(scores: Scores) -> tuple[str, ...]:

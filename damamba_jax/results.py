@@ -86,7 +86,7 @@ class Result:
 
     Args:
       method: name of the row, e.g. `"noxi-demo"`.
-      step: optimizer step of the checkpoint.
+      step: optimizer step of the checkpoint; `None` for a mean of several models.
       protocol: `"stitched"` from core frames, or one `"long"` pass per session.
       trained_on_simulated, scored_on_simulated: where the data came from.
       splits: in the order of the tables.
@@ -94,7 +94,7 @@ class Result:
     """
 
     method: str
-    step: int
+    step: int | None
     protocol: str
     trained_on_simulated: bool
     scored_on_simulated: bool

@@ -88,7 +88,7 @@ def predict_sessions(
 
 
 def _show_everybody(config: Config, sessions: Sequence[Session]) -> Config:
-    """Makes batches as wide as `data.eval_participants`, if there are so many people."""
+    """Makes batches `data.eval_participants` wide, if there are so many people."""
     if not config.data.eval_participants:
         return config
     most = max(len(session.participants) for session in sessions)

@@ -7,11 +7,13 @@ of a run is its evaluation: `results.md`, `results.json` and `pictures/` in the 
 """
 
 import contextlib
+import dataclasses
+import functools
 import logging
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -48,7 +50,12 @@ _log = logging.getLogger("damamba_jax.train")
 
 
 def train(
-    config: Config, directory: Path, *, stop: StopRequest, console: Console
+    config: Config,
+    directory: Path,
+    *,
+    stop: StopRequest,
+    console: Console,
+    follow: Callable[..., None] | None = None,
 ) -> None:
     """Trains to the end and evaluates, from wherever the workdir stands.
 
@@ -57,6 +64,8 @@ def train(
       directory: the workdir.
       stop: watches for signals.
       console: where progress and tables go.
+      follow: called as `ProgressLine` is, with (steps done, steps in all, note=...),
+        for a display that covers several runs.
 
     Raises:
       Stopped: on a signal, after the state was saved.
@@ -78,7 +87,7 @@ def train(
             mark_log("simulated: ")
         for problem in index.problems:
             _log.warning("%s", problem)
-        _fit(config, directory, index, stop=stop, console=console)
+        _fit(config, directory, index, stop=stop, console=console, follow=follow)
         if first:
             result = evaluation.evaluate(
                 load_checkpoint(directory), index, out=directory, console=console
@@ -93,6 +102,7 @@ def _fit(
     *,
     stop: StopRequest,
     console: Console,
+    follow: Callable[..., None] | None,
 ) -> None:
     """The loop: restore, then step, log, save and validate until all steps are done."""
     sharded, replicated = _shardings(config.train.batch_size)
@@ -141,11 +151,8 @@ def _fit(
     batches = windows.read_batches(
         source, num_threads=config.data.num_threads, start_step=start
     )
-    graphdef, _ = abstract_model(config)
-    train_step = jax.jit(
-        train_state.make_train_step(config, graphdef, optimizer), donate_argnums=0
-    )
-    validate = _make_validation(config, index, graphdef, sharded, replicated)
+    compiled = _compile(dataclasses.replace(config, name="", seed=0))
+    validate = _make_validation(config, index, compiled.predict, sharded)
 
     total = config.train.steps
     meter = Meter(log, config.train, start=start)
@@ -158,7 +165,8 @@ def _fit(
         # One process of several cannot save: signals end it, checkpoints resume it.
         stop.protect(saver.save_published if jax.process_count() == 1 else None),
     ):
-        progress(start, total, note="compiling")
+        tell = _both(progress, follow)
+        tell(start, total, note="compiling")
         try:
             for step in range(start, total + 1):
                 if _validation_due(step, config) and not log.has(step, "val_ccc"):
@@ -173,14 +181,14 @@ def _fit(
                 if step == total:
                     break
                 batch = _place(next(batches), sharded)
-                state, scalars = train_step(state, batch, statistics)
+                state, scalars = compiled.train_step(state, batch, statistics)
                 meter.add(step + 1, scalars)
                 if step == start or meter.seconds_per_step > SLOW_STEP_SECONDS:
                     meter.flush()
                     saver.publish(state)
                 if step == start:
                     progress.restart(step + 1)
-                progress(step + 1, total, note=meter.text)
+                tell(step + 1, total, note=meter.text)
                 if (step + 1) % config.train.save_every == 0 or step + 1 == total:
                     meter.flush()
                     saver.save(state)
@@ -191,6 +199,39 @@ def _fit(
             saver.save(state)
             _log.info("saved step %d.", state.step)
             raise
+
+
+class _Compiled(NamedTuple):
+    """The functions of a run that XLA compiles."""
+
+    train_step: Callable
+    predict: Callable
+
+
+@functools.lru_cache(maxsize=1)
+def _compile(config: Config) -> _Compiled:
+    """Compiles when first called; runs of one process that differ in name and seed
+    alone, one after the other, share what was compiled."""
+    _, replicated = _shardings(config.train.batch_size)
+    optimizer = optim.optimizer(config.optim, config.train.steps)
+    graphdef, _ = abstract_model(config)
+    step = train_state.make_train_step(config, graphdef, optimizer)
+    return _Compiled(
+        jax.jit(step, donate_argnums=0), train_state.make_predict(graphdef, replicated)
+    )
+
+
+def _both(
+    progress: Callable[..., None], follow: Callable[..., None] | None
+) -> Callable[..., None]:
+    """Tells two displays the same, if there are two."""
+
+    def tell(done: int, total: int, *, note: str) -> None:
+        progress(done, total, note=note)
+        if follow is not None:
+            follow(done, total, note=note)
+
+    return tell
 
 
 def _initialize(
@@ -278,9 +319,8 @@ def _validation_due(step: int, config: Config) -> bool:
 def _make_validation(
     config: Config,
     index: CorpusIndex,
-    graphdef,
+    predict: Callable,
     sharded: NamedSharding,
-    replicated: NamedSharding,
 ) -> Callable[[TrainState, Any, StopRequest], dict[str, float]]:
     """Returns `validate(state, statistics, stop)`: scores of the averaged parameters.
 
@@ -294,7 +334,6 @@ def _make_validation(
         batch_size=config.train.batch_size,
         max_batches=config.train.eval_batches,
     )
-    predict = train_state.make_predict(graphdef, replicated)
     num_frames = config.data.window.window_frames
 
     def spread(x):

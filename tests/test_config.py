@@ -89,6 +89,7 @@ def test_features_are_chosen_by_name_and_in_order():
         ("train.eval_batches", -1, "`train.eval_batches`: expected >= 0"),
         ("seed", -1, "`seed`: expected >= 0"),
         ("data.participants", 5, "at most `model.max_participants` = 4, got 5"),
+        ("data.eval_participants", 5, "`data.eval_participants`: expected at most"),
         ("data.num_folds", -2, "`data.num_folds`: expected >= 0"),
         ("data.window.core_frames", 97, "at most `window_frames` = 96, got 97"),
         ("data.window.core_frames", 33, "is odd"),
@@ -119,6 +120,9 @@ def test_a_forward_model_of_several_partners_must_interleave_them():
     with pytest.raises(ConfigError, match="set it to 'interleaved'"):
         from_config_dict(demo(**wrong))
     from_config_dict(demo(**wrong, **{"model.partner_order": "interleaved"}))
+    later = {"model.direction": "forward", "data.eval_participants": 3}
+    with pytest.raises(ConfigError, match="set it to 'interleaved'"):
+        from_config_dict(demo(**later))
 
 
 def test_a_forward_model_uses_nothing_from_the_future():

@@ -9,7 +9,15 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from damamba_jax import evaluate, metrics, scoring, splits, stitch
+from damamba_jax import (
+    ensemble,
+    evaluate,
+    metrics,
+    scoring,
+    splits,
+    stitch,
+    trace_files,
+)
 from damamba_jax.config import (
     Config,
     ConfigError,
@@ -197,6 +205,8 @@ def test_whole_evaluation(estimator, index, tmp_path):
     assert names[0] == "noxi-val.004.timeline.png" or names[0].endswith("timeline.png")
     assert names[-1] == "noxi-val.scatter.png" and len(names) == 2
     assert not (tmp_path / "predictions").exists()
+    kept = trace_files.read_traces(tmp_path, "noxi/val")
+    assert metrics.score(kept) == split.scores
 
 
 @pytest.fixture
@@ -259,13 +269,118 @@ def test_several_models_in_one_table_after_long_passes(
         [f"--workdir={tmp_path}/one", f"--workdir={tmp_path}/two", "--pictures=0",
          f"--root={release}", "--protocol=long", "--splits=noxi/val"]
     )  # fmt: skip
-    tree = json.loads((tmp_path / "one/long/results.json").read_text())
+    out = tmp_path / "one/compared/long"
+    tree = json.loads((out / "results.json").read_text())
     assert [row["method"] for row in tree["results"]] == ["one", "two"]
     assert {row["protocol"] for row in tree["results"]} == {"long"}
     found = sorted(p.relative_to(tmp_path) for p in tmp_path.rglob("*.prediction.csv"))
     assert [str(path.parents[3]) for path in found] == [
-        "one/long/one/predictions", "one/long/two/predictions",
+        "one/compared/long/one/predictions", "one/compared/long/two/predictions",
     ]  # fmt: skip
+
+
+class OffsetEstimator(FrameEstimator):
+    """Off by a constant that the mean over two models with opposite ones cancels."""
+
+    def __init__(self, config, statistics, offset):
+        super().__init__(config, statistics)
+        self.offset = offset
+
+    def predict(self, batch, *, num_frames=None):
+        return super().predict(batch, num_frames=num_frames) + np.float32(self.offset)
+
+
+def test_an_ensemble_is_one_more_row(estimator, release, tmp_path, monkeypatch, capsys):
+    offsets = {"a/run": 0.2, "b/run": -0.2}
+
+    def load(workdir):
+        (name,) = [name for name in offsets if workdir.endswith(name)]
+        return OffsetEstimator(estimator.config, estimator.statistics, offsets[name])
+
+    monkeypatch.setattr(evaluate, "load_checkpoint", load)
+    monkeypatch.setattr(evaluate, "show_log", lambda: None)
+    arguments = [f"--workdir={tmp_path}/{name}" for name in offsets]
+    out = tmp_path / "out"
+    arguments += [f"--root={release}", f"--out={out}", "--pictures=0", "--ridge=no"]
+    evaluate.main([*arguments, "--ensemble"])
+    tree = json.loads((out / "results.json").read_text())
+    first, second, mean = tree["results"]
+    # Folders of one name are told apart.
+    assert (first["method"], second["method"]) == ("tiny (a-run)", "tiny (b-run)")
+    assert (mean["method"], mean["step"]) == ("ensemble of 2", None)
+    ccc = [
+        {s["split"]: s["scores"] and s["scores"]["ccc"] for s in row["splits"]}
+        for row in tree["results"]
+    ]
+    assert ccc[2]["noxi/val"] > max(ccc[0]["noxi/val"], ccc[1]["noxi/val"]) + 0.01
+    assert mean["splits"][1]["oracle"] == first["splits"][1]["oracle"] is not None
+    # People without labels get the mean as well.
+    name = "predictions/noxi/val/004/novice.engagement.prediction.csv"
+    paths = [out / "a-run" / name, out / "b-run" / name, out / "ensemble" / name]
+    a, b, both = (ssi.read_labels(path) for path in paths)
+    np.testing.assert_allclose(both, (a + b) / 2, atol=1e-6)
+    np.testing.assert_allclose(a - b, 0.4, atol=1e-6)
+    assert "| ensemble of 2 |" in capsys.readouterr().out
+    for wrong, message in (
+        (arguments[1:], "expected two workdirs or more"),
+        ([arguments[0], *arguments], "expected each folder once"),
+    ):
+        with pytest.raises(SystemExit, match=message):
+            evaluate.main([*wrong, "--ensemble"])
+
+
+def test_an_ensemble_needs_the_same_recordings(estimator, index):
+    traces = stitch.predict_sessions(estimator, index.split("noxi/val"))
+    with pytest.raises(ConfigError, match="only some predicted 004/novice"):
+        ensemble.average_traces([traces, [traces[0], *traces[2:]]])
+    other = dataclasses.replace(traces[1], label=traces[1].label + 0.5)
+    with pytest.raises(ConfigError, match="annotations of 004/novice differ"):
+        ensemble.average_traces([traces, [traces[0], other, *traces[2:]]])
+
+
+def test_traces_are_kept_as_they_were(estimator, index, tmp_path):
+    traces = stitch.predict_sessions(estimator, index.split("noxi/val"))
+    traces[0] = dataclasses.replace(traces[0], language=None)
+    trace_files.write_traces(tmp_path, traces)
+    kept = trace_files.read_traces(tmp_path, "noxi/val")
+    assert metrics.score(kept) == metrics.score(traces)
+    for one, other in zip(kept, traces, strict=True):
+        for field in dataclasses.fields(one):
+            a, b = getattr(one, field.name), getattr(other, field.name)
+            np.testing.assert_array_equal(a, b)
+    with pytest.raises(ValueError, match="found no file; evaluate first"):
+        trace_files.read_traces(tmp_path, "noxi/test-base")
+    with pytest.raises(ValueError, match=r"one split, got \['noxi/test', 'noxi/val'\]"):
+        other = dataclasses.replace(traces[0], split="noxi/test")
+        trace_files.write_traces(tmp_path, [*traces, other])
+
+
+def test_groups_are_shown_whole_if_asked_for(cache_dir, tmp_path):
+    preset = simulate.Preset(
+        dims=simulate.get_preset("tiny").dims,
+        splits=(
+            simulate.SplitPreset(
+                name="mpiigroupinteraction/test", sessions=1, seconds=4.0,
+                domain="groups",
+            ),
+            simulate.SplitPreset(name="noxi/val", sessions=1, seconds=4.0),
+        ),
+    )  # fmt: skip
+    simulate.write_corpus(tmp_path / "corpus", preset)
+    seats = []
+
+    class Counting(FrameEstimator):
+        def predict(self, batch, *, num_frames=None):
+            seats.append(batch["participant_valid"].sum(axis=1).tolist()[0])
+            return super().predict(batch, num_frames=num_frames)
+
+    for asked, expected in ((0, {2}), (3, {2, 3}), (4, {2, 4})):
+        config = make_config(cache_dir, eval_participants=asked)
+        index = evaluate.open_corpus(config.data, root=str(tmp_path / "corpus"))
+        seats.clear()
+        for split in ("mpiigroupinteraction/test", "noxi/val"):
+            stitch.predict_sessions(Counting(config), index.split(split))
+        assert set(seats) == expected, asked
 
 
 def test_wrong_input_is_an_error_without_traceback(

@@ -115,7 +115,7 @@ def build_table(
     Returns:
       A tree of plain values: `{"spans": [{"name", "window_seconds", "splits": [{"name",
       "transfer", "num_frames", "scores": {view: {"r", "ccc", "bare_ccc"}},
-      "partner_gap", "modality_gap", "joint_gap"}]}]}`; numbers that do not apply are None.
+      "partner_gap", "modality_gap", "joint_gap"}]}]}`; what does not apply is None.
     """
     known = oracle_estimates.list_splits(root)
     chosen = splits or [s for s in known if not s.endswith("/train")] or known
