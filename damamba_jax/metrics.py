@@ -165,28 +165,15 @@ def score(
     """
     if not 0 < confidence < 1:
         raise ValueError(f"`confidence`: expected within (0, 1), got {confidence}.")
-    sessions: dict[tuple[str, str], list[Frames]] = {}
-    for trace in sorted(traces, key=lambda t: (t.split, t.session, t.role)):
-        frames = align_frames(trace.label, trace.prediction, align=align)
-        if len(frames.label):
-            sessions.setdefault((trace.split, trace.session), []).append(frames)
-    if not sessions:
-        raise ValueError(
-            f"`traces`: expected at least one labelled frame, got {len(traces)} traces "
-            "without any."
-        )
-    pooled = _concatenate([frames for group in sessions.values() for frames in group])
-    shift = float(pooled.label.mean())
-    moments = np.stack(
-        [sum(_moments(f, shift=shift) for f in group) for group in sessions.values()]
-    )
+    pooled, moments = _by_session(traces, align)
+    moments = np.stack(list(moments.values()))
     total = moments.sum(axis=0, keepdims=True)
     epsilon = EPSILON if align == "index" else 0.0
     is_constant = _warn_constant(pooled.prediction)
     low, high = _interval(moments, num_resamples, confidence, seed, epsilon)
     return Scores(
         num_frames=len(pooled.label),
-        num_sessions=len(sessions),
+        num_sessions=len(moments),
         ccc=0.0 if is_constant else float(_ccc(total, epsilon)[0]),
         pearson=0.0 if is_constant else float(_pearson(total)[0]),
         mse=float(total[0, 6] / total[0, 0]),
@@ -194,6 +181,25 @@ def score(
         ccc_low=low,
         ccc_high=high,
     )
+
+
+def leave_one_out(traces: Sequence[Trace]) -> dict[tuple[str, str], float]:
+    """CCC of the pooled frames of all sessions but one, for each in turn.
+
+    Returns:
+      By (split, session), in the order of their names.
+
+    Raises:
+      ValueError: for fewer than two sessions with labels.
+    """
+    _, moments = _by_session(traces, "index")
+    if len(moments) < 2:
+        raise ValueError(
+            f"`traces`: expected labels in two sessions or more, got {len(moments)}."
+        )
+    table = np.stack(list(moments.values()))
+    scores = _ccc(table.sum(axis=0) - table, EPSILON)
+    return dict(zip(moments, scores.tolist(), strict=True))
 
 
 def score_by(
@@ -225,6 +231,28 @@ def pool(traces: Iterable[Trace], *, align: Align = "index") -> Frames:
     return _concatenate(
         [align_frames(t.label, t.prediction, align=align) for t in traces]
     )
+
+
+def _by_session(
+    traces: Sequence[Trace], align: Align
+) -> tuple[Frames, dict[tuple[str, str], np.ndarray]]:
+    """All labelled frames, and the moments of each (split, session)."""
+    sessions: dict[tuple[str, str], list[Frames]] = {}
+    for trace in sorted(traces, key=lambda t: (t.split, t.session, t.role)):
+        frames = align_frames(trace.label, trace.prediction, align=align)
+        if len(frames.label):
+            sessions.setdefault((trace.split, trace.session), []).append(frames)
+    if not sessions:
+        raise ValueError(
+            f"`traces`: expected at least one labelled frame, got {len(traces)} traces "
+            "without any."
+        )
+    pooled = _concatenate([frames for group in sessions.values() for frames in group])
+    shift = float(pooled.label.mean())
+    return pooled, {
+        key: sum(_moments(f, shift=shift) for f in group)
+        for key, group in sessions.items()
+    }
 
 
 def _concatenate(parts: Sequence[Frames]) -> Frames:

@@ -48,7 +48,7 @@ def draw_timeline(
             f"`traces`: expected those of one session, got "
             f"{sorted({trace.session for trace in traces})}."
         )
-    figure = _figure(11.0, 1.5 + 1.85 * len(traces))
+    figure = make_figure(11.0, 1.5 + 1.85 * len(traces))
     panels = figure.subplots(len(traces), 1, sharex=True, sharey=True, squeeze=False)
     colours = {
         trace.role: PARTNERS[i % len(PARTNERS)] for i, trace in enumerate(traces)
@@ -59,14 +59,14 @@ def draw_timeline(
         _draw_person(panel, trace, others, colours)
         handles.update({str(line.get_label()): line for line in panel.get_lines()})
     panels[-1, 0].set_xlabel("time in the session (minutes)", fontsize=10)
-    _title(figure, f"{traces[0].split} · session {traces[0].session}", mark)
+    set_title(figure, f"{traces[0].split} · session {traces[0].session}", mark)
     first = [name for name in ("annotation", "prediction") if name in handles]
     names = first + sorted(set(handles) - set(first))
     figure.legend(
         [handles[name] for name in names], names, loc="outside lower center",
         ncols=6, frameon=False, fontsize=10,
     )  # fmt: skip
-    _save(figure, path)
+    save(figure, path)
 
 
 def draw_scatter(
@@ -77,7 +77,7 @@ def draw_scatter(
     scores = metrics.score(traces, num_resamples=0)
     both = np.concatenate(frames)
     low, high = min(0.0, float(both.min())), max(1.0, float(both.max()))
-    figure = _figure(6.6, 5.9)
+    figure = make_figure(6.6, 5.9)
     axes = figure.subplots()
     counts = axes.hexbin(
         frames.label, frames.prediction, gridsize=60, extent=(low, high, low, high),
@@ -92,7 +92,7 @@ def draw_scatter(
         xlim=(low, high), ylim=(low, high), aspect="equal",
         xlabel="annotated engagement", ylabel="predicted engagement",
     )  # fmt: skip
-    _tidy(axes)
+    tidy(axes)
     axes.grid(axis="x", color=GRID, linewidth=0.8)
     axes.xaxis.set_major_locator(ticker.MultipleLocator(0.25))
     plain = ticker.FuncFormatter(lambda count, _: f"{count:,.0f}")
@@ -100,8 +100,8 @@ def draw_scatter(
     bar.set_label("frames per cell", fontsize=10)
     bar.ax.tick_params(which="minor", length=0)
     bar.outline.set_visible(False)
-    _title(figure, title, mark)
-    _save(figure, path)
+    set_title(figure, title, mark)
+    save(figure, path)
 
 
 def draw_split(
@@ -170,27 +170,30 @@ def _draw_person(
     values = [p.prediction for p in (trace, *partners)]
     finite = np.concatenate([v[np.isfinite(v)] for v in values] or [np.zeros(1)])
     axes.set_ylim(min(-0.02, finite.min()), max(1.02, finite.max()))
-    _tidy(axes)
+    tidy(axes)
 
 
 def _curve(trace: Trace, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.arange(len(values)) / trace.label_rate / 60, values
 
 
-def _figure(width: float, height: float) -> Figure:
+def make_figure(width: float, height: float) -> Figure:
+    """Makes an empty figure, in inches, that Agg renders."""
     figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
     figure.get_layout_engine().set(w_pad=0.08, h_pad=0.07)
     FigureCanvasAgg(figure)
     return figure
 
 
-def _title(figure: Figure, title: str, mark: str) -> None:
+def set_title(figure: Figure, title: str, mark: str) -> None:
+    """Writes the title, and the mark of where the data came from, if any."""
     text = f"{title} · {mark}" if mark else title
     columns = int(figure.get_figwidth() * 9.5)
     figure.suptitle("\n".join(textwrap.wrap(text, columns)), fontsize=13, ha="center")
 
 
-def _tidy(axes: Axes) -> None:
+def tidy(axes: Axes) -> None:
+    """Leaves of an axes' frame what is needed to read it; a tick every 0.25."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(QUIET)
     axes.tick_params(colors="#333333", labelsize=10, length=3)
@@ -199,7 +202,8 @@ def _tidy(axes: Axes) -> None:
     axes.yaxis.set_major_locator(ticker.MultipleLocator(0.25))
 
 
-def _save(figure: Figure, path: str | os.PathLike) -> None:
+def save(figure: Figure, path: str | os.PathLike) -> None:
+    """Writes a PNG that appears in one move."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")

@@ -3,6 +3,7 @@
 Test-set CCC on NoXi Base, NoXi-Add and MPIIGroupInteraction and their mean. Where two
 sources disagree both rows stand, each with its source; nothing is merged or corrected
 (YKK's mean of the first source is 0.57 by its own three columns, printed as 0.54).
+`ABLATION` holds the paper's table of what each part is worth.
 """
 
 from typing import NamedTuple
@@ -10,7 +11,7 @@ from typing import NamedTuple
 SOURCES = {
     # MultiMediate'24's final ranking, quoted by the authors of DAT.
     1: "github.com/MSA-LMC/DAT, README at 31dec8a",
-    # The main table of arXiv 2509.17711, which leaves USTC-IAT-United out.
+    # The tables of arXiv 2509.17711; the main one leaves USTC-IAT-United out.
     2: "github.com/kksssssss-ssda/MMEA, README at 26cbf3c",
 }
 
@@ -42,3 +43,16 @@ PUBLISHED = (
     PublishedRow("DA-Mamba (paper)", 0.77, 0.70, 0.52, 0.66, (2,)),
     PublishedRow("USTC-IAT-United", 0.72, 0.73, 0.59, 0.68, (1,)),
 )
+
+# By the keys of `ablation.ROWS`; "Mod-F" and "Part-F" in the source.
+ABLATION = {
+    "full": PublishedRow("DA-Mamba", 0.77, 0.70, 0.52, 0.66, (2,)),
+    "no-modality-fusion": PublishedRow(
+        "Mamba, partner fusion only", 0.75, 0.66, 0.48, 0.63, (2,)
+    ),
+    "no-partner-fusion": PublishedRow(
+        "Mamba, modality fusion only", 0.74, 0.66, 0.51, 0.64, (2,)
+    ),
+    "no-fusion": PublishedRow("Mamba, no fusion", 0.68, 0.65, 0.45, 0.59, (2,)),
+    "transformer": PublishedRow("Transformer encoder", 0.75, 0.64, 0.49, 0.63, (2,)),
+}

@@ -96,7 +96,7 @@ def write_markdown(path: str | os.PathLike, results: Sequence[Result]) -> None:
     text = ["# Results", "", f"Rows: {', '.join(marks)}.", ""]
     text += [table.to_markdown() for table in tables(results)]
     text += [f"- {line}" for line in unlabelled_lines(results)]
-    _write(Path(path), "\n".join(text).rstrip() + "\n")
+    write_text(Path(path), "\n".join(text).rstrip() + "\n")
 
 
 def write_json(path: str | os.PathLike, results: Sequence[Result]) -> None:
@@ -116,7 +116,7 @@ def write_json(path: str | os.PathLike, results: Sequence[Result]) -> None:
             for row in PUBLISHED
         ],
     }
-    _write(Path(path), json.dumps(tree, indent=2, allow_nan=False) + "\n")
+    write_text(Path(path), json.dumps(tree, indent=2, allow_nan=False) + "\n")
 
 
 def unlabelled_lines(results: Sequence[Result]) -> list[str]:
@@ -320,7 +320,8 @@ def _escape(cell: str) -> str:
     return cell.replace("|", "\\|").replace("\n", " ")
 
 
-def _write(path: Path, text: str) -> None:
+def write_text(path: Path, text: str) -> None:
+    """Writes a file that appears in one move."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     partial.write_text(text, encoding="utf-8")

@@ -102,13 +102,8 @@ def find_oracle(
     session for the `"long"` protocol). In a domain that was not trained on, the oracle
     keeps the training domain's parameters and its rescaling: a transfer oracle.
     """
-    if not index.simulated:
-        return None
-    # The index may start at one corpus within the folder that was drawn.
-    root = index.root
-    if not (root / simulate.MARKER).is_file():
-        root = root.parent
-    if split not in oracle.list_splits(root):
+    root = simulated_root(index)
+    if root is None or split not in oracle.list_splits(root):
         return None
     window = None if protocol == "long" else config.data.window
     score = oracle.oracle_ccc(
@@ -132,6 +127,15 @@ def find_oracle(
         ccc=score.ccc if is_transfer else score.r,
         bare_ccc=score.bare_ccc,
     )
+
+
+def simulated_root(index: CorpusIndex) -> Path | None:
+    """Folder that was drawn, which holds the oracle's files; `None` for recordings."""
+    if not index.simulated:
+        return None
+    # The index may start at one corpus within it.
+    has_marker = (index.root / simulate.MARKER).is_file()
+    return index.root if has_marker else index.root.parent
 
 
 def _score_baseline(baseline: Ridge, split: EvaluationSplit) -> metrics.Scores:

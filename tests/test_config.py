@@ -20,15 +20,22 @@ from damamba_jax.config import (
     from_tree,
     to_json,
 )
-from damamba_jax.configs import baseline, dat, mpiigi, noxi
+from damamba_jax.configs import ablation, baseline, dat, mpiigi, noxi
 
-FILES = {"noxi": noxi, "mpiigi": mpiigi, "dat": dat, "baseline": baseline}
+FILES = {
+    "noxi": noxi,
+    "mpiigi": mpiigi,
+    "dat": dat,
+    "baseline": baseline,
+    "ablation": ablation,
+}
 FEATURE_SETS = ("egemaps", "w2vbert2", "clip", "openface2", "openpose")
 PRESETS = {
     "noxi": ("paper", "25hz", "demo"),
     "mpiigi": ("paper", "25hz", "demo"),
     "dat": ("m", "l", "paper_table", "small"),
     "baseline": ("all", *FEATURE_SETS, "small"),
+    "ablation": ("paper", "small"),
 }
 
 

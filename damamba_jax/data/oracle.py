@@ -86,12 +86,20 @@ def oracle_ccc(
       ValueError: if `root` is no simulated corpus, or for an unknown split or group.
     """
     view = View(tuple(groups), partners, causal)
+    return _score_view(os.path.abspath(root), split, view, window)
+
+
+# Models of several seeds are compared with one and the same oracle.
+@functools.lru_cache(maxsize=64)
+def _score_view(
+    root: str, split: str, view: View, window: WindowConfig | None
+) -> OracleScore:
     recordings = load_cues(root, split)
     (estimate,) = estimates(recordings, [view], window=window)
     return score(
         pooled(recordings, estimate),
         pooled_labels(recordings),
-        _fit_on_train(os.path.abspath(root), view, window),
+        _fit_on_train(root, view, window),
     )
 
 

@@ -130,8 +130,20 @@ def _groups(val: int, test: int, seconds: float):
     )
 
 
+def _group_test(sessions: int, seconds: float):
+    return (
+        SplitPreset(
+            name="mpiigroupinteraction/test",
+            sessions=sessions,
+            seconds=seconds,
+            domain="groups",
+        ),
+    )
+
+
 # "demo": many short recordings, because what limits a model is how many people it has
-# heard. "ablation": enough test dyads to tell rows of a table apart.
+# heard. "ablation": enough test dyads to tell rows of a table apart; "ablation-noxi" is
+# the same in real widths, 9 GB.
 PRESETS = {
     "tiny": Preset(
         dims=DEMO_DIMS,
@@ -141,7 +153,14 @@ PRESETS = {
         ),
     ),
     "demo": Preset(dims=DEMO_DIMS, splits=_noxi(40, 5, 14, 4, 200.0)),
-    "ablation": Preset(dims=DEMO_DIMS, splits=_noxi(60, 8, 12, 4, 300.0, long=600.0)),
+    "ablation": Preset(
+        dims=DEMO_DIMS,
+        splits=_noxi(60, 8, 10, 3, 300.0, long=600.0) + _group_test(3, 120.0),
+    ),
+    "ablation-noxi": Preset(
+        dims=REAL_DIMS,
+        splits=_noxi(40, 5, 12, 4, 200.0, long=600.0) + _group_test(4, 120.0),
+    ),
     "mpiigi-demo": Preset(
         dims=DEMO_DIMS, splits=_noxi(28, 4, 6, 3, 200.0) + _groups(6, 4, 200.0)
     ),

@@ -1,0 +1,137 @@
+"""Trains every row of the paper's ablation with several seeds, and prints its table.
+
+    python -m damamba_jax.ablate --config=configs/ablation.py:small [--workdir=DIR]
+
+Each (row, seed) is a training run with a workdir of its own in the ablation's; the
+same command goes on where it was interrupted, exactly. Tables go to `ablation.md` and
+`ablation.json`, a picture to `ablation.png`. On the simulated corpus the oracle's
+predictions stand beside what was measured.
+"""
+
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import jax
+from absl import app, flags
+from ml_collections import config_flags
+from rich.console import Console
+
+from damamba_jax import ablation, ablation_report, ablation_scores, workdir
+from damamba_jax import evaluate as evaluation
+from damamba_jax.ablation import Cell
+from damamba_jax.command_line import USER_ERRORS, mark_log, parse_flags, show_log
+from damamba_jax.config import Config, from_config_dict
+from damamba_jax.progress import ProgressLine
+from damamba_jax.stop import Stopped, StopRequest
+from damamba_jax.train import train
+
+
+def ablate(
+    base: Config,
+    directory: Path,
+    *,
+    rows: Sequence[str] = (),
+    num_seeds: int = 3,
+    stop: StopRequest,
+    console: Console,
+) -> None:
+    """Trains what is not trained yet, then prints and writes the tables.
+
+    Args:
+      base: configuration of the full model; its seed is the first one.
+      directory: the ablation's workdir.
+      rows: keys of `ablation.ROWS`; none means all. The full model is always there.
+      num_seeds: per row.
+      stop: watches for signals.
+      console: where progress and tables go.
+
+    Raises:
+      Stopped: on a signal, after the state of the cell in work was saved.
+      ValueError: for bad configuration or data; the message says what to change.
+    """
+    chosen = ablation.choose_rows(rows)
+    cells = ablation.make_cells(base, chosen, num_seeds=num_seeds, folder=directory)
+    _train_all(cells, stop=stop, console=console)
+    index = evaluation.open_corpus(base.data)
+    findings = ablation_scores.collect(cells, base, index)
+    ablation_report.publish(findings, directory, console=console)
+
+
+def _train_all(cells: Sequence[Cell], *, stop: StopRequest, console: Console) -> None:
+    """One display for all cells: equally long runs, whose steps tell the time to go."""
+    steps = cells[0].config.train.steps
+    total, done = len(cells) * steps, sum(cell.steps_done for cell in cells)
+    mark = "" if cells[0].config.data.root else "simulated "
+    with ProgressLine(f"{mark}ablation", console, unit="steps", start=done) as progress:
+        for number, cell in enumerate(cells, start=1):
+            stop.check()
+            if cell.is_finished:
+                # A finished cell of another configuration is an error all the same.
+                with workdir.claim(cell.folder, cell.config):
+                    continue
+            before = done - cell.steps_done
+            title = f"cell {number} of {len(cells)}: {cell.row.key}, seed {cell.seed}"
+
+            def follow(step: int, _: int, *, note: str, start=before, title=title):
+                note = note if step < steps else "evaluating"
+                progress(start + step, total, note=f"{title}, {note}")
+
+            quiet = Console(quiet=True, force_terminal=False)
+            train(cell.config, cell.folder, stop=stop, console=quiet, follow=follow)
+            done = before + steps
+        progress(total, total, note=f"{len(cells)} cells")
+
+
+def _keep_compiled(folder: Path) -> None:
+    """A resumed ablation loads what the interrupted one compiled."""
+    if not jax.config.jax_compilation_cache_dir:
+        jax.config.update("jax_compilation_cache_dir", str(folder.absolute()))
+
+
+def main(argv: Sequence[str]) -> None:
+    """Runs the command."""
+    del argv
+    show_log()
+    # Fifteen runs would say the same fifteen times.
+    logging.getLogger("damamba_jax").setLevel(logging.WARNING)
+    console = Console()
+    with StopRequest() as stop:
+        try:
+            base = from_config_dict(_CONFIG.value)
+            if not base.data.root:
+                mark_log("simulated: ")
+            directory = Path(_WORKDIR.value or Path("runs") / base.name)
+            _keep_compiled(directory / "compiled")
+            ablate(
+                base,
+                directory,
+                rows=_ROWS.value,
+                num_seeds=_NUM_SEEDS.value,
+                stop=stop,
+                console=console,
+            )
+        except Stopped as signal:
+            console.print(f"{signal}: stopped; the same command resumes.")
+            sys.exit(stop.exit_status)
+        except USER_ERRORS as error:
+            sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    _CONFIG = config_flags.DEFINE_config_file(
+        "config", None, "Configuration of the full model, configs/ablation.py:small."
+    )
+    _WORKDIR = flags.DEFINE_string(
+        "workdir", "", "Folder of the ablation; default runs/NAME of the configuration."
+    )
+    _ROWS = flags.DEFINE_list(
+        "rows",
+        [],
+        f"Rows to train and print, of {', '.join(row.key for row in ablation.ROWS)}; "
+        "default all.",
+    )
+    _NUM_SEEDS = flags.DEFINE_integer("num_seeds", 3, "Seeds per row.", lower_bound=1)
+    flags.mark_flag_as_required("config")
+    app.run(main, flags_parser=parse_flags)
