@@ -4,6 +4,7 @@ import dataclasses
 import io
 import json
 
+import jax
 import numpy as np
 import pytest
 import training_child as child
@@ -37,6 +38,7 @@ def configure(cache_dir, **overrides):
         **child.OVERRIDES,
         "model.dim": 16,
         "model.dialogue_blocks": 1,
+        "model.visual_blocks": 0,
         "train.steps": 2,
         "train.eval_every": 2,
         "data.cache_dir": str(cache_dir),
@@ -120,7 +122,8 @@ def ablated(tmp_path_factory):
     base = configure(folder / "cache")
     said = console()
     train._compile.cache_clear()
-    with StopRequest() as stop:
+    # Optax mixes dtypes.
+    with StopRequest() as stop, jax.numpy_dtype_promotion("standard"):
         ablate.ablate(
             base, folder / "run", rows=["no-partner-fusion"], num_seeds=2, stop=stop,
             console=said,

@@ -1,0 +1,292 @@
+"""What longer windows are worth: CCC and oracle CCC against the window's length.
+
+    python benchmarks/context_length.py                   # the paper's model, a GPU
+    python benchmarks/context_length.py --preset=small    # the demo's, two cores
+
+Every length trains the same configuration on the simulated corpus at equal cost: a
+batch holds fewer windows the longer they are, so that frames per optimizer step, and
+steps, are those of the configuration. Cores keep their share of the window (a third,
+as published). `whole session` is the model of the longest window, run over each session
+in one pass. The oracle sees the same window, or the whole session.
+
+Each length is a training run with a workdir of its own under --out; the same command
+goes on where it was interrupted. Writes a table (Markdown), the same as JSON, and a
+picture. The paper's model draws a corpus of 9 GB first.
+"""
+
+import argparse
+import dataclasses
+import json
+import os
+import platform
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from matplotlib import ticker
+from rich.console import Console
+
+from damamba_jax import evaluate as evaluation
+from damamba_jax import pictures, report
+from damamba_jax.checkpoint import load_checkpoint
+from damamba_jax.command_line import USER_ERRORS, show_log
+from damamba_jax.config import Config, ConfigError, from_config_dict
+from damamba_jax.configs import noxi
+from damamba_jax.report import Table
+from damamba_jax.stop import Stopped, StopRequest
+from damamba_jax.train import train
+from damamba_jax.workdir import last_step
+
+LENGTHS = (96, 192, 384, 768, 1536, 3072)
+# Of configs/noxi.py, and the corpus: enough people, in recordings of minutes.
+PRESETS = {"paper": ("25hz", "ablation-noxi"), "small": ("demo", "demo")}
+
+
+class Point(NamedTuple):
+    """One length, measured.
+
+    Attributes:
+      frames: of the window; `None` for whole sessions.
+      seconds: the window's; `None` for whole sessions.
+      batch_size: windows per optimizer step of the model's training.
+      ccc, low, high: of the model, with its 95 % interval over sessions.
+      oracle: of the oracle that sees as much.
+    """
+
+    frames: int | None
+    seconds: float | None
+    batch_size: int
+    ccc: float
+    low: float | None
+    high: float | None
+    oracle: float
+
+
+def resize(base: Config, frames: int) -> Config:
+    """Gives a configuration longer windows at the same frames per step.
+
+    Raises:
+      ConfigError: if a step's frames are no whole number of such windows, or the core
+        would not be.
+    """
+    window = base.data.window
+    per_step = base.train.batch_size * window.window_frames
+    if per_step % frames or frames * window.core_frames % window.window_frames:
+        raise ConfigError(
+            f"`--lengths`: expected divisors of the {per_step} frames of a step, in "
+            f"multiples of {window.window_frames}, got {frames}."
+        )
+    share = frames / window.window_frames
+    longer = dataclasses.replace(
+        window,
+        window_frames=frames,
+        core_frames=round(window.core_frames * share),
+        stride_frames=round(window.stride_frames * share),
+    )
+    return dataclasses.replace(
+        base,
+        name=f"{base.name}-context{frames}",
+        data=dataclasses.replace(base.data, window=longer),
+        train=dataclasses.replace(base.train, batch_size=per_step // frames),
+    )
+
+
+def measure(
+    base: Config,
+    lengths: Sequence[int],
+    out: Path,
+    *,
+    split: str,
+    stop: StopRequest,
+    console: Console,
+) -> list[Point]:
+    """Trains and scores every length that is not done yet; whole sessions come last.
+
+    Args:
+      base: configuration; its window is the shape of all others.
+      lengths: frames.
+      out: folder of the runs.
+      split: that is scored.
+      stop: watches for signals.
+      console: where progress goes.
+
+    Raises:
+      Stopped: on a signal, after the state was saved.
+    """
+    data = dataclasses.replace(base.data, eval_splits=(split,))
+    base = dataclasses.replace(base, data=data)
+    configs = [resize(base, frames) for frames in sorted(lengths)]
+    points = []
+    for config in configs:
+        folder = out / config.name
+        if not _is_finished(folder, config):
+            train(config, folder, stop=stop, console=console)
+        points.append(_read(folder, split, config))
+    longest = configs[-1]
+    folder = out / longest.name
+    if not (folder / "long" / "results.json").is_file():
+        result = evaluation.evaluate(
+            load_checkpoint(folder),
+            evaluation.open_corpus(longest.data),
+            out=folder / "long",
+            protocol="long",
+            num_pictures=0,
+            ridge=False,
+            console=console,
+        )
+        evaluation.publish([result], folder / "long", console=console)
+    whole = _read(folder / "long", split, longest)
+    points.append(whole._replace(frames=None, seconds=None))
+    return points
+
+
+def _is_finished(folder: Path, config: Config) -> bool:
+    done = last_step(folder) >= config.train.steps
+    return done and (folder / "results.json").is_file()
+
+
+def _read(folder: Path, split: str, config: Config) -> Point:
+    (result,) = json.loads((folder / "results.json").read_text())["results"]
+    (found,) = [entry for entry in result["splits"] if entry["split"] == split]
+    scores = found["scores"]
+    return Point(
+        frames=config.data.window.window_frames,
+        seconds=config.data.window.window_seconds,
+        batch_size=config.train.batch_size,
+        ccc=scores["ccc"],
+        low=scores["ccc_low"],
+        high=scores["ccc_high"],
+        oracle=found["oracle"]["ccc"],
+    )
+
+
+def table(points: Sequence[Point], base: Config, split: str) -> Table:
+    """Makes the table, one row per length."""
+    per_step = base.train.batch_size * base.data.window.window_frames
+    rows = [
+        (
+            "whole session" if p.frames is None else f"{p.frames:,}",
+            report.ABSENT if p.seconds is None else f"{p.seconds:.2f}",
+            str(p.batch_size),
+            f"{p.ccc:.3f}",
+            report.ABSENT if p.low is None else f"[{p.low:.3f}, {p.high:.3f}]",
+            f"{p.oracle:.3f}",
+            f"{100 * p.ccc / p.oracle:.0f} %",
+        )
+        for p in points
+    ]
+    return Table(
+        title=f"Context length, {base.name}, {split} (simulated)",
+        columns=(
+            "window, frames", "seconds", "batch", "CCC", "95 % interval", "oracle CCC",
+            "share",
+        ),
+        rows=tuple(rows),
+        notes=(
+            f"Equal training cost: {base.train.steps:,} steps of {per_step:,} frames "
+            f"per person. Whole session: the model of the longest window in one pass.",
+        ),
+    )  # fmt: skip
+
+
+def draw(path: Path, points: Sequence[Point], base: Config, split: str) -> None:
+    """Draws both curves over the window's length; whole sessions stand at the right."""
+    figure = pictures.make_figure(8.0, 4.8)
+    axes = figure.subplots()
+    pictures.tidy(axes)
+    place = range(len(points))
+    ccc = [p.ccc for p in points]
+    axes.plot(place, [p.oracle for p in points], "D--", color=pictures.PARTNERS[0],
+              label="oracle with the same window", markerfacecolor="none")  # fmt: skip
+    axes.plot(place, ccc, "o-", color=pictures.PREDICTION, label="model")
+    bounded = [(i, p) for i, p in enumerate(points) if p.low is not None]
+    if bounded:
+        axes.vlines(
+            [i for i, _ in bounded], [p.low for _, p in bounded],
+            [p.high for _, p in bounded], color=pictures.PREDICTION, alpha=0.4,
+            label="95 % interval over sessions",
+        )  # fmt: skip
+    names = [
+        "whole\nsession" if p.frames is None else f"{p.frames}\n{p.seconds:.3g} s"
+        for p in points
+    ]
+    axes.set_xticks(place, names)
+    axes.set_xlabel("window (frames, seconds); equal training cost", fontsize=10)
+    axes.set_ylabel("CCC", fontsize=10)
+    axes.yaxis.set_major_locator(ticker.AutoLocator())
+    axes.legend(frameon=False, fontsize=9)
+    pictures.set_title(figure, f"{base.name} · {split}", "simulated")
+    pictures.save(figure, path)
+
+
+def publish(
+    points: Sequence[Point], base: Config, out: Path, *, split: str, console: Console
+) -> None:
+    """Prints the table and writes it, the numbers and the picture."""
+    made = table(points, base, split)
+    report.write_text(out / "context_length.md", made.to_markdown())
+    tree: dict[str, Any] = {
+        "simulated": True,
+        "split": split,
+        "config": dataclasses.asdict(base),
+        "points": [point._asdict() for point in points],
+        "python": platform.python_version(),
+        "cores": os.cpu_count(),
+    }
+    report.write_text(
+        out / "context_length.json", json.dumps(tree, indent=2, allow_nan=False) + "\n"
+    )
+    draw(out / "context_length.png", points, base, split)
+    console.print(report.plain(made.to_markdown()), highlight=False, soft_wrap=True)
+    console.print(f"Written: {out}/context_length.md, .json and .png", soft_wrap=True)
+
+
+def configure(preset: str) -> Config:
+    """Returns the configuration of a preset."""
+    name, corpus = PRESETS[preset]
+    config = noxi.get_config(name)
+    config.data.simulated = corpus
+    return from_config_dict(config)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--preset", default="paper", choices=tuple(PRESETS))
+    parser.add_argument(
+        "--lengths", default=",".join(map(str, LENGTHS)), help="frames, with commas"
+    )
+    parser.add_argument("--split", default="noxi/test-base")
+    parser.add_argument(
+        "--out", default="", help="default: runs/benchmarks/context_length-PRESET"
+    )
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the benchmark; returns its exit status."""
+    options = _parser().parse_args(argv)
+    out = Path(options.out or f"runs/benchmarks/context_length-{options.preset}")
+    show_log()
+    console = Console()
+    with StopRequest() as stop:
+        try:
+            lengths = [int(part) for part in options.lengths.split(",")]
+            base = configure(options.preset)
+            points = measure(
+                base, lengths, out, split=options.split, stop=stop, console=console
+            )
+            publish(points, base, out, split=options.split, console=console)
+        except Stopped as signal:
+            console.print(f"{signal}: stopped; the same command resumes.")
+            return stop.exit_status
+        except (ValueError, *USER_ERRORS) as error:
+            print(f"context_length: {error}", file=sys.stderr)
+            return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
