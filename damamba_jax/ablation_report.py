@@ -114,7 +114,10 @@ def _score_table(findings: Findings) -> Table:
             (
                 row.row.title,
                 f"{row.num_parameters:,}",
-                *(_spread(row.ccc[split]) for split in findings.splits),
+                *(
+                    _spread(row.ccc[split]) + _brackets(row.interval.get(split))
+                    for split in findings.splits
+                ),
                 _spread(row.overall),
                 str(len(row.seeds)),
                 " / ".join(f"{v:.2f}" for v in literature[1:5]),
@@ -122,7 +125,8 @@ def _score_table(findings: Findings) -> Table:
         )
     titles = [_TITLES.get(split, split) for split in findings.splits]
     notes = [
-        "CCC over all frames of a set, pooled: mean ± standard deviation over seeds. "
+        "CCC over all frames of a set, pooled: mean ± standard deviation over seeds; "
+        "in brackets the 95 % interval over resampled sessions, averaged over seeds. "
         "Global is the mean of the three test sets and needs all of them.",
         f"Published: {' / '.join(COLUMNS)} / Global, {SOURCES[2]}.",
     ]
@@ -230,6 +234,10 @@ def _spread(values: Sequence[float]) -> str:
         return ABSENT
     spread = f" ± {stdev(values):.3f}" if len(values) > 1 else ""
     return f"{fmean(values):.3f}{spread}"
+
+
+def _brackets(ends: tuple[float, float] | None) -> str:
+    return "" if ends is None else f" [{ends[0]:.2f}, {ends[1]:.2f}]"
 
 
 def _signed(value: float | None, *, digits: int = 3) -> str:

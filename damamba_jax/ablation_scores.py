@@ -32,12 +32,15 @@ class RowScores:
       num_parameters: of the model.
       seeds: that are finished.
       ccc: per labelled split, the CCC of each seed.
+      interval: per split, the ends of the 95 % interval over resampled sessions,
+        averaged over seeds; splits of one session have none.
     """
 
     row: Row
     num_parameters: int
     seeds: tuple[int, ...]
     ccc: Mapping[str, tuple[float, ...]]
+    interval: Mapping[str, tuple[float, float]]
 
     @property
     def overall(self) -> tuple[float, ...]:
@@ -136,15 +139,7 @@ def collect(cells: Sequence[Cell], base: Config, index: CorpusIndex) -> Findings
     for cell in finished:
         by_row.setdefault(cell.row, []).append(cell)
     rows = tuple(
-        RowScores(
-            row=row,
-            num_parameters=count_parameters(members[0].config),
-            seeds=tuple(cell.seed for cell in members),
-            ccc={
-                split: tuple(scored[c.folder][split]["scores"]["ccc"] for c in members)
-                for split in scored[members[0].folder]
-            },
-        )
+        _make_row(row, members, [scored[cell.folder] for cell in members])
         for row, members in by_row.items()
     )
     found = Findings(
@@ -166,6 +161,25 @@ def collect(cells: Sequence[Cell], base: Config, index: CorpusIndex) -> Findings
         if (reference := _oracle(scored[full[0].folder][split])) is not None
     )
     return dataclasses.replace(found, gaps=gaps, shares=shares)
+
+
+def _make_row(
+    row: Row, cells: Sequence[Cell], scored: Sequence[Mapping[str, dict[str, Any]]]
+) -> RowScores:
+    ccc, interval = {}, {}
+    for split in scored[0]:
+        scores = [found[split]["scores"] for found in scored]
+        ccc[split] = tuple(s["ccc"] for s in scores)
+        if all(s["ccc_low"] is not None for s in scores):
+            ends = (fmean(s[end] for s in scores) for end in ("ccc_low", "ccc_high"))
+            interval[split] = tuple(ends)
+    return RowScores(
+        row=row,
+        num_parameters=count_parameters(cells[0].config),
+        seeds=tuple(cell.seed for cell in cells),
+        ccc=ccc,
+        interval=interval,
+    )
 
 
 def _read_scores(folder: Path) -> dict[str, dict[str, Any]]:
