@@ -178,13 +178,19 @@ def test_two_writers_end_with_one_corpus(tmp_path):
 @pytest.mark.parametrize("name", PRESETS)
 def test_presets_keep_their_promises(name):
     preset = PRESETS[name]
-    limit = {"tiny": 5e6, "demo": 150e6 / 1.19, "noxi": 1.5e9}.get(name, 1.2e9)
-    assert preset.num_bytes < limit
+    limits = {
+        "tiny": 5e6, "demo": 150e6 / 1.19, "noxi": 1.5e9, "ablation-noxi": 9e9,
+    }  # fmt: skip
+    assert preset.num_bytes < limits.get(name, 1.2e9)
     names = [split.name for split in preset.splits]
     assert "noxi/train" in names and "noxi/val" in names
-    if name in ("noxi", "mpiigi"):
+    if name in ("noxi", "mpiigi", "ablation-noxi"):
         assert preset.dims == REAL_DIMS
     assert ("mpiigroupinteraction/val" in names) == name.startswith("mpiigi")
+    if name.startswith("ablation"):
+        (test,) = [s for s in preset.splits if s.name == "noxi/test-base"]
+        assert test.sessions >= 10 and test.seconds >= 600
+        assert "mpiigroupinteraction/test" in names
 
 
 def test_streams_are_most_of_what_is_written(tmp_path):
