@@ -16,6 +16,11 @@ from damamba_jax.published import ABLATION, SOURCES
 from damamba_jax.report import ABSENT, Table
 from damamba_jax.results import COLUMNS
 
+# Where a legend hides nothing.
+_ABOVE = {
+    "loc": "lower center", "bbox_to_anchor": (0.5, 1.0), "ncols": 3,
+    "frameon": False, "fontsize": 9,
+}  # fmt: skip
 _TITLES = {split: column for column, split in COLUMNS.items()}
 
 
@@ -29,7 +34,7 @@ def publish(findings: Findings, out: Path, *, console: Console) -> None:
     """Writes `ablation.md`, `ablation.json` and `ablation.png`; prints the tables."""
     made = tables(findings)
     mark = "simulated" if findings.simulated else "ours"
-    text = [f"# Ablation of {findings.name} ({mark})\n"]
+    text = [f"# {findings.name} ({mark})\n"]
     report.write_text(
         out / "ablation.md", "\n".join([*text, *(t.to_markdown() for t in made)])
     )
@@ -57,7 +62,7 @@ def draw(path: Path, findings: Findings) -> None:
     left, right = figure.subplots(1, 2)
     _draw_scores(left, findings)
     _draw_gaps(right, findings)
-    pictures.set_title(figure, f"Ablation of {findings.name}", mark)
+    pictures.set_title(figure, findings.name, mark)
     pictures.save(figure, path)
 
 
@@ -77,7 +82,7 @@ def _draw_scores(axes: Axes, findings: Findings) -> None:
     axes.set_yticks(range(len(names)), names)
     axes.invert_yaxis()
     axes.set_xlabel("CCC; small dots are seeds", fontsize=10)
-    axes.legend(frameon=False, fontsize=9)
+    axes.legend(**_ABOVE)
 
 
 def _draw_gaps(axes: Axes, findings: Findings) -> None:
@@ -103,7 +108,7 @@ def _draw_gaps(axes: Axes, findings: Findings) -> None:
     axes.set_xlabel(f"CCC lost against {findings.rows[0].row.title}, {title}")
     handles, labels = axes.get_legend_handles_labels()
     unique = dict(zip(labels, handles, strict=True))
-    axes.legend(unique.values(), unique.keys(), frameon=False, fontsize=9)
+    axes.legend(unique.values(), unique.keys(), **_ABOVE)
 
 
 def _score_table(findings: Findings) -> Table:
