@@ -198,6 +198,8 @@ def _predict(split: str, base: Config, index: CorpusIndex) -> PredictedGaps | No
     seen = {feature.group for feature in base.data.features}
     if root is None or seen != {"audio", "visual"} or base.data.participants < 2:
         return None
+    if base.model.direction == "forward":  # sees less than its window
+        return None
     if split not in oracle.list_splits(root) or oracle.is_shifted(root, split):
         return None
     return oracle_table.predict_gaps(root, split, window=base.data.window)

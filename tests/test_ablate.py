@@ -41,6 +41,7 @@ def configure(cache_dir, **overrides):
         "model.num_heads": 1,
         "model.dialogue_blocks": 1,
         "model.visual_blocks": 0,
+        "model.direction": "bidirectional",
         "train.steps": 2,
         "train.eval_every": 2,
         "data.cache_dir": str(cache_dir),
@@ -291,5 +292,8 @@ def test_nothing_is_predicted_for_what_the_oracle_does_not_know(ablated):
     alone = dataclasses.replace(base.data, features=base.data.features[:1])
     one_group = dataclasses.replace(base, data=alone)
     assert ablation_scores._predict("noxi/val", one_group, index) is None
+    forward = dataclasses.replace(base.model, direction="forward")
+    causal = dataclasses.replace(base, model=forward)
+    assert ablation_scores._predict("noxi/val", causal, index) is None
     recorded = dataclasses.replace(index, simulated=False)
     assert ablation_scores._predict("noxi/val", base, recorded) is None
