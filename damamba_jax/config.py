@@ -241,7 +241,8 @@ class BaselineConfig:
 
 # What DA-Mamba alone can be set to; the other systems have one form.
 DAMAMBA_ONLY = (
-    "encoder", "direction", "partner_order", "modality_fusion", "partner_fusion",
+    "encoder", "ssm", "direction", "partner_order", "modality_fusion", "partner_fusion",
+    "modality_dropout", "feature_dropout",
 )  # fmt: skip
 
 
@@ -501,16 +502,18 @@ class Config:
                 f"`optim.infonce_weight`: {system} has no embeddings to align; "
                 f"expected 0, got {self.optim.infonce_weight}."
             )
-        if system == "baseline" and self.data.participants > 1:
-            raise ConfigError(
-                f"`data.participants`: the baseline sees the target alone; expected 1, "
-                f"got {self.data.participants}."
-            )
-        if system == "dat" and self.data.participants < 2:
-            raise ConfigError(
-                "`data.participants`: DAT's target attends to its partners, absent "
-                "ones included; expected 2 or more, got 1."
-            )
+        for name in ("participants", "eval_participants"):
+            people = getattr(self.data, name)
+            if system == "baseline" and people > 1:
+                raise ConfigError(
+                    f"`data.{name}`: the baseline sees the target alone; expected 1, "
+                    f"got {people}."
+                )
+            if system == "dat" and people == 1:
+                raise ConfigError(
+                    f"`data.{name}`: DAT's target attends to its partners, absent ones "
+                    f"included; expected 2 or more, got 1."
+                )
         causal = self.model.direction == "forward"
         if causal and self.data.normalization == "session":
             raise ConfigError(

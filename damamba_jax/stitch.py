@@ -92,6 +92,8 @@ def _show_everybody(config: Config, sessions: Sequence[Session]) -> Config:
     if not config.data.eval_participants:
         return config
     most = max(len(session.participants) for session in sessions)
+    # A session of fewer than in training has empty seats, as it has there.
+    most = max(most, config.data.participants)
     seats = min(config.data.eval_participants, most)
     return dataclasses.replace(
         config, data=dataclasses.replace(config.data, participants=seats)

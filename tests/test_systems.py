@@ -76,6 +76,41 @@ def test_a_step_trains_and_its_checkpoint_predicts(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
+def test_session_statistics_take_the_offset_and_scale_of_a_recording_away(name):
+    # Without most blocks: features are read before them.
+    quick = {"feature_blocks": 0, "audio_blocks": 0, "visual_blocks": 0}
+    plain = small_config(**quick) if name == "damamba" else small_system(name)
+    data = dataclasses.replace(plain.data, normalization="session")
+    config = dataclasses.replace(plain, data=data)
+    batch, people = random_batch(config), config.data.participants
+    batch["session_statistics"] = {
+        f.name: np.tile(np.float32([[0], [1]]), (4, people, 1, f.dim))
+        for f in config.data.features
+    }
+    moved = {n: x.copy() for n, x in batch["features"].items()}
+    moved["w2v"][0] = 3.0 * moved["w2v"][0] + 7.0
+    known = {n: x.copy() for n, x in batch["session_statistics"].items()}
+    known["w2v"][0] = np.array([[7.0], [3.0]])
+    score = scorer(config)
+    expected = score(batch)
+    assert not np.allclose(score(batch | {"features": moved}), expected, atol=1e-4)
+    got = score(batch | {"features": moved, "session_statistics": known})
+    np.testing.assert_allclose(got, expected, atol=1e-5)
+    # Unknown statistics are the training split's.
+    unknown = {n: np.full_like(x, np.nan) for n, x in known.items()}
+    np.testing.assert_array_equal(
+        score(batch | {"session_statistics": unknown}), scorer(plain)(batch)
+    )
+
+
+def scorer(config: Config):
+    graphdef, params = train_state.split_model(build_model(config))
+    predict = train_state.make_predict(graphdef)
+    statistics = unit_statistics(config)
+    return lambda batch: predict(params, batch, statistics, num_frames=24)
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
 def test_stages_add_up_to_all_parameters(name):
     _, params = abstract_model(system(name))
     counts = parameter_counts(params)

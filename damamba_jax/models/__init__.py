@@ -21,6 +21,7 @@ def build_model(config: Config, *, draw: bool = True) -> DAMamba | DAT | Baselin
     window = config.data.window
     shared = {
         "frame_hz": window.frame_hz,
+        "session_statistics": config.data.normalization == "session",
         "rng": np.random.default_rng(config.seed) if draw else None,
     }
     match config.model.system:

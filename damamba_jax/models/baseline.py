@@ -35,6 +35,7 @@ class Baseline(nnx.Module):
       config: architecture.
       features: the streams of a batch.
       frame_hz: frames per second at which features are read.
+      session_statistics: as `read_people` takes it.
       rng: draws the parameters.
     """
 
@@ -44,11 +45,12 @@ class Baseline(nnx.Module):
         features: tuple[FeatureConfig, ...],
         *,
         frame_hz: float,
+        session_statistics: bool,
         rng: Draws,
     ):
         dtype = jnp.dtype(config.compute_dtype)
         first, *others = config.baseline.hidden_dims
-        self.frame_hz = frame_hz
+        self.frame_hz, self.session_statistics = frame_hz, session_statistics
         self.inputs = nnx.Dict(
             {f.name: FeatureInput(f, first, dtype=dtype, rng=rng) for f in features}
         )
@@ -87,6 +89,7 @@ class Baseline(nnx.Module):
             last=1,
             num_frames=num_frames,
             frame_hz=self.frame_hz,
+            session_statistics=self.session_statistics,
         )
         x = jax.nn.relu(sum(sequences.values()))
         for number, layer in enumerate(self.hidden, start=1):

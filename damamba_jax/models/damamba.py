@@ -64,6 +64,7 @@ class DAMamba(nnx.Module):
       config: architecture.
       features: the streams of a batch, in the order of their concatenation.
       frame_hz: frames per second inside the model.
+      session_statistics: as `read_people` takes it.
       rng: draws the parameters.
     """
 
@@ -73,10 +74,12 @@ class DAMamba(nnx.Module):
         features: tuple[FeatureConfig, ...],
         *,
         frame_hz: float,
+        session_statistics: bool,
         rng: Draws,
     ):
         dtype = jnp.dtype(config.compute_dtype)
         self.config, self.frame_hz = config, frame_hz
+        self.session_statistics = session_statistics
         self.groups = nnx.static(group_names(features))
         self.encoders = nnx.Dict(
             {f.name: FeatureEncoder(config, f, dtype=dtype, rng=rng) for f in features}
@@ -172,6 +175,7 @@ class DAMamba(nnx.Module):
             last=people,
             num_frames=num_frames,
             frame_hz=self.frame_hz,
+            session_statistics=self.session_statistics,
         )
         stacks = [encoder.stack for encoder in self.encoders.values()]
         sequences = encode_all(

@@ -52,11 +52,13 @@ class PersonEncoder(nnx.Module):
         *,
         window_frames: int,
         frame_hz: float,
+        session_statistics: bool,
         dtype,
         rng: Draws,
     ):
         dat = config.dat
         self.frame_hz, self.window_frames = frame_hz, window_frames
+        self.session_statistics = session_statistics
         self.one_by_one = config.remat
         self.groups = nnx.static(group_names(features))
         self.inputs = nnx.Dict(
@@ -102,6 +104,7 @@ class PersonEncoder(nnx.Module):
             last=last,
             num_frames=self.window_frames,
             frame_hz=self.frame_hz,
+            session_statistics=self.session_statistics,
         )
         key_features, *keys = split_key(key, 1 + len(sequences) + len(self.groups))
         inputs = [
@@ -133,6 +136,7 @@ class DAT(nnx.Module):
       features: the streams of a batch, in the order of their concatenation.
       window_frames: frames of the window, for which positions are learned.
       frame_hz: frames per second inside the model.
+      session_statistics: as `read_people` takes it.
       rng: draws the parameters.
     """
 
@@ -143,6 +147,7 @@ class DAT(nnx.Module):
         *,
         window_frames: int,
         frame_hz: float,
+        session_statistics: bool,
         rng: Draws,
     ):
         dtype = jnp.dtype(config.compute_dtype)
@@ -151,7 +156,7 @@ class DAT(nnx.Module):
         def encoder():
             return PersonEncoder(
                 config, features, window_frames=window_frames, frame_hz=frame_hz,
-                dtype=dtype, rng=rng,
+                session_statistics=session_statistics, dtype=dtype, rng=rng,
             )  # fmt: skip
 
         self.target, self.partner = encoder(), encoder()

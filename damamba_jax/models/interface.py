@@ -75,11 +75,9 @@ def read_people(
     last: int,
     num_frames: int,
     frame_hz: float,
+    session_statistics: bool,
 ) -> tuple[dict[str, Float[Array, "BP T C"]], dict[str, Bool[Array, "BP T"]]]:
     """Reads people `first` to `last - 1` of a batch: one sequence per feature.
-
-    Statistics of recordings, where a batch holds them (`data.normalization`), stand on
-    top of those of the training split.
 
     Args:
       inputs: per feature.
@@ -88,6 +86,8 @@ def read_people(
       first, last: people; 0 is the target.
       num_frames: of the sequences.
       frame_hz: their rate.
+      session_statistics: features are standardised by the statistics of their own
+        recording, which are in the batch, on top of those of the training split.
 
     Returns:
       Per feature, the sequences and the frames at which it is there. A window's people
@@ -104,7 +104,7 @@ def read_people(
         start = flatten(batch["first_time"][name])
         rate = flatten(batch["rate"][name])
         scale = statistics[name]
-        if "session_statistics" in batch:
+        if session_statistics:
             scale = session_scale(flatten(batch["session_statistics"][name]), *scale)
         sequences[name], valid[name] = feature(
             flatten(batch["features"][name]),

@@ -208,39 +208,3 @@ def test_bfloat16_computes_nearly_the_same_scores():
         a, b = scorer(config)(batch), scorer(half)(batch)
     assert b.dtype == jnp.float32
     assert 0 < float(jnp.abs(a - b).max()) < 0.03
-
-
-def test_session_statistics_take_the_offset_and_scale_of_a_recording_away():
-    config = small_config(**QUICK)
-    config = dataclasses.replace(
-        config,
-        data=dataclasses.replace(config.data, normalization="session"),
-        model=dataclasses.replace(config.model, direction="bidirectional"),
-    )
-    score, batch = scorer(config), random_batch(config)
-    people = (4, config.data.participants)
-
-    def statistics(name, dim):
-        found = np.zeros((*people, 2, dim), np.float32)
-        found[:, :, 1] = 1.0
-        return found
-
-    batch["session_statistics"] = {
-        f.name: statistics(f.name, f.dim) for f in config.data.features
-    }
-    moved = {n: x.copy() for n, x in batch["features"].items()}
-    moved["w2v"][0, 1] = 3.0 * moved["w2v"][0, 1] + 7.0
-    expected = score(batch)
-    assert not np.allclose(score(batch | {"features": moved}), expected, atol=1e-4)
-    known = {n: x.copy() for n, x in batch["session_statistics"].items()}
-    known["w2v"][0, 1] = np.array([[7.0], [3.0]])
-    got = score(batch | {"features": moved, "session_statistics": known})
-    np.testing.assert_allclose(got, expected, atol=1e-5)
-    # Unknown statistics are the training split's.
-    unknown = {n: np.full_like(x, np.nan) for n, x in known.items()}
-    plain = dataclasses.replace(
-        config, data=dataclasses.replace(config.data, normalization="training")
-    )
-    np.testing.assert_array_equal(
-        score(batch | {"session_statistics": unknown}), scorer(plain)(batch)
-    )
