@@ -29,6 +29,8 @@ from damamba_jax.models import build_model
 STEPS = 3
 # Timed steps after these stop early once they took so many seconds together.
 MOST_SECONDS = 20.0
+# What noise cannot stand for in a batch.
+MADE_OTHERWISE = ("first_time", "rate", "session_statistics", "participant_slot")
 LOSS_TOLERANCE = {"float32": 1e-5, "bfloat16": 2e-2}
 
 
@@ -66,7 +68,7 @@ def abstract_batch(config: Config) -> dict[str, Any]:
             for feature in config.data.features
         }
 
-    return {
+    batch = {
         "features": each(lambda f, n: array(np.float32, rows, people, n, f.dim)),
         "feature_valid": each(lambda f, n: array(np.bool_, rows, people, n)),
         "first_time": each(lambda f, n: array(np.float32, rows, people)),
@@ -78,6 +80,11 @@ def abstract_batch(config: Config) -> dict[str, Any]:
         "label_time": array(np.float32, rows, labels),
         "label_core": array(np.bool_, rows, labels),
     }
+    if config.data.normalization == "session":
+        batch["session_statistics"] = each(
+            lambda f, n: array(np.float32, rows, people, 2, f.dim)
+        )
+    return batch
 
 
 def random_batch(config: Config, *, seed: int) -> dict[str, Any]:
@@ -93,7 +100,7 @@ def random_batch(config: Config, *, seed: int) -> dict[str, Any]:
     batch = {
         name: jax.tree.map(noise, tree)
         for name, tree in shapes.items()
-        if name not in ("first_time", "rate", "participant_slot")
+        if name not in MADE_OTHERWISE
     }
     batch["first_time"] = jax.tree.map(
         lambda x: np.zeros(x.shape, x.dtype), shapes["first_time"]
@@ -102,6 +109,13 @@ def random_batch(config: Config, *, seed: int) -> dict[str, Any]:
         f.name: np.full(shapes["rate"][f.name].shape, f.rate, np.float32)
         for f in config.data.features
     }
+    if "session_statistics" in shapes:
+        # Centre 0 and spread 1, which the noise has.
+        unit = np.float32([[0.0], [1.0]])
+        batch["session_statistics"] = jax.tree.map(
+            lambda x: np.broadcast_to(unit, x.shape).copy(),
+            shapes["session_statistics"],
+        )
     slots = shapes["participant_slot"]
     batch["participant_slot"] = np.tile(np.arange(slots.shape[1], dtype=np.int32),
                                         (slots.shape[0], 1))  # fmt: skip
@@ -150,21 +164,26 @@ def real_arguments(config: Config):
 
 
 def check_parity(config: Config) -> dict[str, Any]:
-    """Runs a step of two windows, and again without remat and by the reference scan.
+    """Runs a step of two windows, and the same computed in another way.
 
-    Everything else is the measured configuration, widths included. A configuration
-    without remat is compared with itself under remat.
+    The other way is without remat (with it, if the configuration has none) and by the
+    reference scan, of what the system has. Everything else is the measured
+    configuration, widths included.
 
     Returns:
-      `ok`, the two losses, gradient norms and the tolerance of the loss.
+      `ok`, what the `other` way is, the two losses, gradient norms and the tolerance of
+      the loss.
     """
-    small = resize(config, length=2 * config.model.chunk_frames, batch_size=2)
+    model = config.model
+    small = resize(config, length=2 * model.chunk_frames, batch_size=2)
     other = dataclasses.replace(
-        small,
-        model=dataclasses.replace(
-            small.model, remat=not small.model.remat, scan="reference"
-        ),
+        small, model=dataclasses.replace(model, remat=not model.remat, scan="reference")
     )
+    names = [f"{'without' if model.remat else 'with'} remat"]
+    if model.system == "damamba" and model.encoder == "mamba":
+        names.append("by the reference scan")
+    if model.system == "baseline":
+        names = ["a second time, having neither remat nor a scan"]
     found = []
     for variant in (small, other):
         state, metrics = step_and_shapes(variant)[0](*real_arguments(variant))
@@ -181,7 +200,8 @@ def check_parity(config: Config) -> dict[str, Any]:
         # Gradients pass through cancelling sums: one digit less than the loss.
         and abs(norm - other_norm) <= 10 * tolerance * other_norm
     )
-    return {"ok": ok, "tolerance": tolerance, "loss": loss, "other_loss": other_loss,
+    return {"ok": ok, "other": ", ".join(names), "tolerance": tolerance,
+            "loss": loss, "other_loss": other_loss,
             "grad_norm": norm, "other_grad_norm": other_norm}  # fmt: skip
 
 
@@ -191,8 +211,8 @@ def measure(
     """Compiles one step; on a GPU, or if asked to, also runs it.
 
     Returns:
-      Bytes of state, input, temporaries and the compiled peak, and seconds of
-      compilation; of a step that runs, its median milliseconds, and on a GPU the peak
+      Number of parameters; bytes of state, input, temporaries and the compiled peak;
+      seconds of compilation; of a step that runs, its median milliseconds, and on a GPU the peak
       of the allocator over `STEPS` steps and up to the first. These are None where it
       ran out of memory.
     """
@@ -205,6 +225,7 @@ def measure(
     device = jax.local_devices()[0]
     result = {
         "length": length,
+        "parameters": sum(x.size for x in jax.tree.leaves(shapes[0].params)),
         "state_bytes": _bytes(shapes[0]),
         "input_bytes": _bytes(shapes[1:]),
         "temporary_bytes": memory.temp_size_in_bytes,

@@ -52,9 +52,8 @@ def check_parity(config: Config, device: str) -> dict[str, Any]:
     parity = run({"task": "parity"}, config, device)
     if not parity["ok"]:
         raise BenchmarkError(
-            "the step of this configuration and the same with remat "
-            f"{'off' if config.model.remat else 'on'}, by the reference scan, "
-            f"disagree; no figure is printed: {parity}"
+            f"{config.name}: a step of this configuration and the same "
+            f"{parity['other']} disagree; no figure is printed: {parity}"
         )
     return parity
 
