@@ -17,9 +17,22 @@ from jaxtyping import install_import_hook  # noqa: E402  (environment first)
 install_import_hook("damamba_jax", "beartype.beartype")
 
 import jax  # noqa: E402
+import pytest  # noqa: E402
 from absl import flags  # noqa: E402
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 # grain's workers read absl flags, which pytest never parses.
 flags.FLAGS.mark_as_parsed()
+
+
+def pytest_runtest_setup(item):
+    if item.get_closest_marker("gpu") and jax.default_backend() != "gpu":
+        pytest.skip("needs a GPU: JAX_PLATFORMS=cuda python -m pytest -n 0 -m gpu")
+
+
+def pytest_terminal_summary(terminalreporter):
+    # CI reads this: kernels that no test runs must not go unnoticed.
+    passed = terminalreporter.stats.get("passed", [])
+    number = sum("kernel" in report.keywords for report in passed)
+    terminalreporter.write_line(f"tests that ran a GPU kernel's body: {number}")

@@ -1,0 +1,310 @@
+"""Backward kernel of the selective scan (Mosaic GPU).
+
+A warpgroup owns some channels of one chunk of time and walks its tiles of 8 steps from
+last to first: the states of the tile are recomputed from the kept one before it, then
+the adjoint goes back through them. Sums over n and over channels leave the registers as
+partial sums in shared memory and are finished once per tile. Maths and traffic are in
+`kernels/README.md`.
+"""
+
+import functools
+import math
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.experimental import pallas as pl
+from jax.experimental.pallas import mosaic_gpu as plgpu
+
+from damamba_jax.kernels.selective_scan import pallas_layouts as layouts
+from damamba_jax.kernels.selective_scan.pallas_layouts import load, save, states_of
+from damamba_jax.kernels.selective_scan.pallas_walk import tiles_of
+from damamba_jax.kernels.selective_scan.tiling import QUAD, STEPS, Chunks, Sizes
+
+# The step of a tile, on the way back, before which the next tile is loaded: early
+# enough to hide the latency of device memory, late enough to find registers free.
+FETCH_BEFORE = 2
+# Between rows of partial sums, so that lanes that hold different states of a channel
+# write to different banks.
+PADDING = 8
+
+
+def backward(
+    x, dt, z, dy, bc, a, d, bias, kept, dh_last, carries, *,
+    sizes: Sizes, chunks: Chunks, softplus, reverse,
+) -> dict[str, jax.Array]:  # fmt: skip
+    """Computes all gradients; arrays are padded to `sizes`.
+
+    Args:
+      x, dt, z, dy: [B, L, D]; `z` may be None.
+      bc: b and c, float32 [B, L, 2, N / 4, 4], in the order of processing.
+      a: log2(e) times the transition, float32 [N / 4, D, 4].
+      d, bias: float32 [D].
+      kept: state before every tile, float32 [B, L / 8, N / 4, D, 4].
+      dh_last: adjoint of the last state, float32 [B, D, N / 4, 4].
+      carries: what the chunks pass back (`pallas_carry`), or None for a single chunk.
+      softplus, reverse: as for the forward kernel.
+
+    Returns:
+      `dx`, `ddt`, `dz` in their dtypes; `dh0` like `dh_last`; and float32 partial sums
+      for the caller to add up: `dbc` [B, blocks of D, L, 2, N / 4, 4], over axis 1;
+      `da` [B, K, N / 4, D, 4], `dd` and `dbias` [B, K, D], over axes 0 and 1.
+    """
+    batch, length, dim = x.shape
+    quads = a.shape[0]
+    channels = sizes.backward_parts * layouts.quad_channels(quads * QUAD)
+    groups = sizes.backward_groups
+    inputs = {"x": x, "dt": dt, "z": z, "dy": dy, "bc": bc, "a": a, "d": d}
+    inputs |= {"bias": bias, "kept": kept, "dh_last": dh_last}
+    inputs |= carries._asdict() if carries else {}
+    inputs = {name: v for name, v in inputs.items() if v is not None}
+    shape = functools.partial(jax.ShapeDtypeStruct, dtype=jnp.float32)
+    outputs = {
+        "dx": jax.ShapeDtypeStruct(x.shape, x.dtype),
+        "ddt": jax.ShapeDtypeStruct(x.shape, dt.dtype),
+        "dbc": shape((batch, dim // channels, length, 2, quads, QUAD)),
+        "da": shape((batch, chunks.number, quads, dim, QUAD)),
+        "dd": shape((batch, chunks.number, dim)),
+        "dbias": shape((batch, chunks.number, dim)),
+        "dh0": shape(dh_last.shape),
+    }
+    if z is not None:
+        outputs["dz"] = jax.ShapeDtypeStruct(x.shape, z.dtype)
+    smem = functools.partial(plgpu.SMEM, dtype=jnp.float32)
+    scratch = [
+        smem((groups, 2, STEPS, 2, quads, QUAD)),
+        smem((groups, 3, STEPS, channels)),
+        smem((groups, 3, STEPS, quads, channels + PADDING)),
+        smem((groups, STEPS, 2, layouts.quad_channels(quads * QUAD), quads, QUAD)),
+        plgpu.Barrier(num_barriers=2 * groups),
+    ]
+    pieces = (batch, chunks.number, dim // channels)
+    body = functools.partial(
+        _body, names=(*inputs, *outputs), sizes=sizes, chunks=chunks, pieces=pieces,
+        softplus=softplus, reverse=reverse,
+    )  # fmt: skip
+    results = plgpu.kernel(
+        body,
+        out_type=tuple(outputs.values()),
+        scratch_types=scratch,
+        grid=(-(-math.prod(pieces) // groups),),
+        grid_names=("block",),
+        num_threads=groups,
+        thread_name="group",
+        compiler_params=layouts.PARAMS,
+        kernel_name="selective_scan_backward",
+    )(*inputs.values())
+    return dict(zip(outputs, results, strict=True))
+
+
+def _body(*refs, names, sizes, chunks, pieces, softplus, reverse):
+    *refs, bc_s, rows_s, sums_s, dbc_s, arrived = refs
+    ref = dict(zip(names, refs, strict=True))
+    group = lax.axis_index("group")
+    b, k, block = _piece(group, sizes.backward_groups, pieces)
+    bc_s, rows_s, sums_s, dbc_s = (r.at[group] for r in (bc_s, rows_s, sums_s, dbc_s))
+    first, tiles = k * chunks.tiles, tiles_of(sizes, chunks, k)
+    quads = ref["a"].shape[0]
+    states = quads * QUAD
+    # The channels of a thread lie in different parts of the warpgroup's channels.
+    size, parts = layouts.quad_channels(states), range(sizes.backward_parts)
+    channels = size * len(parts)
+    here = pl.ds(block * channels, channels)
+    places = [pl.ds(block * channels + p * size, size) for p in parts]
+    part = [pl.ds(p * size, size) for p in parts]
+    full = (size, quads, QUAD)
+    layout = layouts.quads(states)
+    row, col = layout.reduce((1, 2)), layout.reduce((0,))
+    sums_layout = layouts.state_sums(states)
+    tile = sums_layout.reduce((2,))
+
+    def over_row(v):
+        return layouts.broadcast(v, (0,), full, layout)
+
+    def over_tile(v):
+        return layouts.broadcast(v, (1,), (STEPS, channels), tile)
+
+    def load_states(ref):
+        return [load(states_of(ref.at[:, place]), layout=layout) for place in places]
+
+    a = load_states(ref["a"])
+    d, bias = (
+        over_tile(load(ref[n].at[here], layout=tile.reduce((0,))))
+        for n in ("d", "bias")
+    )
+
+    def times(i):
+        start = sizes.length - STEPS - i * STEPS if reverse else i * STEPS
+        return pl.ds(start, STEPS)
+
+    sequences = [n for n in ("x", "dt", "dy", "z") if n in ref]
+
+    def fetch(i):
+        return [load(ref[n].at[b, times(i), here], layout=tile) for n in sequences]
+
+    def prepare(values):
+        x, v, dy, *z = (value.astype(jnp.float32) for value in values)
+        return x, v + bias, dy, *z
+
+    def prefetch(i):
+        # Into the L2 cache: what is loaded into registers holds up later reads of
+        # shared memory until it has arrived.
+        for name in sequences:
+            plgpu.async_prefetch(ref[name].at[b, times(i), here])
+        plgpu.async_prefetch(ref["kept"].at[b, i, :, here])
+
+    def fetch_matrices(i, slot):
+        source = ref["bc"].at[b, pl.ds(i * STEPS, STEPS)]
+        plgpu.copy_gmem_to_smem(source, bc_s.at[slot], arrived.at[2 * group + slot])
+
+    dt_s, drive_s, g_s = (rows_s.at[i] for i in range(3))
+    drive_sum, decay_sum, out_sum = (sums_s.at[i] for i in range(3))
+    # In a reversed scan, step s of a tile happens at its row STEPS - 1 - s.
+    at = [STEPS - 1 - s if reverse else s for s in range(STEPS)]
+
+    def rows(source, s):
+        return [over_row(load(source.at[at[s], p], layout=row)) for p in part]
+
+    def sum_states(target, s, values):
+        for p, value in zip(part, values, strict=True):
+            here = target.at[at[s], :, p]
+            save(here.transpose((1, 0)), jnp.sum(value, axis=2))
+
+    def step(j, carry):
+        m, da, dd, dbias, (values, h) = carry
+        i = first + tiles - 1 - j
+        following = jnp.maximum(i - 1, first)
+        slot = lax.rem(j, 2)
+        x, v, dy, *z = prepare(values)
+        dt = layouts.softplus(v) if softplus else v
+        save(dt_s, dt)
+        save(drive_s, dt * x)
+        save(g_s, dy * (z[0] * layouts.sigmoid(z[0])) if z else dy)
+        plgpu.barrier_wait(arrived.at[2 * group + slot])
+        plgpu.commit_smem()
+        # Every thread has left the previous tile: its slot is free again.
+        fetch_matrices(following, 1 - slot)
+        prefetch(following)
+
+        def matrix(s, which):
+            value = load(bc_s.at[slot, s, which], layout=col)
+            return layouts.broadcast(value, (1, 2), full, layout)
+
+        hs = [h]
+        for s in range(STEPS):
+            dt_row, drive, b_row = rows(dt_s, s), rows(drive_s, s), matrix(s, 0)
+            hs.append(
+                [
+                    jnp.exp2(dt_row[p] * a[p]) * hs[-1][p] + drive[p] * b_row
+                    for p in range(len(part))
+                ]
+            )
+            if z:
+                c_row = matrix(s, 1)
+                sum_states(out_sum, s, [h_p * c_row for h_p in hs[-1]])
+        m, da = list(m), list(da)
+        for s in reversed(range(STEPS)):
+            if s == FETCH_BEFORE:
+                # Only now are there registers for the sequences, which the end of this
+                # tile needs again.
+                values = fetch(i)
+                fetched = fetch(following), load_states(ref["kept"].at[b, following])
+            dt_row, drive, g_row = rows(dt_s, s), rows(drive_s, s), rows(g_s, s)
+            b_row, c_row = matrix(s, 0), matrix(s, 1)
+            m = [m[p] + g_row[p] * c_row for p in range(len(part))]
+            db = sum(m[p] * drive[p] for p in range(len(part)))
+            dc = sum(g_row[p] * hs[s + 1][p] for p in range(len(part)))
+            to_drive = [m_p * b_row for m_p in m]
+            m = [jnp.exp2(dt_row[p] * a[p]) * m[p] for p in range(len(part))]
+            mh = [m[p] * hs[s][p] for p in range(len(part))]
+            da = [da[p] + mh[p] * dt_row[p] for p in range(len(part))]
+            save(dbc_s.at[s, 0], db)
+            save(dbc_s.at[s, 1], dc)
+            sum_states(drive_sum, s, to_drive)
+            sum_states(decay_sum, s, [mh[p] * a[p] for p in range(len(part))])
+        plgpu.commit_smem()
+
+        def total(sums):
+            addends = sums.at[:, :, pl.ds(0, channels)].transpose((0, 2, 1))
+            return jnp.sum(load(addends, layout=sums_layout), axis=2)
+
+        x, v, dy, *z = prepare(values)
+        dt, g = load(dt_s, layout=tile), load(g_s, layout=tile)
+        to_drive = total(drive_sum)
+        ddt = total(decay_sum) * layouts.LN2 + x * to_drive
+        ddt = ddt * layouts.sigmoid(v) if softplus else ddt
+        results = {"dx": dt * to_drive + d * g, "ddt": ddt}
+        if z:
+            open_ = layouts.sigmoid(z[0])
+            slope = open_ * (1.0 + z[0] * (1.0 - open_))
+            results["dz"] = dy * (total(out_sum) + d * x) * slope
+        dbc = _sum_channels(dbc_s, size, states)
+        for name, value in results.items():
+            save(ref[name].at[b, times(i), here], value.astype(ref[name].dtype))
+        save(ref["dbc"].at[b, block, pl.ds(i * STEPS, STEPS)], dbc)
+        return tuple(m), tuple(da), dd + g * x, dbias + ddt, fetched
+
+    m = [load(ref["dh_last"].at[b, place], layout=layout) for place in places]
+    if "added" in ref:
+
+        def receive(j, m):
+            # Chunk 0 passes nothing back and has no entry.
+            j = len_carries - 1 - j
+            total = ref["total"].at[b, j]
+            added = load_states(ref["added"].at[b, j])
+            decays = [over_row(load(total.at[place], layout=row)) for place in places]
+            return tuple(
+                jnp.exp2(decays[p] * a[p]) * m[p] + added[p] for p in range(len(part))
+            )
+
+        len_carries = pieces[1] - 1
+        m = lax.fori_loop(0, len_carries - k, receive, tuple(m))
+    zero = layouts.zeros((STEPS, channels), tile)
+    zero_states = tuple(layouts.zeros(full, layout) for _ in parts)
+    end = first + tiles - 1
+    fetch_matrices(end, 0)
+    fetched = fetch(end), load_states(ref["kept"].at[b, end])
+    init = (tuple(m), zero_states, zero, zero, fetched)
+    m, da, dd, dbias, _ = lax.fori_loop(0, tiles, step, init)
+    # The last iteration has copied once more; a copy must not outlive its kernel.
+    plgpu.barrier_wait(arrived.at[2 * group + tiles % 2])
+    for place, value in zip(places, da, strict=True):
+        save(states_of(ref["da"].at[b, k, :, place]), value)
+
+    @pl.when(k == 0)
+    def _():
+        for place, value in zip(places, m, strict=True):
+            save(ref["dh0"].at[b, place], value)
+
+    save(dt_s, dd)
+    save(drive_s, dbias)
+    plgpu.commit_smem()
+    for name, source in (("dd", dt_s), ("dbias", drive_s)):
+        for place, p in zip(places, part, strict=True):
+            addends = [load(source.at[s, p], layout=row) for s in range(STEPS)]
+            save(ref[name].at[b, k, place], sum(addends[1:], addends[0]))
+
+
+def _piece(group, groups, pieces):
+    """Batch row, chunk and block of channels of a warpgroup.
+
+    The last block may have more warpgroups than are left: these do the last piece
+    again, and write the same values.
+    """
+    batch, chunks, blocks = pieces
+    index = jnp.minimum(
+        lax.axis_index("block") * groups + group, batch * chunks * blocks - 1
+    )
+    rest = index // blocks
+    return rest // chunks, lax.rem(rest, chunks), lax.rem(index, blocks)
+
+
+def _sum_channels(dbc_s, channels, states):
+    """Finishes the sums over a warpgroup's channels, [STEPS, 2, N / 4, 4]."""
+    split = layouts.WARPGROUP // (STEPS * 2 * (states // QUAD))
+    layout = layouts.channel_sums(states)
+    addends = [
+        load(dbc_s.at[:, :, pl.ds(c, split)], layout=layout)
+        for c in range(0, channels, split)
+    ]
+    return jnp.sum(sum(addends[1:], addends[0]), axis=2)

@@ -1,0 +1,136 @@
+"""Carry kernel of the selective scan (Mosaic GPU): what a chunk of time passes on.
+
+Where time is split over blocks, each chunk first runs from zeros and keeps only what it
+hands on. The forward and backward kernels start from the carries of the chunks before
+theirs.
+"""
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.experimental import pallas as pl
+from jax.experimental.pallas import mosaic_gpu as plgpu
+
+from damamba_jax.kernels.selective_scan import pallas_layouts as layouts
+from damamba_jax.kernels.selective_scan.pallas_layouts import (
+    WARPGROUP,
+    load,
+    save,
+    states_of,
+)
+from damamba_jax.kernels.selective_scan.pallas_walk import Walk
+from damamba_jax.kernels.selective_scan.tiling import QUAD, Chunks, Sizes
+
+
+class Carries(NamedTuple):
+    """What K - 1 chunks pass on: `added + exp2(total a)` times what they receive.
+
+    The chunk that no other follows is left out: the last one, and the first one of
+    the adjoint.
+
+    Attributes:
+      added: float32 [B, K - 1, N / 4, D, 4].
+      total: sum of the step sizes, float32 [B, K - 1, D].
+    """
+
+    added: jax.Array
+    total: jax.Array
+
+
+def carries(
+    drive,
+    z,
+    dt,
+    matrix,
+    a,
+    bias,
+    *,
+    sizes: Sizes,
+    chunks: Chunks,
+    softplus,
+    reverse,
+    adjoint,
+) -> Carries:
+    """Runs the chunks from zeros.
+
+    Forwards, `h = p h + (s drive) matrix`: drive is x, matrix is b, `z` is None.
+    As adjoint, from the last step to the first, `m = p (m + (drive silu(z)) matrix)`:
+    drive is the gradient of y, matrix is c.
+
+    Args:
+      drive, dt: [B, L, D]; `z` likewise, or None.
+      matrix: float32 [B, L, N / 4, 4], in the order of processing.
+      a: log2(e) times the transition, float32 [N / 4, D, 4].
+      bias: float32 [D].
+    """
+    batch, length, dim = dt.shape
+    quads = a.shape[0]
+    inputs = {"drive": drive, "dt": dt, "z": z, "matrix": matrix[:, :, None], "a": a}
+    inputs = {n: v for n, v in (inputs | {"bias": bias}).items() if v is not None}
+    shape = jax.ShapeDtypeStruct
+    passing = chunks.number - 1
+    outputs = Carries(
+        shape((batch, passing, quads, dim, QUAD), jnp.float32),
+        shape((batch, passing, dim), jnp.float32),
+    )
+    dtypes = [inputs[n].dtype for n in ("drive", "dt", "z") if n in inputs]
+    walk = functools.partial(
+        Walk, sizes=sizes, chunks=chunks, backward=adjoint, reverse=reverse,
+    )  # fmt: skip
+    body = functools.partial(
+        _body, names=(*inputs, *outputs._fields), walk=walk, chunks=chunks,
+        softplus=softplus,
+    )  # fmt: skip
+    return Carries(
+        *plgpu.kernel(
+            body,
+            out_type=tuple(outputs),
+            scratch_types=walk(chunk=0).scratch(1, dtypes),
+            grid=(batch, passing, dim // WARPGROUP),
+            grid_names=("b", "k", "d"),
+            compiler_params=layouts.PARAMS,
+            kernel_name=f"selective_scan_{'adjoint_' * adjoint}carry",
+        )(*inputs.values())
+    )
+
+
+def _body(*refs, names, walk, chunks, softplus):
+    scratch = refs[len(names) :]
+    ref = dict(zip(names, refs[: len(names)], strict=True))
+    b, k = lax.axis_index("b"), lax.axis_index("k")
+    here = pl.ds(lax.axis_index("d") * WARPGROUP, WARPGROUP)
+    chunk = k + 1 if walk.keywords["backward"] else k
+    walk = walk(chunk=chunk)
+    layout = walk.layout
+    row = layout.reduce((1, 2))
+    a = load(states_of(ref["a"].at[:, here]), layout=layout)
+    bias = load(ref["bias"].at[here], layout=row)
+
+    def step(state, values, rows):
+        h, total = state
+        drive, dt, *z = values
+        dt = dt + bias
+        dt = layouts.softplus(dt) if softplus else dt
+        decay = jnp.exp2(walk.over_row(dt) * a)
+        if walk.backward:
+            if z:
+                drive = drive * (z[0] * layouts.sigmoid(z[0]))
+            h = decay * (h + walk.over_row(drive) * rows[0])
+        else:
+            h = decay * h + walk.over_row(dt * drive) * rows[0]
+        return (h, total + dt), None
+
+    sequences = [ref[n] for n in ("drive", "dt", "z") if n in ref]
+    h, total = walk(
+        step,
+        (layouts.zeros(walk.shape, layout), layouts.zeros((WARPGROUP,), row)),
+        sequences=sequences,
+        matrices=ref["matrix"],
+        here=(b, here),
+        scratch=scratch,
+    )
+    save(states_of(ref["added"].at[b, k, :, here]), h)
+    save(ref["total"].at[b, k, here], total)

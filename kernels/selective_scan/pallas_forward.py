@@ -1,0 +1,154 @@
+"""Forward kernel of the selective scan (Mosaic GPU): 128 channels, one per thread."""
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.experimental import pallas as pl
+from jax.experimental.pallas import mosaic_gpu as plgpu
+
+from damamba_jax.kernels.selective_scan import pallas_layouts as layouts
+from damamba_jax.kernels.selective_scan.pallas_layouts import (
+    WARPGROUP,
+    load,
+    save,
+    states_of,
+)
+from damamba_jax.kernels.selective_scan.pallas_walk import Walk
+from damamba_jax.kernels.selective_scan.tiling import QUAD, STEPS, Chunks, Sizes
+
+
+class ForwardOutput(NamedTuple):
+    """Results of the forward kernel.
+
+    Attributes:
+      y: output, in the dtype of `x`.
+      h_last: state after the last step, float32 [B, D, N / 4, 4].
+      kept: state before every tile of `STEPS` steps, float32 [B, L / 8, N / 4, D, 4],
+        or None.
+    """
+
+    y: jax.Array
+    h_last: jax.Array
+    kept: jax.Array | None
+
+
+def forward(
+    x,
+    dt,
+    z,
+    bc,
+    a,
+    d,
+    bias,
+    h0,
+    carries,
+    *,
+    sizes: Sizes,
+    chunks: Chunks,
+    softplus,
+    reverse,
+    keep,
+) -> ForwardOutput:
+    """Runs the scan; arrays are padded to `sizes`.
+
+    Args:
+      x, dt, z: [B, L, D]; `z` may be None.
+      bc: b and c, float32 [B, L, 2, N / 4, 4], in the order of processing.
+      a: log2(e) times the transition, float32 [N / 4, D, 4].
+      d, bias: float32 [D].
+      h0: state before the first step, float32 [B, D, N / 4, 4], or None for zeros.
+      carries: what the chunks pass on (`pallas_carry`), or None for a single chunk.
+      softplus: whether the step size is `softplus(dt + bias)`.
+      reverse: the scan processes time L - 1 first; `bc` is reversed already.
+      keep: also return the kept states.
+    """
+    batch, length, dim = x.shape
+    quads = a.shape[0]
+    inputs = {"x": x, "dt": dt, "z": z, "bc": bc, "a": a, "d": d, "bias": bias}
+    inputs |= {"h0": h0} | (carries._asdict() if carries else {})
+    inputs = {name: v for name, v in inputs.items() if v is not None}
+    shape = jax.ShapeDtypeStruct
+    outputs = {
+        "y": shape(x.shape, x.dtype),
+        "h_last": shape((batch, dim, quads, QUAD), jnp.float32),
+    }
+    if keep:
+        kept = (batch, length // STEPS, quads, dim, QUAD)
+        outputs["kept"] = shape(kept, jnp.float32)
+    dtypes = [inputs[n].dtype for n in ("x", "dt", "z") if n in inputs]
+    walk = functools.partial(
+        Walk, sizes=sizes, chunks=chunks, backward=False, reverse=reverse,
+    )  # fmt: skip
+    body = functools.partial(
+        _body, names=(*inputs, *outputs), walk=walk, chunks=chunks, softplus=softplus
+    )
+    results = plgpu.kernel(
+        body,
+        out_type=tuple(outputs.values()),
+        scratch_types=walk(chunk=0).scratch(2, dtypes),
+        grid=(batch, chunks.number, dim // WARPGROUP),
+        grid_names=("b", "k", "d"),
+        compiler_params=layouts.PARAMS,
+        kernel_name="selective_scan_forward",
+    )(*inputs.values())
+    return ForwardOutput(*results, *(() if keep else (None,)))
+
+
+def _body(*refs, names, walk, chunks, softplus):
+    scratch = refs[len(names) :]
+    ref = dict(zip(names, refs[: len(names)], strict=True))
+    b, k = lax.axis_index("b"), lax.axis_index("k")
+    here = pl.ds(lax.axis_index("d") * WARPGROUP, WARPGROUP)
+    walk = walk(chunk=k)
+    layout = walk.layout
+    row = layout.reduce((1, 2))
+    a = load(states_of(ref["a"].at[:, here]), layout=layout)
+    d, bias = (load(ref[n].at[here], layout=row) for n in ("d", "bias"))
+    if "h0" in ref:
+        h = load(ref["h0"].at[b, here], layout=layout)
+    else:
+        h = layouts.zeros(walk.shape, layout)
+    if "added" in ref:
+
+        def receive(j, h):
+            decay = walk.over_row(load(ref["total"].at[b, j, here], layout=row))
+            added = load(states_of(ref["added"].at[b, j, :, here]), layout=layout)
+            return jnp.exp2(decay * a) * h + added
+
+        h = lax.fori_loop(0, k, receive, h)
+
+    def step(h, values, rows):
+        x, dt, *z = values
+        dt = dt + bias
+        dt = layouts.softplus(dt) if softplus else dt
+        h = jnp.exp2(walk.over_row(dt) * a) * h + walk.over_row(dt * x) * rows[0]
+        y = jnp.sum(jnp.sum(h * rows[1], axis=2), axis=1)
+        y = plgpu.layout_cast(y, row) + d * x
+        if z:
+            y = y * (z[0] * layouts.sigmoid(z[0]))
+        return h, y.astype(ref["y"].dtype)
+
+    def store(t, y):
+        save(ref["y"].at[b, t, here], y)
+
+    def keep(h, tile):
+        save(states_of(ref["kept"].at[b, k * chunks.tiles + tile, :, here]), h)
+
+    sequences = [ref[n] for n in ("x", "dt", "z") if n in ref]
+    h = walk(
+        step,
+        h,
+        sequences=sequences,
+        matrices=ref["bc"],
+        here=(b, here),
+        scratch=scratch,
+        store=store,
+        each_tile=keep if "kept" in ref else None,
+    )
+
+    @pl.when(k == chunks.number - 1)
+    def _():
+        save(ref["h_last"].at[b, here], h)

@@ -1,0 +1,229 @@
+"""`"pallas"`: fused kernels for NVIDIA GPUs from Hopper on (Pallas, Mosaic GPU).
+
+This module pads the arguments to whole tiles, chains chunks of time where the batch
+alone does not fill the GPU, and ties forward and backward kernels together. Nothing of
+the size [B, L, D, N] reaches device memory: between the passes the state before every
+8th step is kept.
+"""
+
+import functools
+import math
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from damamba_jax.kernels.selective_scan import base, tiling
+from damamba_jax.kernels.selective_scan.pallas_batch import map_rows, shard_rows
+from damamba_jax.kernels.selective_scan.tiling import QUAD
+
+# jax 0.10.2 cannot trace the kernels.
+MIN_JAX = (0, 11, 2)
+MIN_CAPABILITY = 9.0
+# Of an H100 and an H200, for tracing where there is none.
+MULTIPROCESSORS = 132
+
+
+def supports(case: base.Case) -> base.Support:
+    """Says whether this machine can run the kernels."""
+    if jax.__version_info__ < MIN_JAX:
+        wanted = ".".join(map(str, MIN_JAX))
+        return base.Support(
+            False, f"it needs jax {wanted} or newer, this is {jax.__version__}."
+        )
+    if case.platform != "gpu":
+        return base.Support(
+            False, f"it needs an NVIDIA GPU, this is a {case.platform}."
+        )
+    capability = getattr(jax.devices()[0], "compute_capability", None)
+    if capability is None or float(capability) < MIN_CAPABILITY:
+        return base.Support(
+            False,
+            f"it needs compute capability {MIN_CAPABILITY} (Hopper) or newer, this GPU "
+            f"has {capability}.",
+        )
+    if case.states > tiling.STATES[-1]:
+        return base.Support(
+            False, f"it needs at most {tiling.STATES[-1]} states, not {case.states}."
+        )
+    return base.Support(True)
+
+
+def selective_scan(x, dt, a, b, c, d, *, z, dt_bias, dt_softplus, h0, reverse):
+    (batch, length, dim), states = x.shape, a.shape[1]
+    sizes = tiling.pad_sizes(length, dim, states)
+    if not dt_softplus and dt_bias is not None:
+        dt, dt_bias = base.step_size(dt, dt_bias, False), None
+
+    def pad(v, *shape, value=0.0, time=False):
+        if v is None or v.shape == shape:
+            return v
+        widths = [(0, size - n) for n, size in zip(v.shape, shape, strict=True)]
+        if time and reverse:
+            # A padded step comes last in the order of processing.
+            widths[1] = widths[1][::-1]
+        return jnp.pad(v, widths, constant_values=value)
+
+    sequence = (batch, sizes.length, sizes.dim)
+    projection = (batch, sizes.length, sizes.states)
+    zeros = jnp.zeros((sizes.dim,), jnp.float32)
+    shared = (
+        pad(a, sizes.dim, sizes.states),
+        zeros if d is None else pad(d, sizes.dim),
+        zeros if dt_bias is None else pad(dt_bias, sizes.dim),
+    )
+    batched = {
+        "x": pad(x, *sequence, time=True),
+        # softplus(-inf) = 0: a padded step leaves the state as it is.
+        "dt": pad(dt, *sequence, time=True, value=-jnp.inf if dt_softplus else 0.0),
+        "z": pad(z, *sequence, time=True),
+        "b": pad(b, *projection, time=True),
+        "c": pad(c, *projection, time=True),
+        "h0": pad(h0, batch, sizes.dim, sizes.states),
+    }
+    y, h_last = _scan(_Static(sizes, dt_softplus, reverse), shared, batched)
+    first = sizes.length - length if reverse else 0
+    return base.ScanOutput(y[:, first : first + length, :dim], h_last[:, :dim, :states])
+
+
+class _Static(NamedTuple):
+    """What a compiled scan depends on besides its arrays."""
+
+    sizes: tiling.Sizes
+    softplus: bool
+    reverse: bool
+
+    def options(self, x) -> dict[str, Any]:
+        """Arguments of the kernels, for as much of a batch as is at hand."""
+        devices = jax.devices()
+        multiprocessors = getattr(devices[0], "core_count", MULTIPROCESSORS)
+        chunks = tiling.split_time(
+            x.shape[0], self.sizes, multiprocessors=multiprocessors
+        )
+        return {**self._asdict(), "chunks": chunks}
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _scan(static, shared, batched):
+    """Returns (y, h_last); all arrays are padded to `static.sizes`.
+
+    Args:
+      shared: a, d, bias.
+      batched: x, dt, z, b, c, h0.
+    """
+    return _run_forward(static, shared, batched)
+
+
+def _forward(static, shared, batched):
+    y, h_last, kept = _run_forward_keeping(static, shared, batched)
+    return (y, h_last), (shared, batched, kept)
+
+
+def _backward(static, residuals, cotangents):
+    shared, batched, kept = residuals
+    dy, dh_last = cotangents
+    grads = _run_backward(
+        static, shared, {**batched, "kept": kept, "dy": dy, "dh_last": dh_last}
+    )
+    totals = (jnp.sum(grads[name], axis=0) for name in ("a", "d", "bias"))
+    return (
+        tuple(total.astype(v.dtype) for total, v in zip(totals, shared, strict=True)),
+        {name: grads[name] for name in batched},
+    )
+
+
+_scan.defvjp(_forward, _backward)
+
+
+def _forward_kernels(static, shared, batched, *, keep):
+    # The kernels need a newer JAX than the package; `supports` has been asked.
+    from damamba_jax.kernels.selective_scan import pallas_carry, pallas_forward
+
+    x, dt, h0 = batched["x"], batched["dt"], batched["h0"]
+    options = static.options(x)
+    bc, a, d, bias = _prepare(static, shared, batched)
+    carries = None
+    if options["chunks"].number > 1:
+        carries = pallas_carry.carries(
+            x, None, dt, bc[:, :, 0], a, bias, adjoint=False, **options
+        )
+    if h0 is not None:
+        h0 = _split(h0.astype(jnp.float32))
+    y, h_last, kept = pallas_forward.forward(
+        x, dt, batched["z"], bc, a, d, bias, h0, carries, keep=keep, **options
+    )
+    h_last = h_last.reshape(*h_last.shape[:2], -1)
+    return (y, h_last, kept) if keep else (y, h_last)
+
+
+def _backward_kernels(static, shared, batched):
+    from damamba_jax.kernels.selective_scan import pallas_backward, pallas_carry
+
+    x, dt, z, dy = (batched[name] for name in ("x", "dt", "z", "dy"))
+    options = static.options(x)
+    bc, a, d, bias = _prepare(static, shared, batched)
+    carries = None
+    if options["chunks"].number > 1:
+        carries = pallas_carry.carries(
+            dy, z, dt, bc[:, :, 1], a, bias, adjoint=True, **options
+        )
+    grads = pallas_backward.backward(
+        x, dt, z, dy, bc, a, d, bias, batched["kept"], _split(batched["dh_last"]),
+        carries, **options,
+    )  # fmt: skip
+
+    def matrix(number, like):
+        total = jnp.sum(grads["dbc"][:, :, :, number], axis=1).reshape(like.shape)
+        total = total[:, ::-1] if static.reverse else total
+        return total.astype(like.dtype)
+
+    h0 = batched["h0"]
+    return {
+        "x": grads["dx"],
+        "dt": grads["ddt"],
+        "z": grads.get("dz"),
+        "b": matrix(0, batched["b"]),
+        "c": matrix(1, batched["c"]),
+        "h0": None if h0 is None else grads["dh0"].reshape(h0.shape).astype(h0.dtype),
+        # Rows of the batch are added up outside: they may lie on several devices.
+        "a": _from_quads(jnp.sum(grads["da"], axis=1)),
+        "d": jnp.sum(grads["dd"], axis=1),
+        "bias": jnp.sum(grads["dbias"], axis=1),
+    }
+
+
+def _parallel(run):
+    """Runs kernels on sharded and mapped batches."""
+    sharded = shard_rows(run, num_shared=3)
+
+    def choose(static, shared, batched):
+        # The interpreter, on a CPU, has effects, which a sharded call cannot have.
+        on_gpu = jax.default_backend() == "gpu"
+        return (sharded if on_gpu else run)(static, shared, batched)
+
+    return map_rows(choose)
+
+
+_run_forward = _parallel(lambda *args: _forward_kernels(*args, keep=False))
+_run_forward_keeping = _parallel(lambda *args: _forward_kernels(*args, keep=True))
+_run_backward = _parallel(_backward_kernels)
+
+
+def _prepare(static, shared, batched):
+    """Casts what is small: b and c in the order of processing, log2(e) a, d, bias."""
+    bc = jnp.stack([batched["b"], batched["c"]], axis=2).astype(jnp.float32)
+    bc = bc[:, ::-1] if static.reverse else bc
+    a, d, bias = (v.astype(jnp.float32) for v in shared)
+    a = jnp.swapaxes(_split(math.log2(math.e) * a), 0, 1)
+    return _split(bc), a, d, bias
+
+
+def _split(h):
+    """Reshapes states [..., N] to [..., N / 4, 4]."""
+    return h.reshape(*h.shape[:-1], -1, QUAD)
+
+
+def _from_quads(h):
+    """Rearranges [B, N / 4, D, 4], as kernels hold many states, to [B, D, N]."""
+    h = jnp.swapaxes(h, -3, -2)
+    return h.reshape(*h.shape[:-2], -1)

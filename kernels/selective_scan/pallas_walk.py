@@ -1,0 +1,177 @@
+"""How the channel-per-thread kernels walk through time.
+
+Blocks of steps are copied ahead into shared memory: the sequences of 128 channels, and
+the rows of b and c, which all channels share. (Loads ahead into registers would need no
+shared memory, but a warp waits for them together with its later reads of shared memory:
+a quarter of all cycles, as measured.)
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.experimental import pallas as pl
+from jax.experimental.pallas import mosaic_gpu as plgpu
+
+from damamba_jax.kernels.selective_scan import pallas_layouts as layouts
+from damamba_jax.kernels.selective_scan.pallas_layouts import WARPGROUP, load
+from damamba_jax.kernels.selective_scan.tiling import QUAD, STEPS, Chunks, Sizes
+
+# Steps that are unrolled: their reads of shared memory overlap with their arithmetic.
+UNROLL = 4
+
+
+@dataclasses.dataclass(frozen=True)
+class Walk:
+    """A walk of one warpgroup through one chunk of time.
+
+    Args:
+      sizes: of the padded arrays.
+      chunks: of time.
+      chunk: number of the one that is walked.
+      backward: walk from the last step of the chunk to its first.
+      reverse: the scan processes time L - 1 first.
+    """
+
+    sizes: Sizes
+    chunks: Chunks
+    chunk: jax.Array | int
+    backward: bool
+    reverse: bool
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Shape of the states in registers."""
+        return (WARPGROUP, self.sizes.states // QUAD, QUAD)
+
+    @property
+    def layout(self):
+        return layouts.channel_per_thread(self.sizes.states)
+
+    def over_row(self, v):
+        """Broadcasts a value per channel over the states."""
+        return layouts.broadcast(v, (0,), self.shape, self.layout)
+
+    def scratch(self, num_matrices: int, dtypes: list[Any]) -> list[Any]:
+        """Shared memory of a walk: two buffers of everything, and their barriers.
+
+        Args:
+          num_matrices: rows that all channels share, per step.
+          dtypes: of the sequences.
+        """
+        block = self.sizes.block
+        rows = (2, block, num_matrices, *self.shape[1:])
+        sequence = (2, block, WARPGROUP)
+        return [
+            plgpu.Barrier(num_arrivals=1 + len(dtypes), num_barriers=2),
+            plgpu.SMEM(rows, jnp.float32),
+            *(plgpu.SMEM(sequence, dtype) for dtype in dtypes),
+        ]
+
+    def __call__(
+        self,
+        step: Callable[..., Any],
+        carry: Any,
+        *,
+        sequences: list[Any],
+        matrices: Any,
+        here: tuple[Any, Any],
+        scratch: tuple[Any, ...],
+        store: Callable[..., None] | None = None,
+        each_tile: Callable[..., None] | None = None,
+    ) -> Any:
+        """Calls `carry, output = step(carry, values, rows)` for every step.
+
+        Args:
+          step: gets the float32 value [128] of every sequence, and the row of every
+            matrix, broadcast to the states.
+          carry: before the first step.
+          sequences: references [B, L, D].
+          matrices: reference [B, L, number, N / 4, 4], in the order of processing.
+          here: row of the batch, and slice of the channels.
+          scratch: shared memory of `scratch`.
+          store: `store(time, output)` is called for every step.
+          each_tile: `each_tile(carry, tile)` is called before every `STEPS` steps,
+            with the tile's number within the chunk.
+        """
+        arrived, rows, *buffers = scratch
+        layout = self.layout
+        row = layout.reduce((1, 2))
+        size, length = self.sizes.block, self.sizes.length
+        first = self.chunk * (self.chunks.tiles * STEPS)
+        blocks = tiles_of(self.sizes, self.chunks, self.chunk) * STEPS // size
+
+        def copy(n, slot):
+            n = jnp.minimum(n, blocks - 1)
+            start = first + (blocks - 1 - n if self.backward else n) * size
+            source = matrices.at[here[0], pl.ds(start, size)]
+            plgpu.copy_gmem_to_smem(source, rows.at[slot], arrived.at[slot])
+            if self.reverse:
+                start = length - size - start
+            for ref, buffer in zip(sequences, buffers, strict=True):
+                source = ref.at[here[0], pl.ds(start, size), here[1]]
+                plgpu.copy_gmem_to_smem(source, buffer.at[slot], arrived.at[slot])
+
+        def several(n, slot, q, carry):
+            outputs = []
+            for s in range(UNROLL):
+                # Step of the block in the order of the walk, of processing, of time.
+                walked = q * UNROLL + s
+                processed = size - 1 - walked if self.backward else walked
+                at = size - 1 - processed if self.reverse else processed
+                values = [
+                    load(buffer.at[slot, at], layout=row).astype(jnp.float32)
+                    for buffer in buffers
+                ]
+                matrix_rows = [
+                    layouts.broadcast(
+                        load(rows.at[slot, processed, m], layout=layout.reduce((0,))),
+                        (1, 2), self.shape, layout,
+                    )
+                    for m in range(rows.shape[2])
+                ]  # fmt: skip
+                carry, output = step(carry, values, matrix_rows)
+                outputs.append(output)
+            # Together, and after everything was read: the compiler moves no read of
+            # shared memory across a store.
+            if store is not None:
+                for s, output in enumerate(outputs):
+                    i = first + n * size + q * UNROLL + s
+                    store(length - 1 - i if self.reverse else i, output)
+            return carry
+
+        def tile(n, slot, i, carry):
+            if each_tile is not None:
+                each_tile(carry, n * (size // STEPS) + i)
+            per_tile = STEPS // UNROLL
+            return lax.fori_loop(
+                i * per_tile, (i + 1) * per_tile,
+                lambda q, carry: several(n, slot, q, carry), carry,
+            )  # fmt: skip
+
+        def block(n, carry):
+            slot = lax.rem(n, 2)
+            plgpu.barrier_wait(arrived.at[slot])
+            # Every thread has left the previous block: its buffers are free again.
+            plgpu.commit_smem()
+            copy(n + 1, 1 - slot)
+            return lax.fori_loop(
+                0, size // STEPS,
+                lambda i, carry: tile(n, slot, i, carry), carry,
+            )  # fmt: skip
+
+        copy(0, 0)
+        carry = lax.fori_loop(0, blocks, block, carry)
+        # The last block has copied once more; a copy must not outlive its kernel.
+        plgpu.barrier_wait(arrived.at[blocks % 2])
+        return carry
+
+
+def tiles_of(sizes: Sizes, chunks: Chunks, chunk: jax.Array | int) -> jax.Array | int:
+    """Tiles of a chunk; the last one may have fewer than the others."""
+    if sizes.tiles % chunks.tiles == 0:
+        return chunks.tiles
+    return jnp.minimum(chunks.tiles, sizes.tiles - chunk * chunks.tiles)

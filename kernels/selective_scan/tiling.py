@@ -1,0 +1,101 @@
+"""How a scan is cut into pieces for a GPU; plain Python."""
+
+import dataclasses
+
+# Steps of a tile: a state is kept before each, and the backward kernel holds the states
+# of one in registers.
+STEPS = 8
+# States that lie together in memory: one access of 16 bytes.
+QUAD = 4
+# Channels of a block of the forward kernel, and the numbers of states for which
+# layouts exist.
+CHANNELS = 128
+STATES = (8, 16, 32)
+# Blocks of the forward kernel that one multiprocessor holds: 128 threads of up to 128
+# registers.
+RESIDENT_BLOCKS = 4
+# A shorter chunk costs more at its ends than idle multiprocessors do.
+MIN_CHUNK_STEPS = 64
+# Steps that the forward kernel copies at once: two buffers of sixteen steps of three
+# float32 sequences are a quarter of the shared memory.
+BLOCK = 16
+# Up to this length padding to `STEPS` is cheaper than copying more steps at once.
+SHORT_STEPS = 128
+
+
+@dataclasses.dataclass(frozen=True)
+class Sizes:
+    """Sizes to which arrays are padded, so that kernels see whole blocks."""
+
+    length: int
+    dim: int
+    states: int
+
+    @property
+    def tiles(self) -> int:
+        return self.length // STEPS
+
+    @property
+    def block(self) -> int:
+        """Steps that the forward kernel copies at once."""
+        return BLOCK if self.length % BLOCK == 0 else STEPS
+
+    @property
+    def backward_parts(self) -> int:
+        """Channels of a thread of the backward kernel, as registers allow."""
+        return 1 if self.states < 16 else 2
+
+    @property
+    def backward_groups(self) -> int:
+        """Warpgroups of a block of the backward kernel.
+
+        Three of them hold the compiler to 168 registers a thread, so that twelve warps
+        fit on a multiprocessor.
+        """
+        return 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Chunks:
+    """Parts of time that run at once.
+
+    Args:
+      number: of chunks.
+      tiles: of a chunk; the last one may have fewer.
+    """
+
+    number: int
+    tiles: int
+
+
+def pad_sizes(length: int, dim: int, states: int) -> Sizes:
+    """Rounds L, D and N up.
+
+    Raises:
+      ValueError: for more states than any layout holds.
+    """
+    if states > STATES[-1]:
+        raise ValueError(f"`states`: expected at most {STATES[-1]}, got {states}.")
+    return Sizes(
+        length=_round_up(length, STEPS if length <= SHORT_STEPS else BLOCK),
+        dim=_round_up(dim, CHANNELS),
+        states=next(n for n in STATES if n >= states),
+    )
+
+
+def split_time(batch: int, sizes: Sizes, *, multiprocessors: int) -> Chunks:
+    """Chooses the chunks of time.
+
+    One block of the forward kernel is 128 channels of one row of the batch. Where these
+    leave half of the multiprocessors' places empty, time is split as well: a second
+    pass over the inputs then costs less than the idle places.
+    """
+    blocks = batch * (sizes.dim // CHANNELS)
+    places = RESIDENT_BLOCKS * multiprocessors
+    chunks = max(1, min(places // blocks, sizes.length // MIN_CHUNK_STEPS))
+    tiles = _round_up(-(-sizes.tiles // chunks), sizes.block // STEPS)
+    return Chunks(number=-(-sizes.tiles // tiles), tiles=tiles)
+
+
+def _round_up(n: int, unit: int) -> int:
+    return -(-n // unit) * unit

@@ -1,0 +1,150 @@
+"""The GPU kernels, their bodies run by the interpreter on a CPU; and their lowering.
+
+On a GPU the whole of `test_selective_scan.py` runs with them: `pytest -m gpu`.
+"""
+
+import functools
+import math
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import export
+from jax.sharding import Mesh, PartitionSpec
+from scan_cases import (
+    SEQUENCES,
+    call,
+    check,
+    draw,
+    error,
+    trace,
+)
+
+from damamba_jax.kernels.selective_scan import (
+    IMPLEMENTATIONS,
+    Case,
+    Support,
+    pallas_scan,
+    supports,
+)
+from damamba_jax.kernels.selective_scan.arg_specs import ARG_SPECS, make_arguments
+
+wants_kernels = pytest.mark.skipif(
+    jax.__version_info__ < pallas_scan.MIN_JAX,
+    reason=f"the kernels need jax {'.'.join(map(str, pallas_scan.MIN_JAX))}",
+)
+# Marks tests that run the body of a kernel; their number is printed at the end.
+runs_kernels = pytest.mark.kernel
+
+LETTERS = ("length", "dim", "states")
+SHAPE = re.compile(r"tensor<((?:\d+x)+)(?:f32|bf16)>")
+
+# (L, D, N, left out, dt_softplus, reverse, dtype, multiprocessors). One of these has
+# places for several chunks of time, of which the last is shorter.
+CASES = {
+    "one-step": (1, 3, 32, (), True, True, "bfloat16", 132),
+    "no-gate": (17, 5, 8, ("z", "h0"), True, False, "float32", 132),
+    "bare": (9, 130, 16, ("d", "z", "dt_bias", "h0"), False, True, "float32", 132),
+    "97-steps": (97, 4, 16, (), True, False, "float32", 132),
+    "bfloat16": (17, 4, 12, (), True, True, "bfloat16", 132),
+    "chunks": (136, 2, 8, ("h0",), True, True, "float32", 1),
+}
+
+
+@pytest.fixture
+def interpreter(monkeypatch):
+    """Lets `"pallas"` run on a CPU, by the interpreter."""
+    from jax.experimental.pallas import mosaic_gpu as plgpu
+
+    anywhere = IMPLEMENTATIONS["pallas"]._replace(supports=lambda case: Support(True))
+    monkeypatch.setitem(IMPLEMENTATIONS, "pallas", anywhere)
+    with plgpu.force_gpu_interpret_mode():
+        yield
+
+
+@wants_kernels
+@runs_kernels
+@pytest.mark.parametrize("case", CASES)
+def test_kernel_bodies_agree_with_numpy(interpreter, monkeypatch, case):
+    length, dim, states, without, softplus, reverse, dtype, processors = CASES[case]
+    monkeypatch.setattr(pallas_scan, "MULTIPROCESSORS", processors)
+    args = draw(length, dim, states, without=without, batch=1)
+    args |= {k: v.astype(dtype) for k, v in args.items() if k in SEQUENCES}
+    forward, backward = (1e-5, 1e-4) if dtype == "float32" else (1e-2, 1e-2)
+    check(
+        "pallas", args, forward=forward, backward=backward,
+        dt_softplus=softplus, reverse=reverse,
+    )  # fmt: skip
+
+
+@wants_kernels
+@runs_kernels
+@pytest.mark.parametrize("mapped", ["everything", "sequences"])
+def test_vmap_is_a_loop_or_a_larger_batch(interpreter, mapped):
+    stacked = [draw(5, 3, 8, seed=s, batch=1) for s in range(2)]
+    layer = {k: stacked[0][k] for k in ("a", "d", "dt_bias")}
+    if mapped == "sequences":
+        stacked = [args | layer for args in stacked]
+    scan = functools.partial(call, implementation="pallas", dt_softplus=True)
+    want = [scan(args) for args in stacked]
+    args, want = (jax.tree.map(lambda *v: jnp.stack(v), *v) for v in (stacked, want))
+    axes = dict.fromkeys(args, 0)
+    if mapped == "sequences":
+        args, axes = args | layer, axes | dict.fromkeys(layer)
+    got = jax.vmap(scan, in_axes=(axes,))(args)
+    assert max(jax.tree.leaves(jax.tree.map(error, got, want))) < 1e-6
+
+
+@wants_kernels
+@runs_kernels
+def test_shard_map_is_the_same_scan(interpreter):
+    args = draw(5, 3, 8, batch=2)
+    scan = functools.partial(call, implementation="pallas", dt_softplus=True)
+    rows = {
+        k: PartitionSpec("rows" if v.shape[0] == 2 else None) for k, v in args.items()
+    }
+    mesh = Mesh(np.array(jax.devices()[:2]), ("rows",))
+    sharded = jax.shard_map(
+        scan, mesh=mesh, in_specs=(rows,), out_specs=PartitionSpec("rows"),
+        check_vma=False,
+    )  # fmt: skip
+    got, want = jax.jit(sharded)(args), scan(args)
+    assert max(jax.tree.leaves(jax.tree.map(error, got, want))) < 1e-6
+
+
+@wants_kernels
+@pytest.mark.parametrize(
+    ("name", "dtype"), [("window_1024", "float32"), ("sequence_2k", "bfloat16")]
+)
+def test_lowers_for_a_gpu(monkeypatch, name, dtype):
+    anywhere = IMPLEMENTATIONS["pallas"]._replace(supports=lambda case: Support(True))
+    monkeypatch.setitem(IMPLEMENTATIONS, "pallas", anywhere)
+    args = jax.eval_shape(lambda: make_arguments(ARG_SPECS[name], dtype=dtype))
+
+    @jax.jit
+    def gradients(args):
+        scan = functools.partial(call, implementation="pallas", dt_softplus=True)
+        output, pullback = jax.vjp(scan, args)
+        return output, pullback(output)
+
+    text = export.export(gradients, platforms=["cuda"])(args).mlir_module()
+    kernels = {"selective_scan_forward", "selective_scan_backward"}
+    if name == "sequence_2k":
+        kernels |= {"selective_scan_carry", "selective_scan_adjoint_carry"}
+    assert all(kernel in text for kernel in kernels)
+    # No array has an axis of every step, every channel and every state.
+    length, dim, states = (getattr(ARG_SPECS[name], k) for k in LETTERS)
+    elements = ARG_SPECS[name].batch * length * dim * states
+    sizes = [math.prod(map(int, s.split("x")[:-1])) for s in SHAPE.findall(text)]
+    assert max(sizes) <= elements / 8
+
+
+def test_reason_of_a_machine_without_kernels():
+    support = supports("pallas", Case(2, 96, 64, 16, "float32", "cpu"))
+    assert not support
+    assert "jax 0.11.2" in support.reason or "NVIDIA GPU" in support.reason
+    args = draw(3, 2, 8)
+    with pytest.raises(NotImplementedError, match="'pallas' cannot do this case"):
+        trace(args, implementation="pallas")

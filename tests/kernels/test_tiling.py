@@ -1,0 +1,70 @@
+"""The cut of a scan into blocks."""
+
+import pytest
+
+from damamba_jax.kernels.selective_scan import tiling
+from damamba_jax.kernels.selective_scan.arg_specs import ARG_SPECS
+from damamba_jax.kernels.selective_scan.tiling import Chunks, pad_sizes, split_time
+
+HOPPER = 132
+
+
+def sizes_of(spec):
+    return pad_sizes(spec.length, spec.dim, spec.states)
+
+
+@pytest.mark.parametrize("name", ARG_SPECS)
+def test_named_shapes_need_no_padding_of_time(name):
+    spec = ARG_SPECS[name]
+    assert sizes_of(spec).length == spec.length
+
+
+@pytest.mark.parametrize(
+    ("length", "dim", "states"),
+    [(1, 1, 1), (33, 65, 9), (129, 128, 32), (1000, 700, 16)],
+)
+def test_padding_is_little_and_whole(length, dim, states):
+    sizes = pad_sizes(length, dim, states)
+    assert length <= sizes.length < length + tiling.BLOCK
+    assert sizes.length % sizes.block == 0
+    assert dim <= sizes.dim < dim + tiling.CHANNELS
+    assert sizes.states in tiling.STATES
+    assert sizes.states >= states
+
+
+def test_more_states_than_any_layout_holds():
+    with pytest.raises(ValueError, match="`states`: expected at most 32, got 33"):
+        pad_sizes(8, 8, 33)
+
+
+@pytest.mark.parametrize("name", ["window_512", "window_1024", "paper_visual"])
+def test_a_batch_that_fills_the_gpu_is_not_split(name):
+    spec = ARG_SPECS[name]
+    sizes = sizes_of(spec)
+    chunks = split_time(spec.batch, sizes, multiprocessors=HOPPER)
+    assert chunks == Chunks(number=1, tiles=sizes.tiles)
+
+
+@pytest.mark.parametrize("name", ["sequence_2k", "sequence_8k", "recording_131k"])
+def test_long_sequences_of_a_small_batch_fill_the_gpu(name):
+    spec = ARG_SPECS[name]
+    chunks = split_time(spec.batch, sizes_of(spec), multiprocessors=HOPPER)
+    blocks = chunks.number * spec.batch * spec.dim // tiling.CHANNELS
+    places = tiling.RESIDENT_BLOCKS * HOPPER
+    assert 0.9 * places < blocks <= places
+
+
+@pytest.mark.parametrize("length", [1, 63, 64, 200, 4096, 5001, 131072])
+@pytest.mark.parametrize("batch", [1, 3, 50])
+def test_chunks_cover_time_once(length, batch):
+    sizes = pad_sizes(length, 256, 16)
+    chunks = split_time(batch, sizes, multiprocessors=HOPPER)
+    assert (chunks.number - 1) * chunks.tiles < sizes.tiles
+    assert chunks.number * chunks.tiles >= sizes.tiles
+    # Every chunk is made of whole copies, the last one too.
+    assert chunks.tiles * tiling.STEPS % sizes.block == 0 or chunks.number == 1
+
+
+def test_short_sequences_are_not_cut_to_pieces():
+    sizes = pad_sizes(96, 64, 8)
+    assert split_time(1, sizes, multiprocessors=HOPPER).number == 1
