@@ -1,17 +1,12 @@
-"""What `memory_curve.py` makes of its measurements: the fit, a table, a picture."""
+"""What `memory_curve.py` makes of its measurements: fits, a verdict, a table."""
 
 import datetime
 import os
 import platform
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from matplotlib import ticker
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
 from damamba_jax.config import Config
 from damamba_jax.report import ABSENT, Table
@@ -26,10 +21,40 @@ GPU_NOTE = (
     "Peak of the GPU's allocator over three steps, in a process per length. A row "
     "marked * could not be told from the scratch memory of compilation."
 )
-# Okabe and Ito's colours, which stay apart for colour-blind readers.
-PEAK, COMPILED, FITTED, LIMIT = "#0072b2", "#56b4e9", "#e69f00", "#d55e00"
-INPUT = "#009e73"
-INK, QUIET, GRID = "#1a1a1a", "#6b6b6b", "#e6e6e6"
+EXPONENT_NOTE = (
+    f"exponent: of the power law through a system's peaks from {FIT_FROM} frames on; 1 "
+    "is linear, 2 quadratic."
+)
+NAMES = {"damamba": "DA-Mamba", "dat": "DAT", "baseline": "baseline"}
+
+
+class Series(NamedTuple):
+    """One system at all its lengths.
+
+    Attributes:
+      config: what was measured.
+      rows: by length, as `memory_step.py` answers; the last one may not have fitted.
+    """
+
+    config: Config
+    rows: Sequence[Mapping[str, Any]]
+
+    @property
+    def label(self) -> str:
+        return f"{NAMES[self.config.model.system]}, {self.config.name}"
+
+    @property
+    def on_cpu(self) -> bool:
+        return self.rows[0]["platform"] == "cpu"
+
+    @property
+    def peaks(self) -> dict[int, int]:
+        return peaks(self.rows)
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether it claims to be linear: what it is compared with does not."""
+        return self.config.model.system == "damamba"
 
 
 class Fit(NamedTuple):
@@ -115,51 +140,59 @@ def peak(row: Mapping[str, Any]) -> int | None:
 
 
 def table(
-    rows: Sequence[Mapping[str, Any]],
-    config: Config,
-    max_ratio: float,
-    max_bytes: float | None = None,
+    series: Sequence[Series], max_ratio: float, max_bytes: float | None = None
 ) -> Table:
-    """Makes the table of all lengths, its notes and the verdict."""
-    cpu = rows[0]["platform"] == "cpu"
-    found = peaks(rows)
-    growth = ratios(found)
-    cells = []
-    for row in rows:
+    """Makes the table of all systems and lengths, its notes and the verdicts."""
+    cpu = series[0].on_cpu
+    columns = ("system", "parameters", "frames", "state GB", "input GB",
+               "temporaries GB", *(() if cpu else ("compiled GB",)), "peak bytes",
+               "peak / half the length", "exponent",
+               *(() if cpu else ("ms / step", "compile s")))  # fmt: skip
+    notes = [CPU_NOTE if cpu else GPU_NOTE, EXPONENT_NOTE]
+    for one in series:
+        notes += [f"{one.label}: {note}" for note in _notes(one, max_ratio, max_bytes)]
+    return Table(
+        title="Memory of one training step",
+        columns=columns,
+        rows=tuple(cells for one in series for cells in _cells(one)),
+        notes=tuple(notes),
+    )
+
+
+def _cells(one: Series) -> Iterator[tuple[str, ...]]:
+    growth, fit = ratios(one.peaks), fit_growth(one.peaks)
+    for row in one.rows:
         n, total = row["length"], peak(row)
-        scratch = not cpu and total is not None and total <= row["compilation_bytes"]
-        cells.append(
-            (
-                f"{n:,}",
-                f"{n / config.data.window.frame_hz:.2f}",
-                *(_gigabytes(row[f"{k}_bytes"]) for k in ("state", "input")),
-                _gigabytes(row["temporary_bytes"]),
-                *([] if cpu else [_gigabytes(row["compiled_bytes"])]),
-                "out of memory" if total is None else f"{total:,}{'*' * scratch}",
-                f"{growth[n]:.3f}" if n in growth else ABSENT,
-                *([] if cpu else [_milliseconds(row), f"{row['compile_seconds']:.0f}"]),
-            )
-        )
-    fit = fit_growth(found)
-    notes = [f"{_setting(rows[0], config)}.", CPU_NOTE if cpu else GPU_NOTE]
+        cells = [one.label, f"{row['parameters'] / 1e6:.2f} M", f"{n:,}"]
+        cells += [_gigabytes(row[f"{k}_bytes"]) for k in ("state", "input")]
+        cells.append(_gigabytes(row["temporary_bytes"]))
+        if not one.on_cpu:
+            cells.append(_gigabytes(row["compiled_bytes"]))
+        if total is None:
+            cells.append("out of memory")
+        else:
+            scratch = not one.on_cpu and total <= row["compilation_bytes"]
+            cells.append(f"{total:,}{'*' * scratch}")
+        cells.append(f"{growth[n]:.3f}" if n in growth else ABSENT)
+        cells.append(ABSENT if fit is None else f"{fit.exponent:.3f}")
+        if not one.on_cpu:
+            cells += [_milliseconds(row), f"{row['compile_seconds']:.0f}"]
+        yield tuple(cells)
+
+
+def _notes(one: Series, max_ratio: float, max_bytes: float | None) -> Iterator[str]:
+    yield f"{_setting(one.rows[0], one.config)}."
+    fit = fit_growth(one.peaks)
     if fit is not None:
-        notes.append(
+        yield (
             f"From {FIT_FROM} frames on the peak grows as length^{fit.exponent:.3f}; "
             f"as a line, {_gigabytes(fit.fixed_bytes)} GB + "
             f"{fit.frame_bytes / 1e6:.4g} MB per frame."
         )
-    notes.append(verdict(growth, max_ratio)[1])
+    if one.is_judged:
+        yield verdict(ratios(one.peaks), max_ratio)[1]
     if max_bytes is not None:
-        notes.append(_longest_note(rows, max_bytes))
-    columns = ("frames", "seconds", "state GB", "input GB", "temporaries GB")
-    columns += () if cpu else ("compiled GB",)
-    return Table(
-        title="Memory of one training step",
-        columns=(*columns, "peak bytes", "peak / half the length",
-                 *(() if cpu else ("ms / step", "compile s"))),
-        rows=tuple(cells),
-        notes=tuple(notes),
-    )  # fmt: skip
+        yield _longest_note(one.rows, max_bytes)
 
 
 def verdict(growth: Mapping[int, float], max_ratio: float) -> tuple[bool, str]:
@@ -179,7 +212,7 @@ def verdict(growth: Mapping[int, float], max_ratio: float) -> tuple[bool, str]:
 def _setting(row: Mapping[str, Any], config: Config) -> str:
     remat = "with" if config.model.remat else "without"
     return (
-        f"{config.name}, {config.train.batch_size} windows of "
+        f"{config.train.batch_size} windows at {config.data.window.frame_hz:g} Hz of "
         f"{config.data.participants} people in one pass, {config.model.compute_dtype}, "
         f"{remat} remat; {row['device']} ({os.cpu_count()} cores, "
         f"{platform.machine()}), jax {row['jax']}, Python {row['python']}, "
@@ -198,91 +231,3 @@ def _milliseconds(row: Mapping[str, Any]) -> str:
 
 def _gigabytes(num_bytes: float) -> str:
     return f"{num_bytes / 1e9:.4g}"
-
-
-def draw(
-    path: Path, rows: Sequence[Mapping[str, Any]], config: Config, max_ratio: float
-) -> None:
-    """Draws the curve with its fit, and the growth at each doubling."""
-    figure = Figure(figsize=(10.6, 4.9), layout="constrained", facecolor="white")
-    figure.get_layout_engine().set(w_pad=0.1, h_pad=0.08)
-    FigureCanvasAgg(figure)
-    left, right = figure.subplots(1, 2, width_ratios=(1.75, 1))
-    _draw_curve(left, rows)
-    _draw_ratios(right, ratios(peaks(rows)), max_ratio)
-    row = rows[0]
-    figure.suptitle(
-        f"Memory of one training step · {config.name}, batch "
-        f"{config.train.batch_size}",
-        fontsize=13, color=INK,
-    )  # fmt: skip
-    note = "compiled for a CPU: for slopes only, two to four times a GPU's bytes"
-    if row["platform"] != "cpu":
-        note = f"allocator's peak on {row['device']}"
-    figure.supxlabel(f"{note} · jax {row['jax']}", fontsize=9, color=QUIET)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    figure.savefig(partial, dpi=150, format="png")
-    partial.replace(path)
-
-
-def _draw_curve(axes: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
-    found = peaks(rows)
-    lengths, measured = np.array(list(found), float), [r["length"] for r in rows]
-    fit = fit_growth(found)
-    if fit is not None:
-        span = np.geomspace(FIT_FROM, lengths.max())
-        line = (fit.fixed_bytes + fit.frame_bytes * span) / 1e9
-        axes.plot(span, line, color=FITTED, lw=7, alpha=0.55, solid_capstyle="round",
-                  label=f"straight line (exponent {fit.exponent:.3f})")  # fmt: skip
-        square = line[0] * (span / span[0]) ** 2
-        axes.plot(span, square, color=LIMIT, lw=1, ls=(0, (1, 2)),
-                  label="were it quadratic")  # fmt: skip
-    if rows[0]["platform"] != "cpu":
-        compiled = [r["compiled_bytes"] / 1e9 for r in rows]
-        axes.plot(measured, compiled, color=COMPILED, lw=1.2, marker="s", ms=4,
-                  label="compiled analysis")  # fmt: skip
-    axes.plot(lengths, [v / 1e9 for v in found.values()], color=PEAK, lw=1.5,
-              marker="o", ms=6.5, mec="white", mew=1, label="peak", zorder=3,
-              )  # fmt: skip
-    axes.plot(measured, [r["input_bytes"] / 1e9 for r in rows], color=INPUT, lw=1.5,
-              ls="-.", label="of it: input")  # fmt: skip
-    state = rows[0]["state_bytes"] / 1e9
-    axes.axhline(state, color=QUIET, lw=1.2, ls="--", label="parameters, AdamW, EMA")
-    axes.set(xscale="log", yscale="log", xlabel="frames of a window", ylabel="GB")
-    axes.set_xticks(measured, [str(n) for n in measured])
-    axes.yaxis.set_major_formatter(ticker.FuncFormatter(lambda v, _: f"{v:,g}"))
-    axes.legend(frameon=False, fontsize=9, loc="lower left", bbox_to_anchor=(-0.02, 1),
-                ncols=2, columnspacing=1.4, handlelength=2.2)  # fmt: skip
-    _tidy(axes)
-    axes.tick_params(axis="x", labelrotation=45)
-
-
-def _draw_ratios(axes: Axes, growth: Mapping[int, float], max_ratio: float) -> None:
-    """A dot per doubling; 1 is no growth, 2 is linear, 4 is quadratic."""
-    for at, value in enumerate(growth.values()):
-        axes.plot([1, value], [at, at], color=COMPILED, lw=2, zorder=1)
-        axes.plot(value, at, color=PEAK, marker="o", ms=8, mec="white", mew=1)
-        axes.annotate(f"{value:.2f}", (value, at), xytext=(-5, 5), ha="right",
-                      textcoords="offset points", color=INK, fontsize=9)  # fmt: skip
-    axes.axvline(2, color=QUIET, lw=1, ls=":", zorder=0)
-    axes.axvline(max_ratio, color=LIMIT, lw=1.4, ls="--", zorder=0)
-    axes.annotate(f"at most {max_ratio:g}", (max_ratio, 1.0),
-                  xycoords=("data", "axes fraction"), xytext=(0, 4), va="bottom",
-                  ha="center", textcoords="offset points", color=LIMIT,
-                  fontsize=9)  # fmt: skip
-    axes.set_yticks(range(len(growth)), [f"{n // 2} to {n}" for n in growth])
-    axes.set(xlabel="growth when the length doubles (linear: 2)",
-             xlim=(1, max([max_ratio, *growth.values()]) + 0.12),
-             ylim=(max(len(growth), 5) - 0.5, -0.7))  # fmt: skip
-    _tidy(axes)
-    axes.grid(False)
-
-
-def _tidy(axes: Axes) -> None:
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(QUIET)
-    axes.tick_params(colors="#333333", labelsize=9, length=3)
-    axes.tick_params(which="minor", length=0, labelbottom=False)
-    axes.grid(axis="y", color=GRID, linewidth=0.8)
-    axes.set_axisbelow(True)

@@ -16,7 +16,7 @@ from rich.console import Console
 from damamba_jax.configs import noxi
 from damamba_jax.data import corpora, windows
 from damamba_jax.data.simulate import ensure_corpus
-from tests.example import small_config
+from tests.example import small_config, small_system
 
 # ml_collections 1.1 reads configuration files through a deprecated function.
 pytestmark = pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")
@@ -38,19 +38,24 @@ SMALL = (
 def modules(monkeypatch):
     """The benchmark's modules, as a script would see them."""
     monkeypatch.syspath_prepend(str(FOLDER))
-    names = ("memory_curve", "memory_report", "memory_step", "step_process")
+    names = (
+        "memory_curve", "memory_report", "memory_step", "step_process", "noise_batch",
+    )  # fmt: skip
     yield [importlib.import_module(name) for name in names]
-    for name in names:
+    for name in (*names, "memory_picture"):
         sys.modules.pop(name)
 
 
 def row(length, peak, **fields):
     return {
-        "length": length, "state_bytes": 10, "input_bytes": length,
+        "length": length, "parameters": 42_500_000,
+        "state_bytes": 10, "input_bytes": length,
         "temporary_bytes": peak, "compiled_bytes": peak, "allocated_bytes": None,
         "compilation_bytes": None, "compile_seconds": 3.0, "step_ms": None,
         "platform": "cpu", "device": "cpu", "jax": "1", "python": "3",
-        "parity": {"loss": 1.0, "other_loss": 1.0, "tolerance": 1e-5},
+        "parity": {
+            "other": "without remat", "loss": 1.0, "other_loss": 1.0, "tolerance": 1e-5
+        },
         **fields,
     }  # fmt: skip
 
@@ -63,22 +68,27 @@ def test_measures_and_writes_table_numbers_and_picture(modules, tmp_path, capsys
     )  # fmt: skip
     captured = capsys.readouterr()
     assert code == 1 and "NOT linear: the largest of 1 doublings" in captured.out
-    assert "parity: loss" in captured.out
+    assert "parity: loss" in captured.out and "with remat" in captured.out
     assert out.read_bytes().startswith(b"\x89PNG")
     assert "for slopes only" in out.with_suffix(".md").read_text().lower()
     tree = json.loads(out.with_suffix(".json").read_text())
+    (tree,) = tree["systems"]
     first, second = tree["rows"]
     # 258 rows of one feature: 256 frames at its native rate, and two to interpolate.
     dim = tree["config"]["data"]["features"][0]["dim"]
     assert first["input_bytes"] > 64 * 2 * 258 * dim * 4
+    # Parameters, two moments, moving average.
+    assert first["state_bytes"] == pytest.approx(16 * first["parameters"], rel=0.01)
     assert first["compiled_bytes"] > first["state_bytes"] + first["input_bytes"]
     ratio = second["compiled_bytes"] / first["compiled_bytes"]
     assert tree["ratios"] == {"512": ratio} and 2.1 < ratio < 4.1
     assert tree["fit"]["exponent"] == pytest.approx(math.log2(ratio))
 
 
-def test_batch_has_the_loaders_shapes(modules, tmp_path):
+@pytest.mark.parametrize("normalization", ["training", "session"])
+def test_batch_has_the_loaders_shapes(modules, tmp_path, normalization):
     config = noxi.get_config("demo")
+    config.data.normalization = normalization
     config.data.features = "egemaps,openpose"
     config.data.cache_dir = str(tmp_path)
     config = modules[0].from_config_dict(config)
@@ -93,8 +103,8 @@ def test_batch_has_the_loaders_shapes(modules, tmp_path):
         return jax.tree.map(lambda x: (x.shape, np.dtype(x.dtype).name), tree)
 
     wanted = describe(source[0])
-    assert describe(modules[2].abstract_batch(config)) == wanted
-    assert describe(modules[2].random_batch(config, seed=0)) == wanted
+    assert describe(modules[4].abstract_batch(config)) == wanted
+    assert describe(modules[4].random_batch(config, seed=0)) == wanted
 
 
 @pytest.mark.parametrize(
@@ -108,7 +118,7 @@ def test_batch_has_the_loaders_shapes(modules, tmp_path):
     ],
 )
 def test_a_wrong_step_gets_no_table(modules, monkeypatch, tmp_path, capsys, wrong, ok):
-    curve, _, step, process = modules
+    curve, _, step, process, _ = modules
     seen = []
 
     def fake(config):
@@ -121,7 +131,9 @@ def test_a_wrong_step_gets_no_table(modules, monkeypatch, tmp_path, capsys, wron
     monkeypatch.setattr(step, "real_arguments", lambda config: ())
     parity = step.check_parity(small_config(remat=True))
     assert seen == [(True, ""), (False, "reference")]
-    assert parity["ok"] is ok
+    assert parity["ok"] is ok and parity["other"] == (
+        "without remat, by the reference scan"
+    )
 
     if not ok:
         monkeypatch.setattr(process, "run", lambda *args: parity)
@@ -161,9 +173,13 @@ def test_verdict_judges_doublings_from_256_on(modules):
 def test_growth_beyond_the_limit_fails(modules, tmp_path):
     rows = [row(256, 100), row(512, 250)]
     out = tmp_path / "curve.png"
-    config = small_config()
-    assert modules[0].publish(rows, config, out, 2.1) == 1
+    series = modules[1].Series(small_config(), rows)
+    assert modules[0].publish([series], out, 2.1) == 1
     assert "NOT linear" in out.with_suffix(".md").read_text()
+    # What DA-Mamba is compared with claims nothing.
+    series = modules[1].Series(small_system("dat"), rows)
+    assert modules[0].publish([series], out, 2.1) == 0
+    assert "inear:" not in out.with_suffix(".md").read_text()
 
 
 def test_a_gpu_is_judged_by_its_allocator(modules):
@@ -174,9 +190,11 @@ def test_a_gpu_is_judged_by_its_allocator(modules):
         row(1024, 320, **gpu),
     ]
     assert modules[1].peaks(rows) == {256: 50, 512: 100}
-    cells = modules[1].table(rows, small_config(), 2.1).rows
+    series = modules[1].Series(small_config(), rows)
+    cells = modules[1].table([series], 2.1).rows
     # Compilation took more than the first step did.
-    assert [cell[-4] for cell in cells] == ["50*", "100", "out of memory"]
+    assert [cell[-5] for cell in cells] == ["50*", "100", "out of memory"]
+    assert [cell[-3] for cell in cells] == 3 * ["1.000"]
     assert [cell[-2:] for cell in cells] == [("12.35", "3")] + 2 * [("–", "3")]
 
 
@@ -203,7 +221,7 @@ def test_a_step_that_runs_is_timed(modules):
 def test_search_doubles_until_the_budget_is_passed(
     modules, monkeypatch, budget, lengths, frames, at_limit
 ):
-    curve, report, _, process = modules
+    curve, report, _, process, _ = modules
     asked = []
 
     def run(request, config, device):
@@ -215,17 +233,18 @@ def test_search_doubles_until_the_budget_is_passed(
     monkeypatch.setattr(process, "run", run)
     console = Console(file=io.StringIO())
     options = {"device": "cpu", "console": console, "max_bytes": budget}
-    rows = curve.measure(small_config(), [256, 512], **options)
+    rows = list(curve.measure(small_config(), [256, 512], **options))
     assert asked == lengths
     best = report.longest(rows, budget)
     assert (best.frames, best.at_limit) == (frames, at_limit)
     assert best.fitted_frames == pytest.approx((budget - 10) / 2, abs=1)
-    note = report.table(rows, small_config(), 2.1, budget).notes[-1]
+    series = report.Series(small_config(), rows)
+    note = report.table([series], 2.1, budget).notes[-1]
     assert f"{frames:,} frames measured" in note or not frames
 
 
 def test_search_ends_where_memory_does(modules, monkeypatch):
-    curve, report, _, process = modules
+    curve, report, _, process, _ = modules
 
     def run(request, config, device):
         if request["task"] == "parity":
@@ -235,11 +254,68 @@ def test_search_ends_where_memory_does(modules, monkeypatch):
         return row(n, n, platform="gpu", allocated_bytes=fits and n)
 
     monkeypatch.setattr(process, "run", run)
-    monkeypatch.setattr(process, "find_device", lambda asked, config: "gpu")
     options = {"device": "gpu", "console": Console(file=io.StringIO())}
-    rows = curve.measure(small_config(), [256], max_bytes=1e9, **options)
+    rows = list(curve.measure(small_config(), [256], max_bytes=1e9, **options))
     assert [r["length"] for r in rows] == [256, 512, 1024]
     assert report.longest(rows, 1e9)[1:3] == (512, 512)
+
+
+def test_one_table_of_both_systems_each_until_memory_ends(
+    modules, monkeypatch, tmp_path, capsys
+):
+    """The default: DA-Mamba linear, DAT quadratic, on a device of 3,000 bytes."""
+    asked = []
+
+    def run(request, config, device):
+        name, n = config.name, request.get("length")
+        if request["task"] == "platform":
+            return {"platform": "gpu"}
+        asked.append((name, n, config.model.remat))
+        if request["task"] == "parity":
+            return {"ok": True, **row(8, 1)["parity"]}
+        size = n if name == "noxi" else n * n // 256
+        fits = size <= 3_000
+        return row(
+            n, size, platform="gpu", device="GPU", compilation_bytes=0,
+            allocated_bytes=size if fits else None, step_ms=12.5 if fits else None,
+        )  # fmt: skip
+
+    monkeypatch.setattr(modules[3], "run", run)
+    out = tmp_path / "curve.png"
+    argv = ["memory_curve", "--config.model.remat=False", f"--out={out}"]
+    assert modules[0].main(argv) == 0
+    lengths = [None, 64, 96, 128, 192, 256, 512, 1024, 2048]
+    assert asked == [
+        *(("noxi", n, False) for n in lengths),
+        # The first length that does not fit is the last.
+        *(("dat-paper_table", n, False) for n in lengths[:-1]),
+    ]
+    text = out.with_suffix(".md").read_text()
+    lines = [line for line in text.splitlines() if line.startswith("| D")]
+    assert len(lines) == 15
+    assert "| DA-Mamba, noxi | 42.50 M | 2,048 |" in text and "| 1.000 | 12.5 |" in text
+    assert "out of memory | – | 2.000 | – |" in lines[-1]
+    assert out.read_bytes().startswith(b"\x89PNG")
+    systems = json.loads(out.with_suffix(".json").read_text())["systems"]
+    exponents = [one["fit"]["exponent"] for one in systems]
+    assert exponents == pytest.approx([1.0, 2.0], abs=1e-9)
+    assert "DAT, dat-paper_table: parity: loss" in capsys.readouterr().out
+
+
+def test_a_system_whose_check_fails_leaves_the_other_its_figures(
+    modules, monkeypatch, tmp_path, capsys
+):
+    def run(request, config, device):
+        if request["task"] == "parity":
+            return {**row(8, 1)["parity"], "ok": config.name == "noxi"}
+        return row(request["length"], request["length"])
+
+    monkeypatch.setattr(modules[3], "run", run)
+    out = tmp_path / "curve.png"
+    assert modules[0].main(["memory_curve", "--platform=cpu", f"--out={out}"]) == 1
+    assert "without remat disagree" in capsys.readouterr().err
+    (one,) = json.loads(out.with_suffix(".json").read_text())["systems"]
+    assert one["system"] == "DA-Mamba, noxi" and len(one["rows"]) == 8
 
 
 @pytest.mark.parametrize("lengths", ["", "96,x", "0"])
@@ -251,6 +327,9 @@ def test_refuses_lengths_that_are_none(modules, lengths, capsys):
 def test_refuses_an_unknown_field_and_an_absent_gpu(modules, monkeypatch, capsys):
     assert modules[0].main(["memory_curve", "--config.model.dimm=3"]) == 1
     assert 'Did you mean "dim"' in capsys.readouterr().err
+    twice = 2 * ["--config=configs/noxi.py"]
+    assert modules[0].main(["memory_curve", *twice]) == 1
+    assert "expected each once, got noxi, noxi" in capsys.readouterr().err
     monkeypatch.setattr(modules[3], "run", lambda *args: {"platform": "cpu"})
     assert modules[0].main(["memory_curve", "--platform=gpu"]) == 1
     assert "`--platform`: expected a GPU" in capsys.readouterr().err
