@@ -42,6 +42,8 @@ def configure(cache_dir, **overrides):
         "model.dialogue_blocks": 1,
         "model.visual_blocks": 0,
         "model.direction": "bidirectional",
+        # Compiles fastest.
+        "model.scan": "reference",
         "train.steps": 2,
         "train.eval_every": 2,
         "data.cache_dir": str(cache_dir),
@@ -121,10 +123,8 @@ def test_unknown_rows_list_the_known_ones():
     assert ablation.choose_rows([]) == ablation.ROWS
 
 
-@pytest.fixture(scope="module")
-def ablated(tmp_path_factory):
+def run_ablation(folder):
     """A whole ablation of two rows and two seeds."""
-    folder = tmp_path_factory.mktemp("ablation")
     base = configure(folder / "cache")
     said = console()
     train._compile.cache_clear()
@@ -137,8 +137,14 @@ def ablated(tmp_path_factory):
     return base, folder / "run", said.file.getvalue(), train._compile.cache_info()
 
 
-def test_a_whole_ablation(ablated):
-    base, folder, said, compiled = ablated
+def test_a_whole_ablation_and_the_same_again(tmp_path, monkeypatch):
+    # One test: cells that are trained for another worker cost as much again.
+    base, folder, said, compiled = run_ablation(tmp_path)
+    check_ablation(base, folder, said, compiled)
+    check_it_is_finished(base, folder, monkeypatch)
+
+
+def check_ablation(base, folder, said, compiled):
     # Compiled once a row, for both seeds.
     assert (compiled.misses, compiled.hits) == (2, 2)
     assert "simulated ablation: 8/8 steps" in said and "4 cells" in said
@@ -169,8 +175,8 @@ def test_a_whole_ablation(ablated):
     assert (folder / "ablation.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_finished_ablation_trains_nothing_and_refuses_another(ablated, monkeypatch):
-    base, folder, _, _ = ablated
+def check_it_is_finished(base, folder, monkeypatch):
+    """It trains nothing again, and refuses another configuration."""
 
     def refuse(*_, **__):
         raise AssertionError("trained again")
@@ -284,8 +290,8 @@ def test_global_is_the_mean_of_three_tests_per_seed():
     assert row.overall == pytest.approx((0.6, 0.6))
 
 
-def test_nothing_is_predicted_for_what_the_oracle_does_not_know(ablated):
-    base, *_ = ablated
+def test_nothing_is_predicted_for_what_the_oracle_does_not_know(tmp_path):
+    base = configure(tmp_path / "cache")
     index = evaluate.open_corpus(base.data)
     assert ablation_scores._predict("noxi/val", base, index) is not None
     assert ablation_scores._predict("noxi/nowhere", base, index) is None

@@ -284,7 +284,7 @@ def make_traces(roles, labelled=True, frames=400):
 def captured(monkeypatch):
     """Collects figures instead of rendering them."""
     figures = []
-    monkeypatch.setattr(pictures, "_save", lambda figure, path: figures.append(figure))
+    monkeypatch.setattr(pictures, "save", lambda figure, path: figures.append(figure))
     return figures
 
 

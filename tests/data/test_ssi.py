@@ -355,7 +355,7 @@ def test_malformed_xml(tmp_path, header):
 def test_nothing_is_allocated_from_a_claim(tmp_path, info, chunks):
     path = write(tmp_path, b"1 2\n1 2\n" * 4, info=info, chunks=chunks)
     tracemalloc.start()
-    begin = time.perf_counter()
+    begin = time.process_time()
     try:
         assert ssi.read_stream(path).num_frames <= 4
     except DataFormatError:
@@ -365,7 +365,7 @@ def test_nothing_is_allocated_from_a_claim(tmp_path, info, chunks):
         tracemalloc.stop()
     # A header's tree takes some megabytes at most.
     assert peak < 16e6
-    assert time.perf_counter() - begin < 5.0
+    assert time.process_time() - begin < 5.0
 
 
 def test_gaps_are_bounded_by_the_size_of_the_file(tmp_path):
