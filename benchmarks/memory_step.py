@@ -4,16 +4,20 @@
 input and read the answer from the last line of its standard output:
 
     {"task": "platform" | "parity" | "measure", "config": {...},
-     "length": 96, "run_on_cpu": false, "repeats": 10}
+     "length": 96, "run_on_cpu": false, "repeats": 10, "turns": ""}
 """
 
+import contextlib
 import dataclasses
+import fcntl
 import json
 import math
+import os
 import platform
 import statistics as stats
 import sys
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -118,9 +122,18 @@ def check_parity(config: Config) -> dict[str, Any]:
 
 
 def measure(
-    config: Config, *, length: int, run_on_cpu: bool = False, repeats: int = 10
+    config: Config,
+    *,
+    length: int,
+    run_on_cpu: bool = False,
+    repeats: int = 10,
+    turns: str = "",
 ) -> dict[str, Any]:
     """Compiles one step; on a GPU, or if asked to, also runs it.
+
+    Args:
+      turns: file by whose lock processes that compile side by side run their steps
+        one at a time.
 
     Returns:
       Number of parameters; bytes of state, input, temporaries and the compiled peak;
@@ -130,9 +143,10 @@ def measure(
     """
     config = resize(config, length=length, batch_size=config.train.batch_size)
     step, shapes = step_and_shapes(config)
-    start = time.perf_counter()
-    compiled = step.lower(*shapes).compile()
-    compile_seconds = time.perf_counter() - start
+    with _turn(turns, fcntl.LOCK_SH):
+        start = time.perf_counter()
+        compiled = step.lower(*shapes).compile()
+        compile_seconds = time.perf_counter() - start
     memory = compiled.memory_analysis()
     device = jax.local_devices()[0]
     result = {
@@ -158,6 +172,25 @@ def measure(
         return result
     # Compilation tries kernels out on the device, and a peak cannot be reset.
     result["compilation_bytes"] = _peak_bytes(device)
+    with _turn(turns, fcntl.LOCK_EX):
+        return result | _run(config, compiled, device, repeats=repeats)
+
+
+@contextlib.contextmanager
+def _turn(path: str, kind: int) -> Iterator[None]:
+    """Holds the lock of a file, if there is one.
+
+    Compilations share it: they try kernels out on the device, and no step is timed
+    meanwhile.
+    """
+    with open(path or os.devnull, "w") as file:
+        if path:
+            fcntl.flock(file, kind)
+        yield
+
+
+def _run(config: Config, compiled, device: jax.Device, *, repeats: int):
+    """Runs a compiled step; what ran out of memory gives nothing."""
     try:
         state, batch, statistics = real_arguments(config)
         for _ in range(STEPS):
@@ -172,10 +205,11 @@ def measure(
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
-        return result
-    result["allocated_bytes"] = _peak_bytes(device)
-    result["step_ms"] = 1e3 * stats.median(times)
-    return result
+        return {}
+    return {
+        "allocated_bytes": _peak_bytes(device),
+        "step_ms": 1e3 * stats.median(times),
+    }
 
 
 def _peak_bytes(device: jax.Device) -> int | None:
@@ -196,7 +230,7 @@ def main() -> None:
     elif request["task"] == "parity":
         answer = check_parity(config)
     else:
-        options = ("length", "run_on_cpu", "repeats")
+        options = ("length", "run_on_cpu", "repeats", "turns")
         answer = measure(config, **{k: request[k] for k in options if k in request})
     print(json.dumps(answer))
 

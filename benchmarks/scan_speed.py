@@ -51,7 +51,7 @@ def bench(shape, dtype, flags):
     gated, wanted = scan_timing.truth(sets[0], flags.limit_gib * 2**30)
     whole = gated is sets[0]
     case = describe(sets[0][0]["x"], sets[0][0]["a"])
-    for by in IMPLEMENTATIONS:
+    for by in flags.implementations:
         row = {"shape": shape, "dtype": dtype, "by": by}
         support = supports(by, case)
         if not support:
@@ -117,6 +117,7 @@ def parse(argv):
     add("--seconds", type=float, default=2.0, help="for one row, about, at most")
     add("--limit_gib", type=float, help="temporaries; default 3 on a CPU, else 90 %% "
         "of the device's memory")  # fmt: skip
+    add("--implementations", default=",".join(IMPLEMENTATIONS), help="with commas")
     add("--peers", default=",".join(scan_process.PEERS), help="with commas, or none")
     add("--copy_gb", type=float, help="size of the copy; default 0.25 on a CPU, else 4")
     add("--exp2_per_second", type=float, help="of a device that the table in "
@@ -135,9 +136,11 @@ def parse(argv):
         list(GPU_SHAPES) if flags.shapes == "gpu" else flags.shapes.split(",")
     )
     flags.dtype = flags.dtype.split(",")
+    flags.implementations = flags.implementations.split(",")
     flags.peers = [] if flags.peers == "none" else flags.peers.split(",")
     for name, known in (
         ("shapes", ARG_SPECS), ("dtype", TOLERANCES), ("peers", scan_process.PEERS),
+        ("implementations", IMPLEMENTATIONS),
     ):  # fmt: skip
         for given in getattr(flags, name):
             if given not in known:

@@ -17,7 +17,9 @@ import dataclasses
 import itertools
 import json
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -69,38 +71,52 @@ def measure(
     *,
     device: str,
     repeats: int,
+    jobs: int,
     console: Console,
 ) -> Iterator[dict[str, Any]]:
     """Checks every scan and precision once, and yields a row for every variant.
+
+    Args:
+      jobs: rows that compile side by side; their steps run one at a time.
 
     Raises:
       BenchmarkError: if there is no such device.
     """
     device = step_process.find_device(device, config)
-    checked: dict[tuple[str, str], dict[str, Any]] = {}
-    with ProgressLine("steps", console, unit="rows", every_seconds=0.0) as tell:
-        for done, variant in enumerate(variants):
-            tell(done, len(variants), note=" ".join(map(str, variant)))
-            row = {**variant._asdict(), "batch_size": config.train.batch_size}
-            chosen, key = variant.configure(config), variant[:2]
+    with (
+        ProgressLine("steps", console, unit="rows", every_seconds=0.0) as tell,
+        ThreadPoolExecutor(jobs) as pool,
+        tempfile.NamedTemporaryFile() as turns,
+    ):
+
+        def check(chosen):
             try:
-                if key not in checked:
-                    checked[key] = {"note": "its check failed, see above"}
-                    parity = step_process.check_parity(chosen, device)
-                    checked[key] = {"parity": parity}
-                row |= checked[key]
-                if "parity" in row:
-                    request = {"task": "measure", "length": variant.length,
-                               "run_on_cpu": True, "repeats": repeats}  # fmt: skip
-                    row |= step_process.run(request, chosen, device)
-                    if row["step_ms"] is None:
-                        row["note"] = "out of memory"
-                else:
-                    row["failed"] = True
+                return {"parity": step_process.check_parity(chosen, device)}
             except BenchmarkError as error:
-                row |= {"failed": True, "note": str(error)}
+                return {"failed": True, "note": str(error)}
+
+        def run(variant):
+            row = {**variant._asdict(), "batch_size": config.train.batch_size}
+            row |= checks[variant[:2]].result()
+            if "parity" not in row:
+                return row
+            request = {"task": "measure", "length": variant.length, "run_on_cpu": True,
+                       "repeats": repeats, "turns": turns.name}  # fmt: skip
+            try:
+                row |= step_process.run(request, variant.configure(config), device)
+            except BenchmarkError as error:
+                return row | {"failed": True, "note": str(error)}
+            return row if row["step_ms"] else row | {"note": "out of memory"}
+
+        tell(0, len(variants), note="checks")
+        first = {variant[:2]: variant for variant in reversed(variants)}
+        checks = {
+            key: pool.submit(check, variant.configure(config))
+            for key, variant in first.items()
+        }
+        for done, row in enumerate(pool.map(run, variants), start=1):
+            tell(done, len(variants))
             yield row
-        tell(len(variants), len(variants))
 
 
 def _choose(name: str, text: str, known: Sequence[str]) -> list[str]:
@@ -133,6 +149,7 @@ def _flags(argv: list[str]) -> flags.FlagValues:
     for name, default, text in (
         ("batch_size", 0, "Windows; 0: as in training."),
         ("repeats", 10, "Timed steps, at most; fewer once they took 20 s."),
+        ("jobs", 1, "Rows that compile side by side; steps run one at a time."),
     ):
         flags.DEFINE_integer(name, default, text, lower_bound=0, flag_values=values)
     flags.DEFINE_enum(
@@ -177,7 +194,7 @@ def main(argv: Sequence[str]) -> int:
         )
         for row in measure(
             config, variants, device=chosen.platform, repeats=max(1, chosen.repeats),
-            console=Console(stderr=True),
+            jobs=max(1, chosen.jobs), console=Console(stderr=True),
         ):  # fmt: skip
             rows.append(row)
             # After every row: a machine may be taken away before the last one.
