@@ -183,7 +183,7 @@ def _turn(path: str, kind: int) -> Iterator[None]:
     Compilations share it: they try kernels out on the device, and no step is timed
     meanwhile.
     """
-    with open(path or os.devnull, "w") as file:
+    with open(path or os.devnull, "a") as file:
         if path:
             fcntl.flock(file, kind)
         yield

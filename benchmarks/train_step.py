@@ -16,6 +16,7 @@ the same as JSON, and a picture.
 import dataclasses
 import itertools
 import json
+import os
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -38,6 +39,8 @@ from damamba_jax.progress import ProgressLine
 DEFAULT_CONFIG = "configs/noxi.py"
 BEST = "best"
 PRECISIONS = ("float32", "bfloat16")
+# Also for several of these commands side by side.
+TURNS = os.path.join(tempfile.gettempdir(), f"damamba_jax-{os.getuid()}-step.lock")
 
 
 class Variant(NamedTuple):
@@ -86,7 +89,6 @@ def measure(
     with (
         ProgressLine("steps", console, unit="rows", every_seconds=0.0) as tell,
         ThreadPoolExecutor(jobs) as pool,
-        tempfile.NamedTemporaryFile() as turns,
     ):
 
         def check(chosen):
@@ -101,7 +103,7 @@ def measure(
             if "parity" not in row:
                 return row
             request = {"task": "measure", "length": variant.length, "run_on_cpu": True,
-                       "repeats": repeats, "turns": turns.name}  # fmt: skip
+                       "repeats": repeats, "turns": TURNS}  # fmt: skip
             try:
                 row |= step_process.run(request, variant.configure(config), device)
             except BenchmarkError as error:
