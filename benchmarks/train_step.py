@@ -111,7 +111,9 @@ def measure(
             return row if row["step_ms"] else row | {"note": "out of memory"}
 
         tell(0, len(variants), note="checks")
-        first = {variant[:2]: variant for variant in reversed(variants)}
+        first = {}
+        for variant in variants:
+            first.setdefault(variant[:2], variant)
         checks = {
             key: pool.submit(check, variant.configure(config))
             for key, variant in first.items()
