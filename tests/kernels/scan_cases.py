@@ -12,6 +12,8 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from damamba_jax.kernels import ScanOutput, selective_scan
 
 SEQUENCES = ("x", "dt", "b", "c", "z")
+# (L, D, N) where the claim is not about numbers; more than one chunk.
+SMALL = (19, 3, 8)
 
 
 def draw(length, dim, states, *, batch=2, without=(), seed=0):

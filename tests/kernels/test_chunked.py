@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from test_selective_scan import (
+from scan_cases import (
     SMALL,
     call,
     check,
@@ -36,7 +36,7 @@ def test_blocks_of_a_sharded_batch(monkeypatch):
     length, dim, states = SMALL
     monkeypatch.setattr(loops, "CPU_BLOCK_ELEMENTS", 4 * dim * states)
     assert loops.plan(8, *SMALL, reverse=False, platform="cpu").blocks == 2
-    check_sharded(compile_anew("chunked", dt_softplus=True))
+    check_sharded(compile_anew("chunked", dt_softplus=True), draw(*SMALL, batch=8))
 
 
 def test_loops_of_an_accelerator(monkeypatch):

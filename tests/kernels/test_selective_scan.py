@@ -11,6 +11,7 @@ import numpy_scan
 import pytest
 from scan_cases import (
     SEQUENCES,
+    SMALL,
     call,
     check,
     check_sharded,
@@ -40,9 +41,6 @@ every_implementation = pytest.mark.parametrize(
         for name in IMPLEMENTATIONS
     ],
 )
-
-# (L, D, N) where the claim is not about numbers; more than one chunk.
-SMALL = (19, 3, 8)
 
 # (L, D, N, left out, dt_softplus, reverse): every length, state size and option.
 CASES = {
