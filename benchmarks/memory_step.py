@@ -231,7 +231,8 @@ def main() -> None:
     if request["task"] == "platform":
         answer = {"platform": jax.default_backend()}
     elif request["task"] == "parity":
-        answer = check_parity(config)
+        with _turn(request.get("turns", ""), fcntl.LOCK_SH):
+            answer = check_parity(config)
     else:
         options = ("length", "run_on_cpu", "repeats", "turns")
         answer = measure(config, **{k: request[k] for k in options if k in request})

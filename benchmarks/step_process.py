@@ -43,13 +43,16 @@ def find_device(asked: str, config: Config) -> str:
     return found
 
 
-def check_parity(config: Config, device: str) -> dict[str, Any]:
+def check_parity(config: Config, device: str, turns: str = "") -> dict[str, Any]:
     """Runs the check of `memory_step` and returns what it found.
+
+    Args:
+      turns: as of `memory_step.measure`: no step is timed meanwhile.
 
     Raises:
       BenchmarkError: if the step does not agree with the reference.
     """
-    parity = run({"task": "parity"}, config, device)
+    parity = run({"task": "parity", "turns": turns}, config, device)
     if not parity["ok"]:
         raise BenchmarkError(
             f"{config.name}: a step of this configuration and the same "

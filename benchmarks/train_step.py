@@ -20,7 +20,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -77,10 +77,10 @@ def measure(
     jobs: int,
     console: Console,
 ) -> Iterator[dict[str, Any]]:
-    """Checks every scan and precision once, and yields a row for every variant.
+    """Checks every scan and precision once, and yields rows as they are done.
 
     Args:
-      jobs: rows that compile side by side; their steps run one at a time.
+      jobs: checks and rows that compile side by side; steps run one at a time.
 
     Raises:
       BenchmarkError: if there is no such device.
@@ -93,22 +93,25 @@ def measure(
 
         def check(chosen):
             try:
-                return {"parity": step_process.check_parity(chosen, device)}
+                return {"parity": step_process.check_parity(chosen, device, TURNS)}
             except BenchmarkError as error:
                 return {"failed": True, "note": str(error)}
 
         def run(variant):
-            row = {**variant._asdict(), "batch_size": config.train.batch_size}
-            row |= checks[variant[:2]].result()
-            if "parity" not in row:
-                return row
+            asked = {**variant._asdict(), "batch_size": config.train.batch_size}
+            row = dict(asked)
             request = {"task": "measure", "length": variant.length, "run_on_cpu": True,
                        "repeats": repeats, "turns": TURNS}  # fmt: skip
             try:
                 row |= step_process.run(request, variant.configure(config), device)
             except BenchmarkError as error:
-                return row | {"failed": True, "note": str(error)}
-            return row if row["step_ms"] else row | {"note": "out of memory"}
+                row |= {"failed": True, "note": str(error)}
+            else:
+                if not row["step_ms"]:
+                    row["note"] = "out of memory"
+            # Compiled meanwhile; without its check, nothing of a row is shown.
+            checked = checks[variant[:2]].result()
+            return row | checked if "parity" in checked else asked | checked
 
         tell(0, len(variants), note="checks")
         first = {}
@@ -118,9 +121,10 @@ def measure(
             key: pool.submit(check, variant.configure(config))
             for key, variant in first.items()
         }
-        for done, row in enumerate(pool.map(run, variants), start=1):
+        rows = [pool.submit(run, variant) for variant in variants]
+        for done, row in enumerate(as_completed(rows), start=1):
             tell(done, len(variants))
-            yield row
+            yield row.result()
 
 
 def _choose(name: str, text: str, known: Sequence[str]) -> list[str]:
@@ -201,6 +205,9 @@ def main(argv: Sequence[str]) -> int:
             jobs=max(1, chosen.jobs), console=Console(stderr=True),
         ):  # fmt: skip
             rows.append(row)
+            rows.sort(
+                key=lambda row: variants.index(Variant(*map(row.get, Variant._fields)))
+            )
             # After every row: a machine may be taken away before the last one.
             publish(rows, config, Path(chosen.out))
     except (BenchmarkError, flags.Error, ValueError, OSError, *USER_ERRORS) as error:
