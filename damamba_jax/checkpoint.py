@@ -25,6 +25,7 @@ from flax import nnx
 from damamba_jax import train_state
 from damamba_jax.config import Config, ConfigError, from_json
 from damamba_jax.data.statistics import FeatureStatistics, from_arrays, to_arrays
+from damamba_jax.flat_params import FlatParams
 from damamba_jax.models import build_model
 from damamba_jax.train_state import TrainState
 
@@ -253,9 +254,12 @@ def digest(trees: Mapping[str, Any], meta: Mapping[str, Any]) -> dict[str, str]:
 
 
 def state_items(state: TrainState, statistics) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Splits a state into the items `model` and `training`."""
+    """Splits a state into the items `model` and `training`, parameters as trees."""
     training = state._asdict()
-    model = {"average": training.pop("average"), "statistics": to_arrays(statistics)}
+    flat = {"params": training["params"], "average": training.pop("average")}
+    trees = {name: params.to_tree() for name, params in jax.device_get(flat).items()}
+    training["params"] = trees["params"]
+    model = {"average": trees["average"], "statistics": to_arrays(statistics)}
     # A flat tuple: Orbax would name the fields of optax's states by their positions.
     training["opt_state"] = dict(enumerate_leaves(training["opt_state"]))
     return model, training
@@ -269,11 +273,14 @@ def enumerate_leaves(tree: Any) -> list[tuple[str, Any]]:
 def restore_state(items: Mapping[str, Any], like: TrainState) -> TrainState:
     """Puts the items of `state_items` together again, shaped as `like`."""
     training = dict(items["training"])
+    trees = {"params": training.pop("params"), "average": items["model"]["average"]}
+    flat = {
+        name: jax.device_put(FlatParams.from_tree(tree), like.step.sharding)
+        for name, tree in jax.device_get(trees).items()
+    }
     leaves = [leaf for _, leaf in sorted(training.pop("opt_state").items())]
     opt_state = jax.tree.unflatten(jax.tree.structure(like.opt_state), leaves)
-    return TrainState(
-        average=items["model"]["average"], opt_state=opt_state, **training
-    )
+    return TrainState(opt_state=opt_state, **flat, **training)
 
 
 def abstract_model(config: Config) -> tuple[nnx.GraphDef, dict[str, Any]]:

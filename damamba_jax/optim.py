@@ -1,6 +1,7 @@
 """AdamW with warm-up and cosine decay, and the moving average of parameters."""
 
-import jax
+import dataclasses
+
 import jax.numpy as jnp
 import optax
 
@@ -20,7 +21,7 @@ def learning_rate(config: OptimConfig, steps: int) -> optax.Schedule:
 
 
 def optimizer(config: OptimConfig, steps: int) -> optax.GradientTransformation:
-    """Clips by global norm, then AdamW."""
+    """Clips by global norm, then AdamW, for `FlatParams`: projections decay."""
     return optax.chain(
         optax.clip_by_global_norm(config.clip_norm),
         optax.adamw(
@@ -28,23 +29,11 @@ def optimizer(config: OptimConfig, steps: int) -> optax.GradientTransformation:
             b1=config.b1,
             b2=config.b2,
             weight_decay=config.weight_decay,
-            mask=decayed,
+            mask=lambda params: dataclasses.replace(
+                params, projections=True, others=False
+            ),
         ),
     )
-
-
-def decayed(params) -> dict:
-    """Marks the parameters that weight decay shrinks: projection kernels alone.
-
-    A, D, norms, biases, embeddings and the taps of the depthwise convolutions are
-    scales or time constants; pulling them to zero is not regularisation.
-    """
-
-    def is_projection(path, _):
-        names = [str(getattr(entry, "key", entry)) for entry in path]
-        return names[-1] == "kernel" and names[-2] != "conv"
-
-    return jax.tree_util.tree_map_with_path(is_projection, params)
 
 
 def update_average(average, params, decay: float, step: Array):

@@ -12,6 +12,7 @@ from flax import nnx
 from damamba_jax import losses, optim
 from damamba_jax.array_types import Array, Float, Int
 from damamba_jax.config import Config
+from damamba_jax.flat_params import FlatParams
 
 Params = dict[str, Any]
 # Per feature: `(center, inverse_scale)`, each [dim].
@@ -32,8 +33,8 @@ class TrainState(NamedTuple):
     """
 
     step: Int[Array, ""]
-    params: Params
-    average: Params
+    params: FlatParams
+    average: FlatParams
     opt_state: Any
     rng: Array
     skipped: Int[Array, ""]
@@ -43,14 +44,19 @@ class TrainState(NamedTuple):
 def create(
     params: Params, optimizer: optax.GradientTransformation, seed: int
 ) -> TrainState:
-    """Makes the state before the first step."""
+    """Makes the state before the first step.
+
+    Args:
+      params: of `split_model`.
+    """
     zero = jnp.zeros((), jnp.int32)
+    flat = jax.tree.map(jnp.asarray, FlatParams.from_tree(params))
     return TrainState(
         step=zero,
-        params=params,
+        params=flat,
         # A copy: the step donates its input, and one buffer cannot be donated twice.
-        average=jax.tree.map(jnp.copy, params),
-        opt_state=optimizer.init(params),
+        average=jax.tree.map(jnp.copy, flat),
+        opt_state=optimizer.init(flat),
         rng=jax.random.key_data(jax.random.key(seed)),
         skipped=jnp.copy(zero),
         bad_steps=jnp.copy(zero),
@@ -143,7 +149,8 @@ def make_train_step(
         key = jax.random.fold_in(rng, state.step) if random else None
 
         def loss_of(params):
-            return loss_function(config, graphdef, params, statistics, batch, key)
+            tree = params.to_tree()
+            return loss_function(config, graphdef, tree, statistics, batch, key)
 
         (loss, terms), grads = jax.value_and_grad(loss_of, has_aux=True)(state.params)
         grad_norm = optax.tree.norm(grads)
@@ -190,7 +197,10 @@ def make_predict(graphdef, out_sharding=None) -> Callable:
     @functools.partial(
         jax.jit, static_argnames="num_frames", out_shardings=out_sharding
     )
-    def predict(params: Params, batch, statistics: Statistics, *, num_frames: int):
+    def predict(
+        params: Params | FlatParams, batch, statistics: Statistics, *, num_frames: int
+    ):
+        params = params.to_tree() if isinstance(params, FlatParams) else params
         output = forward(graphdef, params, batch, statistics, num_frames=num_frames)
         return output.score
 

@@ -284,7 +284,9 @@ def test_the_best_checkpoint_is_loaded_and_the_last_is_its_stand_in(trained, wor
     _, config, states = trained
     best = load_checkpoint(workdir)
     assert (best.step, best.simulated, best.config) == (1, True, config)
-    jax.tree.map(np.testing.assert_array_equal, best.params, states[1].average)
+    jax.tree.map(
+        np.testing.assert_array_equal, best.params, states[1].average.to_tree()
+    )
     last = load_checkpoint(workdir, which="last")
     assert last.step == 2
     (workdir / "checkpoints" / "best" / "1" / "meta" / "metadata").write_text("{")

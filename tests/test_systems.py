@@ -49,7 +49,9 @@ def test_a_step_trains_and_its_checkpoint_predicts(name, tmp_path):
     assert (int(state.step), int(state.skipped)) == (3, 0)
     assert not {"infonce", "infonce_aligned"} & scalars.keys()
     np.testing.assert_allclose(scalars["loss"], 1 - scalars["ccc"], rtol=1e-6)
-    moved = jax.tree.map(lambda a, b: bool(jnp.any(a != b)), state.params, dict(params))
+    moved = jax.tree.map(
+        lambda a, b: bool(jnp.any(a != b)), state.params.to_tree(), dict(params)
+    )
     still = [
         jax.tree_util.keystr(path)
         for path, changed in jax.tree_util.tree_flatten_with_path(moved)[0]

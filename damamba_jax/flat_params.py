@@ -1,0 +1,101 @@
+"""All parameters of a model as two vectors.
+
+An optimizer does the same to each of them. Over the hundreds of arrays of a model it
+would be thousands of small operations: half of a step's compilation, and on a GPU more
+launches than the model itself.
+"""
+
+import dataclasses
+import functools
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+class Layout(NamedTuple):
+    """Where the arrays of a tree lie.
+
+    Attributes:
+      structure: of the tree.
+      shapes: of its leaves, in order.
+      projections: whether a leaf lies in the first vector, in order.
+    """
+
+    structure: jax.tree_util.PyTreeDef
+    shapes: tuple[tuple[int, ...], ...]
+    projections: tuple[bool, ...]
+
+
+@functools.partial(
+    jax.tree_util.register_dataclass,
+    data_fields=("projections", "others"),
+    meta_fields=("layout",),
+)
+@dataclasses.dataclass(frozen=True)
+class FlatParams:
+    """Parameters, apart by whether weight decay may shrink them; a pytree.
+
+    Attributes:
+      projections: kernels of projections, end to end, [P].
+      others: A, D, norms, biases, embeddings and the taps of depthwise convolutions,
+        [Q]: scales or time constants, which weight decay would not regularise.
+      layout: of the tree that they came from.
+    """
+
+    projections: Any
+    others: Any
+    layout: Layout
+
+    @classmethod
+    def from_tree(cls, tree: Any) -> "FlatParams":
+        """Joins the leaves of a tree: NumPy arrays on the host, any other by jax."""
+        with_paths, structure = jax.tree_util.tree_flatten_with_path(tree)
+        leaves = [leaf for _, leaf in with_paths]
+        flags = tuple(_is_projection(path) for path, _ in with_paths)
+        layout = Layout(structure, tuple(leaf.shape for leaf in leaves), flags)
+        vectors = (
+            _join(
+                [leaf for leaf, flag in zip(leaves, flags, strict=True) if flag == on]
+            )
+            for on in (True, False)
+        )
+        return cls(*vectors, layout)
+
+    def to_tree(self) -> Any:
+        """Cuts the vectors into the leaves again; those of NumPy arrays are views."""
+        structure, shapes, flags = self.layout
+        sources = {
+            on: iter(
+                _cut(
+                    vector,
+                    [s for s, flag in zip(shapes, flags, strict=True) if flag == on],
+                )
+            )
+            for on, vector in ((True, self.projections), (False, self.others))
+        }
+        return structure.unflatten(next(sources[flag]) for flag in flags)
+
+
+def _is_projection(path: Sequence[Any]) -> bool:
+    names = [str(getattr(entry, "key", entry)) for entry in path]
+    return names[-1] == "kernel" and names[-2] != "conv"
+
+
+def _join(leaves: Sequence[Any]) -> Any:
+    xp = np if all(isinstance(leaf, np.ndarray) for leaf in leaves) else jnp
+    if not leaves:
+        return xp.zeros(0, np.float32)
+    return xp.concatenate([leaf.reshape(-1) for leaf in leaves])
+
+
+def _cut(vector: Any, shapes: Sequence[tuple[int, ...]]) -> list[Any]:
+    # Not slices: the gradient of a split is one concatenation, that of slices a sum of
+    # padded vectors.
+    split = np.split if isinstance(vector, np.ndarray) else jnp.split
+    ends = np.cumsum([math.prod(shape) for shape in shapes])
+    parts = split(vector, ends[:-1].tolist()) if shapes else []
+    return [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)]
