@@ -59,9 +59,7 @@ def step_and_shapes(config: Config):
         f.name: (jax.ShapeDtypeStruct((f.dim,), np.float32),) * 2
         for f in config.data.features
     }
-    step = jax.jit(
-        train_state.make_train_step(config, graphdef, optimizer), donate_argnums=0
-    )
+    step = train_state.jit_train_step(config, graphdef, optimizer)
     return step, (state, abstract_batch(config), statistics)
 
 

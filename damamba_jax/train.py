@@ -215,9 +215,9 @@ def _compile(config: Config) -> _Compiled:
     _, replicated = _shardings(config.train.batch_size)
     optimizer = optim.optimizer(config.optim, config.train.steps)
     graphdef, _ = abstract_model(config)
-    step = train_state.make_train_step(config, graphdef, optimizer)
     return _Compiled(
-        jax.jit(step, donate_argnums=0), train_state.make_predict(graphdef, replicated)
+        train_state.jit_train_step(config, graphdef, optimizer),
+        train_state.make_predict(graphdef, replicated),
     )
 
 

@@ -186,6 +186,23 @@ def make_train_step(
     return step
 
 
+def jit_train_step(
+    config: Config, graphdef, optimizer: optax.GradientTransformation
+) -> Callable:
+    """Jits `make_train_step`, which then gives its state's memory to the new one."""
+    step = make_train_step(config, graphdef, optimizer)
+    return jax.jit(step, donate_argnums=0, compiler_options=_compiler_options())
+
+
+def _compiler_options() -> dict[str, bool]:
+    """XLA's, of whatever is compiled for a whole run."""
+    if jax.default_backend() != "gpu":
+        return {}
+    # Its Triton kernels are tried out one by one for every product of two matrices,
+    # which takes minutes before the first step; cuBLAS has them ready.
+    return {"xla_gpu_enable_triton_gemm": False}
+
+
 def make_predict(graphdef, out_sharding=None) -> Callable:
     """Returns the jitted `predict(params, batch, statistics, *, num_frames)`.
 
@@ -195,7 +212,10 @@ def make_predict(graphdef, out_sharding=None) -> Callable:
     """
 
     @functools.partial(
-        jax.jit, static_argnames="num_frames", out_shardings=out_sharding
+        jax.jit,
+        static_argnames="num_frames",
+        out_shardings=out_sharding,
+        compiler_options=_compiler_options(),
     )
     def predict(
         params: Params | FlatParams, batch, statistics: Statistics, *, num_frames: int

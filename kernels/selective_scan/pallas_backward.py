@@ -30,7 +30,7 @@ PADDING = 8
 
 
 def backward(
-    x, dt, z, dy, bc, a, d, bias, kept, dh_last, carries, *,
+    x, dt, z, dy, bc, a, d_bias, kept, dh_last, carries, *,
     sizes: Sizes, chunks: Chunks, softplus, reverse,
 ) -> dict[str, jax.Array]:  # fmt: skip
     """Computes all gradients; arrays are padded to `sizes`.
@@ -39,7 +39,7 @@ def backward(
       x, dt, z, dy: [B, L, D]; `z` may be None.
       bc: b and c, float32 [B, L, 2, N / 4, 4], in the order of processing.
       a: log2(e) times the transition, float32 [N / 4, D, 4].
-      d, bias: float32 [D].
+      d_bias: d and bias, float32 [2, D].
       kept: state before every tile, float32 [B, L / 8, N / 4, D, 4].
       dh_last: adjoint of the last state, float32 [B, D, N / 4, 4].
       carries: what the chunks pass back (`pallas_carry`), or None for a single chunk.
@@ -52,10 +52,9 @@ def backward(
     """
     batch, length, dim = x.shape
     quads = a.shape[0]
-    channels = sizes.backward_parts * layouts.quad_channels(quads * QUAD)
-    groups = sizes.backward_groups
-    inputs = {"x": x, "dt": dt, "z": z, "dy": dy, "bc": bc, "a": a, "d": d}
-    inputs |= {"bias": bias, "kept": kept, "dh_last": dh_last}
+    channels, groups = sizes.backward_channels, sizes.backward_groups
+    inputs = {"x": x, "dt": dt, "z": z, "dy": dy, "bc": bc, "a": a}
+    inputs |= {"d_bias": d_bias, "kept": kept, "dh_last": dh_last}
     inputs |= carries._asdict() if carries else {}
     inputs = {name: v for name, v in inputs.items() if v is not None}
     shape = functools.partial(jax.ShapeDtypeStruct, dtype=jnp.float32)
@@ -129,8 +128,8 @@ def _body(*refs, names, sizes, chunks, pieces, softplus, reverse):
 
     a = load_states(ref["a"])
     d, bias = (
-        over_tile(load(ref[n].at[here], layout=tile.reduce((0,))))
-        for n in ("d", "bias")
+        over_tile(load(ref["d_bias"].at[i, here], layout=tile.reduce((0,))))
+        for i in range(2)
     )
 
     def times(i):

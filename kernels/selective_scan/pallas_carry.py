@@ -46,7 +46,7 @@ def carries(
     dt,
     matrix,
     a,
-    bias,
+    d_bias,
     *,
     sizes: Sizes,
     chunks: Chunks,
@@ -64,12 +64,12 @@ def carries(
       drive, dt: [B, L, D]; `z` likewise, or None.
       matrix: float32 [B, L, N / 4, 4], in the order of processing.
       a: log2(e) times the transition, float32 [N / 4, D, 4].
-      bias: float32 [D].
+      d_bias: d, which is not used, and bias, float32 [2, D].
     """
     batch, length, dim = dt.shape
     quads = a.shape[0]
     inputs = {"drive": drive, "dt": dt, "z": z, "matrix": matrix[:, :, None], "a": a}
-    inputs = {n: v for n, v in (inputs | {"bias": bias}).items() if v is not None}
+    inputs = {n: v for n, v in (inputs | {"d_bias": d_bias}).items() if v is not None}
     shape = jax.ShapeDtypeStruct
     passing = chunks.number - 1
     outputs = Carries(
@@ -107,7 +107,7 @@ def _body(*refs, names, walk, chunks, softplus):
     layout = walk.layout
     row = layout.reduce((1, 2))
     a = load(states_of(ref["a"].at[:, here]), layout=layout)
-    bias = load(ref["bias"].at[here], layout=row)
+    bias = load(ref["d_bias"].at[1, here], layout=row)
 
     def step(state, values, rows):
         h, total = state

@@ -41,8 +41,7 @@ def forward(
     z,
     bc,
     a,
-    d,
-    bias,
+    d_bias,
     h0,
     carries,
     *,
@@ -58,7 +57,7 @@ def forward(
       x, dt, z: [B, L, D]; `z` may be None.
       bc: b and c, float32 [B, L, 2, N / 4, 4], in the order of processing.
       a: log2(e) times the transition, float32 [N / 4, D, 4].
-      d, bias: float32 [D].
+      d_bias: d and bias, float32 [2, D].
       h0: state before the first step, float32 [B, D, N / 4, 4], or None for zeros.
       carries: what the chunks pass on (`pallas_carry`), or None for a single chunk.
       softplus: whether the step size is `softplus(dt + bias)`.
@@ -67,7 +66,7 @@ def forward(
     """
     batch, length, dim = x.shape
     quads = a.shape[0]
-    inputs = {"x": x, "dt": dt, "z": z, "bc": bc, "a": a, "d": d, "bias": bias}
+    inputs = {"x": x, "dt": dt, "z": z, "bc": bc, "a": a, "d_bias": d_bias}
     inputs |= {"h0": h0} | (carries._asdict() if carries else {})
     inputs = {name: v for name, v in inputs.items() if v is not None}
     shape = jax.ShapeDtypeStruct
@@ -106,7 +105,7 @@ def _body(*refs, names, walk, chunks, softplus):
     layout = walk.layout
     row = layout.reduce((1, 2))
     a = load(states_of(ref["a"].at[:, here]), layout=layout)
-    d, bias = (load(ref[n].at[here], layout=row) for n in ("d", "bias"))
+    d, bias = (load(ref["d_bias"].at[i, here], layout=row) for i in range(2))
     if "h0" in ref:
         h = load(ref["h0"].at[b, here], layout=layout)
     else:

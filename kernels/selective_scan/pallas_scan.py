@@ -93,12 +93,15 @@ class _Static(NamedTuple):
     softplus: bool
     reverse: bool
 
-    def options(self, x) -> dict[str, Any]:
+    def options(self, x, *, backward: bool) -> dict[str, Any]:
         """Arguments of the kernels, for as much of a batch as is at hand."""
         devices = jax.devices()
         multiprocessors = getattr(devices[0], "core_count", MULTIPROCESSORS)
         chunks = tiling.split_time(
-            x.shape[0], self.sizes, multiprocessors=multiprocessors
+            x.shape[0],
+            self.sizes,
+            multiprocessors=multiprocessors,
+            backward=backward,
         )
         return {**self._asdict(), "chunks": chunks}
 
@@ -140,17 +143,17 @@ def _forward_kernels(static, shared, batched, *, keep):
     from damamba_jax.kernels.selective_scan import pallas_carry, pallas_forward
 
     x, dt, h0 = batched["x"], batched["dt"], batched["h0"]
-    options = static.options(x)
-    bc, a, d, bias = _prepare(static, shared, batched)
+    options = static.options(x, backward=False)
+    bc, a, d_bias = _prepare(static, shared, batched)
     carries = None
     if options["chunks"].number > 1:
         carries = pallas_carry.carries(
-            x, None, dt, bc[:, :, 0], a, bias, adjoint=False, **options
+            x, None, dt, bc[:, :, 0], a, d_bias, adjoint=False, **options
         )
     if h0 is not None:
         h0 = _split(h0.astype(jnp.float32))
     y, h_last, kept = pallas_forward.forward(
-        x, dt, batched["z"], bc, a, d, bias, h0, carries, keep=keep, **options
+        x, dt, batched["z"], bc, a, d_bias, h0, carries, keep=keep, **options
     )
     h_last = h_last.reshape(*h_last.shape[:2], -1)
     return (y, h_last, kept) if keep else (y, h_last)
@@ -160,15 +163,15 @@ def _backward_kernels(static, shared, batched):
     from damamba_jax.kernels.selective_scan import pallas_backward, pallas_carry
 
     x, dt, z, dy = (batched[name] for name in ("x", "dt", "z", "dy"))
-    options = static.options(x)
-    bc, a, d, bias = _prepare(static, shared, batched)
+    options = static.options(x, backward=True)
+    bc, a, d_bias = _prepare(static, shared, batched)
     carries = None
     if options["chunks"].number > 1:
         carries = pallas_carry.carries(
-            dy, z, dt, bc[:, :, 1], a, bias, adjoint=True, **options
+            dy, z, dt, bc[:, :, 1], a, d_bias, adjoint=True, **options
         )
     grads = pallas_backward.backward(
-        x, dt, z, dy, bc, a, d, bias, batched["kept"], _split(batched["dh_last"]),
+        x, dt, z, dy, bc, a, d_bias, batched["kept"], _split(batched["dh_last"]),
         carries, **options,
     )  # fmt: skip
 
@@ -210,12 +213,17 @@ _run_backward = _parallel(_backward_kernels)
 
 
 def _prepare(static, shared, batched):
-    """Casts what is small: b and c in the order of processing, log2(e) a, d, bias."""
+    """Casts what is small: b and c in the order of processing, log2(e) a, d and bias.
+
+    Nothing here is passed on as it came: where an argument is a slice of a larger
+    array, XLA hands over its address within that one, and a kernel takes multiples of
+    256 bytes alone.
+    """
     bc = jnp.stack([batched["b"], batched["c"]], axis=2).astype(jnp.float32)
     bc = bc[:, ::-1] if static.reverse else bc
     a, d, bias = (v.astype(jnp.float32) for v in shared)
     a = jnp.swapaxes(_split(math.log2(math.e) * a), 0, 1)
-    return _split(bc), a, d, bias
+    return _split(bc), a, jnp.stack([d, bias])
 
 
 def _split(h):

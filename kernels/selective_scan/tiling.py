@@ -46,6 +46,11 @@ class Sizes:
         return 1 if self.states < 16 else 2
 
     @property
+    def backward_channels(self) -> int:
+        """Channels of a warpgroup of the backward kernel: a thread holds one quad."""
+        return self.backward_parts * CHANNELS * QUAD // self.states
+
+    @property
     def backward_groups(self) -> int:
         """Warpgroups of a block of the backward kernel.
 
@@ -83,16 +88,30 @@ def pad_sizes(length: int, dim: int, states: int) -> Sizes:
     )
 
 
-def split_time(batch: int, sizes: Sizes, *, multiprocessors: int) -> Chunks:
+def split_time(
+    batch: int, sizes: Sizes, *, multiprocessors: int, backward: bool = False
+) -> Chunks:
     """Chooses the chunks of time.
 
     One block of the forward kernel is 128 channels of one row of the batch. Where these
     leave half of the multiprocessors' places empty, time is split as well: a second
     pass over the inputs then costs less than the idle places.
+
+    Args:
+      backward: for the backward kernel, of which a multiprocessor holds one block:
+        fewer chunks, if their last round over the multiprocessors is fuller.
     """
     blocks = batch * (sizes.dim // CHANNELS)
     places = RESIDENT_BLOCKS * multiprocessors
     chunks = max(1, min(places // blocks, sizes.length // MIN_CHUNK_STEPS))
+    if backward:
+        groups = batch * (sizes.dim // sizes.backward_channels)
+        places = sizes.backward_groups * multiprocessors
+
+        def rounds_per_chunk(chunks):
+            return -(-groups * chunks // places) / chunks
+
+        chunks = min(range(chunks, 0, -1), key=rounds_per_chunk)
     tiles = _round_up(-(-sizes.tiles // chunks), sizes.block // STEPS)
     return Chunks(number=-(-sizes.tiles // tiles), tiles=tiles)
 

@@ -163,6 +163,24 @@ def test_repeated_runs_over_poisoned_memory_are_the_same_bits(length):
         jax.tree.map(np.testing.assert_array_equal, again, runs[0])
 
 
+@pytest.mark.gpu
+def test_arguments_may_lie_anywhere_in_a_larger_array():
+    """XLA hands a slice to a kernel as an address, which kernels want aligned."""
+    args = draw(96, 128, 16)
+    names = ("d", "dt_bias")
+    # Slices at multiples of 128 bytes, not 256, are handed over without a copy.
+    whole = jnp.concatenate([jnp.zeros(32), *(args[name] for name in names)])
+
+    @jax.jit
+    def run(whole, *bars):
+        cut = {n: whole[32 + 128 * i :][:128] for i, n in enumerate(names)}
+        return value_and_gradients("pallas", dt_softplus=True)({**args, **cut}, *bars)
+
+    bars = cotangents(args)
+    expected = value_and_gradients("pallas", dt_softplus=True)(args, *bars)
+    jax.tree.map(np.testing.assert_array_equal, run(whole, *bars), expected)
+
+
 def test_reason_of_a_machine_without_kernels():
     support = supports("pallas", Case(2, 96, 64, 16, "float32", "cpu"))
     assert not support

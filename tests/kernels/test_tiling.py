@@ -54,11 +54,25 @@ def test_long_sequences_of_a_small_batch_fill_the_gpu(name):
     assert 0.9 * places < blocks <= places
 
 
+@pytest.mark.parametrize(
+    ("name", "number"), [("sequence_2k", 6), ("sequence_8k", 6), ("recording_131k", 49)]
+)
+def test_the_last_round_of_the_backward_kernel_is_full(name, number):
+    spec = ARG_SPECS[name]
+    sizes = sizes_of(spec)
+    chunks = split_time(spec.batch, sizes, multiprocessors=HOPPER, backward=True)
+    assert chunks.number == number
+    groups = chunks.number * spec.batch * spec.dim // sizes.backward_channels
+    rounds = groups / (sizes.backward_groups * HOPPER)
+    assert 0.9 < rounds % 1
+
+
+@pytest.mark.parametrize("backward", [False, True])
 @pytest.mark.parametrize("length", [1, 63, 64, 200, 4096, 5001, 131072])
 @pytest.mark.parametrize("batch", [1, 3, 50])
-def test_chunks_cover_time_once(length, batch):
+def test_chunks_cover_time_once(length, batch, backward):
     sizes = pad_sizes(length, 256, 16)
-    chunks = split_time(batch, sizes, multiprocessors=HOPPER)
+    chunks = split_time(batch, sizes, multiprocessors=HOPPER, backward=backward)
     assert (chunks.number - 1) * chunks.tiles < sizes.tiles
     assert chunks.number * chunks.tiles >= sizes.tiles
     # Every chunk is made of whole copies, the last one too.
