@@ -148,19 +148,28 @@ class DAMamba(nnx.Module):
         person, embeddings, group_valid = self._encode(
             batch, statistics, num_frames, people, keys[0]
         )
+        views = person.shape[0] // batch["participant_valid"].shape[0]
+        valid, slots, label_time = (
+            jnp.concatenate([batch[name]] * views)
+            for name in ("participant_valid", "participant_slot", "label_time")
+        )
         context = context_valid = None
         if people > 1:
-            context_valid = batch["participant_valid"][:, 1:]
-            context = self.partners(
-                person[:, 1:], context_valid, batch["participant_slot"][:, 1:], keys[1]
-            )
+            context_valid = valid[:, 1:]
+            context = self.partners(person[:, 1:], context_valid, slots[:, 1:], keys[1])
         hidden = self.dialogue(person[:, 0], context, context_valid, keys[2])
-        hidden = at_labels(hidden, batch["label_time"], frame_hz=self.frame_hz)
+        hidden = at_labels(hidden, label_time, frame_hz=self.frame_hz)
         logit = self.head_out(jax.nn.gelu(self.head_in(hidden)).astype(jnp.float32))
-        return Output(jax.nn.sigmoid(logit[..., 0]), embeddings, group_valid)
+        logit = self.fusion.mix(logit.reshape(views, -1, logit.shape[1]))
+        return Output(jax.nn.sigmoid(logit), embeddings, group_valid)
 
     def _encode(self, batch, statistics, num_frames, people, key):
-        """Encodes every person; returns [B, P, T, C] and the target's group views."""
+        """Encodes every person.
+
+        Returns:
+          [V B, P, T, C], one batch after the other for each view of
+          `ModalityFusion`; the target's embedding of each group, and where it is valid.
+        """
         key_features, *keys = split_key(key, 1 + len(self.groups))
         batch_size = batch["participant_valid"].shape[0]
 
@@ -194,9 +203,9 @@ class DAMamba(nnx.Module):
             group_valid[group] = target(
                 jnp.any(jnp.stack([valid[n] for n in names]), axis=0)
             )
-        person = self.fusion(groups)
+        person = jnp.concatenate(self.fusion(groups))
         return (
-            person.reshape(batch_size, people, *person.shape[1:]),
+            person.reshape(-1, people, *person.shape[1:]),
             alignment,
             group_valid,
         )

@@ -1,7 +1,6 @@
 """Fusion of modality groups within a person, and of partners around the target."""
 
 import einops
-import jax
 import jax.numpy as jnp
 from flax import nnx
 
@@ -39,15 +38,16 @@ class ModalityGroup(nnx.Module):
 class ModalityFusion(nnx.Module):
     """Light cross-attention between one person's groups, then a joint projection.
 
-    With `modality_fusion=False` the groups stay apart: the result is one mean of
-    their embeddings under learned scalar weights.
+    With `modality_fusion=False` the groups stay apart up to their scores, which are
+    mixed under learned weights: anything earlier, be it a sum of embeddings, would let
+    the blocks behind it fuse them after all.
     """
 
     def __init__(self, config: ModelConfig, groups: list[str], *, dtype, rng: Draws):
         self.fuse = config.modality_fusion and len(groups) > 1
         self.norms = nnx.Dict({group: Norm(config.dim) for group in groups})
         if not self.fuse:
-            self.weights = nnx.Param(jnp.zeros((len(groups),), jnp.float32))
+            self.weights = nnx.Param(jnp.full((len(groups),), 1 / len(groups)))
             return
         self.attention = nnx.Dict(
             {
@@ -66,19 +66,22 @@ class ModalityFusion(nnx.Module):
 
     def __call__(
         self, embeddings: dict[str, Float[Array, "B T C"]]
-    ) -> Float[Array, "B T C"]:
+    ) -> list[Float[Array, "B T C"]]:
+        """Returns what the rest of the model sees: one view, or one of each group."""
         normed = {group: self.norms[group](x) for group, x in embeddings.items()}
         if not self.fuse:
-            weights = jax.nn.softmax(self.weights[...])
-            return sum(
-                w.astype(x.dtype) * x
-                for w, x in zip(weights, normed.values(), strict=True)
-            )
+            return list(normed.values())
         fused = []
         for group, x in embeddings.items():
             others = jnp.stack([y for name, y in normed.items() if name != group], 1)
             fused.append(x + self.attention[group](normed[group], others))
-        return self.joint(jnp.concatenate(fused, axis=-1))
+        return [self.joint(jnp.concatenate(fused, axis=-1))]
+
+    def mix(self, logits: Float[Array, "V B T"]) -> Float[Array, "B T"]:
+        """Makes one score of those of all views."""
+        if self.fuse:
+            return logits[0]
+        return jnp.tensordot(self.weights[...], logits, axes=1)
 
 
 class PartnerFusion(nnx.Module):

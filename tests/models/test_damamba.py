@@ -84,6 +84,29 @@ def test_without_partner_fusion_no_partner_signal_reaches_the_target():
     assert all(grad[0].max() > 0 for grad in grads.values())
 
 
+@pytest.mark.parametrize("fused", [True, False])
+def test_groups_interact_by_modality_fusion_alone(fused):
+    """Without it the logit is a sum of what each group says."""
+    config = small_config(**QUICK, modality_fusion=fused)
+    score = scorer(config)
+    one, two = (random_batch(config, seed=seed)["features"] for seed in (0, 1))
+    rest = random_batch(config)
+
+    def logit(audio, visual):
+        features = {**audio, "openpose": visual["openpose"]}
+        value = np.asarray(score({**rest, "features": features}), np.float64)
+        return np.log(value / (1 - value))
+
+    both = logit(one, one) + logit(two, two)
+    mixed = logit(one, two) + logit(two, one)
+    assert np.abs(logit(one, one) - logit(two, one)).max() > 1e-3
+    assert np.abs(logit(one, one) - logit(one, two)).max() > 1e-3
+    if fused:
+        assert np.abs(both - mixed).max() > 1e-4
+    else:
+        np.testing.assert_allclose(both, mixed, atol=1e-5)
+
+
 def test_missing_data_in_every_disguise_gives_the_same_score():
     config = small_config()
     score = scorer(config)
