@@ -35,7 +35,6 @@ FULL, *OTHERS = ablation.ROWS
 def configure(cache_dir, **overrides):
     """The demo's model at a few thousand parameters, trained for two steps."""
     fields = {
-        **child.OVERRIDES,
         # One head fits every width.
         "model.dim": 16,
         "model.num_heads": 1,
@@ -46,17 +45,8 @@ def configure(cache_dir, **overrides):
         "model.scan": "reference",
         "train.steps": 2,
         "train.eval_every": 2,
-        "data.cache_dir": str(cache_dir),
     }
-    config = load_config(f"{child.ROOT}/configs/noxi.py:demo")
-    for field, value in (fields | overrides).items():
-        *groups, name = field.split(".")
-        group = config
-        for part in groups:
-            group = group[part]
-        with group.ignore_type():
-            group[name] = value
-    return from_config_dict(config)
+    return child.configure(cache_dir, **(fields | overrides))
 
 
 def console():

@@ -18,8 +18,7 @@ from rich.console import Console
 
 from damamba_jax import train
 from damamba_jax.checkpoint import CheckpointError, load_checkpoint
-from damamba_jax.command_line import load_config
-from damamba_jax.config import ConfigError, from_config_dict, to_json
+from damamba_jax.config import ConfigError, to_json
 from damamba_jax.data.corpora import CorpusError
 from damamba_jax.data.headers import DataFormatError
 from damamba_jax.run_log import read
@@ -240,23 +239,10 @@ def test_two_processes_train_what_one_does(finished, shared):
 # What follows ends before anything is compiled, and runs in this process.
 
 
-def configured(tmp_path, **overrides):
-    fields = {**child.OVERRIDES, "data.cache_dir": str(tmp_path / "cache")}
-    config = load_config(f"{child.ROOT}/configs/noxi.py:demo")
-    for field, value in (fields | overrides).items():
-        *groups, name = field.split(".")
-        group = config
-        for part in groups:
-            group = group[part]
-        with group.ignore_type():
-            group[name] = value
-    return from_config_dict(config)
-
-
 def attempt(tmp_path, **overrides):
     console = Console(file=io.StringIO(), width=200)
     workdir = tmp_path / "attempt"
-    config = configured(tmp_path, **overrides)
+    config = child.configure(tmp_path / "cache", **overrides)
     with StopRequest() as stop:
         train.train(config, workdir, stop=stop, console=console)
 
@@ -319,7 +305,9 @@ def test_an_evaluation_of_an_unfinished_run_does_not_finish_it(
     overrides = {"data.root": str(corpus)}
     workdir = tmp_path / "attempt"
     (workdir / "checkpoints" / "last" / "3").mkdir(parents=True)
-    (workdir / "config.json").write_text(to_json(configured(tmp_path, **overrides)))
+    (workdir / "config.json").write_text(
+        to_json(child.configure(tmp_path / "cache", **overrides))
+    )
     (workdir / "results.md").write_text("of step 3")
 
     class GoesOn(Exception):

@@ -5,6 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from damamba_jax.command_line import load_config
+from damamba_jax.config import Config, from_config_dict
+
 ROOT = Path(__file__).resolve().parent.parent
 
 # A model that compiles in seconds, and every phase of a run within five steps.
@@ -30,6 +33,21 @@ OVERRIDES = {
     "train.eval_batches": 2,
     "train.log_every": 1,
 }
+
+
+def configure(cache_dir: Path, **overrides) -> Config:
+    """What the command would be told, for runs within this process."""
+    config = load_config(f"{ROOT}/configs/noxi.py:demo")
+    fields = {**OVERRIDES, "data.cache_dir": str(cache_dir), **overrides}
+    for field, value in fields.items():
+        *groups, name = field.split(".")
+        group = config
+        for part in groups:
+            group = group[part]
+        with group.ignore_type():
+            group[name] = value
+    return from_config_dict(config)
+
 
 # Runs the command; sends this very process a signal at a named point.
 PROGRAM = """

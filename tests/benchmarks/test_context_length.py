@@ -10,8 +10,7 @@ import pytest
 import training_child as child
 from rich.console import Console
 
-from damamba_jax.command_line import load_config
-from damamba_jax.config import ConfigError, from_config_dict
+from damamba_jax.config import ConfigError
 from damamba_jax.data import oracle
 from damamba_jax.stop import Stopped, StopRequest
 
@@ -27,19 +26,8 @@ def benchmark():
 
 
 def tiny(cache_dir):
-    fields = {
-        **child.OVERRIDES, "train.steps": 2, "train.eval_every": 2,
-        "train.batch_size": 8, "data.cache_dir": str(cache_dir),
-    }  # fmt: skip
-    config = load_config(f"{child.ROOT}/configs/noxi.py:demo")
-    for field, value in fields.items():
-        *groups, name = field.split(".")
-        group = config
-        for part in groups:
-            group = group[part]
-        with group.ignore_type():
-            group[name] = value
-    return from_config_dict(config)
+    steps = {"train.steps": 2, "train.eval_every": 2, "train.batch_size": 8}
+    return child.configure(cache_dir, **steps)
 
 
 def run(benchmark, base, out, lengths=(32,)):
