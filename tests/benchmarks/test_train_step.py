@@ -113,10 +113,14 @@ def test_a_wrong_scan_gets_no_figure_and_the_others_do(
         parity = {"ok": ok, "other": "by the reference scan"}
         return parity if request["task"] == "parity" else answer(request, model)
 
-    asked = fake(monkeypatch, process, wrong)
-    code, rows, _ = main(step, tmp_path, "--scans=chunked,reference", "--lengths=64,96")
+    fake(monkeypatch, process, wrong)
+    code, rows, out = main(
+        step, tmp_path, "--scans=chunked,reference", "--lengths=64,96"
+    )
     assert code == 1
-    assert ("measure", "chunked", "float32", True) not in asked
+    # Rows are measured beside their check, and forgotten if it fails.
+    assert {"device", "compiled_bytes"}.isdisjoint(rows[0])
+    assert out.with_suffix(".md").read_text().count("| 250 |") == 2
     assert ["step_ms" in row for row in rows] == [False, False, True, True]
     assert "no figure is printed" in rows[0]["note"]
     assert "disagree" in " ".join(capsys.readouterr().out.split())
