@@ -253,16 +253,19 @@ def digest(trees: Mapping[str, Any], meta: Mapping[str, Any]) -> dict[str, str]:
     return result
 
 
-def state_items(state: TrainState, statistics) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Splits a state into the items `model` and `training`, parameters as trees."""
+def model_item(average: FlatParams, statistics) -> dict[str, Any]:
+    """Makes the item `model`; parameters are saved as trees."""
+    return {"average": average.to_tree(), "statistics": to_arrays(statistics)}
+
+
+def training_item(state: TrainState) -> dict[str, Any]:
+    """Makes the item `training`: the state without what `model` holds."""
     training = state._asdict()
-    flat = {"params": training["params"], "average": training.pop("average")}
-    trees = {name: params.to_tree() for name, params in jax.device_get(flat).items()}
-    training["params"] = trees["params"]
-    model = {"average": trees["average"], "statistics": to_arrays(statistics)}
+    del training["average"]
+    training["params"] = state.params.to_tree()
     # A flat tuple: Orbax would name the fields of optax's states by their positions.
     training["opt_state"] = dict(enumerate_leaves(training["opt_state"]))
-    return model, training
+    return training
 
 
 def enumerate_leaves(tree: Any) -> list[tuple[str, Any]]:
@@ -271,7 +274,7 @@ def enumerate_leaves(tree: Any) -> list[tuple[str, Any]]:
 
 
 def restore_state(items: Mapping[str, Any], like: TrainState) -> TrainState:
-    """Puts the items of `state_items` together again, shaped as `like`."""
+    """Puts `model_item` and `training_item` together again, shaped as `like`."""
     training = dict(items["training"])
     trees = {"params": training.pop("params"), "average": items["model"]["average"]}
     flat = {

@@ -1,12 +1,13 @@
 """All parameters of a model as two vectors.
 
 An optimizer does the same to each of them. Over the hundreds of arrays of a model it
-would be thousands of small operations: half of a step's compilation, and on a GPU more
-launches than the model itself.
+would be thousands of small operations: nearly half of a step's compilation, and a third
+of its kernels on a GPU.
 """
 
 import dataclasses
 import functools
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -57,27 +58,22 @@ class FlatParams:
         leaves = [leaf for _, leaf in with_paths]
         flags = tuple(_is_projection(path) for path, _ in with_paths)
         layout = Layout(structure, tuple(leaf.shape for leaf in leaves), flags)
-        vectors = (
-            _join(
-                [leaf for leaf, flag in zip(leaves, flags, strict=True) if flag == on]
-            )
-            for on in (True, False)
-        )
-        return cls(*vectors, layout)
+        projections, others = _sort(leaves, flags)
+        return cls(_join(projections), _join(others), layout)
 
     def to_tree(self) -> Any:
         """Cuts the vectors into the leaves again; those of NumPy arrays are views."""
         structure, shapes, flags = self.layout
-        sources = {
-            on: iter(
-                _cut(
-                    vector,
-                    [s for s, flag in zip(shapes, flags, strict=True) if flag == on],
-                )
-            )
-            for on, vector in ((True, self.projections), (False, self.others))
-        }
-        return structure.unflatten(next(sources[flag]) for flag in flags)
+        vectors = (self.projections, self.others)
+        projections, others = map(_cut, vectors, _sort(shapes, flags))
+        left, right = iter(projections), iter(others)
+        return structure.unflatten(next(left if flag else right) for flag in flags)
+
+
+def _sort(items: Sequence[Any], flags: Sequence[bool]) -> tuple[list[Any], list[Any]]:
+    """Those of projections, and the others."""
+    rest = [not flag for flag in flags]
+    return list(itertools.compress(items, flags)), list(itertools.compress(items, rest))
 
 
 def _is_projection(path: Sequence[Any]) -> bool:

@@ -7,7 +7,12 @@ from typing import Any
 
 import jax
 
-from damamba_jax.checkpoint import Checkpoints, restore_state, state_items
+from damamba_jax.checkpoint import (
+    Checkpoints,
+    model_item,
+    restore_state,
+    training_item,
+)
 from damamba_jax.train_state import TrainState
 
 
@@ -37,12 +42,11 @@ class Saver:
         Args:
           state: before the first step; gives shapes, dtypes and devices.
         """
-        model, training = state_items(state, self._statistics)
         abstract = jax.tree.map(
             lambda x: jax.ShapeDtypeStruct(
-                x.shape, x.dtype, sharding=getattr(x, "sharding", state.step.sharding)
+                x.shape, x.dtype, sharding=state.step.sharding
             ),
-            {"model": model, "training": training},
+            jax.eval_shape(self._items, state),
         )
         found = self._last.restore_newest(abstract)
         if found is not None:
@@ -54,7 +58,7 @@ class Saver:
 
     def publish(self, state: TrainState) -> None:
         """Copies the state to the host, for `save_published`."""
-        self._published = int(state.step), jax.device_get(self._items(state))
+        self._published = int(state.step), self._items(jax.device_get(state))
 
     def save_published(self) -> None:
         """Saves what was last published, unless that or a later step is on disk."""
@@ -67,14 +71,14 @@ class Saver:
     def save(self, state: TrainState) -> None:
         """Saves a state for resuming."""
         with self._saving:
-            self._write(int(state.step), self._items(state))
+            self._write(int(state.step), self._items(jax.device_get(state)))
 
     def save_best(self, state: TrainState, val_ccc: float) -> None:
         """Saves the averaged parameters as the best ones so far."""
         step = int(state.step)
         self._best.save(
             step,
-            model=self._items(state)["model"],
+            model=model_item(jax.device_get(state.average), self._statistics),
             meta={**self._meta(step), "val_ccc": val_ccc},
         )
 
@@ -83,8 +87,10 @@ class Saver:
         self._best.close()
 
     def _items(self, state: TrainState) -> dict[str, Any]:
-        model, training = state_items(state, self._statistics)
-        return {"model": model, "training": training}
+        return {
+            "model": model_item(state.average, self._statistics),
+            "training": training_item(state),
+        }
 
     def _write(self, step: int, items: dict[str, Any]) -> None:
         self._last.save(step, **items, meta=self._meta(step))
