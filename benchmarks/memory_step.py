@@ -28,6 +28,7 @@ from damamba_jax import optim, train_state
 from damamba_jax.checkpoint import abstract_model
 from damamba_jax.config import Config, from_tree
 from damamba_jax.models import build_model
+from damamba_jax.models.overview import parameter_counts
 
 # After the first step the optimizer's buffers exist; after the second, nothing is new.
 STEPS = 3
@@ -152,7 +153,7 @@ def measure(
     device = jax.local_devices()[0]
     result = {
         "length": length,
-        "parameters": sum(x.size for x in jax.tree.leaves(shapes[0].params)),
+        "parameters": sum(parameter_counts(abstract_model(config)[1]).values()),
         "state_bytes": _bytes(shapes[0]),
         "input_bytes": _bytes(shapes[1:]),
         "temporary_bytes": memory.temp_size_in_bytes,

@@ -16,6 +16,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+# Every array starts at a multiple of 256 bytes, as one of its own would: XLA hands a
+# slice to a kernel as an address, and cuBLAS and Mosaic refuse some that are not.
+ALIGNMENT = 64
+
 
 class Layout(NamedTuple):
     """Where the arrays of a tree lie.
@@ -41,9 +45,10 @@ class FlatParams:
     """Parameters, apart by whether weight decay may shrink them; a pytree.
 
     Attributes:
-      projections: kernels of projections, end to end, [P].
+      projections: kernels of projections, [P], one after the other, each filled up with
+        zeros to a multiple of `ALIGNMENT`. Their gradients are zeros too.
       others: A, D, norms, biases, embeddings and the taps of depthwise convolutions,
-        [Q]: scales or time constants, which weight decay would not regularise.
+        [Q], likewise: scales or time constants, which decay would not regularise.
       layout: of the tree that they came from.
     """
 
@@ -83,15 +88,19 @@ def _is_projection(path: Sequence[Any]) -> bool:
 
 def _join(leaves: Sequence[Any]) -> Any:
     xp = np if all(isinstance(leaf, np.ndarray) for leaf in leaves) else jnp
-    if not leaves:
-        return xp.zeros(0, np.float32)
-    return xp.concatenate([leaf.reshape(-1) for leaf in leaves])
+    parts = [xp.zeros(0, np.float32)]
+    for leaf in leaves:
+        parts.append(leaf.reshape(-1))
+        if filler := -leaf.size % ALIGNMENT:
+            parts.append(xp.zeros(filler, leaf.dtype))
+    return xp.concatenate(parts)
 
 
 def _cut(vector: Any, shapes: Sequence[tuple[int, ...]]) -> list[Any]:
     # Not slices: the gradient of a split is one concatenation, that of slices a sum of
     # padded vectors.
     split = np.split if isinstance(vector, np.ndarray) else jnp.split
-    ends = np.cumsum([math.prod(shape) for shape in shapes])
-    parts = split(vector, ends[:-1].tolist()) if shapes else []
-    return [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)]
+    sizes = [math.prod(shape) for shape in shapes]
+    ends = itertools.accumulate(n for size in sizes for n in (size, -size % ALIGNMENT))
+    leaves = split(vector, list(ends))[:-1:2]
+    return [leaf.reshape(shape) for leaf, shape in zip(leaves, shapes, strict=True)]

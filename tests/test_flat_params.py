@@ -6,19 +6,23 @@ import numpy as np
 from example import small_config
 
 from damamba_jax.checkpoint import abstract_model
-from damamba_jax.flat_params import FlatParams
+from damamba_jax.flat_params import ALIGNMENT, FlatParams
 
 TREE = {
     "a": {"kernel": np.arange(6.0).reshape(2, 3), "bias": np.array([6.0, 7.0, 8.0])},
     "conv": {"kernel": np.array([[9.0]]), "bias": np.array([10.0])},
-    "scale": np.float32(11.0).reshape(()),
+    "scale": np.array(11.0),
 }
 
 
 def test_a_tree_is_joined_and_cut_on_the_host_and_on_a_device():
     flat = FlatParams.from_tree(TREE)
-    np.testing.assert_array_equal(flat.projections, np.arange(6.0))
-    np.testing.assert_array_equal(flat.others, [6, 7, 8, 10, 9, 11])
+    assert (flat.projections.size, flat.others.size) == (ALIGNMENT, 4 * ALIGNMENT)
+    np.testing.assert_array_equal(flat.projections[:6], np.arange(6.0))
+    starts = flat.others.reshape(4, ALIGNMENT)[:, :3]
+    np.testing.assert_array_equal(
+        starts, [[6, 7, 8], [10, 0, 0], [9, 0, 0], [11, 0, 0]]
+    )
     back = flat.to_tree()
     assert np.shares_memory(back["a"]["kernel"], flat.projections)
     jax.tree.map(np.testing.assert_array_equal, back, TREE)
@@ -30,8 +34,14 @@ def test_a_tree_is_joined_and_cut_on_the_host_and_on_a_device():
 
 def test_a_tree_without_projections_is_joined_too():
     flat = FlatParams.from_tree({"w": np.ones(2, np.float32)})
-    assert (flat.projections.shape, flat.others.shape) == ((0,), (2,))
+    assert (flat.projections.shape, flat.others.shape) == ((0,), (ALIGNMENT,))
     np.testing.assert_array_equal(flat.to_tree()["w"], [1, 1])
+
+
+def test_arrays_of_whole_lines_get_no_filler():
+    flat = FlatParams.from_tree({"w": np.ones(2 * ALIGNMENT), "x": np.ones(ALIGNMENT)})
+    np.testing.assert_array_equal(flat.others, np.ones(3 * ALIGNMENT))
+    np.testing.assert_array_equal(flat.to_tree()["w"], np.ones(2 * ALIGNMENT))
 
 
 def test_the_gradient_is_one_of_vectors():
@@ -41,8 +51,9 @@ def test_the_gradient_is_one_of_vectors():
 
     flat = FlatParams.from_tree(jax.tree.map(jnp.asarray, TREE))
     gradient = jax.grad(loss)(flat)
-    np.testing.assert_array_equal(gradient.projections, 2 * np.arange(6.0))
-    np.testing.assert_array_equal(gradient.others, [0, 0, 0, 3, 0, 0])
+    np.testing.assert_array_equal(gradient.projections[:6], 2 * np.arange(6.0))
+    np.testing.assert_array_equal(np.flatnonzero(gradient.others), [ALIGNMENT])
+    assert gradient.others[ALIGNMENT] == 3
     jaxpr = str(jax.make_jaxpr(jax.grad(loss))(flat))
     # A pad for each array would cost a vector each.
     assert "concatenate" in jaxpr and "pad" not in jaxpr
@@ -60,6 +71,6 @@ def test_projections_are_the_kernels_with_an_input_axis():
         assert projection == (name == "kernel" and parents[-1] != "conv"), path
         # Scales, time constants and biases have one axis per channel, no input axis.
         assert not projection or leaf.ndim == 2, path
-        total += leaf.size * projection
+        total += (leaf.size + -leaf.size % ALIGNMENT) * projection
     assert flat.projections.shape == (total,)
     assert 10 < sum(flat.layout.projections) < len(leaves)
