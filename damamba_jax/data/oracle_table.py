@@ -3,9 +3,9 @@
 Per split and span (one window, whole recordings): the oracle's `r` with everything
 seen, with one modality group, without partners, and causal; beside them two estimators
 that anything worth training has to beat. `per-frame linear` regresses the annotation on
-the cues of one frame. `late fusion` mixes, linearly, the audio group's smoothed
-estimate with the visual cue's plain mean over the window: what is left without fusing
-the groups inside the model; with `target only` the partners' share is left out too.
+the cues of one frame. `late fusion` mixes, linearly, the best estimates of the audio
+and of the visual group: what is left without fusing the groups inside the model; with
+`target only` the partners' share is left out too.
 """
 
 import json
@@ -40,7 +40,7 @@ _LEGEND = (
 LINEAR = "per-frame linear"
 LATE, LATE_ALONE = "late fusion", "late fusion, target only"
 # What the gaps of an ablation follow from.
-_GAP_VIEWS = ("both", "both, target only", "audio", "audio, target only")
+_GAP_VIEWS = tuple(name for name in VIEWS if name != "both, causal")
 
 # The published window (96 frames at 100 Hz) and the same count at the native rate.
 WINDOWS = (WindowConfig(), WindowConfig(frame_hz=FRAME_HZ))
@@ -52,9 +52,8 @@ class PredictedGaps(NamedTuple):
     Attributes:
       best: `r` with everything seen.
       partner: lost without the partners.
-      modality: lost by the best linear mix of the audio group's estimate and the visual
-        cue's means over the window.
-      joint: lost by that mix of the target's own cues, without the partners.
+      modality: lost by the best linear mix of the two groups' estimates.
+      joint: lost by that mix of estimates from the target's own cues alone.
       num_frames: scored frames.
     """
 
@@ -202,11 +201,10 @@ def _build_span(
     if train:
         inputs = [_frame_inputs(cues) for cues in together]
         estimates[LINEAR] = _regress(train, inputs)
-    if train and window is not None:
-        means = [_visual_means(cues, window) for cues in together]
-        alone = [mean[:, :, :1] for mean in means]
-        estimates[LATE] = _mix(train, estimates["audio"], means)
-        estimates[LATE_ALONE] = _mix(train, estimates["audio, target only"], alone)
+        for name, alone in ((LATE, ""), (LATE_ALONE, ", target only")):
+            groups = (estimates[group + alone] for group in ("audio", "visual"))
+            pairs = [np.stack(pair, axis=2) for pair in zip(*groups, strict=True)]
+            estimates[name] = _regress(train, pairs)
     splits, first = [], len(train)
     for split, recordings in parts.items():
         here = slice(first, first + len(recordings))
@@ -261,27 +259,8 @@ def _frame_inputs(cues: Cues) -> np.ndarray:
     return np.concatenate([values, _partners_mean(values)], axis=2)
 
 
-def _visual_means(cues: Cues, window: WindowConfig) -> np.ndarray:
-    """Mean of the visual cue over each frame's window, `[P, T, 2]`: own, partners'."""
-    cut = oracle_estimates.cut_windows(window, cues.label.shape[1])
-    seen = cues.observed[:, 2][:, cut.index] & cut.inside
-    total = np.where(seen, cues.cues[:, 2][:, cut.index], 0.0).sum(axis=2)
-    means = (total / np.maximum(seen.sum(axis=2), 1))[:, cut.window, None]
-    return np.concatenate([means, _partners_mean(means)], axis=2)
-
-
 def _partners_mean(values: np.ndarray) -> np.ndarray:
     return (values.sum(axis=0) - values) / (len(values) - 1)
-
-
-def _mix(
-    train: list[Cues], estimates: list[np.ndarray], means: list[np.ndarray]
-) -> list[np.ndarray]:
-    inputs = [
-        np.concatenate([estimate[:, :, None], mean], axis=2)
-        for estimate, mean in zip(estimates, means, strict=True)
-    ]
-    return _regress(train, inputs)
 
 
 def _regress(train: list[Cues], inputs: list[np.ndarray]) -> list[np.ndarray]:

@@ -76,13 +76,20 @@ def test_table_is_complete(root, table, tmp_path):
         assert names == ["noxi/test-base", "mpiigroupinteraction/val"]
         assert [split["transfer"] for split in span["splits"]] == [False, True]
         for split in span["splits"]:
-            expected = {*oracle_table.VIEWS, "per-frame linear"}
-            if span["window_seconds"] is not None:
-                expected |= {"late fusion", "late fusion, target only"}
-                assert split["modality_gap"] == pytest.approx(
-                    split["scores"]["both"]["r"] - split["scores"]["late fusion"]["r"]
-                )
-            assert set(split["scores"]) == expected
+            assert set(split["scores"]) == {
+                *oracle_table.VIEWS,
+                "per-frame linear",
+                "late fusion",
+                "late fusion, target only",
+            }
+            late = split["scores"]["late fusion"]["r"]
+            assert split["modality_gap"] == pytest.approx(
+                split["scores"]["both"]["r"] - late
+            )
+            # Worse than fusion, better than either group.
+            if not split["transfer"]:
+                single = (split["scores"][group]["r"] for group in ("audio", "visual"))
+                assert max(single) < late < split["scores"]["both"]["r"]
             for values in split["scores"].values():
                 assert all(np.isfinite(v) for v in values.values())
             both = split["scores"]["both"]
