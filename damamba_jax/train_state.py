@@ -85,6 +85,9 @@ def loss_function(
     ccc = concordance(config, output.score, batch)
     terms = {"ccc": ccc}
     loss = config.optim.ccc_weight * (1.0 - ccc)
+    if output.group_scores is not None:
+        each = jnp.stack([concordance(config, s, batch) for s in output.group_scores])
+        loss += config.optim.ccc_weight * jnp.mean(1.0 - each)
     if config.optim.infonce_weight:
         terms["infonce"], terms["infonce_aligned"] = _alignment_loss(config, output)
         loss += config.optim.infonce_weight * terms["infonce"]

@@ -160,8 +160,13 @@ class DAMamba(nnx.Module):
         hidden = self.dialogue(person[:, 0], context, context_valid, keys[2])
         hidden = at_labels(hidden, label_time, frame_hz=self.frame_hz)
         logit = self.head_out(jax.nn.gelu(self.head_in(hidden)).astype(jnp.float32))
-        logit = self.fusion.mix(logit.reshape(views, -1, logit.shape[1]))
-        return Output(jax.nn.sigmoid(logit), embeddings, group_valid)
+        logits = logit.reshape(views, -1, logit.shape[1])
+        return Output(
+            jax.nn.sigmoid(self.fusion.mix(logits)),
+            embeddings,
+            group_valid,
+            jax.nn.sigmoid(logits) if views > 1 else None,
+        )
 
     def _encode(self, batch, statistics, num_frames, people, key):
         """Encodes every person.

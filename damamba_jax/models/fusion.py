@@ -1,6 +1,7 @@
 """Fusion of modality groups within a person, and of partners around the target."""
 
 import einops
+import jax
 import jax.numpy as jnp
 from flax import nnx
 
@@ -38,14 +39,17 @@ class ModalityGroup(nnx.Module):
 class ModalityFusion(nnx.Module):
     """Light cross-attention between one person's groups, then a joint projection.
 
-    With `modality_fusion=False` the groups stay apart up to their scores, which are
-    mixed under learned weights: anything earlier, be it a sum of embeddings, would let
-    the blocks behind it fuse them after all.
+    With `modality_fusion=False` it is late fusion: each group is trained to score by
+    itself, and learned weights mix these scores. Anything earlier would fuse the groups
+    after all: blocks behind a sum of embeddings do, and groups that are trained through
+    the sum of their scores learn to cancel each other's errors in it.
     """
 
     def __init__(self, config: ModelConfig, groups: list[str], *, dtype, rng: Draws):
         self.fuse = config.modality_fusion and len(groups) > 1
         self.norms = nnx.Dict({group: Norm(config.dim) for group in groups})
+        if len(groups) == 1:
+            return
         if not self.fuse:
             self.weights = nnx.Param(jnp.full((len(groups),), 1 / len(groups)))
             return
@@ -78,10 +82,10 @@ class ModalityFusion(nnx.Module):
         return [self.joint(jnp.concatenate(fused, axis=-1))]
 
     def mix(self, logits: Float[Array, "V B T"]) -> Float[Array, "B T"]:
-        """Makes one score of those of all views."""
-        if self.fuse:
+        """Makes one score of those of all views, which do not learn from it."""
+        if len(logits) == 1:
             return logits[0]
-        return jnp.tensordot(self.weights[...], logits, axes=1)
+        return jnp.tensordot(self.weights[...], jax.lax.stop_gradient(logits), axes=1)
 
 
 class PartnerFusion(nnx.Module):

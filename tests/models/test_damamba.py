@@ -107,6 +107,36 @@ def test_groups_interact_by_modality_fusion_alone(fused):
         np.testing.assert_allclose(both, mixed, atol=1e-5)
 
 
+def test_of_late_fusion_the_groups_learn_alone_and_the_mix_its_weights():
+    config = small_config(**QUICK, modality_fusion=False)
+    graphdef, params = train_state.split_model(build_model(config))
+    batch = jax.tree.map(jnp.asarray, random_batch(config))
+    statistics = unit_statistics(config)
+
+    def mixed(params):
+        num_frames = config.data.window.window_frames
+        output = train_state.forward(
+            graphdef, params, batch, statistics, num_frames=num_frames
+        )
+        assert output.group_scores.shape == (2, *batch["label"].shape)
+        return jnp.sum(output.score)
+
+    def loss(params):
+        return train_state.loss_function(
+            config, graphdef, params, statistics, batch, None
+        )[0]
+
+    of_mix, of_loss = jax.jit(lambda p: (jax.grad(mixed)(p), jax.grad(loss)(p)))(params)
+    names = [jax.tree_util.keystr(p) for p, _ in jax.tree.leaves_with_path(params)]
+    learn = {n for n, g in zip(names, jax.tree.leaves(of_mix), strict=True) if g.any()}
+    assert learn == {"['fusion']['weights']"}
+    idle = [
+        n for n, g in zip(names, jax.tree.leaves(of_loss), strict=True) if not g.any()
+    ]
+    # Nothing is missing from this batch.
+    assert all(name.endswith("['missing']") for name in idle), idle
+
+
 def test_missing_data_in_every_disguise_gives_the_same_score():
     config = small_config()
     score = scorer(config)
