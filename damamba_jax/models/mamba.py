@@ -109,14 +109,18 @@ class DepthwiseConv(nnx.Module):
     """Causal depthwise convolution over time; anti-causal when `reverse`.
 
     Written as shifted products: with four taps that is what a kernel would do, and XLA
-    fuses it with the activation on every platform.
+    fuses it with the activation on every platform. A SiLU follows.
     """
 
     def __init__(self, dim: int, width: int, *, reverse: bool, rng: Draws):
         self.reverse = reverse
         bound = width**-0.5
         self.kernel = uniform(rng, (width, dim), low=-bound, high=bound)
-        self.bias = nnx.Param(jnp.zeros((dim,), jnp.float32))
+        # Behind the SiLU, channels of positive mean: B and C, which are projections of
+        # them, are then constants to begin with, and the scan a moving average. Around
+        # zero it starts as a product of three random signals, which averages to
+        # nothing, and a model is long content with what its attention sees.
+        self.bias = nnx.Param(jnp.ones((dim,), jnp.float32))
 
     def __call__(self, x: Float[Array, "B T D"]) -> Float[Array, "B T D"]:
         kernel = self.kernel[...].astype(x.dtype)
