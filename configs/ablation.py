@@ -1,7 +1,8 @@
 """The ablation of DA-Mamba, row by row and seed by seed (arXiv 2509.17711).
 
-    python -m damamba_jax.ablate --config=configs/ablation.py          # a GPU, long
-    python -m damamba_jax.ablate --config=configs/ablation.py:small    # 2-core machine
+    python -m damamba_jax.ablate --config=configs/ablation.py            # GPU, days
+    python -m damamba_jax.ablate --config=configs/ablation.py:converged  # GPU, minutes
+    python -m damamba_jax.ablate --config=configs/ablation.py:small      # two cores
 
 This is the full model; `ablate` sets the switches of the other rows (Transformer
 encoder, without modality fusion, without partner fusion, without both) and gives the
@@ -15,7 +16,8 @@ simulated corpus, where the oracle says what each part can be worth in one windo
 
 `paper` is the paper's model and recipe, five rows of three seeds with 20,000 steps
 each: days on one GPU, and 9 GB of drawn corpus (`--rows` spreads it over several
-machines). Nobody has run it yet. `small` is the demo's model.
+machines). Nobody has run it yet. `converged` is the demo's model trained until it gains
+no more; `small` is cut to what two cores do in less than an hour.
 """
 
 import ml_collections
@@ -24,36 +26,58 @@ from damamba_jax.configs import noxi
 
 
 def get_config(preset: str = "paper") -> ml_collections.ConfigDict:
-    """Returns the configuration of a preset: `paper` or `small`."""
-    presets = {"paper": _paper, "small": _small}
+    """Returns the configuration of a preset: `paper`, `converged` or `small`."""
+    presets = {"paper": _paper, "converged": _converged, "small": _small}
     if preset not in presets:
         raise ValueError(
             f"`--config=configs/ablation.py:{preset}`: unknown preset; expected one of "
             f"{', '.join(presets)}."
         )
-    return presets[preset]()
+    config = presets[preset]()
+    # ours: pairs are trained on; groups are shown whole.
+    config.data.eval_participants = config.model.max_participants
+    return config
 
 
 def _paper() -> ml_collections.ConfigDict:
     config = noxi.get_config("paper")
     config.name = "ablation"
     config.data.simulated = "ablation-noxi"
-    # ours: pairs are trained on; groups are shown whole.
-    config.data.eval_participants = config.model.max_participants
     return config
 
 
-def _small() -> ml_collections.ConfigDict:
-    """Ten test dyads of ten minutes, 25 Hz, a small model."""
+def _converged() -> ml_collections.ConfigDict:
+    """Ten test dyads of ten minutes, 25 Hz, the demo's model."""
     config = noxi.get_config("demo")
-    config.name = "ablation-small"
+    config.name = "ablation-converged"
     config.data.simulated = "ablation"
-    config.data.eval_participants = config.model.max_participants
     config.data.eval_splits = (
         "noxi/test-base,noxi/test-additional,mpiigroupinteraction/test"
     )
+    # With more, some Transformers do not learn at all.
+    config.optim.lr = 5e-3
+    config.optim.warmup_steps = 50
+    config.optim.ema_decay = 0.99
+    config.train.batch_size = 64
+    config.train.steps = 1500
     # One validation, at the end: the time goes into training.
     config.train.eval_every = config.train.steps
     config.train.save_every = config.train.steps
     config.train.eval_batches = 10
+    return config
+
+
+def _small() -> ml_collections.ConfigDict:
+    """The same on one feature of each group, which carry all that the others do."""
+    config = _converged()
+    config.name = "ablation-small"
+    config.data.features = "w2vbert2,clip"
+    config.model.state_dim = 4
+    config.optim.warmup_steps = 20
+    config.optim.ema_decay = 0.98
+    config.train.batch_size = 32
+    config.train.steps = 400
+    config.train.eval_every = config.train.steps
+    config.train.save_every = config.train.steps
+    config.train.eval_batches = 20
     return config

@@ -153,14 +153,15 @@ def _demo() -> ml_collections.ConfigDict:
     config.model.head_dim = 16
     config.model.dropout = 0.0
     config.model.remat = False
-    config.optim.lr = 2e-3
+    config.optim.lr = 1e-2
+    config.optim.b2 = 0.95
     config.optim.warmup_steps = 20
     config.optim.ema_decay = 0.98
-    config.train.steps = 80
-    config.train.batch_size = 64
-    config.train.eval_every = 40
-    config.train.save_every = 40
-    config.train.eval_batches = 20
+    config.train.steps = 160
+    config.train.batch_size = 32
+    config.train.eval_every = 80
+    config.train.save_every = 80
+    config.train.eval_batches = 40
     config.train.log_every = 10
     return config
 

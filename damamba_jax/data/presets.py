@@ -142,8 +142,8 @@ def _group_test(sessions: int, seconds: float):
 
 
 # "demo": many short recordings, because what limits a model is how many people it has
-# heard. "ablation": enough test dyads to tell rows of a table apart; "ablation-noxi" is
-# the same in real widths, 9 GB.
+# heard. "ablation": enough test dyads to tell rows of a table apart, and enough people
+# to learn from that rows come near their oracles; "ablation-noxi": real widths, 9 GB.
 PRESETS = {
     "tiny": Preset(
         dims=DEMO_DIMS,
@@ -155,7 +155,7 @@ PRESETS = {
     "demo": Preset(dims=DEMO_DIMS, splits=_noxi(40, 5, 14, 4, 200.0)),
     "ablation": Preset(
         dims=DEMO_DIMS,
-        splits=_noxi(60, 8, 10, 3, 300.0, long=600.0) + _group_test(3, 120.0),
+        splits=_noxi(200, 8, 10, 4, 200.0, long=600.0) + _group_test(3, 120.0),
     ),
     "ablation-noxi": Preset(
         dims=REAL_DIMS,
