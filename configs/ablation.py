@@ -59,7 +59,7 @@ def _converged() -> ml_collections.ConfigDict:
     config.optim.warmup_steps = 50
     config.optim.ema_decay = 0.99
     config.train.batch_size = 64
-    config.train.steps = 1500
+    config.train.steps = 2000
     # One validation, at the end: the time goes into training.
     config.train.eval_every = config.train.steps
     config.train.save_every = config.train.steps
@@ -76,7 +76,7 @@ def _small() -> ml_collections.ConfigDict:
     config.optim.warmup_steps = 20
     config.optim.ema_decay = 0.98
     config.train.batch_size = 32
-    config.train.steps = 400
+    config.train.steps = 350
     config.train.eval_every = config.train.steps
     config.train.save_every = config.train.steps
     config.train.eval_batches = 20
