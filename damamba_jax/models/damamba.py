@@ -29,8 +29,6 @@ from damamba_jax.models.interface import (
     Output,
     at_labels,
     group_names,
-    people_apart,
-    people_together,
     read_people,
 )
 from damamba_jax.models.layers import Draws, Linear, split_key
@@ -177,8 +175,12 @@ class DAMamba(nnx.Module):
           [V B, P, T, C], one batch after the other for each view of
           `ModalityFusion`; the target's embedding of each group, and where it is valid.
         """
-        key_features, *keys = split_key(key, 1 + people)
+        key_features, *keys = split_key(key, 1 + len(self.groups))
         batch_size = batch["participant_valid"].shape[0]
+
+        def target(x):
+            return x.reshape(batch_size, people, *x.shape[1:])[:, 0]
+
         projected, valid = read_people(
             self.encoders,
             batch,
@@ -197,39 +199,18 @@ class DAMamba(nnx.Module):
             one_by_one=self.config.remat,
         )
         encoded = dict(zip(self.encoders, sequences, strict=True))
-        if self.config.remat:
-            # The group stacks are the widest: this is the peak of a step's memory.
-            split = {n: people_apart(x, people) for n, x in encoded.items()}
-            keys = None if key is None else jnp.stack(keys)
-            groups, views = jax.lax.map(lambda args: self._fuse(*args), (split, keys))
-            groups, views = jax.tree.map(people_together, (groups, views))
-        else:
-            groups, views = self._fuse(encoded, keys[0])
-        person = jnp.concatenate(views)
-
-        def target(x):
-            return x.reshape(batch_size, people, *x.shape[1:])[:, 0]
-
-        alignment, group_valid = {}, {}
-        for group, names in self.groups.items():
+        groups, alignment, group_valid = {}, {}, {}
+        for (group, names), group_key in zip(self.groups.items(), keys, strict=True):
+            groups[group] = self.stacks[group]([encoded[n] for n in names], group_key)
             alignment[group] = self.align[group](target(groups[group])).astype(
                 jnp.float32
             )
             group_valid[group] = target(
                 jnp.any(jnp.stack([valid[n] for n in names]), axis=0)
             )
+        person = jnp.concatenate(self.fusion(groups))
         return (
             person.reshape(-1, people, *person.shape[1:]),
             alignment,
             group_valid,
         )
-
-    def _fuse(self, encoded, key):
-        """The features of some people -> their groups, and what `ModalityFusion` makes
-        of these."""
-        keys = split_key(key, len(self.groups))
-        groups = {
-            group: self.stacks[group]([encoded[n] for n in names], group_key)
-            for (group, names), group_key in zip(self.groups.items(), keys, strict=True)
-        }
-        return groups, self.fusion(groups)

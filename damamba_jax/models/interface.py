@@ -7,7 +7,6 @@ and feature, at its own frame rate, and is read out at the times of the labels.
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-import einops
 import jax.numpy as jnp
 from flax import nnx
 
@@ -69,18 +68,6 @@ class FeatureInput(nnx.Module):
         x, valid = interpolate(self.project(x.astype(self.dtype)), valid, positions)
         missing = self.missing[...].astype(x.dtype)[None, None]
         return jnp.where(valid[..., None], x, missing), valid
-
-
-def people_apart(
-    x: Float[Array, "BP T C"], people: int
-) -> Float[Array, "{people} B T C"]:
-    """Sequences as of `read_people`, person by person."""
-    return einops.rearrange(x, "(b p) t c -> p b t c", p=people)
-
-
-def people_together(x: Float[Array, "P B T C"]) -> Float[Array, "BP T C"]:
-    """Undoes `people_apart`."""
-    return einops.rearrange(x, "p b t c -> (b p) t c")
 
 
 def read_people(
