@@ -1,7 +1,8 @@
 """What each setting does to the score: on against off, same seeds, simulated corpus.
 
     python benchmarks/feature_effects.py [--effects=NAME,NAME] [--seeds=0,1,2,3,4]
-        [--out=DIR] [--config.FIELD=VALUE ...]
+        [--jobs=N] [--out=DIR] [--config.FIELD=VALUE ...]
+    python benchmarks/feature_effects.py --preset=small --seeds=0,1,2     # two cores
 
 Every effect is a change of `configs/noxi.py:demo`. Each (effect, seed) is one training
 run; smoothing is another evaluation of the default's runs. A run that has finished is
@@ -13,7 +14,10 @@ The difference to the default is paired: the runs of one seed start from the sam
 and see the same windows in the same order. Its standard error is over seeds; all of
 them are scored on the same sessions.
 
-Cost: a run is that of the demo, see the README; the whole table is 9 x 5 of them.
+Cost: a run is that of the demo, see the README; the whole table is 9 x 5 of them. With
+`--preset=small` the model reads one feature of each group, whose cues the others
+repeat, and a run costs half as much (there, dropping a feature drops its group). On a GPU, where compilation takes longest,
+`--jobs` starts several runs at a time; their milliseconds per step mean little then.
 `--config.FIELD=VALUE` changes all runs, the default included.
 """
 
@@ -27,8 +31,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -37,6 +42,11 @@ from damamba_jax.report import ABSENT, Table
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG = "configs/noxi.py:demo"
+# Flags of every run.
+PRESETS = {
+    "demo": (),
+    "small": ("--config.data.features=w2vbert2,clip", "--config.model.state_dim=4"),
+}
 DEFAULT = "default"
 SPLIT, SHIFTED = "noxi/test-base", "noxi/test-additional"
 # Changed fields by the name of the row.
@@ -91,8 +101,8 @@ class Row(NamedTuple):
     num_seeds: int
 
 
-def measure(out: Path, name: str, seed: int, common: Sequence[str]) -> Cell:
-    """Returns the cell of an effect and a seed, from disk if it is there.
+def stored(out: Path, name: str, seed: int, common: Sequence[str]) -> Cell | None:
+    """Reads the cell of an effect and a seed, if it is on disk.
 
     Args:
       out: folder of all cells.
@@ -101,42 +111,63 @@ def measure(out: Path, name: str, seed: int, common: Sequence[str]) -> Cell:
       common: flags of every run.
 
     Raises:
-      SystemExit: if a command fails, or a cell on disk was made by other settings.
+      SystemExit: if it was made by other settings.
+    """
+    path = _cell_path(out, name, seed)
+    if not path.is_file():
+        return None
+    tree = json.loads(path.read_text())
+    if tree["settings"] != (settings := _settings(name, common)):
+        raise SystemExit(
+            f"{path}: expected a cell of {settings}, got {tree['settings']}. "
+            f"Choose another folder: --out=DIR."
+        )
+    return Cell(**tree["cell"])
+
+
+def measure(out: Path, name: str, seed: int, common: Sequence[str]) -> Cell:
+    """Makes a cell and stores it; the smoothings' need the default's run.
+
+    Args: as of `stored`.
+
+    Raises:
+      SystemExit: if a command fails.
     """
     workdir = out / "runs" / f"{name}-{seed}"
-    path = out / "cells" / f"{name}-{seed}.json"
-    changes = SMOOTHINGS.get(name) or EFFECTS[name]
-    settings = {"changes": changes, "common": list(common)}
-    if path.is_file():
-        stored = json.loads(path.read_text())
-        if stored["settings"] != settings:
-            raise SystemExit(
-                f"{path}: expected a cell of {settings}, got {stored['settings']}. "
-                f"Choose another folder: --out=DIR."
-            )
-        return Cell(**stored["cell"])
     start = time.monotonic()
     if name in SMOOTHINGS:
-        measure(out, DEFAULT, seed, common)
         command = [
             "damamba_jax.evaluate", f"--workdir={out / 'runs' / f'{DEFAULT}-{seed}'}",
-            f"--smoothing={changes}", f"--splits={SPLIT},{SHIFTED}", "--ridge=no",
-            "--pictures=0", f"--out={workdir}",
+            f"--smoothing={SMOOTHINGS[name]}", f"--splits={SPLIT},{SHIFTED}",
+            "--ridge=no", "--pictures=0", f"--out={workdir}",
         ]  # fmt: skip
     else:
+        changes = (
+            f"--config.{field}={value}" for field, value in EFFECTS[name].items()
+        )
         command = [
             "damamba_jax.train", f"--config={CONFIG}", f"--config.seed={seed}",
             f"--config.name={name}", f"--config.data.cache_dir={out / 'cache'}",
-            *common, *(f"--config.{field}={value}" for field, value in changes.items()),
-            f"--workdir={workdir}",
+            *common, *changes, f"--workdir={workdir}",
         ]  # fmt: skip
     run(command, workdir.with_suffix(".log"))
     cell = read_cell(workdir, time.monotonic() - start)
+    path = _cell_path(out, name, seed)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps({"settings": settings, "cell": cell._asdict()}))
+    tree = {"settings": _settings(name, common), "cell": cell._asdict()}
+    partial.write_text(json.dumps(tree))
     partial.replace(path)
     return cell
+
+
+def _cell_path(out: Path, name: str, seed: int) -> Path:
+    return out / "cells" / f"{name}-{seed}.json"
+
+
+def _settings(name: str, common: Sequence[str]) -> dict[str, Any]:
+    changes = SMOOTHINGS.get(name) or EFFECTS[name]
+    return {"changes": changes, "common": list(common)}
 
 
 def run(command: Sequence[str], log: Path) -> None:
@@ -146,7 +177,10 @@ def run(command: Sequence[str], log: Path) -> None:
     with log.open("a") as file:
         status = subprocess.run(
             [sys.executable, "-m", *command], cwd=ROOT, stdout=file,
-            stderr=subprocess.STDOUT, env={**os.environ, "PYTHONPATH": path},
+            stderr=subprocess.STDOUT,
+            # Several may share a GPU.
+            env={**os.environ, "PYTHONPATH": path,
+                 "XLA_PYTHON_CLIENT_PREALLOCATE": "false"},
         ).returncode  # fmt: skip
     if status:
         raise SystemExit(f"{log}: {command[0]} ended with status {status}.")
@@ -254,6 +288,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     known = [*EFFECTS, *SMOOTHINGS]
     parser.add_argument("--effects", default=",".join(known), help="names of rows")
     parser.add_argument("--seeds", default="0,1,2,3,4")
+    parser.add_argument("--preset", default="demo", choices=PRESETS)
+    parser.add_argument("--jobs", type=int, default=1, help="runs at a time")
     parser.add_argument("--out", default="runs/benchmarks/feature_effects")
     options, common = parser.parse_known_args(argv)
     if unknown := [flag for flag in common if not flag.startswith("--config.")]:
@@ -262,13 +298,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     if unknown := [name for name in names if name not in known]:
         parser.error(f"--effects: unknown {unknown[0]!r}; known: {', '.join(known)}")
     out = Path(options.out).resolve()
-    cells = {}
-    # Seed by seed: an interrupted table has the same number of runs in every row.
-    for seed in map(int, options.seeds.split(",")):
-        for name in names:
-            cells[name, seed] = cell = measure(out, name, seed, common)
-            print(f"{name}, seed {seed}: CCC {cell.ccc:.4f}, {cell.seconds:.0f} s, "
-                  f"load {os.getloadavg()[0]:.1f}", flush=True)  # fmt: skip
+    common = [*PRESETS[options.preset], *common]
+    seeds = dict.fromkeys(map(int, options.seeds.split(",")))
+    # Seed by seed: of an interrupted table, rows have as many runs, but for one.
+    cells = {(n, s): stored(out, n, s, common) for s in seeds for n in names}
+
+    def fill(key: tuple[str, int]) -> None:
+        cells[key] = cell = measure(out, *key, common)
+        name, seed = key
+        print(f"{name}, seed {seed}: CCC {cell.ccc:.4f}, {cell.seconds:.0f} s, "
+              f"load {os.getloadavg()[0]:.1f}", flush=True)  # fmt: skip
+
+    # Smoothing comes last, of runs that are finished then.
+    for part in (EFFECTS, SMOOTHINGS):
+        missing = [key for key in cells if key[0] in part and cells[key] is None]
+        with ThreadPoolExecutor(max(1, options.jobs)) as pool:
+            list(pool.map(fill, missing))
     rows = summarize(cells)
     table = make_table(rows).to_markdown()
     print(f"\n{datetime.date.today()}, {os.cpu_count()} cores\n\n{table}")

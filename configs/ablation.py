@@ -1,7 +1,7 @@
 """The ablation of DA-Mamba, row by row and seed by seed (arXiv 2509.17711).
 
     python -m damamba_jax.ablate --config=configs/ablation.py            # GPU, days
-    python -m damamba_jax.ablate --config=configs/ablation.py:converged  # GPU, minutes
+    python -m damamba_jax.ablate --config=configs/ablation.py:converged  # GPU
     python -m damamba_jax.ablate --config=configs/ablation.py:small      # two cores
 
 This is the full model; `ablate` sets the switches of the other rows (Transformer
@@ -68,7 +68,7 @@ def _converged() -> ml_collections.ConfigDict:
 
 
 def _small() -> ml_collections.ConfigDict:
-    """The same on one feature of each group, which carry all that the others do."""
+    """The same on one feature of each group: all of a group carry the same cues."""
     config = _converged()
     config.name = "ablation-small"
     config.data.features = "w2vbert2,clip"

@@ -16,8 +16,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-# Every array starts at a multiple of 256 bytes, as one of its own would: XLA hands a
-# slice to a kernel as an address, and cuBLAS and Mosaic refuse some that are not.
+# In elements of float32: every array starts at a multiple of 256 bytes, as one with
+# memory of its own would. XLA hands a slice to a kernel as an address, and cuBLAS and
+# Mosaic refuse many others.
 ALIGNMENT = 64
 
 
@@ -46,7 +47,7 @@ class FlatParams:
 
     Attributes:
       projections: kernels of projections, [P], one after the other, each filled up with
-        zeros to a multiple of `ALIGNMENT`. Their gradients are zeros too.
+        zeros to a multiple of `ALIGNMENT`. The filler's gradient is zero.
       others: A, D, norms, biases, embeddings and the taps of depthwise convolutions,
         [Q], likewise: scales or time constants, which decay would not regularise.
       layout: of the tree that they came from.

@@ -77,7 +77,11 @@ def forward(graphdef, params: Params, batch, statistics: Statistics, **kwargs):
 def loss_function(
     config: Config, graphdef, params: Params, statistics: Statistics, batch, key
 ) -> tuple[Float[Array, ""], dict[str, Array]]:
-    """Weighted sum of the losses, and the terms by name."""
+    """Weighted sum of the losses, and the terms by name.
+
+    `ccc` is that of the score; `group_ccc`, of late fusion alone, the mean of what the
+    groups score, which is then trained beside it.
+    """
     window = config.data.window
     output = forward(
         graphdef, params, batch, statistics, num_frames=window.window_frames, key=key
@@ -87,7 +91,8 @@ def loss_function(
     loss = config.optim.ccc_weight * (1.0 - ccc)
     if output.group_scores is not None:
         each = jnp.stack([concordance(config, s, batch) for s in output.group_scores])
-        loss += config.optim.ccc_weight * jnp.mean(1.0 - each)
+        terms["group_ccc"] = jnp.mean(each)
+        loss += config.optim.ccc_weight * (1.0 - terms["group_ccc"])
     if config.optim.infonce_weight:
         terms["infonce"], terms["infonce_aligned"] = _alignment_loss(config, output)
         loss += config.optim.infonce_weight * terms["infonce"]

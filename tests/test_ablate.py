@@ -55,7 +55,11 @@ def console():
 
 @pytest.mark.parametrize(
     ("preset", "row"),
-    [("paper", OTHERS[2]), *(("small", row) for row in OTHERS)],
+    [
+        ("paper", OTHERS[2]),
+        ("converged", OTHERS[3]),
+        *(("small", row) for row in OTHERS),
+    ],
     ids=lambda value: getattr(value, "key", value),
 )
 def test_rows_have_the_full_models_parameters(preset, row, tmp_path):

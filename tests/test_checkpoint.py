@@ -22,6 +22,7 @@ from damamba_jax.checkpoint import (
 )
 from damamba_jax.config import to_json
 from damamba_jax.data.statistics import FeatureStatistics
+from damamba_jax.flat_params import FlatParams
 from damamba_jax.models import build_model
 from damamba_jax.saver import Saver
 
@@ -200,6 +201,13 @@ def statistics(config):
     return {name: FeatureStatistics(*arrays) for name, arrays in units.items()}
 
 
+def moved(x, step):
+    """Adds to numbers; of parameters, to those that are no filler."""
+    if isinstance(x, FlatParams):
+        return FlatParams.from_tree(jax.tree.map(lambda y: y + step, x.to_tree()))
+    return x + x.dtype.type(step)
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """A workdir with steps 1 and 2, the first of which was the best."""
@@ -216,8 +224,12 @@ def trained(tmp_path_factory):
     for step in (1, 2):
         states[step] = state._replace(
             step=jnp.int32(step),
-            average=jax.tree.map(lambda x: x + step, state.average),  # noqa: B023
-            opt_state=jax.tree.map(lambda x: x + x.dtype.type(step), state.opt_state),  # noqa: B023
+            average=moved(state.average, step),
+            opt_state=jax.tree.map(
+                lambda x: moved(x, step),  # noqa: B023
+                state.opt_state,
+                is_leaf=lambda x: isinstance(x, FlatParams),
+            ),
         )
         saver.save(states[step])
         if step == 1:

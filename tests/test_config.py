@@ -35,7 +35,7 @@ PRESETS = {
     "mpiigi": ("paper", "25hz", "demo"),
     "dat": ("m", "l", "paper_table", "small"),
     "baseline": ("all", *FEATURE_SETS, "small"),
-    "ablation": ("paper", "small"),
+    "ablation": ("paper", "converged", "small"),
 }
 
 

@@ -52,9 +52,9 @@ def test_weight_decay_shrinks_by_lr_times_decay(loose):
     optimizer = optim.optimizer(config, 100)
     zero = jax.tree.map(jnp.zeros_like, PARAMS)
     updates, _ = optimizer.update(zero, optimizer.init(PARAMS), PARAMS)
-    new = optax.apply_updates(PARAMS, updates)
-    np.testing.assert_allclose(new.projections, 1.0 - 0.1 * 0.5, rtol=1e-6)
-    np.testing.assert_array_equal(new.others, 1.0)
+    new = optax.apply_updates(PARAMS, updates).to_tree()["out"]
+    np.testing.assert_allclose(new["kernel"], 1.0 - 0.1 * 0.5, rtol=1e-6)
+    np.testing.assert_array_equal(new["bias"], 1.0)
 
 
 @pytest.mark.parametrize(("norm", "expected"), [(1e6, 5.0), (3.0, 3.0)])

@@ -53,7 +53,7 @@ class PredictedGaps(NamedTuple):
       best: `r` with everything seen.
       partner: lost without the partners.
       modality: lost by the best linear mix of the two groups' estimates.
-      joint: lost by that mix of estimates from the target's own cues alone.
+      joint: lost by the same mix without the partners.
       num_frames: scored frames.
     """
 

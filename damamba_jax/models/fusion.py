@@ -40,9 +40,9 @@ class ModalityFusion(nnx.Module):
     """Light cross-attention between one person's groups, then a joint projection.
 
     With `modality_fusion=False` it is late fusion: each group is trained to score by
-    itself, and learned weights mix these scores. Anything earlier would fuse the groups
+    itself, and learned weights mix the logits. Anything earlier would fuse the groups
     after all: blocks behind a sum of embeddings do, and groups that are trained through
-    the sum of their scores learn to cancel each other's errors in it.
+    a sum of their logits learn to cancel each other's errors in it.
     """
 
     def __init__(self, config: ModelConfig, groups: list[str], *, dtype, rng: Draws):
@@ -82,7 +82,7 @@ class ModalityFusion(nnx.Module):
         return [self.joint(jnp.concatenate(fused, axis=-1))]
 
     def mix(self, logits: Float[Array, "V B T"]) -> Float[Array, "B T"]:
-        """Makes one score of those of all views, which do not learn from it."""
+        """Makes one logit of those of all views; of several, none learns from it."""
         if len(logits) == 1:
             return logits[0]
         return jnp.tensordot(self.weights[...], jax.lax.stop_gradient(logits), axes=1)

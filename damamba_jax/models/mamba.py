@@ -116,10 +116,10 @@ class DepthwiseConv(nnx.Module):
         self.reverse = reverse
         bound = width**-0.5
         self.kernel = uniform(rng, (width, dim), low=-bound, high=bound)
-        # Behind the SiLU, channels of positive mean: B and C, which are projections of
-        # them, are then constants to begin with, and the scan a moving average. Around
-        # zero it starts as a product of three random signals, which averages to
-        # nothing, and a model is long content with what its attention sees.
+        # Ours (Mamba draws it around 0): behind the SiLU, channels then have a positive
+        # mean. B and C, made of them, start near constants, and the scan as a moving
+        # average. Around 0 it starts as a product of three random signals, averages to
+        # nothing, and for long a model learns only what its attention sees.
         self.bias = nnx.Param(jnp.ones((dim,), jnp.float32))
 
     def __call__(self, x: Float[Array, "B T D"]) -> Float[Array, "B T D"]:

@@ -107,6 +107,25 @@ def test_differences_are_paired_and_finished_cells_are_kept(
     assert len(commands) == 9
 
 
+def test_runs_of_the_small_preset_go_side_by_side(benchmark, commands, tmp_path):
+    argv = [f"--out={tmp_path}", "--effects=forward,gaussian-2s", "--seeds=0,1,0"]
+    assert benchmark.main([*argv, "--preset=small", "--jobs=3"]) == 0
+    # Smoothing needs the default's runs, and no run is there twice.
+    kinds = [command[0] for command in commands]
+    assert kinds == 4 * ["damamba_jax.train"] + 2 * ["damamba_jax.evaluate"]
+    for command in commands[:4]:
+        assert set(benchmark.PRESETS["small"]) <= set(command)
+
+
+def test_a_failing_run_ends_the_table(benchmark, commands, monkeypatch, tmp_path):
+    def fail(command, log):
+        raise SystemExit(f"{log}: ended with status 1.")
+
+    monkeypatch.setattr(benchmark, "run", fail)
+    with pytest.raises(SystemExit, match=r"default-0\.log: ended with status 1"):
+        benchmark.main([f"--out={tmp_path}", "--effects=forward", "--jobs=2"])
+
+
 def test_cells_of_other_settings_are_refused(benchmark, commands, tmp_path):
     argv = [f"--out={tmp_path}", "--effects=default", "--seeds=0"]
     assert benchmark.main([*argv, "--config.train.steps=7"]) == 0

@@ -26,9 +26,11 @@ def noise(*shape):
 def test_convolution_equals_numpy_and_looks_back_only():
     conv = DepthwiseConv(3, 4, reverse=False, rng=np.random.default_rng(0))
     x = noise(1, 9, 3)
+    bias = np.asarray(conv.bias[...])
+    np.testing.assert_array_equal(bias, 1.0)
     for channel in range(3):
         taps = np.asarray(conv.kernel[...])[::-1, channel]
-        expected = np.convolve(np.asarray(x)[0, :, channel], taps)[:9]
+        expected = np.convolve(np.asarray(x)[0, :, channel], taps)[:9] + bias[channel]
         np.testing.assert_allclose(conv(x)[0, :, channel], expected, atol=1e-5)
 
 
