@@ -54,8 +54,6 @@ def _converged() -> ml_collections.ConfigDict:
     config.data.eval_splits = (
         "noxi/test-base,noxi/test-additional,mpiigroupinteraction/test"
     )
-    # With more, some Transformers do not learn at all.
-    config.optim.lr = 5e-3
     config.optim.warmup_steps = 50
     config.optim.ema_decay = 0.99
     config.train.batch_size = 64

@@ -80,7 +80,6 @@ def _small() -> ml_collections.ConfigDict:
     config.model.dat.group_head_dim = 32
     config.model.dat.feature_ffn_dim = 32
     config.model.dat.group_ffn_dim = 64
-    config.optim.lr = 5e-3  # ours: with twice as much some Transformers never learn
     return config
 
 
