@@ -16,8 +16,9 @@ them are scored on the same sessions.
 
 Cost: a run is that of the demo, see the README; the whole table is 9 x 5 of them. With
 `--preset=small` the model reads one feature of each group, whose cues the others
-repeat, and a run costs half as much (there, dropping a feature drops its group). On a GPU, where compilation takes longest,
-`--jobs` starts several runs at a time; their milliseconds per step mean little then.
+repeat, and a run costs half as much (there, dropping a feature drops its group). On a
+GPU, where compilation takes longest, `--jobs` starts several runs at a time; their
+milliseconds per step mean little then.
 `--config.FIELD=VALUE` changes all runs, the default included.
 """
 

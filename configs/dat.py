@@ -20,8 +20,7 @@ Learned positions belong to the model: in these three sizes, each frame that the
 is longer than 96 adds 12,800 parameters.
 
 Cost: a GPU, for all but `small`, which has DAT's shape in small widths and is made for
-the simulated corpus and two cores, as `configs/noxi.py:demo` is: 80 steps of 1.8 s of
-processor time, after 55 s of compilation.
+the simulated corpus and two cores, as `configs/noxi.py:demo` is: a minute and a half.
 
 `paper:` marks what DAT's authors state or publish; `ours:` is our choice.
 """
