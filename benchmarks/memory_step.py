@@ -28,7 +28,6 @@ from damamba_jax import optim, train_state
 from damamba_jax.checkpoint import abstract_model
 from damamba_jax.config import Config, from_tree
 from damamba_jax.models import build_model
-from damamba_jax.models.overview import parameter_counts
 
 # After the first step the optimizer's buffers exist; after the second, nothing is new.
 STEPS = 3
@@ -153,7 +152,7 @@ def measure(
     device = jax.local_devices()[0]
     result = {
         "length": length,
-        "parameters": sum(parameter_counts(abstract_model(config)[1]).values()),
+        "parameters": sum(map(math.prod, shapes[0].params.layout.shapes)),
         "state_bytes": _bytes(shapes[0]),
         "input_bytes": _bytes(shapes[1:]),
         "temporary_bytes": memory.temp_size_in_bytes,

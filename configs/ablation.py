@@ -54,14 +54,7 @@ def _converged() -> ml_collections.ConfigDict:
     config.data.eval_splits = (
         "noxi/test-base,noxi/test-additional,mpiigroupinteraction/test"
     )
-    config.optim.warmup_steps = 50
-    config.optim.ema_decay = 0.99
-    config.train.batch_size = 64
-    config.train.steps = 2000
-    # One validation, at the end: the time goes into training.
-    config.train.eval_every = config.train.steps
-    config.train.save_every = config.train.steps
-    config.train.eval_batches = 10
+    _train(config, steps=2000, batch_size=64, warmup_steps=50, ema_decay=0.99)
     return config
 
 
@@ -71,11 +64,23 @@ def _small() -> ml_collections.ConfigDict:
     config.name = "ablation-small"
     config.data.features = "w2vbert2,clip"
     config.model.state_dim = 4
-    config.optim.warmup_steps = 20
-    config.optim.ema_decay = 0.98
-    config.train.batch_size = 32
-    config.train.steps = 350
-    config.train.eval_every = config.train.steps
-    config.train.save_every = config.train.steps
-    config.train.eval_batches = 20
+    _train(config, steps=350, batch_size=32, warmup_steps=20, ema_decay=0.98)
     return config
+
+
+def _train(
+    config: ml_collections.ConfigDict,
+    *,
+    steps: int,
+    batch_size: int,
+    warmup_steps: int,
+    ema_decay: float,
+) -> None:
+    """Sets the length of a run, with one validation of 640 windows, at its end."""
+    config.optim.warmup_steps = warmup_steps
+    config.optim.ema_decay = ema_decay
+    config.train.steps = steps
+    config.train.batch_size = batch_size
+    config.train.eval_every = steps
+    config.train.save_every = steps
+    config.train.eval_batches = 640 // batch_size
