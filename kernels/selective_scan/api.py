@@ -33,10 +33,13 @@ class Implementation(NamedTuple):
     Attributes:
       run: the function, with the signature of the public one.
       supports: says whether it can do a case.
+      kept: name, for a policy of `jax.checkpoint`, of what it keeps for its backward
+        pass besides arguments; None if it names nothing.
     """
 
     run: Callable[..., ScanOutput]
     supports: Callable[[Case], Support]
+    kept: str | None = None
 
 
 def _everywhere(case: Case) -> Support:
@@ -48,7 +51,9 @@ IMPLEMENTATIONS = {
     "reference": Implementation(reference.selective_scan, _everywhere),
     "associative": Implementation(associative.selective_scan, _everywhere),
     "chunked": Implementation(chunked.selective_scan, _everywhere),
-    "pallas": Implementation(pallas_scan.selective_scan, pallas_scan.supports),
+    "pallas": Implementation(
+        pallas_scan.selective_scan, pallas_scan.supports, pallas_scan.KEPT
+    ),
 }
 
 

@@ -30,54 +30,56 @@ PADDING = 8
 
 
 def backward(
-    x, dt, z, dy, bc, a, d_bias, kept, dh_last, carries, *,
-    sizes: Sizes, chunks: Chunks, softplus, reverse,
+    x, dt, z, dy, bc, channels, kept, dh_last, carries, *,
+    sizes: Sizes, chunks: Chunks, softplus, reverse, to_h0,
 ) -> dict[str, jax.Array]:  # fmt: skip
     """Computes all gradients; arrays are padded to `sizes`.
 
     Args:
       x, dt, z, dy: [B, L, D]; `z` may be None.
       bc: b and c, float32 [B, L, 2, N / 4, 4], in the order of processing.
-      a: log2(e) times the transition, float32 [N / 4, D, 4].
-      d_bias: d and bias, float32 [2, D].
+      channels: float32 [N / 4 + 1, D, 4]: log2(e) a, and last d, bias, 0, 0.
       kept: state before every tile, float32 [B, L / 8, N / 4, D, 4].
-      dh_last: adjoint of the last state, float32 [B, D, N / 4, 4].
+      dh_last: adjoint of the last state, float32 [B, D, N / 4, 4], or None for zeros.
       carries: what the chunks pass back (`pallas_carry`), or None for a single chunk.
       softplus, reverse: as for the forward kernel.
+      to_h0: whether the adjoint of the first state is wanted.
 
     Returns:
-      `dx`, `ddt`, `dz` in their dtypes; `dh0` like `dh_last`; and float32 partial sums
-      for the caller to add up: `dbc` [B, blocks of D, L, 2, N / 4, 4], over axis 1;
-      `da` [B, K, N / 4, D, 4], `dd` and `dbias` [B, K, D], over axes 0 and 1.
+      `dx`, `ddt`, `dz` in their dtypes; `dh0` as `dh_last` would be, if it is wanted;
+      and float32 partial sums for the caller to add up:
+      `dbc` [B, blocks of D, L, 2, N / 4, 4], over axis 1; `da` [B, K, N / 4, D, 4],
+      `dd` and `dbias` [B, K, D], over axes 0 and 1.
     """
     batch, length, dim = x.shape
-    quads = a.shape[0]
-    channels, groups = sizes.backward_channels, sizes.backward_groups
-    inputs = {"x": x, "dt": dt, "z": z, "dy": dy, "bc": bc, "a": a}
-    inputs |= {"d_bias": d_bias, "kept": kept, "dh_last": dh_last}
+    quads = sizes.states // QUAD
+    width, groups = sizes.backward_channels, sizes.backward_groups
+    inputs = {"x": x, "dt": dt, "z": z, "dy": dy, "bc": bc, "channels": channels}
+    inputs |= {"kept": kept, "dh_last": dh_last}
     inputs |= carries._asdict() if carries else {}
     inputs = {name: v for name, v in inputs.items() if v is not None}
     shape = functools.partial(jax.ShapeDtypeStruct, dtype=jnp.float32)
     outputs = {
         "dx": jax.ShapeDtypeStruct(x.shape, x.dtype),
         "ddt": jax.ShapeDtypeStruct(x.shape, dt.dtype),
-        "dbc": shape((batch, dim // channels, length, 2, quads, QUAD)),
+        "dbc": shape((batch, dim // width, length, 2, quads, QUAD)),
         "da": shape((batch, chunks.number, quads, dim, QUAD)),
         "dd": shape((batch, chunks.number, dim)),
         "dbias": shape((batch, chunks.number, dim)),
-        "dh0": shape(dh_last.shape),
     }
+    if to_h0:
+        outputs["dh0"] = shape((batch, dim, quads, QUAD))
     if z is not None:
         outputs["dz"] = jax.ShapeDtypeStruct(x.shape, z.dtype)
     smem = functools.partial(plgpu.SMEM, dtype=jnp.float32)
     scratch = [
         smem((groups, 2, STEPS, 2, quads, QUAD)),
-        smem((groups, 3, STEPS, channels)),
-        smem((groups, 3, STEPS, quads, channels + PADDING)),
+        smem((groups, 3, STEPS, width)),
+        smem((groups, 3, STEPS, quads, width + PADDING)),
         smem((groups, STEPS, 2, layouts.quad_channels(quads * QUAD), quads, QUAD)),
         plgpu.Barrier(num_barriers=2 * groups),
     ]
-    pieces = (batch, chunks.number, dim // channels)
+    pieces = (batch, chunks.number, dim // width)
     body = functools.partial(
         _body, names=(*inputs, *outputs), sizes=sizes, chunks=chunks, pieces=pieces,
         softplus=softplus, reverse=reverse,
@@ -103,8 +105,8 @@ def _body(*refs, names, sizes, chunks, pieces, softplus, reverse):
     b, k, block = _piece(group, sizes.backward_groups, pieces)
     bc_s, rows_s, sums_s, dbc_s = (r.at[group] for r in (bc_s, rows_s, sums_s, dbc_s))
     first, tiles = k * chunks.tiles, tiles_of(sizes, chunks, k)
-    quads = ref["a"].shape[0]
-    states = quads * QUAD
+    states = sizes.states
+    quads = states // QUAD
     # The channels of a thread lie in different parts of the warpgroup's channels.
     size, parts = layouts.quad_channels(states), range(sizes.backward_parts)
     channels = size * len(parts)
@@ -123,14 +125,16 @@ def _body(*refs, names, sizes, chunks, pieces, softplus, reverse):
     def over_tile(v):
         return layouts.broadcast(v, (1,), (STEPS, channels), tile)
 
-    def load_states(ref):
-        return [load(states_of(ref.at[:, place]), layout=layout) for place in places]
+    def load_states(ref, view=states_of):
+        return [load(view(ref.at[:, place]), layout=layout) for place in places]
 
-    a = load_states(ref["a"])
-    d, bias = (
-        over_tile(load(ref["d_bias"].at[i, here], layout=tile.reduce((0,))))
-        for i in range(2)
-    )
+    def load_channels(view):
+        return over_tile(
+            load(view(ref["channels"].at[:, here]), layout=tile.reduce((0,)))
+        )
+
+    a = load_states(ref["channels"], layouts.transition_of)
+    d, bias = load_channels(layouts.d_of), load_channels(layouts.bias_of)
 
     def times(i):
         start = sizes.length - STEPS - i * STEPS if reverse else i * STEPS
@@ -243,12 +247,15 @@ def _body(*refs, names, sizes, chunks, pieces, softplus, reverse):
         save(ref["dbc"].at[b, block, pl.ds(i * STEPS, STEPS)], dbc)
         return tuple(m), tuple(da), dd + g * x, dbias + ddt, fetched
 
-    m = [load(ref["dh_last"].at[b, place], layout=layout) for place in places]
+    zero_states = tuple(layouts.zeros(full, layout) for _ in parts)
+    m = zero_states
+    if "dh_last" in ref:
+        m = [load(ref["dh_last"].at[b, place], layout=layout) for place in places]
     if "added" in ref:
 
         def receive(j, m):
-            # Chunk 0 passes nothing back and has no entry.
-            j = len_carries - 1 - j
+            # Chunk 0 passes nothing back and has no entries.
+            j = chunks.passing - 1 - j
             total = ref["total"].at[b, j]
             added = load_states(ref["added"].at[b, j])
             decays = [over_row(load(total.at[place], layout=row)) for place in places]
@@ -256,10 +263,9 @@ def _body(*refs, names, sizes, chunks, pieces, softplus, reverse):
                 jnp.exp2(decays[p] * a[p]) * m[p] + added[p] for p in range(len(part))
             )
 
-        len_carries = pieces[1] - 1
-        m = lax.fori_loop(0, len_carries - k, receive, tuple(m))
+        received = chunks.passing - k * chunks.parts
+        m = lax.fori_loop(0, received, receive, tuple(m))
     zero = layouts.zeros((STEPS, channels), tile)
-    zero_states = tuple(layouts.zeros(full, layout) for _ in parts)
     end = first + tiles - 1
     fetch_matrices(end, 0)
     fetched = fetch(end), load_states(ref["kept"].at[b, end])
@@ -270,10 +276,12 @@ def _body(*refs, names, sizes, chunks, pieces, softplus, reverse):
     for place, value in zip(places, da, strict=True):
         save(states_of(ref["da"].at[b, k, :, place]), value)
 
-    @pl.when(k == 0)
-    def _():
-        for place, value in zip(places, m, strict=True):
-            save(ref["dh0"].at[b, place], value)
+    if "dh0" in ref:
+
+        @pl.when(k == 0)
+        def _():
+            for place, value in zip(places, m, strict=True):
+                save(ref["dh0"].at[b, place], value)
 
     save(dt_s, dd)
     save(drive_s, dbias)

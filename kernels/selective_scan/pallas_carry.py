@@ -26,14 +26,14 @@ from damamba_jax.kernels.selective_scan.tiling import QUAD, Chunks, Sizes
 
 
 class Carries(NamedTuple):
-    """What K - 1 chunks pass on: `added + exp2(total a)` times what they receive.
+    """What P parts of chunks pass on: `added + exp2(total a)` times what they receive.
 
     The chunk that no other follows is left out: the last one, and the first one of
     the adjoint.
 
     Attributes:
-      added: float32 [B, K - 1, N / 4, D, 4].
-      total: sum of the step sizes, float32 [B, K - 1, D].
+      added: float32 [B, P, N / 4, D, 4].
+      total: sum of the step sizes, float32 [B, P, D].
     """
 
     added: jax.Array
@@ -44,9 +44,8 @@ def carries(
     drive,
     z,
     dt,
-    matrix,
-    a,
-    d_bias,
+    bc,
+    channels,
     *,
     sizes: Sizes,
     chunks: Chunks,
@@ -54,34 +53,35 @@ def carries(
     reverse,
     adjoint,
 ) -> Carries:
-    """Runs the chunks from zeros.
+    """Runs the parts of chunks from zeros.
 
-    Forwards, `h = p h + (s drive) matrix`: drive is x, matrix is b, `z` is None.
-    As adjoint, from the last step to the first, `m = p (m + (drive silu(z)) matrix)`:
-    drive is the gradient of y, matrix is c.
+    Forwards, `h = p h + (s drive) b`: drive is x, `z` is None. As adjoint, from the
+    last step to the first, `m = p (m + (drive silu(z)) c)`: drive is the gradient of y.
 
     Args:
       drive, dt: [B, L, D]; `z` likewise, or None.
-      matrix: float32 [B, L, N / 4, 4], in the order of processing.
-      a: log2(e) times the transition, float32 [N / 4, D, 4].
-      d_bias: d, which is not used, and bias, float32 [2, D].
+      bc: b and c, float32 [B, L, 2, N / 4, 4], in the order of processing.
+      channels: float32 [N / 4 + 1, D, 4]: log2(e) a, and last d, bias, 0, 0.
     """
     batch, length, dim = dt.shape
-    quads = a.shape[0]
-    inputs = {"drive": drive, "dt": dt, "z": z, "matrix": matrix[:, :, None], "a": a}
-    inputs = {n: v for n, v in (inputs | {"d_bias": d_bias}).items() if v is not None}
+    quads = sizes.states // QUAD
+    inputs = {"drive": drive, "dt": dt, "z": z, "bc": bc, "channels": channels}
+    inputs = {name: v for name, v in inputs.items() if v is not None}
     shape = jax.ShapeDtypeStruct
-    passing = chunks.number - 1
+    passing = chunks.passing
+    # The adjoint leaves out the first chunk.
+    first = chunks.parts if adjoint else 0
+    parts = Chunks(chunks.number * chunks.parts, chunks.tiles // chunks.parts)
     outputs = Carries(
         shape((batch, passing, quads, dim, QUAD), jnp.float32),
         shape((batch, passing, dim), jnp.float32),
     )
     dtypes = [inputs[n].dtype for n in ("drive", "dt", "z") if n in inputs]
     walk = functools.partial(
-        Walk, sizes=sizes, chunks=chunks, backward=adjoint, reverse=reverse,
+        Walk, sizes=sizes, chunks=parts, backward=adjoint, reverse=reverse,
     )  # fmt: skip
     body = functools.partial(
-        _body, names=(*inputs, *outputs._fields), walk=walk, chunks=chunks,
+        _body, names=(*inputs, *outputs._fields), walk=walk, first=first,
         softplus=softplus,
     )  # fmt: skip
     return Carries(
@@ -97,17 +97,16 @@ def carries(
     )
 
 
-def _body(*refs, names, walk, chunks, softplus):
+def _body(*refs, names, walk, first, softplus):
     scratch = refs[len(names) :]
     ref = dict(zip(names, refs[: len(names)], strict=True))
     b, k = lax.axis_index("b"), lax.axis_index("k")
     here = pl.ds(lax.axis_index("d") * WARPGROUP, WARPGROUP)
-    chunk = k + 1 if walk.keywords["backward"] else k
-    walk = walk(chunk=chunk)
+    walk = walk(chunk=first + k)
     layout = walk.layout
     row = layout.reduce((1, 2))
-    a = load(states_of(ref["a"].at[:, here]), layout=layout)
-    bias = load(ref["d_bias"].at[1, here], layout=row)
+    a = load(layouts.transition_of(ref["channels"].at[:, here]), layout=layout)
+    bias = load(layouts.bias_of(ref["channels"].at[:, here]), layout=row)
 
     def step(state, values, rows):
         h, total = state
@@ -124,11 +123,12 @@ def _body(*refs, names, walk, chunks, softplus):
         return (h, total + dt), None
 
     sequences = [ref[n] for n in ("drive", "dt", "z") if n in ref]
+    matrix = pl.ds(1 if walk.backward else 0, 1)
     h, total = walk(
         step,
         (layouts.zeros(walk.shape, layout), layouts.zeros((WARPGROUP,), row)),
         sequences=sequences,
-        matrices=ref["matrix"],
+        matrices=ref["bc"].at[:, :, matrix],
         here=(b, here),
         scratch=scratch,
     )

@@ -40,8 +40,7 @@ def forward(
     dt,
     z,
     bc,
-    a,
-    d_bias,
+    channels,
     h0,
     carries,
     *,
@@ -56,8 +55,7 @@ def forward(
     Args:
       x, dt, z: [B, L, D]; `z` may be None.
       bc: b and c, float32 [B, L, 2, N / 4, 4], in the order of processing.
-      a: log2(e) times the transition, float32 [N / 4, D, 4].
-      d_bias: d and bias, float32 [2, D].
+      channels: float32 [N / 4 + 1, D, 4]: log2(e) a, and last d, bias, 0, 0.
       h0: state before the first step, float32 [B, D, N / 4, 4], or None for zeros.
       carries: what the chunks pass on (`pallas_carry`), or None for a single chunk.
       softplus: whether the step size is `softplus(dt + bias)`.
@@ -65,8 +63,8 @@ def forward(
       keep: also return the kept states.
     """
     batch, length, dim = x.shape
-    quads = a.shape[0]
-    inputs = {"x": x, "dt": dt, "z": z, "bc": bc, "a": a, "d_bias": d_bias}
+    quads = sizes.states // QUAD
+    inputs = {"x": x, "dt": dt, "z": z, "bc": bc, "channels": channels}
     inputs |= {"h0": h0} | (carries._asdict() if carries else {})
     inputs = {name: v for name, v in inputs.items() if v is not None}
     shape = jax.ShapeDtypeStruct
@@ -104,8 +102,9 @@ def _body(*refs, names, walk, chunks, softplus):
     walk = walk(chunk=k)
     layout = walk.layout
     row = layout.reduce((1, 2))
-    a = load(states_of(ref["a"].at[:, here]), layout=layout)
-    d, bias = (load(ref["d_bias"].at[i, here], layout=row) for i in range(2))
+    a = load(layouts.transition_of(ref["channels"].at[:, here]), layout=layout)
+    d = load(layouts.d_of(ref["channels"].at[:, here]), layout=row)
+    bias = load(layouts.bias_of(ref["channels"].at[:, here]), layout=row)
     if "h0" in ref:
         h = load(ref["h0"].at[b, here], layout=layout)
     else:
@@ -117,7 +116,7 @@ def _body(*refs, names, walk, chunks, softplus):
             added = load(states_of(ref["added"].at[b, j, :, here]), layout=layout)
             return jnp.exp2(decay * a) * h + added
 
-        h = lax.fori_loop(0, k, receive, h)
+        h = lax.fori_loop(0, k * chunks.parts, receive, h)
 
     def step(h, values, rows):
         x, dt, *z = values

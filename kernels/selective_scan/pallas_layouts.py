@@ -14,6 +14,7 @@ import math
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.experimental import pallas as pl
 from jax.experimental.pallas import mosaic_gpu as plgpu
 
 from damamba_jax.kernels.selective_scan.tiling import QUAD
@@ -100,6 +101,21 @@ def states_of(ref):
     and writes whole lines.
     """
     return ref.transpose((1, 0, 2))
+
+
+def transition_of(channels):
+    """Views log2(e) a, [D, N / 4, 4], in the constants of channels."""
+    return states_of(channels.at[pl.ds(0, channels.shape[0] - 1)])
+
+
+def d_of(channels):
+    """Views d, [D], in the constants of channels."""
+    return channels.at[channels.shape[0] - 1, :, 0]
+
+
+def bias_of(channels):
+    """Views the bias of dt, [D], in the constants of channels."""
+    return channels.at[channels.shape[0] - 1, :, 1]
 
 
 def broadcast(

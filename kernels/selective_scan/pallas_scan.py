@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.ad_checkpoint import checkpoint_name
+from jax.custom_derivatives import SymbolicZero
 
 from damamba_jax.kernels.selective_scan import base, tiling
 from damamba_jax.kernels.selective_scan.pallas_batch import map_rows, shard_rows
@@ -20,6 +22,8 @@ from damamba_jax.kernels.selective_scan.tiling import QUAD
 # jax 0.10.2 cannot trace the kernels.
 MIN_JAX = (0, 11, 2)
 MIN_CAPABILITY = 9.0
+# Name of the kept states, for policies of `jax.checkpoint`.
+KEPT = "selective_scan_states"
 # Of an H100 and an H200, for tracing where there is none.
 MULTIPROCESSORS = 132
 
@@ -118,13 +122,18 @@ def _scan(static, shared, batched):
 
 
 def _forward(static, shared, batched):
+    shared, batched = jax.tree.map(lambda v: v.value, (shared, batched))
     y, h_last, kept = _run_forward_keeping(static, shared, batched)
-    return (y, h_last), (shared, batched, kept)
+    return (y, h_last), (shared, batched, checkpoint_name(kept, KEPT))
 
 
 def _backward(static, residuals, cotangents):
     shared, batched, kept = residuals
     dy, dh_last = cotangents
+    if isinstance(dy, SymbolicZero):
+        dy = jnp.zeros(dy.shape, dy.dtype)
+    if isinstance(dh_last, SymbolicZero):
+        dh_last = None
     grads = _run_backward(
         static, shared, {**batched, "kept": kept, "dy": dy, "dh_last": dh_last}
     )
@@ -135,7 +144,9 @@ def _backward(static, residuals, cotangents):
     )
 
 
-_scan.defvjp(_forward, _backward)
+# Symbolic: zeros for the adjoint of a last state that nobody reads would be as large as
+# an eighth of the kept ones.
+_scan.defvjp(_forward, _backward, symbolic_zeros=True)
 
 
 def _forward_kernels(static, shared, batched, *, keep):
@@ -144,16 +155,16 @@ def _forward_kernels(static, shared, batched, *, keep):
 
     x, dt, h0 = batched["x"], batched["dt"], batched["h0"]
     options = static.options(x, backward=False)
-    bc, a, d_bias = _prepare(static, shared, batched)
+    bc, channels = _prepare(static, shared, batched)
     carries = None
     if options["chunks"].number > 1:
         carries = pallas_carry.carries(
-            x, None, dt, bc[:, :, 0], a, d_bias, adjoint=False, **options
+            x, None, dt, bc, channels, adjoint=False, **options
         )
     if h0 is not None:
         h0 = _split(h0.astype(jnp.float32))
     y, h_last, kept = pallas_forward.forward(
-        x, dt, batched["z"], bc, a, d_bias, h0, carries, keep=keep, **options
+        x, dt, batched["z"], bc, channels, h0, carries, keep=keep, **options
     )
     h_last = h_last.reshape(*h_last.shape[:2], -1)
     return (y, h_last, kept) if keep else (y, h_last)
@@ -163,16 +174,16 @@ def _backward_kernels(static, shared, batched):
     from damamba_jax.kernels.selective_scan import pallas_backward, pallas_carry
 
     x, dt, z, dy = (batched[name] for name in ("x", "dt", "z", "dy"))
+    h0, dh_last = batched["h0"], batched["dh_last"]
     options = static.options(x, backward=True)
-    bc, a, d_bias = _prepare(static, shared, batched)
+    bc, channels = _prepare(static, shared, batched)
     carries = None
     if options["chunks"].number > 1:
-        carries = pallas_carry.carries(
-            dy, z, dt, bc[:, :, 1], a, d_bias, adjoint=True, **options
-        )
+        carries = pallas_carry.carries(dy, z, dt, bc, channels, adjoint=True, **options)
     grads = pallas_backward.backward(
-        x, dt, z, dy, bc, a, d_bias, batched["kept"], _split(batched["dh_last"]),
-        carries, **options,
+        x, dt, z, dy, bc, channels, batched["kept"],
+        None if dh_last is None else _split(dh_last),
+        carries, to_h0=h0 is not None, **options,
     )  # fmt: skip
 
     def matrix(number, like):
@@ -180,7 +191,6 @@ def _backward_kernels(static, shared, batched):
         total = total[:, ::-1] if static.reverse else total
         return total.astype(like.dtype)
 
-    h0 = batched["h0"]
     return {
         "x": grads["dx"],
         "dt": grads["ddt"],
@@ -213,17 +223,22 @@ _run_backward = _parallel(_backward_kernels)
 
 
 def _prepare(static, shared, batched):
-    """Casts what is small: b and c in the order of processing, log2(e) a, d and bias.
+    """Casts and arranges what is small, with few launches: each counts beside a scan.
 
     Nothing here is passed on as it came: where an argument is a slice of a larger
     array, XLA hands over its address within that one, and a kernel takes multiples of
     256 bytes alone.
+
+    Returns:
+      b and c, float32 [B, L, 2, N / 4, 4], in the order of processing; and what is
+      constant over time, float32 [N / 4 + 1, D, 4]: log2(e) a, and last d, bias, 0, 0.
     """
     bc = jnp.stack([batched["b"], batched["c"]], axis=2).astype(jnp.float32)
     bc = bc[:, ::-1] if static.reverse else bc
     a, d, bias = (v.astype(jnp.float32) for v in shared)
-    a = jnp.swapaxes(_split(math.log2(math.e) * a), 0, 1)
-    return _split(bc), a, jnp.stack([d, bias])
+    rest = jnp.stack([d, bias, jnp.zeros_like(d), jnp.zeros_like(d)], axis=1)
+    channels = jnp.concatenate([math.log2(math.e) * a, rest], axis=1)
+    return _split(bc), jnp.swapaxes(_split(channels), 0, 1)
 
 
 def _split(h):

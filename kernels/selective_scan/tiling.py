@@ -16,6 +16,9 @@ STATES = (8, 16, 32)
 RESIDENT_BLOCKS = 4
 # A shorter chunk costs more at its ends than idle multiprocessors do.
 MIN_CHUNK_STEPS = 64
+# Into how many parts the carry kernel may cut a chunk. It runs one chunk less than the
+# others do, which may leave some multiprocessors one block less than the rest.
+CARRY_PARTS = (1, 2)
 # Steps that the forward kernel copies at once: two buffers of sixteen steps of three
 # float32 sequences are a quarter of the shared memory.
 BLOCK = 16
@@ -67,10 +70,17 @@ class Chunks:
     Args:
       number: of chunks.
       tiles: of a chunk; the last one may have fewer.
+      parts: of a chunk in the carry kernel; above 1 only if all chunks are equal.
     """
 
     number: int
     tiles: int
+    parts: int = 1
+
+    @property
+    def passing(self) -> int:
+        """Parts that pass on a carry: those of all chunks but one."""
+        return (self.number - 1) * self.parts
 
 
 def pad_sizes(length: int, dim: int, states: int) -> Sizes:
@@ -112,8 +122,21 @@ def split_time(
             return -(-groups * chunks // places) / chunks
 
         chunks = min(range(chunks, 0, -1), key=rounds_per_chunk)
-    tiles = _round_up(-(-sizes.tiles // chunks), sizes.block // STEPS)
-    return Chunks(number=-(-sizes.tiles // tiles), tiles=tiles)
+    unit = sizes.block // STEPS
+    tiles = _round_up(-(-sizes.tiles // chunks), unit)
+    number = -(-sizes.tiles // tiles)
+
+    def rounds(parts):
+        """Of the carry kernel, in chunks, on the busiest multiprocessor."""
+        return -(-blocks * (number - 1) * parts // multiprocessors) / parts
+
+    equal = sizes.tiles % tiles == 0
+    possible = [
+        parts
+        for parts in CARRY_PARTS
+        if parts == 1 or (equal and tiles % (parts * unit) == 0)
+    ]
+    return Chunks(number, tiles, min(possible, key=rounds))
 
 
 def _round_up(n: int, unit: int) -> int:

@@ -99,12 +99,13 @@ def check(run, args, *, forward=1e-5, backward=1e-4, **options):
 
 
 def check_sharded(run, args):
-    """Compares a batch of 8 rows over 4 devices with the same batch on one."""
-    if jax.device_count() < 4:
-        pytest.skip("needs 4 devices; tests/conftest.py asks for 4 virtual ones")
+    """Compares a batch of 8 rows over 2 or 4 devices with the same batch on one."""
+    if jax.device_count() < 2:
+        pytest.skip("needs 2 devices; tests/conftest.py asks for 4 virtual ones")
     bars = cotangents(args)
     want = run(args, *bars)
-    mesh = Mesh(np.array(jax.devices()[:4]), ("batch",))
+    devices = jax.devices()
+    mesh = Mesh(np.array(devices[: 4 if len(devices) >= 4 else 2]), ("batch",))
     rows = NamedSharding(mesh, PartitionSpec("batch"))
     everywhere = NamedSharding(mesh, PartitionSpec())
     args = {

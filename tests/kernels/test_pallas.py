@@ -10,6 +10,7 @@ import re
 import jax
 import jax.numpy as jnp
 import numpy as np
+import numpy_scan
 import pytest
 from jax import export
 from jax.sharding import Mesh, PartitionSpec
@@ -43,8 +44,9 @@ runs_kernels = pytest.mark.kernel
 LETTERS = ("length", "dim", "states")
 SHAPE = re.compile(r"tensor<((?:\d+x)+)(?:f32|bf16)>")
 
-# (L, D, N, left out, dt_softplus, reverse, dtype, multiprocessors). One of these has
-# places for several chunks of time, of which the last is shorter.
+# (L, D, N, left out, dt_softplus, reverse, dtype, multiprocessors). The last two have
+# places for several chunks of time: of the one the last chunk is shorter, of the other
+# the carry kernel cuts every chunk in two.
 CASES = {
     "one-step": (1, 3, 32, (), True, True, "bfloat16", 132),
     "no-gate": (33, 5, 8, ("z", "h0"), True, False, "float32", 132),
@@ -52,6 +54,7 @@ CASES = {
     "97-steps": (97, 4, 16, (), True, False, "float32", 132),
     "bfloat16": (17, 4, 12, (), True, True, "bfloat16", 132),
     "chunks": (136, 2, 8, ("h0",), True, True, "float32", 1),
+    "parts-of-chunks": (192, 2, 8, ("h0",), True, False, "float32", 4),
 }
 
 
@@ -79,6 +82,25 @@ def test_kernel_bodies_agree_with_numpy(interpreter, monkeypatch, case):
         "pallas", args, forward=forward, backward=backward,
         dt_softplus=softplus, reverse=reverse,
     )  # fmt: skip
+
+
+@wants_kernels
+@runs_kernels
+def test_gradients_of_y_alone(interpreter):
+    """As in a model: no first state is given, and the last one is not read."""
+    args = draw(9, 3, 8, without=("h0",), batch=1)
+    y_bar, h_bar = cotangents(args)
+
+    @jax.jit
+    @jax.grad
+    def gradients(args):
+        y = call(args, implementation="pallas", dt_softplus=True).y
+        return jnp.sum(y * y_bar)
+
+    want = numpy_scan.gradients(args, y_bar, 0.0 * h_bar, dt_softplus=True)
+    got = gradients(args)
+    errors = {name: error(got[name], want[name]) for name in want}
+    assert max(errors.values()) <= 1e-4, errors
 
 
 @wants_kernels
@@ -142,6 +164,25 @@ def test_lowers_for_a_gpu(monkeypatch, name, dtype):
     elements = ARG_SPECS[name].batch * length * dim * states
     sizes = [math.prod(map(int, s.split("x")[:-1])) for s in SHAPE.findall(text)]
     assert max(sizes) <= elements / 8
+
+
+@wants_kernels
+@pytest.mark.parametrize(("policy", "forward"), [("nothing", 2), ("states", 1)])
+def test_states_can_be_kept_under_rematerialisation(monkeypatch, policy, forward):
+    anywhere = IMPLEMENTATIONS["pallas"]._replace(supports=lambda case: Support(True))
+    monkeypatch.setitem(IMPLEMENTATIONS, "pallas", anywhere)
+    args = jax.eval_shape(lambda: make_arguments(ARG_SPECS["window_512"]))
+    policies = jax.checkpoint_policies
+    policy = {
+        "nothing": policies.nothing_saveable,
+        "states": policies.save_only_these_names(anywhere.kept),
+    }[policy]
+    scan = functools.partial(call, implementation="pallas", dt_softplus=True)
+    remat = jax.checkpoint(lambda args: scan(args).y, policy=policy)
+    gradients = jax.jit(jax.grad(lambda args: jnp.sum(jnp.sin(remat(args)))))
+    text = export.export(gradients, platforms=["cuda"])(args).mlir_module()
+    calls = re.findall(r"/selective_scan_(\w+)/mpmd_map\"", text)
+    assert sorted(calls) == ["backward", *["forward"] * forward]
 
 
 @pytest.mark.gpu

@@ -67,6 +67,24 @@ def test_the_last_round_of_the_backward_kernel_is_full(name, number):
     assert 0.9 < rounds % 1
 
 
+@pytest.mark.parametrize(
+    ("name", "parts"), [("sequence_2k", 2), ("sequence_8k", 2), ("recording_131k", 1)]
+)
+def test_the_carry_kernel_loads_multiprocessors_evenly(name, parts):
+    spec = ARG_SPECS[name]
+    chunks = split_time(spec.batch, sizes_of(spec), multiprocessors=HOPPER)
+    assert chunks.parts == parts
+    assert chunks.passing == (chunks.number - 1) * parts
+    blocks = chunks.passing * spec.batch * spec.dim // tiling.CHANNELS
+    busiest = -(-blocks // HOPPER)
+    assert blocks / HOPPER > 0.95 * busiest
+
+
+def test_unequal_chunks_are_not_cut_further():
+    sizes = pad_sizes(136, 128, 8)
+    assert split_time(1, sizes, multiprocessors=2) == Chunks(number=2, tiles=10)
+
+
 @pytest.mark.parametrize("backward", [False, True])
 @pytest.mark.parametrize("length", [1, 63, 64, 200, 4096, 5001, 131072])
 @pytest.mark.parametrize("batch", [1, 3, 50])
@@ -77,6 +95,11 @@ def test_chunks_cover_time_once(length, batch, backward):
     assert chunks.number * chunks.tiles >= sizes.tiles
     # Every chunk is made of whole copies, the last one too.
     assert chunks.tiles * tiling.STEPS % sizes.block == 0 or chunks.number == 1
+    # So are the parts, and then all chunks are alike.
+    assert chunks.parts == 1 or chunks.number * chunks.tiles == sizes.tiles
+    assert chunks.tiles * tiling.STEPS % (chunks.parts * sizes.block) == 0 or (
+        chunks.number == 1
+    )
 
 
 def test_short_sequences_are_not_cut_to_pieces():
