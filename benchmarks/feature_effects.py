@@ -151,7 +151,7 @@ def measure(out: Path, name: str, seed: int, common: Sequence[str]) -> Cell:
             f"--config.name={name}", f"--config.data.cache_dir={out / 'cache'}",
             *common, *changes, f"--workdir={workdir}",
         ]  # fmt: skip
-    run(command, workdir.with_suffix(".log"))
+    run(command, workdir.with_suffix(".log"), compiled=out / "compiled")
     cell = read_cell(workdir, time.monotonic() - start)
     path = _cell_path(out, name, seed)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -171,16 +171,26 @@ def _settings(name: str, common: Sequence[str]) -> dict[str, Any]:
     return {"changes": changes, "common": list(common)}
 
 
-def run(command: Sequence[str], log: Path) -> None:
-    """Runs one of the package's commands, quietly."""
+def run(command: Sequence[str], log: Path, *, compiled: Path) -> None:
+    """Runs one of the package's commands, quietly.
+
+    Args:
+      command: module and flags.
+      log: file to which its output is added.
+      compiled: folder of compiled programs, which the seeds of an effect share.
+
+    Raises:
+      SystemExit: if it fails.
+    """
     log.parent.mkdir(parents=True, exist_ok=True)
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     with log.open("a") as file:
         status = subprocess.run(
             [sys.executable, "-m", *command], cwd=ROOT, stdout=file,
             stderr=subprocess.STDOUT,
-            # Several may share a GPU.
             env={**os.environ, "PYTHONPATH": path,
+                 "JAX_COMPILATION_CACHE_DIR": str(compiled),
+                 # Several may share a GPU.
                  "XLA_PYTHON_CLIENT_PREALLOCATE": "false"},
         ).returncode  # fmt: skip
     if status:

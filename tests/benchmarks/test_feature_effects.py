@@ -37,7 +37,7 @@ def commands(benchmark, monkeypatch):
     """Commands that were run; each leaves the scores of `CCC` behind."""
     found = []
 
-    def run(command, log):
+    def run(command, log, *, compiled):
         found.append(command)
         flags = dict(flag.split("=", 1) for flag in command[1:])
         folder = pathlib.Path(flags.get("--out", flags["--workdir"]))
@@ -118,7 +118,7 @@ def test_runs_of_the_small_preset_go_side_by_side(benchmark, commands, tmp_path)
 
 
 def test_a_failing_run_ends_the_table(benchmark, commands, monkeypatch, tmp_path):
-    def fail(command, log):
+    def fail(command, log, *, compiled):
         raise SystemExit(f"{log}: ended with status 1.")
 
     monkeypatch.setattr(benchmark, "run", fail)
@@ -159,7 +159,7 @@ def test_a_tiny_run_and_its_smoothing(benchmark, monkeypatch, tmp_path, capsys):
     assert smoothed["ms_per_step"] is None
     assert "| exponential-0.5s |" in capsys.readouterr().out
 
-    def fail(*_):
+    def fail(*_, **__):
         pytest.fail("a finished cell ran again")
 
     monkeypatch.setattr(benchmark, "run", fail)
