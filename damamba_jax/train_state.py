@@ -202,13 +202,18 @@ def jit_train_step(
     return jax.jit(step, donate_argnums=0, compiler_options=_compiler_options())
 
 
-def _compiler_options() -> dict[str, bool]:
+def _compiler_options() -> dict[str, bool | int]:
     """XLA's, of whatever is compiled for a whole run."""
     if jax.default_backend() != "gpu":
         return {}
-    # Its Triton kernels are tried out one by one for every product of two matrices,
-    # which takes minutes before the first step; cuBLAS has them ready.
-    return {"xla_gpu_enable_triton_gemm": False}
+    return {
+        # Its Triton kernels are tried out one by one for every product of two matrices,
+        # which takes minutes before the first step; cuBLAS has them ready.
+        "xla_gpu_enable_triton_gemm": False,
+        # It would make one product of those that share an argument, then copy its
+        # slices.
+        "xla_gpu_dot_merger_threshold_mb": 0,
+    }
 
 
 def make_predict(graphdef, out_sharding=None) -> Callable:

@@ -43,7 +43,11 @@ class HybridBlock(nnx.Module):
     ) -> Float[Array, "B T C"]:
         u = self.norm(x)
         gate = jax.nn.sigmoid(self.gate(u))
-        mixed = gate * self.mamba(u) + (1 - gate) * self.attention(u)
+        remembered = self.mamba(u)
+        # One branch after the other, also in the backward pass: what only one of them
+        # needs is never there for both.
+        u, remembered = jax.lax.optimization_barrier((u, remembered))
+        mixed = gate * remembered + (1 - gate) * self.attention(u)
         return x + self.dropout(mixed, key)
 
 

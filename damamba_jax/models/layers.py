@@ -152,10 +152,42 @@ class Linear(nnx.Module):
         self.bias = nnx.Param(jnp.zeros((out_dim,), jnp.float32)) if bias else None
 
     def __call__(self, x: Float[Array, "*b I"]) -> Float[Array, "*b O"]:
-        y = x.astype(self.dtype) @ self.kernel[...].astype(self.dtype)
-        if self.bias is not None:
-            y = y + _match(self.bias[...].astype(self.dtype), y)
+        (y,) = self.pieces(x, 1)
         return y
+
+    def pieces(self, x: Float[Array, "*b I"], num: int) -> list[Float[Array, "*b P"]]:
+        """Returns the output in equal pieces of its width.
+
+        Each is a product of its own: a slice of a wide output would be a copy on a GPU,
+        beside the output itself.
+        """
+        x = x.astype(self.dtype)
+        kernels = jnp.split(self.kernel[...].astype(self.dtype), num, axis=1)
+        outputs = [_project(x, kernel) for kernel in kernels]
+        if self.bias is not None:
+            biases = jnp.split(self.bias[...].astype(self.dtype), num)
+            outputs = [
+                y + _match(bias, y) for y, bias in zip(outputs, biases, strict=True)
+            ]
+        return outputs
+
+
+@jax.custom_vjp
+def _project(x, kernel):
+    return x @ kernel
+
+
+def _project_forward(x, kernel):
+    return x @ kernel, (x, kernel)
+
+
+def _project_backward(residuals, dy):
+    # Left to itself, XLA puts off the gradients of kernels to the end of a block's
+    # backward pass, and keeps every input until then.
+    return jax.lax.optimization_barrier(jax.vjp(jnp.matmul, *residuals)[1](dy))
+
+
+_project.defvjp(_project_forward, _project_backward)
 
 
 def normal(rng: Draws, shape: tuple[int, ...], *, scale: float) -> nnx.Param:

@@ -5,12 +5,16 @@ import math
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.ad_checkpoint import checkpoint_name
 
 from damamba_jax.array_types import Array, Float
 from damamba_jax.config import ConfigError, ModelConfig
 from damamba_jax.kernels import selective_scan
-from damamba_jax.kernels.selective_scan import IMPLEMENTATIONS
+from damamba_jax.kernels.selective_scan import IMPLEMENTATIONS, choose, describe
 from damamba_jax.models.layers import Draws, Linear, uniform
+
+# Name, for policies of `jax.checkpoint`, of a direction's narrow projection.
+PROJECTED = "selective_ssm_projection"
 
 
 class Mamba(nnx.Module):
@@ -33,9 +37,12 @@ class Mamba(nnx.Module):
         self.out_proj = Linear(inner, dim, dtype=dtype, rng=rng)
 
     def __call__(self, u: Float[Array, "B T C"]) -> Float[Array, "B T C"]:
-        x, z = jnp.split(self.in_proj(u), 2, axis=-1)
+        x, z = self.in_proj.pieces(u, 2)
         y = self.forward(x, z)
         if self.backward is not None:
+            # One direction after the other, also in the backward pass: what only one
+            # of them needs is never there for both.
+            x, z, y = jax.lax.optimization_barrier((x, z, y))
             y += self.backward(x, z)
         return self.out_proj(y)
 
@@ -65,6 +72,8 @@ class SelectiveSSM(nnx.Module):
                 f"for the best one here, got {config.scan!r}."
             )
         self.implementation = config.scan or None
+        # Stacks of concatenated features are the widest: they set the peak of memory.
+        self.slim = config.remat and dim > config.dim
         self.conv = DepthwiseConv(inner, config.conv_width, reverse=reverse, rng=rng)
         self.x_proj = Linear(inner, self.rank + 2 * states, dtype=dtype, rng=rng)
         self.dt_proj = Linear(self.rank, inner, dtype=dtype, rng=rng)
@@ -78,10 +87,25 @@ class SelectiveSSM(nnx.Module):
     def __call__(
         self, x: Float[Array, "B T D"], z: Float[Array, "B T D"]
     ) -> Float[Array, "B T D"]:
+        kept = self._kept(x)
+        if not (self.slim and kept):
+            return self._scan(x, z)
+        # The backward pass finds the scan's arguments again: as much memory as the
+        # scan's states, and next to no time.
+        policy = jax.checkpoint_policies.save_only_these_names(kept, PROJECTED)
+        return jax.checkpoint(self._scan, policy=policy)(x, z)
+
+    def _kept(self, x: Float[Array, "B T D"]) -> str | None:
+        """Name of what the scan keeps for its backward pass, if it has one."""
+        case = describe(x, self.a_log[...])
+        return IMPLEMENTATIONS[self.implementation or choose(case)].kept
+
+    def _scan(
+        self, x: Float[Array, "B T D"], z: Float[Array, "B T D"]
+    ) -> Float[Array, "B T D"]:
         x = jax.nn.silu(self.conv(x))
-        dt, b, c = jnp.split(
-            self.x_proj(x), [self.rank, self.rank + self.states], axis=-1
-        )
+        projected = checkpoint_name(self.x_proj(x), PROJECTED)
+        dt, b, c = jnp.split(projected, [self.rank, self.rank + self.states], axis=-1)
         return selective_scan(
             x,
             self.dt_proj(dt),

@@ -36,7 +36,7 @@ class Mamba2(nnx.Module):
         self.out_proj = Linear(inner, dim, dtype=dtype, rng=rng)
 
     def __call__(self, u: Float[Array, "B T C"]) -> Float[Array, "B T C"]:
-        x, z = jnp.split(self.in_proj(u), 2, axis=-1)
+        x, z = self.in_proj.pieces(u, 2)
         y = self.forward(u, x)
         if self.backward is not None:
             y += self.backward(u, x)
