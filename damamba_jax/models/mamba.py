@@ -90,8 +90,8 @@ class SelectiveSSM(nnx.Module):
         kept = self._kept(x)
         if not (self.slim and kept):
             return self._scan(x, z)
-        # The backward pass finds the scan's arguments again: as much memory as the
-        # scan's states, and next to no time.
+        # The backward pass finds the scan's arguments again, which are cheap to compute
+        # and nearly as large as its states.
         policy = jax.checkpoint_policies.save_only_these_names(kept, PROJECTED)
         return jax.checkpoint(self._scan, policy=policy)(x, z)
 

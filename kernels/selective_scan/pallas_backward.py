@@ -109,9 +109,9 @@ def _body(*refs, names, sizes, chunks, pieces, softplus, reverse):
     quads = states // QUAD
     # The channels of a thread lie in different parts of the warpgroup's channels.
     size, parts = layouts.quad_channels(states), range(sizes.backward_parts)
-    channels = size * len(parts)
-    here = pl.ds(block * channels, channels)
-    places = [pl.ds(block * channels + p * size, size) for p in parts]
+    width = size * len(parts)
+    here = pl.ds(block * width, width)
+    places = [pl.ds(block * width + p * size, size) for p in parts]
     part = [pl.ds(p * size, size) for p in parts]
     full = (size, quads, QUAD)
     layout = layouts.quads(states)
@@ -123,7 +123,7 @@ def _body(*refs, names, sizes, chunks, pieces, softplus, reverse):
         return layouts.broadcast(v, (0,), full, layout)
 
     def over_tile(v):
-        return layouts.broadcast(v, (1,), (STEPS, channels), tile)
+        return layouts.broadcast(v, (1,), (STEPS, width), tile)
 
     def load_states(ref, view=states_of):
         return [load(view(ref.at[:, place]), layout=layout) for place in places]
@@ -228,7 +228,7 @@ def _body(*refs, names, sizes, chunks, pieces, softplus, reverse):
         plgpu.commit_smem()
 
         def total(sums):
-            addends = sums.at[:, :, pl.ds(0, channels)].transpose((0, 2, 1))
+            addends = sums.at[:, :, pl.ds(0, width)].transpose((0, 2, 1))
             return jnp.sum(load(addends, layout=sums_layout), axis=2)
 
         x, v, dy, *z = prepare(values)
@@ -265,7 +265,7 @@ def _body(*refs, names, sizes, chunks, pieces, softplus, reverse):
 
         received = chunks.passing - k * chunks.parts
         m = lax.fori_loop(0, received, receive, tuple(m))
-    zero = layouts.zeros((STEPS, channels), tile)
+    zero = layouts.zeros((STEPS, width), tile)
     end = first + tiles - 1
     fetch_matrices(end, 0)
     fetched = fetch(end), load_states(ref["kept"].at[b, end])

@@ -86,18 +86,20 @@ def test_kernel_bodies_agree_with_numpy(interpreter, monkeypatch, case):
 
 @wants_kernels
 @runs_kernels
-def test_gradients_of_y_alone(interpreter):
-    """As in a model: no first state is given, and the last one is not read."""
+@pytest.mark.parametrize("output", ["y", "h_last"])
+def test_gradients_of_one_output_alone(interpreter, output):
+    """As in a model: no first state is given, and one output is not read."""
     args = draw(9, 3, 8, without=("h0",), batch=1)
     y_bar, h_bar = cotangents(args)
+    bars = {"y": (y_bar, 0.0 * h_bar), "h_last": (0.0 * y_bar, h_bar)}[output]
 
     @jax.jit
     @jax.grad
     def gradients(args):
-        y = call(args, implementation="pallas", dt_softplus=True).y
-        return jnp.sum(y * y_bar)
+        results = call(args, implementation="pallas", dt_softplus=True)
+        return jnp.sum(getattr(results, output) * (y_bar if output == "y" else h_bar))
 
-    want = numpy_scan.gradients(args, y_bar, 0.0 * h_bar, dt_softplus=True)
+    want = numpy_scan.gradients(args, *bars, dt_softplus=True)
     got = gradients(args)
     errors = {name: error(got[name], want[name]) for name in want}
     assert max(errors.values()) <= 1e-4, errors

@@ -5,6 +5,7 @@ import pytest
 
 from damamba_jax.models.layers import (
     Dropout,
+    Linear,
     Norm,
     interpolate,
     session_scale,
@@ -117,3 +118,33 @@ def test_a_session_puts_its_statistics_on_top_of_the_training_splits():
     np.testing.assert_array_equal(got_center[0], [5.0, 6.0, 7.0, 4.0, 9.0])
     np.testing.assert_array_equal(got_center[1], center)
     np.testing.assert_array_equal(got_inverse[1], inverse)
+
+
+def test_a_projection_and_its_pieces_are_one_product_with_its_gradients():
+    rng = np.random.default_rng(0)
+    layer = Linear(3, 4, dtype=jnp.float32, rng=rng, bias=True)
+    layer.bias[...] = jnp.float32(rng.normal(size=4))
+    x, weight = (jnp.float32(rng.normal(size=(2, 5, n))) for n in (3, 4))
+
+    def gradients(apply):
+        return jax.value_and_grad(
+            lambda x, kernel: jnp.sum(weight * apply(x, kernel)), argnums=(0, 1)
+        )(x, layer.kernel[...])
+
+    def by_layer(apply):
+        def run(x, kernel):
+            copy = Linear(3, 4, dtype=jnp.float32, rng=None, bias=True)
+            copy.kernel[...], copy.bias[...] = kernel, layer.bias[...]
+            return apply(copy, x)
+
+        return run
+
+    want = gradients(lambda x, kernel: x @ kernel + layer.bias[...][None, None])
+    whole = gradients(by_layer(lambda layer, x: layer(x)))
+    halves = gradients(
+        by_layer(lambda layer, x: jnp.concatenate(layer.pieces(x, 2), -1))
+    )
+    for got in (whole, halves):
+        for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(want), strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+    assert [piece.shape for piece in layer.pieces(x, 2)] == [(2, 5, 2)] * 2

@@ -6,6 +6,7 @@ from example import small_config
 from flax import nnx
 
 from damamba_jax.config import ConfigError
+from damamba_jax.kernels.selective_scan import IMPLEMENTATIONS
 from damamba_jax.models.hybrid import Stack
 from damamba_jax.models.mamba import DepthwiseConv, Mamba
 from damamba_jax.models.mamba2 import Mamba2
@@ -142,6 +143,37 @@ def test_remat_changes_no_number_of_mamba2():
             return jnp.sum(jnp.square(nnx.merge(graphdef, params)(x)))
 
         found.append(jax.jit(jax.value_and_grad(loss))(params))
+    for a, b in zip(*map(jax.tree.leaves, found), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
+        assert jnp.any(a != 0)
+
+
+def test_finding_a_scans_arguments_again_changes_no_number(monkeypatch):
+    """As the GPU kernels do it in a wide stack; here by a scan that names nothing."""
+    named = IMPLEMENTATIONS["chunked"]._replace(kept="states")
+    config = small_config(remat=True, scan="chunked").model
+    x, found, policies = noise(2, 16, 2 * config.dim), [], []
+    checkpoint = jax.checkpoint
+
+    def spy(function, *, policy=None, **options):
+        policies.append(policy)
+        return checkpoint(function, policy=policy, **options)
+
+    monkeypatch.setattr(jax, "checkpoint", spy)
+    layer = Mamba(
+        config, 2 * config.dim, dtype=jnp.float32, rng=np.random.default_rng(0)
+    )
+    graphdef, params = nnx.split(layer, nnx.Param)
+
+    def loss(params):
+        return jnp.sum(jnp.square(nnx.merge(graphdef, params)(x)))
+
+    for implementation, wrapped in ((IMPLEMENTATIONS["chunked"], 0), (named, 2)):
+        monkeypatch.setitem(IMPLEMENTATIONS, "chunked", implementation)
+        policies.clear()
+        found.append(jax.jit(jax.value_and_grad(loss))(params))
+        # The scan of each direction.
+        assert sum(policy is not None for policy in policies) == wrapped
     for a, b in zip(*map(jax.tree.leaves, found), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
         assert jnp.any(a != 0)
