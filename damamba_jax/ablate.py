@@ -3,7 +3,8 @@
     python -m damamba_jax.ablate --config=configs/ablation.py:small [--workdir=DIR]
 
 Each (row, seed) is a training run with a workdir of its own in the ablation's; the
-same command goes on where it was interrupted, exactly. Tables go to `ablation.md` and
+same command goes on where it was interrupted, exactly. `--jobs=15` trains so many at a
+time, which fills a GPU. Tables go to `ablation.md` and
 `ablation.json`, a picture to `ablation.png`. On the simulated corpus the oracle's
 predictions stand beside what was measured.
 """
@@ -18,14 +19,12 @@ from absl import app, flags
 from ml_collections import config_flags
 from rich.console import Console
 
-from damamba_jax import ablation, ablation_report, ablation_scores, workdir
+from damamba_jax import ablation, ablation_report, ablation_scores
 from damamba_jax import evaluate as evaluation
-from damamba_jax.ablation import Cell
 from damamba_jax.command_line import USER_ERRORS, mark_log, parse_flags, show_log
 from damamba_jax.config import Config, from_config_dict
-from damamba_jax.progress import ProgressLine
+from damamba_jax.runs import train_all
 from damamba_jax.stop import Stopped, StopRequest
-from damamba_jax.train import train
 
 
 def ablate(
@@ -34,6 +33,7 @@ def ablate(
     *,
     rows: Sequence[str] = (),
     num_seeds: int = 3,
+    jobs: int = 1,
     stop: StopRequest,
     console: Console,
 ) -> None:
@@ -44,6 +44,7 @@ def ablate(
       directory: the ablation's workdir.
       rows: keys of `ablation.ROWS`; none means all. The full model is always there.
       num_seeds: per row.
+      jobs: cells that are trained at a time.
       stop: watches for signals.
       console: where progress and tables go.
 
@@ -53,35 +54,12 @@ def ablate(
     """
     chosen = ablation.choose_rows(rows)
     cells = ablation.make_cells(base, chosen, num_seeds=num_seeds, folder=directory)
-    _train_all(cells, stop=stop, console=console)
+    # Drawn once, before several runs ask for it.
     index = evaluation.open_corpus(base.data)
+    mark = "simulated " * index.simulated
+    train_all(cells, title=f"{mark}ablation", jobs=jobs, stop=stop, console=console)
     findings = ablation_scores.collect(cells, base, index)
     ablation_report.publish(findings, directory, console=console)
-
-
-def _train_all(cells: Sequence[Cell], *, stop: StopRequest, console: Console) -> None:
-    """One display for all cells: equally long runs, whose steps tell the time to go."""
-    steps = cells[0].config.train.steps
-    total, done = len(cells) * steps, sum(cell.steps_done for cell in cells)
-    mark = "" if cells[0].config.data.root else "simulated "
-    with ProgressLine(f"{mark}ablation", console, unit="steps", start=done) as progress:
-        for number, cell in enumerate(cells, start=1):
-            stop.check()
-            if cell.is_finished:
-                # A finished cell of another configuration is an error all the same.
-                with workdir.claim(cell.folder, cell.config):
-                    continue
-            before = done - cell.steps_done
-            title = f"cell {number} of {len(cells)}: {cell.row.key}, seed {cell.seed}"
-
-            def follow(step: int, _: int, *, note: str, start=before, title=title):
-                note = note if step < steps else "evaluating"
-                progress(start + step, total, note=f"{title}, {note}")
-
-            quiet = Console(quiet=True, force_terminal=False)
-            train(cell.config, cell.folder, stop=stop, console=quiet, follow=follow)
-            done = before + steps
-        progress(total, total, note=f"{len(cells)} cells")
 
 
 def _keep_compiled(folder: Path) -> None:
@@ -109,6 +87,7 @@ def main(argv: Sequence[str]) -> None:
                 directory,
                 rows=_ROWS.value,
                 num_seeds=_NUM_SEEDS.value,
+                jobs=_JOBS.value,
                 stop=stop,
                 console=console,
             )
@@ -133,5 +112,9 @@ if __name__ == "__main__":
         "default all.",
     )
     _NUM_SEEDS = flags.DEFINE_integer("num_seeds", 3, "Seeds per row.", lower_bound=1)
+    _JOBS = flags.DEFINE_integer(
+        "jobs", 1, "Cells that are trained at a time; several share a GPU.",
+        lower_bound=1,
+    )  # fmt: skip
     flags.mark_flag_as_required("config")
     app.run(main, flags_parser=parse_flags)

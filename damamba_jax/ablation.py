@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from damamba_jax import workdir
 from damamba_jax.checkpoint import abstract_model
 from damamba_jax.config import Config, ConfigError, ModelConfig
 from damamba_jax.models.overview import parameter_counts
+from damamba_jax.runs import Run
 
 # Rows have the full model's parameters within this share.
 PARAMETER_TOLERANCE = 0.02
@@ -61,24 +61,12 @@ ROWS = (
 )  # fmt: skip
 
 
-class Cell(NamedTuple):
-    """One row trained with one seed, in a workdir of its own."""
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Cell(Run):
+    """The run of one row with one seed."""
 
     row: Row
     seed: int
-    config: Config
-    folder: Path
-
-    @property
-    def steps_done(self) -> int:
-        """Steps that need not be trained again."""
-        return max(workdir.last_step(self.folder), 0)
-
-    @property
-    def is_finished(self) -> bool:
-        """Trained to its end and evaluated."""
-        done = self.steps_done >= self.config.train.steps
-        return done and (self.folder / "results.json").is_file()
 
 
 def choose_rows(keys: Sequence[str]) -> tuple[Row, ...]:
@@ -119,6 +107,7 @@ def make_cells(
         for seed in range(base.seed, base.seed + num_seeds):
             cells.append(
                 Cell(
+                    title=f"{row.key}, seed {seed}",
                     row=row,
                     seed=seed,
                     config=dataclasses.replace(

@@ -11,7 +11,7 @@ from damamba_jax.run_log import RunLog
 
 
 class TrainingError(RuntimeError):
-    """Training cannot go on: the loss stays non-finite."""
+    """Training cannot go on, for instance because the loss stays non-finite."""
 
 
 class Meter:

@@ -16,6 +16,7 @@ from damamba_jax import (
     ablation_report,
     ablation_scores,
     evaluate,
+    runs,
     train,
 )
 from damamba_jax.ablation_scores import Findings, Gap, RowScores, Share
@@ -25,7 +26,7 @@ from damamba_jax.data import oracle_table
 from damamba_jax.paired_gap import PairedGap
 from damamba_jax.published import ABLATION, PUBLISHED
 from damamba_jax.results import OracleReference
-from damamba_jax.stop import Stopped, StopRequest
+from damamba_jax.stop import StopRequest
 from damamba_jax.workdir import WorkdirError
 from tests.example import small_config
 
@@ -141,7 +142,7 @@ def test_a_whole_ablation_and_the_same_again(tmp_path, monkeypatch):
 def check_ablation(base, folder, said, compiled):
     # Compiled once a row, for both seeds.
     assert (compiled.misses, compiled.hits) == (2, 2)
-    assert "simulated ablation: 8/8 steps" in said and "4 cells" in said
+    assert "simulated ablation: 8/8 steps" in said and "4 runs" in said
     tree = json.loads((folder / "ablation.json").read_text())
     assert tree["simulated"] is True
     full, other = tree["rows"]
@@ -175,7 +176,7 @@ def check_it_is_finished(base, folder, monkeypatch):
     def refuse(*_, **__):
         raise AssertionError("trained again")
 
-    monkeypatch.setattr(ablate, "train", refuse)
+    monkeypatch.setattr(runs, "train", refuse)
     before = (folder / "ablation.json").read_text()
     options = {"rows": ["no-partner-fusion"], "num_seeds": 2, "console": console()}
     with StopRequest() as stop:
@@ -185,34 +186,6 @@ def check_it_is_finished(base, folder, monkeypatch):
         with pytest.raises(WorkdirError, match="optim.lr"):
             other = dataclasses.replace(base, optim=optim)
             ablate.ablate(other, folder, stop=stop, **options)
-
-
-def test_a_stopped_ablation_goes_on_with_the_next_cell(tmp_path, monkeypatch):
-    base = configure(tmp_path / "cache")
-    trained = []
-
-    def pretend(config, folder, *, follow, **_):
-        trained.append(folder.name)
-        if len(trained) == 3:
-            (folder / "checkpoints" / "last" / "1").mkdir(parents=True)
-            raise Stopped("SIGTERM")
-        (folder / "checkpoints" / "last" / "2").mkdir(parents=True)
-        (folder / "results.json").write_text("{}")
-        follow(2, 2, note="loss 1")
-
-    monkeypatch.setattr(ablate, "train", pretend)
-    cells = ablation.make_cells(
-        base, ablation.choose_rows(["transformer"]), num_seeds=2, folder=tmp_path
-    )
-    said = console()
-    with StopRequest() as stop:
-        with pytest.raises(Stopped):
-            ablate._train_all(cells, stop=stop, console=said)
-        ablate._train_all(cells, stop=stop, console=said)
-    names = ["full-seed0", "full-seed1", "transformer-seed0", "transformer-seed1"]
-    assert trained == [*names[:3], *names[2:]]
-    assert [cell.is_finished for cell in cells] == [True] * 4
-    assert "8/8 steps" in said.file.getvalue()
 
 
 def findings(*, measured=0.05, error=0.01, predicted=0.045, simulated=True):

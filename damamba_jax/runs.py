@@ -1,0 +1,205 @@
+"""Several training runs under one display, one after the other or side by side.
+
+One after the other, runs that differ in seed alone share what was compiled. Side by
+side each has a process of its own: on a GPU, which a small model does not fill, and
+where compilation takes longest.
+"""
+
+import contextlib
+import dataclasses
+import logging
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+
+import jax
+from rich.console import Console
+
+from damamba_jax import workdir
+from damamba_jax.command_line import USER_ERRORS, show_log
+from damamba_jax.config import Config
+from damamba_jax.meter import TrainingError
+from damamba_jax.progress import ProgressLine
+from damamba_jax.stop import Stopped, StopRequest
+from damamba_jax.train import train
+
+# Memory of a GPU is taken as it is needed, not three quarters of it at the start.
+_SHARED_DEVICE = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+# A signal is obeyed after so many seconds at most.
+_POLL_SECONDS = 0.5
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Run:
+    """A configuration and the workdir that it is trained in.
+
+    Args:
+      title: names it beside the progress.
+      config: of the run.
+      folder: its workdir.
+    """
+
+    title: str
+    config: Config
+    folder: Path
+
+    @property
+    def steps_done(self) -> int:
+        """Steps that need not be trained again."""
+        return max(workdir.last_step(self.folder), 0)
+
+    @property
+    def is_finished(self) -> bool:
+        """Trained to its end and evaluated."""
+        done = self.steps_done >= self.config.train.steps
+        return done and (self.folder / "results.json").is_file()
+
+
+def train_all(
+    runs: Sequence[Run],
+    *,
+    title: str,
+    jobs: int = 1,
+    stop: StopRequest,
+    console: Console,
+) -> None:
+    """Trains and evaluates every run that is not finished, from wherever it stands.
+
+    Args:
+      runs: of equally many steps, which tell the time to go.
+      title: of the display.
+      jobs: runs at a time. More than one start a process each, and share the device;
+        their corpus must be there.
+      stop: watches for signals.
+      console: where the progress goes.
+
+    Raises:
+      Stopped: on a signal, after the state of the runs in work was saved.
+      TrainingError: if a run fails in a process of its own; the others are saved.
+      ValueError: for bad configuration or data; the message says what to change.
+    """
+    total = sum(run.config.train.steps for run in runs)
+    done = {run.folder: run.steps_done for run in runs}
+    todo = []
+    for run in runs:
+        if run.is_finished:
+            # A finished run of another configuration is an error all the same.
+            with workdir.claim(run.folder, run.config):
+                continue
+        todo.append(run)
+    start = sum(done.values())
+    with ProgressLine(title, console, unit="steps", start=start) as progress:
+
+        def follow(run: Run, step: int, note: str) -> None:
+            done[run.folder] = step
+            note = note if step < run.config.train.steps else "evaluating"
+            number = f"run {runs.index(run) + 1} of {len(runs)}: "
+            progress(sum(done.values()), total, note=f"{number}{run.title}, {note}")
+
+        if jobs > 1:
+            _side_by_side(todo, jobs, follow, stop)
+        else:
+            _in_turn(todo, follow, stop)
+        progress(total, total, note=f"{len(runs)} runs")
+
+
+def _in_turn(
+    runs: Sequence[Run], follow: Callable[[Run, int, str], None], stop: StopRequest
+) -> None:
+    quiet = Console(quiet=True, force_terminal=False)
+    for run in runs:
+        stop.check()
+
+        def tell(step: int, _: int, *, note: str, run=run) -> None:
+            follow(run, step, note)
+
+        train(run.config, run.folder, stop=stop, console=quiet, follow=tell)
+
+
+def _side_by_side(
+    runs: Sequence[Run],
+    jobs: int,
+    follow: Callable[[Run, int, str], None],
+    stop: StopRequest,
+) -> None:
+    """Keeps `jobs` processes at work; each tells its steps through a pipe."""
+    context = multiprocessing.get_context("spawn")
+    waiting, working = list(runs), {}
+    cache = jax.config.jax_compilation_cache_dir
+    # Ends of its own: the processes are asked to save, and are waited for.
+    with stop.protect(lambda: None), _environment(_SHARED_DEVICE):
+        try:
+            while waiting or working:
+                while waiting and len(working) < jobs:
+                    run = waiting.pop(0)
+                    reader, writer = context.Pipe(duplex=False)
+                    process = context.Process(
+                        target=_train_in_process, args=(run, writer, cache)
+                    )
+                    process.start()
+                    # The other end is the process's alone, so that its end is seen.
+                    writer.close()
+                    working[reader] = run, process
+                for reader in wait(list(working), timeout=_POLL_SECONDS):
+                    run, process = working[reader]
+                    try:
+                        step, note = reader.recv()
+                    except EOFError:
+                        process.join()
+                        del working[reader]
+                        stop.check()
+                        if process.exitcode:
+                            raise TrainingError(
+                                f"{run.title}, {run.folder}: ended with status "
+                                f"{process.exitcode}; its messages stand above. The "
+                                f"same command goes on."
+                            ) from None
+                    else:
+                        follow(run, step, note)
+                stop.check()
+        finally:
+            for _, process in working.values():
+                process.terminate()
+            for _, process in working.values():
+                process.join()
+
+
+def _train_in_process(run: Run, writer: Connection, cache: str | None) -> None:
+    """What a process of `_side_by_side` does; its exit status says how it ended."""
+    show_log()
+    # As many runs would say the same as many times.
+    logging.getLogger("damamba_jax").setLevel(logging.WARNING)
+    if cache:
+        jax.config.update("jax_compilation_cache_dir", cache)
+
+    def tell(step: int, _: int, *, note: str) -> None:
+        try:
+            writer.send((step, note))
+        except BrokenPipeError:
+            # Nobody is there any more: save, and end.
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    quiet = Console(quiet=True, force_terminal=False)
+    with StopRequest() as stop:
+        try:
+            train(run.config, run.folder, stop=stop, console=quiet, follow=tell)
+        except Stopped:
+            sys.exit(stop.exit_status)
+        except USER_ERRORS as error:
+            sys.exit(f"error: {error}")
+
+
+@contextlib.contextmanager
+def _environment(variables: dict[str, str]) -> Iterator[None]:
+    """Gives processes that start meanwhile these variables, where they have none."""
+    added = {k: v for k, v in variables.items() if k not in os.environ}
+    os.environ.update(added)
+    try:
+        yield
+    finally:
+        for name in added:
+            del os.environ[name]
