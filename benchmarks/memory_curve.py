@@ -10,7 +10,8 @@ the whole batch goes through in one pass. Every length runs in a fresh process. 
 the figure is XLA's own account of the compiled step, and nothing is allocated: good for
 slopes, but two to four times what a GPU takes. On a GPU the step runs, and the peak of
 its allocator stands beside the compiled figure, and its time; a length that does not
-fit into memory is the last one of its system.
+fit into memory is the last one of its system. --jobs=8 first compiles so many steps at
+a time, which takes longest, and then measures one by one, alone on the device.
 
     python benchmarks/memory_curve.py --max_gb=24 --lengths=8192
 
@@ -29,7 +30,8 @@ On two shared cores a system takes 2.4 minutes for the check and 1.2 for each le
 import dataclasses
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +61,7 @@ def measure(
     device: str,
     console: Console,
     max_bytes: float | None = None,
+    compiled: Mapping[int, Mapping[str, Any]] | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Checks the step and measures every length, each in a process of its own.
 
@@ -68,6 +71,7 @@ def measure(
       device: `"auto"`, `"cpu"` or `"gpu"`.
       console: for progress.
       max_bytes: if given, the last length doubles for as long as its peak is within.
+      compiled: by length, what `compile_ahead` said of this configuration.
 
     Raises:
       BenchmarkError: if the check or a process fails.
@@ -83,6 +87,7 @@ def measure(
             tell(done, done + len(waiting) + 1, note=f"{length} frames")
             request = {"task": "measure", "length": length}
             row = {**step_process.run(request, config, device), "parity": parity}
+            row |= (compiled or {}).get(length, {})
             done += 1
             yield row
             peak = memory_report.peak(row)
@@ -91,6 +96,51 @@ def measure(
             if max_bytes is not None and not waiting and length < MOST_FRAMES:
                 waiting = [2 * length] * (peak <= max_bytes)
         tell(done, done)
+
+
+def compile_ahead(
+    configs: Sequence[Config],
+    lengths: Sequence[int],
+    *,
+    device: str,
+    jobs: int,
+    console: Console,
+) -> list[dict[int, dict[str, Any]]]:
+    """Fills the compilation cache, several processes at a time.
+
+    What fails, for instance for want of memory beside the others, is compiled again
+    when it is measured.
+
+    Returns:
+      For each configuration, by length, the seconds of its compilation.
+    """
+    tasks = [(config, n) for config in configs for n in (None, *lengths)]
+
+    def compile_one(task: tuple[Config, int | None]) -> dict[str, Any]:
+        config, length = task
+        request = {"task": "parity"}
+        if length is not None:
+            request = {"task": "compile", "length": length}
+        try:
+            return step_process.run(request, config, device)
+        except step_process.BenchmarkError:
+            return {}
+
+    found: list[dict[int, dict[str, Any]]] = []
+    with (
+        ProgressLine("compiling", console, unit="steps", every_seconds=0.0) as tell,
+        ThreadPoolExecutor(jobs) as pool,
+    ):
+        answers = pool.map(compile_one, tasks)
+        for done, ((config, length), answer) in enumerate(
+            zip(tasks, answers, strict=True), start=1
+        ):
+            tell(done, len(tasks), note=config.name)
+            if length is None:
+                found.append({})
+            else:
+                found[-1][length] = answer
+    return found
 
 
 def _parse(argv: Sequence[str]) -> tuple[flags.FlagValues, list[Config]]:
@@ -130,6 +180,10 @@ def _flags(argv: list[str]) -> flags.FlagValues:
         "batch_size", 0, "Windows; 0: as in training.", lower_bound=0,
         flag_values=values,
     )  # fmt: skip
+    flags.DEFINE_integer(
+        "jobs", 1, "Steps that are compiled at a time, before any is measured.",
+        lower_bound=1, flag_values=values,
+    )  # fmt: skip
     flags.DEFINE_string(
         "lengths", DEFAULT_LENGTHS, "Frames, with commas, or `all`.",
         flag_values=values,
@@ -165,19 +219,25 @@ def main(argv: Sequence[str]) -> int:
         lengths = step_process.parse_lengths(chosen.lengths, {"all": LENGTHS})
         device = step_process.find_device(chosen.platform, configs[0])
         max_bytes = None if chosen.max_gb is None else 1e9 * chosen.max_gb
-        for config in configs:
-            rows: list[dict[str, Any]] = []
-            try:
-                for row in measure(
-                    config, lengths, device=device, console=console,
-                    max_bytes=max_bytes,
-                ):  # fmt: skip
-                    rows.append(row)
-            except step_process.BenchmarkError as error:
-                # Other systems, and the lengths before, keep their figures.
-                print(f"memory_curve: {error}", file=sys.stderr)
-                failed = True
-            series += [Series(config, rows)] * bool(rows)
+        compiled: list[dict[int, dict[str, Any]]] = [{} for _ in configs]
+        with step_process.compilation_cache():
+            if chosen.jobs > 1:
+                compiled = compile_ahead(
+                    configs, lengths, device=device, jobs=chosen.jobs, console=console
+                )
+            for config, seconds in zip(configs, compiled, strict=True):
+                rows: list[dict[str, Any]] = []
+                try:
+                    for row in measure(
+                        config, lengths, device=device, console=console,
+                        max_bytes=max_bytes, compiled=seconds,
+                    ):  # fmt: skip
+                        rows.append(row)
+                except step_process.BenchmarkError as error:
+                    # Other systems, and the lengths before, keep their figures.
+                    print(f"memory_curve: {error}", file=sys.stderr)
+                    failed = True
+                series += [Series(config, rows)] * bool(rows)
     except (
         step_process.BenchmarkError,
         flags.Error,

@@ -3,8 +3,10 @@
 `memory_curve.py` and `train_step.py` start it, write a request as JSON to its standard
 input and read the answer from the last line of its standard output:
 
-    {"task": "platform" | "parity" | "measure", "config": {...},
+    {"task": "platform" | "parity" | "compile" | "measure", "config": {...},
      "length": 96, "run_on_cpu": false, "repeats": 10, "turns": ""}
+
+`compile` is for the compilation cache, from which a later `measure` reads.
 """
 
 import contextlib
@@ -143,11 +145,8 @@ def measure(
       where it ran out of memory.
     """
     config = resize(config, length=length, batch_size=config.train.batch_size)
-    step, shapes = step_and_shapes(config)
     with _turn(turns, fcntl.LOCK_SH):
-        start = time.perf_counter()
-        compiled = step.lower(*shapes).compile()
-        compile_seconds = time.perf_counter() - start
+        compiled, shapes, compile_seconds = _compile(config)
     memory = compiled.memory_analysis()
     device = jax.local_devices()[0]
     result = {
@@ -175,6 +174,14 @@ def measure(
     result["compilation_bytes"] = _peak_bytes(device)
     with _turn(turns, fcntl.LOCK_EX):
         return result | _run(config, compiled, device, repeats=repeats)
+
+
+def _compile(config: Config):
+    """The compiled step, the shapes of its arguments, and seconds of compilation."""
+    step, shapes = step_and_shapes(config)
+    start = time.perf_counter()
+    compiled = step.lower(*shapes).compile()
+    return compiled, shapes, time.perf_counter() - start
 
 
 @contextlib.contextmanager
@@ -231,6 +238,10 @@ def main() -> None:
     elif request["task"] == "parity":
         with _turn(request.get("turns", ""), fcntl.LOCK_SH):
             answer = check_parity(config)
+    elif request["task"] == "compile":
+        length, size = request["length"], config.train.batch_size
+        config = resize(config, length=length, batch_size=size)
+        answer = {"compile_seconds": _compile(config)[-1]}
     else:
         options = ("length", "run_on_cpu", "repeats", "turns")
         answer = measure(config, **{k: request[k] for k in options if k in request})

@@ -4,11 +4,14 @@ Every measurement gets a process of its own: the peak of an allocator cannot be 
 and what ran out of memory must not hold any.
 """
 
+import contextlib
 import dataclasses
 import json
 import os
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +87,21 @@ def run(request: dict[str, Any], config: Config, device: str) -> dict[str, Any]:
         last = "\n".join(done.stderr.strip().splitlines()[-5:])
         raise BenchmarkError(f"{request}: exit code {done.returncode}\n{last}")
     return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+@contextlib.contextmanager
+def compilation_cache() -> Iterator[None]:
+    """Processes that start meanwhile share what they compile, unless they do anyway."""
+    name = "JAX_COMPILATION_CACHE_DIR"
+    if name in os.environ:
+        yield
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ[name] = folder
+        try:
+            yield
+        finally:
+            del os.environ[name]
 
 
 def parse_lengths(text: str, named: dict[str, tuple[int, ...]]) -> list[int]:

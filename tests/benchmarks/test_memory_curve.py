@@ -4,6 +4,7 @@ import importlib
 import io
 import json
 import math
+import os
 import pathlib
 import sys
 from types import SimpleNamespace
@@ -348,3 +349,53 @@ def test_help_says_what_is_measured(modules, capsys):
     assert modules[0].main(["memory_curve", "--help"]) == 0
     printed = capsys.readouterr().out
     assert "--max_ratio" in printed and "Parameters, optimizer" in printed
+
+
+def test_steps_compile_ahead_and_are_measured_one_by_one(
+    modules, monkeypatch, tmp_path, capsys
+):
+    asked = []
+
+    def run(request, config, device):
+        task, n = request["task"], request.get("length")
+        asked.append((task, n, os.environ["JAX_COMPILATION_CACHE_DIR"]))
+        if task == "parity":
+            return {"ok": True, **row(8, 1)["parity"]}
+        if task == "compile":
+            if n == 512:
+                raise modules[3].BenchmarkError("out of memory beside the others")
+            return {"compile_seconds": 77.0}
+        return row(n, n, compile_seconds=1.0)
+
+    monkeypatch.setattr(modules[3], "run", run)
+    monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
+    out = tmp_path / "curve.png"
+    argv = ["memory_curve", "--platform=cpu", "--config=configs/noxi.py", "--jobs=2",
+            "--lengths=256,512", f"--out={out}"]  # fmt: skip
+    assert modules[0].main(argv) == 0
+    tasks = [(task, n) for task, n, _ in asked]
+    assert set(tasks[:3]) == {("parity", None), ("compile", 256), ("compile", 512)}
+    assert tasks[3:] == [("parity", None), ("measure", 256), ("measure", 512)]
+    assert len({folder for *_, folder in asked}) == 1
+    assert "JAX_COMPILATION_CACHE_DIR" not in os.environ
+    (system,) = json.loads(out.with_suffix(".json").read_text())["systems"]
+    assert [r["compile_seconds"] for r in system["rows"]] == [77.0, 1.0]
+
+
+def test_what_is_compiled_ahead_is_read_from_the_cache(modules, monkeypatch):
+    """With real processes: nothing is compiled twice, and no figure is lost."""
+    # Else what compiles in less than a second is not kept.
+    monkeypatch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+    monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
+    process, config = modules[3], small_system("baseline", features=FEATURES[:1])
+    found = []
+    with process.compilation_cache():
+        folder = pathlib.Path(os.environ["JAX_COMPILATION_CACHE_DIR"])
+        for task in ("compile", "measure", "measure"):
+            found.append(process.run({"task": task, "length": 24}, config, "cpu"))
+            entries = {p.name for p in folder.iterdir() if p.name.endswith("-cache")}
+            found[-1]["entries"] = entries
+    ahead, *rows = found
+    assert ahead["compile_seconds"] > 0 and ahead["entries"]
+    assert ahead["entries"] == rows[0]["entries"] == rows[1]["entries"]
+    assert rows[0]["temporary_bytes"] == rows[1]["temporary_bytes"] > 0
