@@ -10,8 +10,8 @@ the whole batch goes through in one pass. Every length runs in a fresh process. 
 the figure is XLA's own account of the compiled step, and nothing is allocated: good for
 slopes, but two to four times what a GPU takes. On a GPU the step runs, and the peak of
 its allocator stands beside the compiled figure, and its time; a length that does not
-fit into memory is the last one of its system. --jobs=8 first compiles so many steps at
-a time, which takes longest, and then measures one by one, alone on the device.
+fit into memory is the last one of its system. With --jobs=8 so many processes compile
+at a time, which takes longest; when all is compiled, steps are measured one by one.
 
     python benchmarks/memory_curve.py --max_gb=24 --lengths=8192
 
@@ -27,6 +27,7 @@ On two shared cores a system takes 2.4 minutes for the check and 1.2 for each le
 (measured with DA-Mamba). Smaller configurations compile hardly faster.
 """
 
+import collections
 import dataclasses
 import json
 import sys
@@ -46,6 +47,7 @@ from rich.console import Console
 from damamba_jax.command_line import USER_ERRORS, find_config_file
 from damamba_jax.config import Config, from_config_dict
 from damamba_jax.progress import ProgressLine
+from damamba_jax.report import Table
 
 LENGTHS = (64, 96, 128, 192, 256, 512, 1024, 2048, 4096, 8192)
 DEFAULT_CONFIGS = ("configs/noxi.py", "configs/dat.py:paper_table")
@@ -61,9 +63,13 @@ def measure(
     device: str,
     console: Console,
     max_bytes: float | None = None,
+    jobs: int = 1,
     compiled: Mapping[int, Mapping[str, Any]] | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Checks the step and measures every length, each in a process of its own.
+
+    Several processes prepare at a time; on a GPU one step runs at a time. What was
+    compiled ahead is loaded, so that those that wait hold little of its memory.
 
     Args:
       config: what is trained.
@@ -71,29 +77,43 @@ def measure(
       device: `"auto"`, `"cpu"` or `"gpu"`.
       console: for progress.
       max_bytes: if given, the last length doubles for as long as its peak is within.
+      jobs: processes at a time.
       compiled: by length, what `compile_ahead` said of this configuration.
 
     Raises:
       BenchmarkError: if the check or a process fails.
     """
-    with ProgressLine(
-        f"memory of {config.name}", console, unit="compilations", every_seconds=0.0
-    ) as tell:
+
+    def run(length: int) -> dict[str, Any]:
+        request = {"task": "measure", "length": length, "turns": step_process.TURNS}
+        return step_process.run(request, config, device)
+
+    with (
+        ProgressLine(
+            f"memory of {config.name}", console, unit="compilations", every_seconds=0.0
+        ) as tell,
+        ThreadPoolExecutor(jobs) as pool,
+    ):
         console.print(f"{config.name}: compiling two steps to compare", highlight=False)
         parity = step_process.check_parity(config, device)
-        waiting, done = list(lengths), 1
-        while waiting:
-            length = waiting.pop(0)
-            tell(done, done + len(waiting) + 1, note=f"{length} frames")
-            request = {"task": "measure", "length": length}
-            row = {**step_process.run(request, config, device), "parity": parity}
+        waiting, started, done = list(lengths), collections.deque(), 1
+        while waiting or started:
+            while waiting and len(started) < jobs:
+                started.append((waiting[0], pool.submit(run, waiting.pop(0))))
+            length, future = started.popleft()
+            left = len(waiting) + len(started) + 1
+            tell(done, done + left, note=f"{length} frames")
+            row = {**future.result(), "parity": parity}
             row |= (compiled or {}).get(length, {})
             done += 1
             yield row
             peak = memory_report.peak(row)
             if peak is None:
+                for _, future in started:
+                    future.cancel()
                 break
-            if max_bytes is not None and not waiting and length < MOST_FRAMES:
+            last = not waiting and not started
+            if max_bytes is not None and last and length < MOST_FRAMES:
                 waiting = [2 * length] * (peak <= max_bytes)
         tell(done, done)
 
@@ -181,7 +201,7 @@ def _flags(argv: list[str]) -> flags.FlagValues:
         flag_values=values,
     )  # fmt: skip
     flags.DEFINE_integer(
-        "jobs", 1, "Steps that are compiled at a time, before any is measured.",
+        "jobs", 1, "Processes at a time; they run their steps one by one.",
         lower_bound=1, flag_values=values,
     )  # fmt: skip
     flags.DEFINE_string(
@@ -230,9 +250,12 @@ def main(argv: Sequence[str]) -> int:
                 try:
                     for row in measure(
                         config, lengths, device=device, console=console,
-                        max_bytes=max_bytes, compiled=seconds,
+                        max_bytes=max_bytes, jobs=chosen.jobs, compiled=seconds,
                     ):  # fmt: skip
                         rows.append(row)
+                        # After every row: the machine may be taken away.
+                        found = [*series, Series(config, rows)]
+                        write(found, Path(chosen.out), chosen.max_ratio, max_bytes)
                 except step_process.BenchmarkError as error:
                     # Other systems, and the lengths before, keep their figures.
                     print(f"memory_curve: {error}", file=sys.stderr)
@@ -267,8 +290,20 @@ def publish(
             f"{one.label}: parity: loss {parity['loss']:.7f}; {parity['other']} "
             f"{parity['other_loss']:.7f} (allowed: {parity['tolerance']:g})"
         )
-    made = memory_report.table(series, max_ratio, max_bytes)
+    made = write(series, out, max_ratio, max_bytes)
     console.print(made.to_rich())
+    console.print(f"picture: {out}; tables beside it (.md, .json)")
+    judged = [one for one in series if one.is_judged]
+    growths = [memory_report.ratios(one.peaks) for one in judged]
+    linear = all(memory_report.verdict(growth, max_ratio)[0] for growth in growths)
+    return 0 if linear else 1
+
+
+def write(
+    series: Sequence[Series], out: Path, max_ratio: float, max_bytes: float | None
+) -> Table:
+    """Writes the table, the numbers and the picture; returns the table."""
+    made = memory_report.table(series, max_ratio, max_bytes)
     memory_picture.draw(out, series, max_ratio)
     out.with_suffix(".md").write_text(made.to_markdown(), encoding="utf-8")
     tree = {
@@ -279,11 +314,7 @@ def publish(
     out.with_suffix(".json").write_text(
         json.dumps(tree, indent=2, allow_nan=False) + "\n", encoding="utf-8"
     )
-    console.print(f"picture: {out}; tables beside it (.md, .json)")
-    judged = [one for one in series if one.is_judged]
-    growths = [memory_report.ratios(one.peaks) for one in judged]
-    linear = all(memory_report.verdict(growth, max_ratio)[0] for growth in growths)
-    return 0 if linear else 1
+    return made
 
 
 def _tree(one: Series, max_bytes: float | None) -> dict[str, Any]:

@@ -24,6 +24,10 @@ QUICK_COMPILATION = (
     "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 )
 
+# Processes that compile side by side run their steps one at a time, also those of
+# several commands.
+TURNS = os.path.join(tempfile.gettempdir(), f"damamba_jax-{os.getuid()}-step.lock")
+
 
 class BenchmarkError(RuntimeError):
     """A measuring process failed, or the step does not compute what it should."""

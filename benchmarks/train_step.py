@@ -16,9 +16,7 @@ the same as JSON, and a picture.
 import dataclasses
 import itertools
 import json
-import os
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
@@ -29,7 +27,7 @@ import train_report
 from absl import flags
 from ml_collections import config_flags
 from rich.console import Console
-from step_process import BenchmarkError
+from step_process import TURNS, BenchmarkError
 
 from damamba_jax.command_line import USER_ERRORS, find_config_file
 from damamba_jax.config import Config, from_config_dict
@@ -39,8 +37,6 @@ from damamba_jax.progress import ProgressLine
 DEFAULT_CONFIG = "configs/noxi.py"
 BEST = "best"
 PRECISIONS = ("float32", "bfloat16")
-# Also for several of these commands side by side.
-TURNS = os.path.join(tempfile.gettempdir(), f"damamba_jax-{os.getuid()}-step.lock")
 
 
 class Variant(NamedTuple):
