@@ -19,6 +19,13 @@ MIN_CHUNK_STEPS = 64
 # Into how many parts the carry kernel may cut a chunk. It runs one chunk less than the
 # others do, which may leave some multiprocessors one block less than the rest.
 CARRY_PARTS = (1, 2)
+# What a kernel takes, in steps of a block that has a whole multiprocessor's throughput:
+# (blocks on the busiest one + OCCUPANCY_LOAD, or LEAST_LOAD if that is more) * (steps of
+# a chunk + START_STEPS). Fitted to 24 measured cuts of batches of 4 to 32 rows
+# (kernels/README.md): within 6 % of all but one, and 9 % of that.
+START_STEPS = 32
+OCCUPANCY_LOAD = 0.25
+LEAST_LOAD = 1.5
 # Steps that the forward kernel copies at once: two buffers of sixteen steps of three
 # float32 sequences are a quarter of the shared memory.
 BLOCK = 16
@@ -104,39 +111,55 @@ def split_time(
     """Chooses the chunks of time.
 
     One block of the forward kernel is 128 channels of one row of the batch. Where these
-    leave half of the multiprocessors' places empty, time is split as well: a second
-    pass over the inputs then costs less than the idle places.
+    leave multiprocessors idle, time is split as well, which takes a carry kernel's pass
+    over the inputs. All blocks of a kernel run at once, so that it takes as long as
+    the multiprocessor that holds the most of them.
 
     Args:
-      backward: for the backward kernel, of which a multiprocessor holds one block:
-        fewer chunks, if their last round over the multiprocessors is fuller.
+      backward: for the backward kernel, of which a multiprocessor holds one block: as
+        many chunks as make its last round over the multiprocessors fullest.
     """
     blocks = batch * (sizes.dim // CHANNELS)
     places = RESIDENT_BLOCKS * multiprocessors
-    chunks = max(1, min(places // blocks, sizes.length // MIN_CHUNK_STEPS))
+    most = max(1, min(places // blocks, sizes.length // MIN_CHUNK_STEPS))
+
+    def kernel_time(chunks, tiles):
+        busiest = -(-blocks * chunks // multiprocessors)
+        load = max(busiest + OCCUPANCY_LOAD, LEAST_LOAD)
+        return load * (tiles * STEPS + START_STEPS)
+
+    def carry_time(cut):
+        if cut.number == 1:
+            return 0.0
+        return kernel_time(cut.passing, cut.tiles // cut.parts)
+
+    def forward_time(cut):
+        return kernel_time(cut.number, cut.tiles) + carry_time(cut)
+
+    def cuts(chunks):
+        for parts in CARRY_PARTS:
+            cut = _cut(sizes, chunks, parts)
+            if cut is not None and (parts == 1 or blocks * cut.passing <= places):
+                yield cut
+
     if backward:
         groups = batch * (sizes.dim // sizes.backward_channels)
-        places = sizes.backward_groups * multiprocessors
+        at_once = sizes.backward_groups * multiprocessors
 
         def rounds_per_chunk(chunks):
-            return -(-groups * chunks // places) / chunks
+            return -(-groups * chunks // at_once) / chunks
 
-        chunks = min(range(chunks, 0, -1), key=rounds_per_chunk)
+        return min(cuts(min(range(most, 0, -1), key=rounds_per_chunk)), key=carry_time)
+    return min((cut for n in range(1, most + 1) for cut in cuts(n)), key=forward_time)
+
+
+def _cut(sizes: Sizes, chunks: int, parts: int) -> Chunks | None:
+    """Cuts time into about so many chunks; None if they have no such parts."""
     unit = sizes.block // STEPS
     tiles = _round_up(-(-sizes.tiles // chunks), unit)
-    number = -(-sizes.tiles // tiles)
-
-    def rounds(parts):
-        """Of the carry kernel, in chunks, on the busiest multiprocessor."""
-        return -(-blocks * (number - 1) * parts // multiprocessors) / parts
-
-    equal = sizes.tiles % tiles == 0
-    possible = [
-        parts
-        for parts in CARRY_PARTS
-        if parts == 1 or (equal and tiles % (parts * unit) == 0)
-    ]
-    return Chunks(number, tiles, min(possible, key=rounds))
+    if parts > 1 and (sizes.tiles % tiles or tiles % (parts * unit)):
+        return None
+    return Chunks(-(-sizes.tiles // tiles), tiles, parts)
 
 
 def _round_up(n: int, unit: int) -> int:

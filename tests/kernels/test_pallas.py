@@ -31,6 +31,7 @@ from damamba_jax.kernels.selective_scan import (
     Support,
     pallas_scan,
     supports,
+    tiling,
 )
 from damamba_jax.kernels.selective_scan.arg_specs import ARG_SPECS, make_arguments
 
@@ -53,9 +54,20 @@ CASES = {
     "bare": (9, 130, 16, ("d", "z", "dt_bias", "h0"), False, True, "float32", 132),
     "97-steps": (97, 4, 16, (), True, False, "float32", 132),
     "bfloat16": (17, 4, 12, (), True, True, "bfloat16", 132),
-    "chunks": (136, 2, 8, ("h0",), True, True, "float32", 1),
+    "chunks": (200, 2, 8, ("h0",), True, True, "float32", 4),
     "parts-of-chunks": (192, 2, 8, ("h0",), True, False, "float32", 4),
 }
+
+
+@pytest.mark.parametrize(("case", "tiles", "parts"), [
+    ("chunks", [10, 10, 6], 1), ("parts-of-chunks", [8, 8, 8], 2),
+])  # fmt: skip
+def test_some_cases_are_split_in_time(case, tiles, parts):
+    length, dim, states, *_, processors = CASES[case]
+    sizes = tiling.pad_sizes(length, dim, states)
+    cut = tiling.split_time(1, sizes, multiprocessors=processors)
+    ends = [min((i + 1) * cut.tiles, sizes.tiles) for i in range(cut.number)]
+    assert list(np.diff([0, *ends])) == tiles and cut.parts == parts
 
 
 @pytest.fixture
