@@ -28,11 +28,11 @@ On two shared cores a system takes 2.4 minutes for the check and 1.2 for each le
 """
 
 import collections
+import concurrent.futures
 import dataclasses
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +92,7 @@ def measure(
         ProgressLine(
             f"memory of {config.name}", console, unit="compilations", every_seconds=0.0
         ) as tell,
-        ThreadPoolExecutor(jobs) as pool,
+        concurrent.futures.ThreadPoolExecutor(jobs) as pool,
     ):
         console.print(f"{config.name}: compiling two steps to compare", highlight=False)
         parity = step_process.check_parity(config, device)
@@ -103,14 +103,20 @@ def measure(
             length, future = started.popleft()
             left = len(waiting) + len(started) + 1
             tell(done, done + left, note=f"{length} frames")
-            row = {**future.result(), "parity": parity}
-            row |= (compiled or {}).get(length, {})
+            row = future.result()
+            if memory_report.peak(row) is None and started:
+                # Perhaps only beside the others: again, and one by one from here.
+                waiting = [n for n, _ in started] + waiting
+                for _, other in started:
+                    other.cancel()
+                concurrent.futures.wait([other for _, other in started])
+                started.clear()
+                jobs, row = 1, run(length)
+            row = {**row, "parity": parity, **(compiled or {}).get(length, {})}
             done += 1
             yield row
             peak = memory_report.peak(row)
             if peak is None:
-                for _, future in started:
-                    future.cancel()
                 break
             last = not waiting and not started
             if max_bytes is not None and last and length < MOST_FRAMES:
@@ -149,7 +155,7 @@ def compile_ahead(
     found: list[dict[int, dict[str, Any]]] = []
     with (
         ProgressLine("compiling", console, unit="steps", every_seconds=0.0) as tell,
-        ThreadPoolExecutor(jobs) as pool,
+        concurrent.futures.ThreadPoolExecutor(jobs) as pool,
     ):
         answers = pool.map(compile_one, tasks)
         for done, ((config, length), answer) in enumerate(

@@ -76,6 +76,8 @@ def run(request: dict[str, Any], config: Config, device: str) -> dict[str, Any]:
     paths = [package, *filter(None, [environment.get("PYTHONPATH")])]
     environment["PYTHONPATH"] = os.pathsep.join(paths)
     environment["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
+    # Memory ends where the GPU's does, not at the three quarters that JAX takes.
+    environment.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", "0.95")
     if device != "auto":
         environment["JAX_PLATFORMS"] = {"cpu": "cpu", "gpu": "cuda"}[device]
     if device == "cpu" and not request.get("run_on_cpu"):

@@ -26,6 +26,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any, NamedTuple
@@ -143,34 +144,47 @@ def _slug(system: str) -> str:
 
 
 def measure_steps(
-    preset: Preset, out: Path, *, device: str, console: Console
+    preset: Preset, out: Path, *, jobs: int, device: str, console: Console
 ) -> dict[str, dict[str, Any]]:
     """Checks a step of each system and measures it, or reads what was measured.
+
+    Args:
+      jobs: processes that compile at a time; steps run one by one.
 
     Raises:
       BenchmarkError: if a step does not compute what it should, or a process fails.
     """
-    found = {}
-    with ProgressLine("steps", console, unit="systems", every_seconds=0.0) as tell:
-        for i, system in enumerate(preset.systems):
-            tell(i, len(preset.systems), note=system)
-            config = configure(preset, system, preset.rates[0], 0)
-            path = out / "steps" / f"{_slug(system)}.json"
-            wanted = json.loads(json.dumps(dataclasses.asdict(config)))
-            if path.is_file():
-                tree = json.loads(path.read_text())
-                if tree["config"] == wanted:
-                    found[system] = tree["step"]
-                    continue
-            parity = step_process.check_parity(config, device)
-            length = config.data.window.window_frames
-            request = {"task": "measure", "length": length, "run_on_cpu": True}
-            step = step_process.run(request, config, device) | {"parity": parity}
-            path.parent.mkdir(parents=True, exist_ok=True)
-            report.write_text(path, json.dumps({"config": wanted, "step": step}))
-            found[system] = step
-        tell(len(preset.systems), len(preset.systems))
-    return found
+    configs = {s: configure(preset, s, preset.rates[0], 0) for s in preset.systems}
+    with (
+        ProgressLine("steps", console, unit="systems", every_seconds=0.0) as tell,
+        ThreadPoolExecutor(jobs) as pool,
+    ):
+        tell(0, len(configs), note="compiling")
+        steps = {
+            system: pool.submit(
+                _measure_step, config, out / "steps" / f"{_slug(system)}.json", device
+            )
+            for system, config in configs.items()
+        }
+        for done, _ in enumerate(as_completed(steps.values()), start=1):
+            tell(done, len(configs))
+        return {system: step.result() for system, step in steps.items()}
+
+
+def _measure_step(config: Config, path: Path, device: str) -> dict[str, Any]:
+    wanted = json.loads(json.dumps(dataclasses.asdict(config)))
+    if path.is_file():
+        tree = json.loads(path.read_text())
+        if tree["config"] == wanted:
+            return tree["step"]
+    parity = step_process.check_parity(config, device, step_process.TURNS)
+    length = config.data.window.window_frames
+    request = {"task": "measure", "length": length, "run_on_cpu": True,
+               "turns": step_process.TURNS}  # fmt: skip
+    step = step_process.run(request, config, device) | {"parity": parity}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    report.write_text(path, json.dumps({"config": wanted, "step": step}))
+    return step
 
 
 def read_rows(preset: Preset, seeds: Sequence[int], out: Path) -> list[Row]:
@@ -304,7 +318,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--preset", default="published", choices=tuple(presets()))
     parser.add_argument("--seeds", default="0,1,2", help="with commas")
-    parser.add_argument("--jobs", type=int, default=1, help="runs at a time")
+    parser.add_argument("--jobs", type=int, default=1, help="processes at a time")
     parser.add_argument("--platform", default="auto", choices=("auto", "cpu", "gpu"))
     parser.add_argument(
         "--out", default="", help="default: runs/benchmarks/systems-PRESET"
@@ -326,7 +340,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             runs = make_runs(preset, seeds, out)
             device = step_process.find_device(options.platform, runs[0].config)
             evaluation.open_corpus(runs[0].config.data)
-            steps = measure_steps(preset, out, device=device, console=console)
+            steps = measure_steps(
+                preset, out, jobs=options.jobs, device=device, console=console
+            )
             train_all(
                 runs, title="simulated systems", jobs=options.jobs, stop=stop,
                 console=console,

@@ -7,6 +7,7 @@ import math
 import os
 import pathlib
 import sys
+import time
 from types import SimpleNamespace
 
 import jax
@@ -380,6 +381,34 @@ def test_steps_compile_ahead_and_are_measured_one_by_one(
     assert "JAX_COMPILATION_CACHE_DIR" not in os.environ
     (system,) = json.loads(out.with_suffix(".json").read_text())["systems"]
     assert [r["compile_seconds"] for r in system["rows"]] == [77.0, 1.0]
+
+
+def test_what_ran_out_of_memory_beside_others_is_measured_alone(modules, monkeypatch):
+    """Of a device of 1,000 bytes."""
+    curve, _, _, process, _ = modules
+    asked, at_work = [], []
+
+    def run(request, config, device):
+        if request["task"] == "parity":
+            return {"ok": True}
+        n = request["length"]
+        asked.append(n)
+        at_work.append(n)
+        time.sleep(0.2)
+        fits = sum(at_work) <= 1000
+        at_work.remove(n)
+        return row(n, n, platform="gpu", allocated_bytes=n if fits else None)
+
+    monkeypatch.setattr(process, "run", run)
+    rows = list(
+        curve.measure(
+            small_config(), [300, 500, 600, 900, 1200, 1500], device="gpu", jobs=3,
+            console=Console(file=io.StringIO()),
+        )
+    )  # fmt: skip
+    found = {r["length"]: r["allocated_bytes"] for r in rows}
+    assert found == {300: 300, 500: 500, 600: 600, 900: 900, 1200: None}
+    assert len(asked) > len(found)
 
 
 def test_what_is_compiled_ahead_is_read_from_the_cache(modules, monkeypatch):
