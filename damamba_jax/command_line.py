@@ -36,7 +36,7 @@ def show_log() -> None:
     """Shows this project's messages, and other libraries' warnings."""
     absl_logging.set_verbosity(absl_logging.WARNING)
     # Orbax warns of what was asked for: a checkpoint that is only read.
-    absl_logging.get_absl_handler().addFilter(
+    absl_logging.get_absl_logger().addFilter(
         lambda record: "read only" not in record.getMessage()
     )
     handler = RichHandler(

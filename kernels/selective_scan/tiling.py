@@ -19,10 +19,9 @@ MIN_CHUNK_STEPS = 64
 # Into how many parts the carry kernel may cut a chunk. It runs one chunk less than the
 # others do, which may leave some multiprocessors one block less than the rest.
 CARRY_PARTS = (1, 2)
-# What a kernel takes, in steps of a block that has a whole multiprocessor's throughput:
-# (blocks on the busiest one + OCCUPANCY_LOAD, at least LEAST_LOAD) * (steps of a chunk +
-# START_STEPS). Fitted to 24 measured cuts of batches of 4 to 32 rows
-# (kernels/README.md): within 6 % of all but one, and 9 % of that.
+# What a kernel takes, in steps of a block that has a multiprocessor to itself: (blocks
+# on the busiest one + OCCUPANCY_LOAD, at least LEAST_LOAD) * (steps of a chunk +
+# START_STEPS). Fitted to 24 measured cuts (kernels/README.md), to 6 %; one is 9 % off.
 START_STEPS = 32
 OCCUPANCY_LOAD = 0.25
 LEAST_LOAD = 1.5
