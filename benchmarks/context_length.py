@@ -34,9 +34,8 @@ from damamba_jax.command_line import USER_ERRORS, show_log
 from damamba_jax.config import Config, ConfigError, from_config_dict
 from damamba_jax.configs import noxi
 from damamba_jax.report import Table
+from damamba_jax.runs import Run, train_all
 from damamba_jax.stop import Stopped, StopRequest
-from damamba_jax.train import train
-from damamba_jax.workdir import last_step
 
 LENGTHS = (96, 192, 384, 768, 1536, 3072)
 # Of configs/noxi.py, and the corpus: enough people, in recordings of minutes.
@@ -98,6 +97,7 @@ def measure(
     out: Path,
     *,
     split: str,
+    jobs: int = 1,
     stop: StopRequest,
     console: Console,
 ) -> list[Point]:
@@ -108,6 +108,7 @@ def measure(
       lengths: frames.
       out: folder of the runs.
       split: that is scored.
+      jobs: lengths that are trained at a time.
       stop: watches for signals.
       console: where progress goes.
 
@@ -117,14 +118,18 @@ def measure(
     data = dataclasses.replace(base.data, eval_splits=(split,))
     base = dataclasses.replace(base, data=data)
     configs = [resize(base, frames) for frames in sorted(lengths)]
-    points = []
-    for config in configs:
-        folder = out / config.name
-        if not _is_finished(folder, config):
-            train(config, folder, stop=stop, console=console)
-        points.append(_read(folder, split, config))
-    longest = configs[-1]
-    folder = out / longest.name
+    runs = [
+        Run(
+            title=f"{config.data.window.window_frames} frames",
+            config=config,
+            folder=out / config.name,
+        )
+        for config in configs
+    ]
+    evaluation.open_corpus(base.data)
+    train_all(runs, title="simulated lengths", jobs=jobs, stop=stop, console=console)
+    points = [_read(run.folder, split, run.config) for run in runs]
+    longest, folder = runs[-1].config, runs[-1].folder
     if not (folder / "long" / "results.json").is_file():
         result = evaluation.evaluate(
             load_checkpoint(folder),
@@ -139,11 +144,6 @@ def measure(
     whole = _read(folder / "long", split, longest)
     points.append(whole._replace(frames=None, seconds=None))
     return points
-
-
-def _is_finished(folder: Path, config: Config) -> bool:
-    done = last_step(folder) >= config.train.steps
-    return done and (folder / "results.json").is_file()
 
 
 def _read(folder: Path, split: str, config: Config) -> Point:
@@ -262,6 +262,7 @@ def _parser() -> argparse.ArgumentParser:
         "--lengths", default=",".join(map(str, LENGTHS)), help="frames, with commas"
     )
     parser.add_argument("--split", default="noxi/test-base")
+    parser.add_argument("--jobs", type=int, default=1, help="lengths at a time")
     parser.add_argument(
         "--out", default="", help="default: runs/benchmarks/context_length-PRESET"
     )
@@ -279,8 +280,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             lengths = [int(part) for part in options.lengths.split(",")]
             base = configure(options.preset)
             points = measure(
-                base, lengths, out, split=options.split, stop=stop, console=console
-            )
+                base, lengths, out, split=options.split, jobs=options.jobs, stop=stop,
+                console=console,
+            )  # fmt: skip
             publish(points, base, out, split=options.split, console=console)
         except Stopped as signal:
             console.print(f"{signal}: stopped; the same command resumes.")

@@ -10,6 +10,7 @@ import pytest
 import training_child as child
 from rich.console import Console
 
+from damamba_jax import runs
 from damamba_jax.config import ConfigError
 from damamba_jax.data import oracle
 from damamba_jax.stop import Stopped, StopRequest
@@ -80,7 +81,7 @@ def test_lengths_are_trained_scored_and_drawn_once(benchmark, tmp_path, monkeypa
     def refuse(*_, **__):
         raise AssertionError("trained again")
 
-    monkeypatch.setattr(benchmark, "train", refuse)
+    monkeypatch.setattr(runs, "train", refuse)
     monkeypatch.setattr(benchmark, "load_checkpoint", refuse)
     assert run(benchmark, base, out)[0] == points
 
@@ -103,7 +104,7 @@ def test_lengths_share_one_folder_and_whole_sessions_come_last(
         text = json.dumps({"results": [{"splits": [split]}]})
         (folder / "results.json").write_text(text)
 
-    monkeypatch.setattr(benchmark, "train", pretend)
+    monkeypatch.setattr(runs, "train", pretend)
     folder = tmp_path / "out" / f"{base.name}-context64"
     write(folder / "long", ccc=0.7)
     points, said = run(benchmark, base, tmp_path / "out", lengths=(64, 32))
@@ -121,7 +122,8 @@ def test_a_signal_ends_it_and_wrong_lengths_are_named(
         raise Stopped("SIGTERM")
 
     monkeypatch.setattr(benchmark, "show_log", lambda: None)
-    monkeypatch.setattr(benchmark, "train", stopped)
+    monkeypatch.setattr(benchmark.evaluation, "open_corpus", lambda data: None)
+    monkeypatch.setattr(runs, "train", stopped)
     options = ["--preset=small", f"--out={tmp_path}"]
     assert benchmark.main(options) == 143
     assert "the same command resumes" in capsys.readouterr().out
