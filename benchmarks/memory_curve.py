@@ -85,8 +85,9 @@ def measure(
     """
 
     def run(length: int) -> dict[str, Any]:
-        request = {"task": "measure", "length": length, "turns": step_process.TURNS}
-        return step_process.run(request, config, device)
+        return step_process.measure(
+            config, device, length=length, beside_others=jobs > 1
+        )
 
     with (
         ProgressLine(
@@ -103,20 +104,14 @@ def measure(
             length, future = started.popleft()
             left = len(waiting) + len(started) + 1
             tell(done, done + left, note=f"{length} frames")
-            row = future.result()
-            if memory_report.peak(row) is None and started:
-                # Perhaps only beside the others: again, and one by one from here.
-                waiting = [n for n, _ in started] + waiting
-                for _, other in started:
-                    other.cancel()
-                concurrent.futures.wait([other for _, other in started])
-                started.clear()
-                jobs, row = 1, run(length)
-            row = {**row, "parity": parity, **(compiled or {}).get(length, {})}
+            row = {**future.result(), "parity": parity}
+            row |= (compiled or {}).get(length, {})
             done += 1
             yield row
             peak = memory_report.peak(row)
             if peak is None:
+                for _, other in started:
+                    other.cancel()
                 break
             last = not waiting and not started
             if max_bytes is not None and last and length < MOST_FRAMES:

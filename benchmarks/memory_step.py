@@ -1,10 +1,10 @@
 """Memory and time of one training step at one length, in a process of its own.
 
-`memory_curve.py` and `train_step.py` start it, write a request as JSON to its standard
-input and read the answer from the last line of its standard output:
+`step_process.py` starts it for the benchmarks, writes a request as JSON to its standard
+input and reads the answer from the last line of its standard output:
 
     {"task": "platform" | "parity" | "compile" | "measure", "config": {...},
-     "length": 96, "run_on_cpu": false, "repeats": 10, "turns": ""}
+     "length": 96, "run_on_cpu": false, "repeats": 10, "turns": "", "parent": 1234}
 
 `compile` is for the compilation cache, from which a later `measure` reads.
 """
@@ -18,6 +18,7 @@ import os
 import platform
 import statistics as stats
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -230,8 +231,17 @@ def _bytes(tree: Any) -> int:
     return sum(math.prod(x.shape) * x.dtype.itemsize for x in jax.tree.leaves(tree))
 
 
+def _end_with(parent: int) -> None:
+    """Ends this process soon after the one that started it: nobody reads the answer."""
+    while os.getppid() == parent:
+        time.sleep(1.0)
+    os._exit(1)
+
+
 def main() -> None:
     request = json.load(sys.stdin)
+    parent = request.get("parent", os.getppid())
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     config = from_tree(request["config"])
     if request["task"] == "platform":
         answer = {"platform": jax.default_backend()}
@@ -241,7 +251,8 @@ def main() -> None:
     elif request["task"] == "compile":
         length, size = request["length"], config.train.batch_size
         config = resize(config, length=length, batch_size=size)
-        answer = {"compile_seconds": _compile(config)[-1]}
+        with _turn(request.get("turns", ""), fcntl.LOCK_SH):
+            answer = {"compile_seconds": _compile(config)[-1]}
     else:
         options = ("length", "run_on_cpu", "repeats", "turns")
         answer = measure(config, **{k: request[k] for k in options if k in request})

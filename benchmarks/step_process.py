@@ -6,6 +6,7 @@ and what ran out of memory must not hold any.
 
 import contextlib
 import dataclasses
+import fcntl
 import json
 import os
 import subprocess
@@ -24,9 +25,11 @@ QUICK_COMPILATION = (
     "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 )
 
-# Processes that compile side by side run their steps one at a time, also those of
-# several commands.
-TURNS = os.path.join(tempfile.gettempdir(), f"damamba_jax-{os.getuid()}-step.lock")
+# Locks of all such processes, also those of several commands: they compile side by side
+# and run their steps one at a time; what runs out of memory then has the device alone.
+_LOCKS = Path(tempfile.gettempdir())
+TURNS = str(_LOCKS / f"damamba_jax-{os.getuid()}-step.lock")
+ALONE = str(_LOCKS / f"damamba_jax-{os.getuid()}-alone.lock")
 
 
 class BenchmarkError(RuntimeError):
@@ -50,22 +53,59 @@ def find_device(asked: str, config: Config) -> str:
     return found
 
 
-def check_parity(config: Config, device: str, turns: str = "") -> dict[str, Any]:
+def check_parity(config: Config, device: str) -> dict[str, Any]:
     """Runs the check of `memory_step` and returns what it found.
-
-    Args:
-      turns: as of `memory_step.measure`: no step is timed meanwhile.
 
     Raises:
       BenchmarkError: if the step does not agree with the reference.
     """
-    parity = run({"task": "parity", "turns": turns}, config, device)
+    parity = run({"task": "parity"}, config, device)
     if not parity["ok"]:
         raise BenchmarkError(
             f"{config.name}: a step of this configuration and the same "
             f"{parity['other']} disagree; no figure is printed: {parity}"
         )
     return parity
+
+
+def measure(
+    config: Config,
+    device: str,
+    *,
+    length: int,
+    beside_others: bool,
+    **options: Any,
+) -> dict[str, Any]:
+    """Measures a step; what ran out of memory beside others, a second time alone.
+
+    Args:
+      length: frames of a window.
+      beside_others: whether the caller has several processes at work.
+      options: of `memory_step.measure`.
+
+    Raises:
+      BenchmarkError: if the process fails.
+    """
+    request = {"task": "measure", "length": length, **options}
+    try:
+        with _lock(ALONE, fcntl.LOCK_SH):
+            row = run(request, config, device)
+        exhausted = row["platform"] != "cpu" and row["step_ms"] is None
+        if not (exhausted and beside_others):
+            return row
+    except BenchmarkError as error:
+        # While it compiled: kernels are tried out then.
+        if not beside_others or "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+    with _lock(ALONE, fcntl.LOCK_EX):
+        return run(request, config, device)
+
+
+@contextlib.contextmanager
+def _lock(path: str, kind: int) -> Iterator[None]:
+    with open(path, "a") as file:
+        fcntl.flock(file, kind)
+        yield
 
 
 def run(request: dict[str, Any], config: Config, device: str) -> dict[str, Any]:
@@ -84,7 +124,14 @@ def run(request: dict[str, Any], config: Config, device: str) -> dict[str, Any]:
         environment.setdefault("XLA_FLAGS", QUICK_COMPILATION)
     done = subprocess.run(
         [sys.executable, str(STEP)],
-        input=json.dumps({**request, "config": dataclasses.asdict(config)}),
+        input=json.dumps(
+            {
+                "turns": TURNS,
+                "parent": os.getpid(),
+                **request,
+                "config": dataclasses.asdict(config),
+            }
+        ),
         env=environment,
         capture_output=True,
         text=True,

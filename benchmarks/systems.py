@@ -31,6 +31,8 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any, NamedTuple
 
+import jax
+import memory_report
 import step_process
 from ml_collections import ConfigDict
 from rich.console import Console
@@ -162,7 +164,11 @@ def measure_steps(
         tell(0, len(configs), note="compiling")
         steps = {
             system: pool.submit(
-                _measure_step, config, out / "steps" / f"{_slug(system)}.json", device
+                _measure_step,
+                config,
+                out / "steps" / f"{_slug(system)}.json",
+                device,
+                jobs > 1,
             )
             for system, config in configs.items()
         }
@@ -171,19 +177,27 @@ def measure_steps(
         return {system: step.result() for system, step in steps.items()}
 
 
-def _measure_step(config: Config, path: Path, device: str) -> dict[str, Any]:
-    wanted = json.loads(json.dumps(dataclasses.asdict(config)))
+def _measure_step(
+    config: Config, path: Path, device: str, beside_others: bool
+) -> dict[str, Any]:
+    wanted = {
+        "config": json.loads(json.dumps(dataclasses.asdict(config))),
+        "platform": device,
+        "jax": jax.__version__,
+    }
     if path.is_file():
         tree = json.loads(path.read_text())
-        if tree["config"] == wanted:
+        if tree["of"] == wanted:
             return tree["step"]
-    parity = step_process.check_parity(config, device, step_process.TURNS)
-    length = config.data.window.window_frames
-    request = {"task": "measure", "length": length, "run_on_cpu": True,
-               "turns": step_process.TURNS}  # fmt: skip
-    step = step_process.run(request, config, device) | {"parity": parity}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    report.write_text(path, json.dumps({"config": wanted, "step": step}))
+    parity = step_process.check_parity(config, device)
+    step = step_process.measure(
+        config, device, length=config.data.window.window_frames,
+        beside_others=beside_others, run_on_cpu=True,
+    )  # fmt: skip
+    step |= {"parity": parity, "date": str(datetime.date.today())}
+    if step["step_ms"] is not None:  # else there may be more memory another time
+        path.parent.mkdir(parents=True, exist_ok=True)
+        report.write_text(path, json.dumps({"of": wanted, "step": step}))
     return step
 
 
@@ -230,7 +244,7 @@ def table(
     cells = []
     for row in rows:
         step = steps[row.system]
-        peak = step["allocated_bytes"] or step["compiled_bytes"]
+        peak = memory_report.peak(step)
         scores = []
         for split in splits:
             scores += [
@@ -245,14 +259,17 @@ def table(
                 *scores,
                 f"{step['parameters']:,}",
                 report.ABSENT if step["step_ms"] is None else f"{step['step_ms']:.1f}",
-                f"{peak / 1e9:.2f}",
+                "out of memory" if peak is None else f"{peak / 1e9:.2f}",
             )  # fmt: skip
         )
-    first = steps[OURS]
     config = configure(preset, OURS, preset.rates[0], 0)
-    memory = "compiled, never allocated; for comparisons only"
-    if first["allocated_bytes"]:
-        memory = "peak of the GPU's allocator"
+    made = {
+        f"{step['device']}, jax {step['jax']}, Python {step['python']}, {step['date']}"
+        for step in steps.values()
+    }
+    memory = "peak of the GPU's allocator"
+    if steps[OURS]["platform"] == "cpu":
+        memory = "compiled, never allocated; for comparisons only"
     return Table(
         title=f"Systems side by side, {preset.base.name} (simulated)",
         columns=(
@@ -271,8 +288,7 @@ def table(
             f"{config.data.window.frame_hz:g} Hz, {config.model.compute_dtype}. Of the "
             "oracle for this window; in a domain that it does not know, of the "
             "transfer oracle.",
-            f"ms and GB of a step alone ({memory}): {first['device']}, jax "
-            f"{first['jax']}, Python {first['python']}, {datetime.date.today()}.",
+            f"ms and GB of a step alone ({memory}): {'; '.join(sorted(made))}.",
         ),
     )  # fmt: skip
 
@@ -319,7 +335,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--preset", default="published", choices=tuple(presets()))
     parser.add_argument("--seeds", default="0,1,2", help="with commas")
     parser.add_argument("--jobs", type=int, default=1, help="processes at a time")
-    parser.add_argument("--platform", default="auto", choices=("auto", "cpu", "gpu"))
     parser.add_argument(
         "--out", default="", help="default: runs/benchmarks/systems-PRESET"
     )
@@ -328,7 +343,10 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the benchmark; returns its exit status."""
-    options = _parser().parse_args(argv)
+    parser = _parser()
+    options = parser.parse_args(argv)
+    if options.jobs < 1:
+        parser.error(f"--jobs: expected at least 1, got {options.jobs}")
     out = Path(options.out or f"runs/benchmarks/systems-{options.preset}")
     preset, console = presets()[options.preset], Console()
     show_log()
@@ -338,7 +356,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             seeds = list(dict.fromkeys(map(int, options.seeds.split(","))))
             runs = make_runs(preset, seeds, out)
-            device = step_process.find_device(options.platform, runs[0].config)
+            device = step_process.find_device("auto", runs[0].config)
             evaluation.open_corpus(runs[0].config.data)
             steps = measure_steps(
                 preset, out, jobs=options.jobs, device=device, console=console

@@ -27,7 +27,7 @@ import train_report
 from absl import flags
 from ml_collections import config_flags
 from rich.console import Console
-from step_process import TURNS, BenchmarkError
+from step_process import BenchmarkError
 
 from damamba_jax.command_line import USER_ERRORS, find_config_file
 from damamba_jax.config import Config, from_config_dict
@@ -89,17 +89,18 @@ def measure(
 
         def check(chosen):
             try:
-                return {"parity": step_process.check_parity(chosen, device, TURNS)}
+                return {"parity": step_process.check_parity(chosen, device)}
             except BenchmarkError as error:
                 return {"failed": True, "note": str(error)}
 
         def run(variant):
             asked = {**variant._asdict(), "batch_size": config.train.batch_size}
             row = dict(asked)
-            request = {"task": "measure", "length": variant.length, "run_on_cpu": True,
-                       "repeats": repeats, "turns": TURNS}  # fmt: skip
             try:
-                row |= step_process.run(request, variant.configure(config), device)
+                row |= step_process.measure(
+                    variant.configure(config), device, length=variant.length,
+                    beside_others=jobs > 1, run_on_cpu=True, repeats=repeats,
+                )  # fmt: skip
             except BenchmarkError as error:
                 row |= {"failed": True, "note": str(error)}
             else:

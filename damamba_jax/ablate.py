@@ -49,7 +49,8 @@ def ablate(
       console: where progress and tables go.
 
     Raises:
-      Stopped: on a signal, after the state of the cell in work was saved.
+      Stopped: on a signal, after the state of the cells in work was saved.
+      TrainingError: if a cell fails.
       ValueError: for bad configuration or data; the message says what to change.
     """
     chosen = ablation.choose_rows(rows)

@@ -130,8 +130,7 @@ def _side_by_side(
     context = multiprocessing.get_context("spawn")
     waiting, working = list(runs), {}
     cache = jax.config.jax_compilation_cache_dir
-    # Ends of its own: the processes are asked to save, and are waited for.
-    with stop.protect(lambda: None), _environment(_SHARED_DEVICE):
+    with stop.protect(None, patient=True), _environment(_SHARED_DEVICE):
         try:
             while waiting or working:
                 while waiting and len(working) < jobs:
@@ -141,7 +140,7 @@ def _side_by_side(
                         target=_train_in_process, args=(run, writer, cache)
                     )
                     process.start()
-                    # The other end is the process's alone, so that its end is seen.
+                    # Then reading says when the process has ended.
                     writer.close()
                     working[reader] = run, process
                 for reader in wait(list(working), timeout=_POLL_SECONDS):
@@ -162,6 +161,7 @@ def _side_by_side(
                         follow(run, step, note)
                 stop.check()
         finally:
+            # Of a signal or a failure: they save, which is waited for.
             for _, process in working.values():
                 process.terminate()
             for _, process in working.values():
@@ -171,7 +171,7 @@ def _side_by_side(
 def _train_in_process(run: Run, writer: Connection, cache: str | None) -> None:
     """What a process of `_side_by_side` does; its exit status says how it ended."""
     show_log()
-    # As many runs would say the same as many times.
+    # Each run would repeat it.
     logging.getLogger("damamba_jax").setLevel(logging.WARNING)
     if cache:
         jax.config.update("jax_compilation_cache_dir", cache)

@@ -36,6 +36,7 @@ class StopRequest:
         self._signal = 0
         self._asked = threading.Event()
         self._save: Callable[[], None] | None = None
+        self._patient = False
         self._lock = threading.Lock()
         self._done = threading.Event()
 
@@ -54,19 +55,23 @@ class StopRequest:
             raise Stopped(signal.Signals(self._signal).name)
 
     @contextlib.contextmanager
-    def protect(self, save: Callable[[], None] | None) -> Iterator[None]:
+    def protect(
+        self, save: Callable[[], None] | None, *, patient: bool = False
+    ) -> Iterator[None]:
         """Gives the block time to reach `check`, and saves for it if it does not.
 
         Args:
           save: runs in another thread while the main thread may be busy; saves what
             was last published. None: the block is not protected.
+          patient: the block reaches `check` by itself, and its end may take any time,
+            for instance because other processes save theirs.
         """
-        self._save = save
+        self._save, self._patient = save, patient
         try:
             yield
         finally:
             with self._lock:
-                self._save = None
+                self._save, self._patient = None, False
 
     def __enter__(self) -> "StopRequest":
         self._reader, self._writer = socket.socketpair()
@@ -105,9 +110,9 @@ class StopRequest:
         self._signal = self._signal or received
         self._asked.set()
         name = signal.Signals(received).name
-        if self._save is not None:
+        if self._save is not None or self._patient:
             _log.warning("%s: stopping at the next safe point.", name)
-            if self._done.wait(self._grace):
+            if self._done.wait(None if self._patient else self._grace):
                 return
         with self._lock:
             if self._done.is_set():

@@ -2,6 +2,7 @@
 
 import io
 import json
+import multiprocessing
 import os
 import signal
 
@@ -106,3 +107,27 @@ def test_a_run_that_fails_is_named(tmp_path):
         pytest.raises(TrainingError, match="seed 0, .*status 1"),
     ):
         runs.train_all(chosen, title="one", jobs=2, stop=stop, console=console())
+
+
+def test_a_run_whose_reader_is_gone_saves_and_ends(tmp_path, monkeypatch):
+    (run,) = make_runs(tmp_path, 1, **{"train.save_every": 2})
+    reader, writer = multiprocessing.Pipe(duplex=False)
+    reader.close()
+    monkeypatch.setattr(runs, "show_log", lambda: None)
+    # Optax mixes dtypes.
+    with pytest.raises(SystemExit) as status, jax.numpy_dtype_promotion("standard"):
+        runs._train_in_process(run, writer, None)
+    assert status.value.code == 128 + signal.SIGTERM
+    assert not run.is_finished
+
+
+def test_processes_side_by_side_take_memory_as_they_need_it(monkeypatch):
+    name = "XLA_PYTHON_CLIENT_PREALLOCATE"
+    monkeypatch.delenv(name, raising=False)
+    with runs._environment(runs._SHARED_DEVICE):
+        assert os.environ[name] == "false"
+    assert name not in os.environ
+    monkeypatch.setenv(name, "true")
+    with runs._environment(runs._SHARED_DEVICE):
+        assert os.environ[name] == "true"
+    assert os.environ[name] == "true"

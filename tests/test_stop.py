@@ -72,6 +72,16 @@ def test_a_main_thread_that_reaches_a_safe_point_saves_itself(tmp_path):
     assert seconds < 5
 
 
+def test_a_patient_block_takes_the_time_that_its_end_needs(tmp_path):
+    slow = "\n            ".join(
+        ("while not stop.requested: time.sleep(0.01)", "time.sleep(1.5); stop.check()")
+    )
+    body = block(slow, "None, patient=True")
+    status, saved, seconds = run(tmp_path, body, signal.SIGTERM, grace=0.1)
+    assert (status, saved) == (143, "stopped at a safe point by SIGTERM")
+    assert 1.4 < seconds < 6
+
+
 def test_outside_protect_the_end_is_immediate(tmp_path):
     body = f"print('ready', flush=True); {STUCK}"
     status, log, seconds = run(tmp_path, body, signal.SIGTERM, grace=20.0)

@@ -21,7 +21,7 @@ MIN_CHUNK_STEPS = 64
 CARRY_PARTS = (1, 2)
 # What a kernel takes, in steps of a block that has a multiprocessor to itself: (blocks
 # on the busiest one + OCCUPANCY_LOAD, at least LEAST_LOAD) * (steps of a chunk +
-# START_STEPS). Fitted to 24 measured cuts (kernels/README.md), to 6 %; one is 9 % off.
+# START_STEPS). Fitted to what was measured (kernels/README.md), to 7 %; one is 9 % off.
 START_STEPS = 32
 OCCUPANCY_LOAD = 0.25
 LEAST_LOAD = 1.5
@@ -122,18 +122,17 @@ def split_time(
     places = RESIDENT_BLOCKS * multiprocessors
     most = max(1, min(places // blocks, sizes.length // MIN_CHUNK_STEPS))
 
-    def kernel_time(chunks, tiles):
-        busiest = -(-blocks * chunks // multiprocessors)
-        load = max(busiest + OCCUPANCY_LOAD, LEAST_LOAD)
-        return load * (tiles * STEPS + START_STEPS)
-
-    def carry_time(cut):
+    def carry_steps(cut):
         if cut.number == 1:
             return 0.0
-        return kernel_time(cut.passing, cut.tiles // cut.parts)
+        return kernel_steps(
+            blocks * cut.passing, cut.tiles // cut.parts, multiprocessors
+        )
 
-    def forward_time(cut):
-        return kernel_time(cut.number, cut.tiles) + carry_time(cut)
+    def forward_steps(cut):
+        return carry_steps(cut) + kernel_steps(
+            blocks * cut.number, cut.tiles, multiprocessors
+        )
 
     def cuts(chunks):
         for parts in CARRY_PARTS:
@@ -148,8 +147,21 @@ def split_time(
         def rounds_per_chunk(chunks):
             return -(-groups * chunks // at_once) / chunks
 
-        return min(cuts(min(range(most, 0, -1), key=rounds_per_chunk)), key=carry_time)
-    return min((cut for n in range(1, most + 1) for cut in cuts(n)), key=forward_time)
+        return min(cuts(min(range(most, 0, -1), key=rounds_per_chunk)), key=carry_steps)
+    return min((cut for n in range(1, most + 1) for cut in cuts(n)), key=forward_steps)
+
+
+def kernel_steps(blocks: int, tiles: int, multiprocessors: int) -> float:
+    """Time of the forward or the carry kernel, as told at `START_STEPS`.
+
+    Args:
+      blocks: that run at once.
+      tiles: of the chunk that each of them walks through.
+      multiprocessors: of the GPU.
+    """
+    busiest = -(-blocks // multiprocessors)
+    load = max(busiest + OCCUPANCY_LOAD, LEAST_LOAD)
+    return load * (tiles * STEPS + START_STEPS)
 
 
 def _cut(sizes: Sizes, chunks: int, parts: int) -> Chunks | None:

@@ -1,11 +1,13 @@
 """The benchmark of memory against length, on a model of a few hundred parameters."""
 
+import fcntl
 import importlib
 import io
 import json
 import math
 import os
 import pathlib
+import subprocess
 import sys
 import time
 from types import SimpleNamespace
@@ -383,8 +385,10 @@ def test_steps_compile_ahead_and_are_measured_one_by_one(
     assert [r["compile_seconds"] for r in system["rows"]] == [77.0, 1.0]
 
 
-def test_what_ran_out_of_memory_beside_others_is_measured_alone(modules, monkeypatch):
-    """Of a device of 1,000 bytes."""
+def test_what_ran_out_of_memory_beside_others_is_measured_alone(
+    modules, monkeypatch, tmp_path
+):
+    """Of a device of 1,000 bytes; 600 runs out while it compiles."""
     curve, _, _, process, _ = modules
     asked, at_work = [], []
 
@@ -397,18 +401,83 @@ def test_what_ran_out_of_memory_beside_others_is_measured_alone(modules, monkeyp
         time.sleep(0.2)
         fits = sum(at_work) <= 1000
         at_work.remove(n)
-        return row(n, n, platform="gpu", allocated_bytes=n if fits else None)
+        if n == 600 and not fits:
+            raise process.BenchmarkError("RESOURCE_EXHAUSTED: no memory")
+        size = n if fits else None
+        return row(n, n, platform="gpu", allocated_bytes=size, step_ms=size)
 
     monkeypatch.setattr(process, "run", run)
-    rows = list(
-        curve.measure(
-            small_config(), [300, 500, 600, 900, 1200, 1500], device="gpu", jobs=3,
-            console=Console(file=io.StringIO()),
-        )
-    )  # fmt: skip
-    found = {r["length"]: r["allocated_bytes"] for r in rows}
-    assert found == {300: 300, 500: 500, 600: 600, 900: 900, 1200: None}
+    monkeypatch.setattr(process, "ALONE", str(tmp_path / "lock"))
+    options = {"device": "gpu", "console": Console(file=io.StringIO())}
+
+    def measured(lengths, jobs):
+        asked.clear()
+        rows = curve.measure(small_config(), lengths, jobs=jobs, **options)
+        return {r["length"]: r["allocated_bytes"] for r in rows}
+
+    found = measured([300, 500, 600, 900], 4)
+    assert found == {300: 300, 500: 500, 600: 600, 900: 900}
     assert len(asked) > len(found)
+    assert measured([900, 1200, 1500], 1) == {900: 900, 1200: None}
+    assert asked == [900, 1200]
+
+
+def test_steps_run_one_at_a_time_and_compilations_side_by_side(
+    modules, monkeypatch, tmp_path
+):
+    step, process = modules[2:4]
+    lock = str(tmp_path / "turns")
+
+    def enters(kind):
+        """Whether another process could, while this one has its turn."""
+        with open(lock, "a") as file:
+            try:
+                fcntl.flock(file, kind | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+        return True
+
+    with step._turn(lock, fcntl.LOCK_SH):
+        assert enters(fcntl.LOCK_SH) and not enters(fcntl.LOCK_EX)
+    with step._turn(lock, fcntl.LOCK_EX):
+        assert not enters(fcntl.LOCK_SH)
+    # A step has its turn while it runs.
+    seen = []
+    monkeypatch.setattr(
+        step, "_run", lambda *_, **__: seen.append(enters(fcntl.LOCK_SH)) or {}
+    )
+    config = small_system("baseline", features=FEATURES[:1])
+    config = step.resize(config, length=24, batch_size=2)
+    with jax.numpy_dtype_promotion("standard"):
+        step.measure(config, length=24, run_on_cpu=True, turns=lock)
+    assert seen == [False]
+
+    def answer(command, *, input, **_):
+        seen.append(json.loads(input)["turns"])
+        return SimpleNamespace(returncode=0, stdout="{}")
+
+    monkeypatch.setattr(process.subprocess, "run", answer)
+    process.run({"task": "compile"}, config, "cpu")
+    assert seen[1:] == [process.TURNS]
+
+
+def test_a_measuring_process_ends_with_the_command_that_started_it():
+    child = "import memory_step, sys; memory_step._end_with(int(sys.argv[1]))"
+    program = (
+        "import os, subprocess, sys\n"
+        f"args = [sys.executable, '-c', {child!r}, str(os.getpid())]\n"
+        "print(subprocess.Popen(args, stdout=subprocess.DEVNULL).pid)"
+    )
+    paths = os.pathsep.join((str(FOLDER), str(FOLDER.parent)))
+    done = subprocess.run(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, check=True,
+        env={**os.environ, "PYTHONPATH": paths},
+    )  # fmt: skip
+    child = pathlib.Path(f"/proc/{done.stdout.strip()}")
+    end = time.monotonic() + 60
+    while child.exists() and "Z" not in (child / "stat").read_text().split()[2]:
+        assert time.monotonic() < end, "it goes on"
+        time.sleep(0.1)
 
 
 def test_what_is_compiled_ahead_is_read_from_the_cache(modules, monkeypatch):

@@ -19,7 +19,7 @@ SPLIT = "noxi/test-base"
 def benchmark(monkeypatch):
     monkeypatch.syspath_prepend(str(FOLDER))
     yield importlib.import_module("systems")
-    for name in ("systems", "step_process"):
+    for name in ("systems", "step_process", "memory_report"):
         sys.modules.pop(name)
 
 
@@ -50,7 +50,8 @@ def test_published_sizes_are_compared(benchmark):
 
 STEP = {
     "parameters": 1234, "step_ms": 12.34, "compiled_bytes": 5_000_000_000,
-    "allocated_bytes": None, "device": "cpu", "jax": "1", "python": "3",
+    "allocated_bytes": None, "platform": "cpu", "device": "cpu", "jax": "1",
+    "python": "3",
 }  # fmt: skip
 
 
@@ -87,14 +88,15 @@ def test_the_table_says_who_is_ahead(benchmark, monkeypatch, tmp_path, capsys):
             finish(run, noise[name])
 
     def run(request, config, device):
+        if request["task"] == "platform":
+            return {"platform": STEP["platform"]}
         asked.append(request["task"])
         return {"ok": True} if request["task"] == "parity" else dict(STEP)
 
     monkeypatch.setattr(benchmark, "train_all", train_all)
     monkeypatch.setattr(benchmark.step_process, "run", run)
     monkeypatch.setattr(benchmark.evaluation, "open_corpus", lambda data: None)
-    argv = ["--preset=small", "--seeds=0,1", "--jobs=2", "--platform=cpu",
-            f"--out={tmp_path}"]  # fmt: skip
+    argv = ["--preset=small", "--seeds=0,1", "--jobs=2", f"--out={tmp_path}"]
     assert benchmark.main(argv) == 0
     lines = (tmp_path / "systems.md").read_text().splitlines()
     (ours,) = [line for line in lines if line.startswith("| DA-Mamba |")]
@@ -108,16 +110,46 @@ def test_the_table_says_who_is_ahead(benchmark, monkeypatch, tmp_path, capsys):
     assert (tmp_path / "systems.png").read_bytes().startswith(b"\x89PNG")
     # A second time nothing is measured again.
     before = len(asked)
-    assert benchmark.main(argv) == 0
+    assert before == 4 and benchmark.main(argv) == 0
     assert asked[before:] == []
+    # With another jax the steps are others.
+    monkeypatch.setattr(benchmark.jax, "__version__", "99")
+    assert benchmark.main(argv) == 0
+    assert len(asked) == 2 * before
+
+
+def test_a_step_without_memory_is_said_and_tried_again(benchmark, tmp_path):
+    preset = benchmark.presets()["small"]
+    steps = {
+        system: STEP | {"platform": "gpu", "step_ms": ms, "date": "today",
+                        "allocated_bytes": 7_000_000_000 if ms else None}
+        for system, ms in zip(preset.systems, (12.3, None), strict=True)
+    }  # fmt: skip
+    rows = [benchmark.Row(s, 0.005, {SPLIT: [0.5]}, {}, {}) for s in preset.systems]
+    made = benchmark.table(rows, steps, preset)
+    assert [row[-2:] for row in made.rows] == [("12.3", "7.00"), ("–", "out of memory")]
+    assert "peak of the GPU's allocator" in made.notes[-1]
+
+
+def test_what_ran_out_of_memory_is_not_kept(benchmark, monkeypatch, tmp_path):
+    gone = STEP | {"platform": "gpu", "step_ms": None}
+
+    def run(request, config, device):
+        return {"ok": True} if request["task"] == "parity" else dict(gone)
+
+    monkeypatch.setattr(benchmark.step_process, "run", run)
+    preset, path = benchmark.presets()["small"], tmp_path / "step.json"
+    config = benchmark.configure(preset, benchmark.OURS, 0.005, 0)
+    assert benchmark._measure_step(config, path, "gpu", False)["step_ms"] is None
+    assert not path.exists()
 
 
 def test_a_step_that_is_wrong_gets_no_table(benchmark, monkeypatch, tmp_path, capsys):
     wrong = {"ok": False, "other": "without remat"}
     monkeypatch.setattr(benchmark.step_process, "run", lambda *_: wrong)
     monkeypatch.setattr(benchmark.evaluation, "open_corpus", lambda data: None)
-    argv = ["--preset=small", "--platform=cpu", f"--out={tmp_path}"]
-    assert benchmark.main(argv) == 1
+    monkeypatch.setattr(benchmark.step_process, "find_device", lambda *_: "cpu")
+    assert benchmark.main(["--preset=small", f"--out={tmp_path}"]) == 1
     assert "disagree" in capsys.readouterr().err
     assert not (tmp_path / "systems.md").exists()
 
@@ -125,3 +157,6 @@ def test_a_step_that_is_wrong_gets_no_table(benchmark, monkeypatch, tmp_path, ca
 def test_seeds_that_are_none_are_refused(benchmark, capsys):
     assert benchmark.main(["--seeds=one"]) == 1
     assert "one" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        benchmark.main(["--jobs=0"])
+    assert "--jobs: expected at least 1, got 0" in capsys.readouterr().err

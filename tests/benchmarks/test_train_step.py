@@ -54,8 +54,8 @@ def answer(request, model, **fields):
         return {"ok": True}
     return {
         "length": request["length"], "step_ms": 250.0, "allocated_bytes": 3_000_000_000,
-        "compiled_bytes": 4_000_000_000, "compile_seconds": 60.0, "device": "GPU",
-        "jax": "1", "python": "3", **fields,
+        "compiled_bytes": 4_000_000_000, "compile_seconds": 60.0, "platform": "gpu",
+        "device": "GPU", "jax": "1", "python": "3", **fields,
     }  # fmt: skip
 
 
