@@ -5,10 +5,10 @@
     python benchmarks/feature_effects.py --preset=small --seeds=0,1,2     # two cores
 
 Every effect is a change of `configs/noxi.py:demo`. Each (effect, seed) is one training
-run; smoothing is another evaluation of the default's runs. A run that has finished is
-not repeated, and one that was interrupted goes on where it stopped: the same command
-resumes, and more seeds or effects can be added to the same folder. Prints the table
-and writes it with all numbers and a picture.
+run; smoothing is another evaluation of the default's runs, and so is their ensemble, of
+all seeds. A run that has finished is not repeated, and one that was interrupted goes on
+where it stopped: the same command resumes, and more seeds or effects can be added to
+the same folder. Prints the table and writes it with all numbers and a picture.
 
 The difference to the default is paired: the runs of one seed start from the same draws
 and see the same windows in the same order. Its standard error is over seeds; all of
@@ -68,6 +68,8 @@ SMOOTHINGS = {
     "gaussian-0.5s": "gaussian:0.5",
     "gaussian-2s": "gaussian:2",
 }
+# The mean of the predictions of all the default's seeds; joins them in its cell's name.
+ENSEMBLE, AND = "ensemble", "+"
 # Rows whose model knows more than the window that the oracle sees.
 BEYOND_WINDOW = ("session-statistics", *SMOOTHINGS)
 
@@ -102,13 +104,13 @@ class Row(NamedTuple):
     num_seeds: int
 
 
-def stored(out: Path, name: str, seed: int, common: Sequence[str]) -> Cell | None:
+def stored(out: Path, name: str, seed: str, common: Sequence[str]) -> Cell | None:
     """Reads the cell of an effect and a seed, if it is on disk.
 
     Args:
       out: folder of all cells.
-      name: of `EFFECTS` or `SMOOTHINGS`.
-      seed: of the run.
+      name: of `EFFECTS` or `SMOOTHINGS`, or `ENSEMBLE`.
+      seed: of the run; of an ensemble all of them.
       common: flags of every run.
 
     Raises:
@@ -126,8 +128,8 @@ def stored(out: Path, name: str, seed: int, common: Sequence[str]) -> Cell | Non
     return Cell(**tree["cell"])
 
 
-def measure(out: Path, name: str, seed: int, common: Sequence[str]) -> Cell:
-    """Makes a cell and stores it; the smoothings' need the default's run.
+def measure(out: Path, name: str, seed: str, common: Sequence[str]) -> Cell:
+    """Makes a cell and stores it; evaluations need the default's runs.
 
     Args: as of `stored`.
 
@@ -136,11 +138,13 @@ def measure(out: Path, name: str, seed: int, common: Sequence[str]) -> Cell:
     """
     workdir = out / "runs" / f"{name}-{seed}"
     start = time.monotonic()
-    if name in SMOOTHINGS:
+    if name not in EFFECTS:
+        defaults = (out / "runs" / f"{DEFAULT}-{s}" for s in seed.split(AND))
+        kind = f"--smoothing={SMOOTHINGS[name]}" if name in SMOOTHINGS else "--ensemble"
         command = [
-            "damamba_jax.evaluate", f"--workdir={out / 'runs' / f'{DEFAULT}-{seed}'}",
-            f"--smoothing={SMOOTHINGS[name]}", f"--splits={SPLIT},{SHIFTED}",
-            "--ridge=no", "--pictures=0", f"--out={workdir}",
+            "damamba_jax.evaluate", *(f"--workdir={folder}" for folder in defaults),
+            kind, f"--splits={SPLIT},{SHIFTED}", "--ridge=no", "--pictures=0",
+            f"--out={workdir}",
         ]  # fmt: skip
     else:
         changes = (
@@ -151,7 +155,7 @@ def measure(out: Path, name: str, seed: int, common: Sequence[str]) -> Cell:
             f"--config.name={name}", f"--config.data.cache_dir={out / 'cache'}",
             *common, *changes, f"--workdir={workdir}",
         ]  # fmt: skip
-    run(command, workdir.with_suffix(".log"), compiled=out / "compiled")
+    run(command, workdir.with_name(f"{workdir.name}.log"), compiled=out / "compiled")
     cell = read_cell(workdir, time.monotonic() - start)
     path = _cell_path(out, name, seed)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -162,12 +166,12 @@ def measure(out: Path, name: str, seed: int, common: Sequence[str]) -> Cell:
     return cell
 
 
-def _cell_path(out: Path, name: str, seed: int) -> Path:
+def _cell_path(out: Path, name: str, seed: str) -> Path:
     return out / "cells" / f"{name}-{seed}.json"
 
 
 def _settings(name: str, common: Sequence[str]) -> dict[str, Any]:
-    changes = SMOOTHINGS.get(name) or EFFECTS[name]
+    changes = {**EFFECTS, **SMOOTHINGS, ENSEMBLE: ENSEMBLE}[name]
     return {"changes": changes, "common": list(common)}
 
 
@@ -199,7 +203,8 @@ def run(command: Sequence[str], log: Path, *, compiled: Path) -> None:
 
 def read_cell(workdir: Path, seconds: float) -> Cell:
     """Reads what a command left behind."""
-    (result,) = json.loads((workdir / "results.json").read_text())["results"]
+    # Of an ensemble the last one; its members stand before it.
+    *_, result = json.loads((workdir / "results.json").read_text())["results"]
     splits = {split["split"]: split for split in result["splits"]}
     timing = workdir / "timing.jsonl"
     lines = timing.read_text().splitlines() if timing.is_file() else []
@@ -214,13 +219,22 @@ def read_cell(workdir: Path, seconds: float) -> Cell:
     )
 
 
-def summarize(cells: Mapping[tuple[str, int], Cell]) -> list[Row]:
-    """One row per effect, from the seeds that it shares with the default."""
+def summarize(cells: Mapping[tuple[str, str], Cell]) -> list[Row]:
+    """One row per effect, from the seeds that it shares with the default.
+
+    An ensemble is one cell: its difference is to the mean of its members, and has no
+    standard error.
+    """
     rows = []
     for name in dict.fromkeys(name for name, _ in cells):
-        seeds = [s for n, s in cells if n == name and (DEFAULT, s) in cells]
-        found = [cells[name, seed] for seed in seeds]
-        gains = [cells[name, s].ccc - cells[DEFAULT, s].ccc for s in seeds]
+        if name == ENSEMBLE:
+            ((seeds, cell),) = ((s, cells[n, s]) for n, s in cells if n == name)
+            found, seeds = [cell], seeds.split(AND)
+            gains = [cell.ccc - statistics.mean(cells[DEFAULT, s].ccc for s in seeds)]
+        else:
+            seeds = [s for n, s in cells if n == name and (DEFAULT, s) in cells]
+            found = [cells[name, seed] for seed in seeds]
+            gains = [cells[name, s].ccc - cells[DEFAULT, s].ccc for s in seeds]
         error = None
         if len(gains) > 1:
             error = statistics.stdev(gains) / math.sqrt(len(gains))
@@ -265,7 +279,8 @@ def make_table(rows: Sequence[Row]) -> Table:
         ),
         notes=(
             f"Simulated: {SPLIT} of the drawn corpus; shifted is {SHIFTED}. The "
-            "difference is to the default of the same seeds. *: the model knows more "
+            "difference is to the default of the same seeds, of an ensemble to the "
+            "mean of its members. *: the model knows more "
             "than the window that the oracle sees, which is then no ceiling; the "
             "forward model's oracle is the causal one.",
         ),
@@ -296,7 +311,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    known = [*EFFECTS, *SMOOTHINGS]
+    known = [*EFFECTS, *SMOOTHINGS, ENSEMBLE]
     parser.add_argument("--effects", default=",".join(known), help="names of rows")
     parser.add_argument("--seeds", default="0,1,2,3,4")
     parser.add_argument("--preset", default="demo", choices=PRESETS)
@@ -310,18 +325,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error(f"--effects: unknown {unknown[0]!r}; known: {', '.join(known)}")
     out = Path(options.out).resolve()
     common = [*PRESETS[options.preset], *common]
-    seeds = dict.fromkeys(map(int, options.seeds.split(",")))
+    seeds = [str(int(seed)) for seed in dict.fromkeys(options.seeds.split(","))]
     # Seed by seed: of an interrupted table, rows have as many runs, but for one.
-    cells = {(n, s): stored(out, n, s, common) for s in seeds for n in names}
+    keys = [(n, s) for s in seeds for n in names if n != ENSEMBLE]
+    if ENSEMBLE in names and len(seeds) > 1:
+        keys.append((ENSEMBLE, AND.join(seeds)))
+    cells = {key: stored(out, *key, common) for key in keys}
 
-    def fill(key: tuple[str, int]) -> None:
+    def fill(key: tuple[str, str]) -> None:
         cells[key] = cell = measure(out, *key, common)
         name, seed = key
         print(f"{name}, seed {seed}: CCC {cell.ccc:.4f}, {cell.seconds:.0f} s, "
               f"load {os.getloadavg()[0]:.1f}", flush=True)  # fmt: skip
 
-    # Smoothing comes last, of runs that are finished then.
-    for part in (EFFECTS, SMOOTHINGS):
+    # Evaluations come last, of runs that are finished then.
+    for part in (EFFECTS, (*SMOOTHINGS, ENSEMBLE)):
         missing = [key for key in cells if key[0] in part and cells[key] is None]
         with ThreadPoolExecutor(max(1, options.jobs)) as pool:
             list(pool.map(fill, missing))

@@ -29,6 +29,7 @@ CCC = {
     "forward": (0.71, 0.77),
     "mamba2": (0.69, 0.73),
     "gaussian-2s": (0.75, 0.79),
+    "ensemble": (0.80,),
 }
 
 
@@ -39,10 +40,10 @@ def commands(benchmark, monkeypatch):
 
     def run(command, log, *, compiled):
         found.append(command)
-        flags = dict(flag.split("=", 1) for flag in command[1:])
+        flags = dict(flag.split("=", 1) for flag in command[1:] if "=" in flag)
         folder = pathlib.Path(flags.get("--out", flags["--workdir"]))
         name, _, seed = folder.name.rpartition("-")
-        ccc = CCC[name][int(seed)]
+        ccc = CCC[name][int(seed.split("+")[0])]
         folder.mkdir(parents=True)
         splits = [
             {"split": benchmark.SPLIT, "scores": {"ccc": ccc}, "share_of_oracle": 0.9},
@@ -72,7 +73,8 @@ def test_every_row_is_a_valid_change_of_the_demo(benchmark):
 def test_differences_are_paired_and_finished_cells_are_kept(
     benchmark, commands, tmp_path, capsys
 ):
-    argv = [f"--out={tmp_path}", "--effects=forward,mamba2,gaussian-2s", "--seeds=0,1"]
+    effects = "--effects=forward,mamba2,gaussian-2s,ensemble"
+    argv = [f"--out={tmp_path}", effects, "--seeds=0,1"]
     assert benchmark.main(argv) == 0
     table = capsys.readouterr().out
     assert "| default | 0.720 | 90.0 % | – | – | 0.620 | 250 | 2 |" in table
@@ -82,29 +84,35 @@ def test_differences_are_paired_and_finished_cells_are_kept(
     assert "| gaussian-2s | 0.770 | 90.0 %* | +0.0500 | 0.0000 | 0.670 | – | 2 |" in (
         table
     )
-    assert len(commands) == 8
+    # Of all seeds, to the mean of its members.
+    assert "| ensemble | 0.800 | 90.0 % | +0.0800 | – | 0.700 | – | 2 |" in table
+    assert len(commands) == 9
+    assert commands[-1][1:4] == [
+        *(f"--workdir={tmp_path / 'runs' / f'default-{seed}'}" for seed in (0, 1)),
+        "--ensemble",
+    ]
     changed = [c for c in commands if "--config.model.direction=forward" in c]
     assert [
         f"--config.seed={seed}" in c for c, seed in zip(changed, (0, 1), strict=True)
     ]
-    (smoothed, _) = [c for c in commands if c[0] == "damamba_jax.evaluate"]
+    (smoothed, *_) = [c for c in commands if c[0] == "damamba_jax.evaluate"]
     assert "--smoothing=gaussian:2" in smoothed
     assert f"--workdir={tmp_path / 'runs' / 'default-0'}" in smoothed
     for name in ("md", "json", "png"):
         assert (tmp_path / f"feature_effects.{name}").stat().st_size > 0
     tree = json.loads((tmp_path / "feature_effects.json").read_text())
-    assert len(tree["cells"]) == 8
+    assert len(tree["cells"]) == 9
     error = [row["standard_error"] for row in tree["rows"]]
     assert error[1] == pytest.approx(math.sqrt(2) * 0.01 / math.sqrt(2))
 
     assert benchmark.main(argv) == 0
-    assert len(commands) == 8
+    assert len(commands) == 9
     (tmp_path / "cells" / "mamba2-1.json").unlink()
     (tmp_path / "runs" / "mamba2-1" / "results.json").unlink()
     (tmp_path / "runs" / "mamba2-1" / "timing.jsonl").unlink()
     (tmp_path / "runs" / "mamba2-1").rmdir()
     assert benchmark.main(argv) == 0
-    assert len(commands) == 9
+    assert len(commands) == 10
 
 
 def test_runs_of_the_small_preset_go_side_by_side(benchmark, commands, tmp_path):

@@ -18,7 +18,9 @@ SPLIT = "noxi/test-base"
 @pytest.fixture
 def benchmark(monkeypatch):
     monkeypatch.syspath_prepend(str(FOLDER))
-    yield importlib.import_module("systems")
+    module = importlib.import_module("systems")
+    monkeypatch.setattr(module, "show_log", lambda: None)
+    yield module
     for name in ("systems", "step_process", "memory_report"):
         sys.modules.pop(name)
 
