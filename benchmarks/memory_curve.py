@@ -21,7 +21,8 @@ No figure of a system is printed unless a step of it runs and its loss equals th
 computed in another way (without rematerialisation, and by the reference scan, of what
 it has). The exit code is 1 if it does not, or if a doubling from 256 frames on
 multiplies DA-Mamba's peak by more than --max_ratio. Writes a table (Markdown), the same
-as JSON, and a picture.
+as JSON, and a picture; rows are kept in a folder beside them, from which the same
+command goes on when it was interrupted, as long as the code is the same.
 
 On two shared cores a system takes 2.4 minutes for the check and 1.2 for each length
 (measured with DA-Mamba). Smaller configurations compile hardly faster.
@@ -40,6 +41,7 @@ import memory_picture
 import memory_report
 import step_process
 from absl import flags
+from kept_steps import KeptSteps
 from memory_report import Series
 from ml_collections import config_flags
 from rich.console import Console
@@ -65,6 +67,7 @@ def measure(
     max_bytes: float | None = None,
     jobs: int = 1,
     compiled: Mapping[int, Mapping[str, Any]] | None = None,
+    folder: Path | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Checks the step and measures every length, each in a process of its own.
 
@@ -79,15 +82,24 @@ def measure(
       max_bytes: if given, the last length doubles for as long as its peak is within.
       jobs: processes at a time.
       compiled: by length, what `compile_ahead` said of this configuration.
+      folder: where rows are kept, so that none is measured twice.
 
     Raises:
       BenchmarkError: if the check or a process fails.
     """
 
+    kept = KeptSteps(folder, device)
+
     def run(length: int) -> dict[str, Any]:
-        return step_process.measure(
-            config, device, length=length, beside_others=jobs > 1
-        )
+        row = kept.get(config, length=length)
+        if row is None:
+            row = step_process.measure(
+                config, device, length=length, beside_others=jobs > 1
+            )
+            row |= (compiled or {}).get(length, {})
+            if memory_report.peak(row) is not None:  # else there may be more next time
+                kept.put(row, config, length=length)
+        return row
 
     with (
         ProgressLine(
@@ -95,8 +107,12 @@ def measure(
         ) as tell,
         concurrent.futures.ThreadPoolExecutor(jobs) as pool,
     ):
-        console.print(f"{config.name}: compiling two steps to compare", highlight=False)
-        parity = step_process.check_parity(config, device)
+        parity = kept.get(config, task="parity")
+        if parity is None:
+            text = f"{config.name}: compiling two steps to compare"
+            console.print(text, highlight=False)
+            parity = step_process.check_parity(config, device)
+            kept.put(parity, config, task="parity")
         waiting, started, done = list(lengths), collections.deque(), 1
         while waiting or started:
             while waiting and len(started) < jobs:
@@ -105,7 +121,6 @@ def measure(
             left = len(waiting) + len(started) + 1
             tell(done, done + left, note=f"{length} frames")
             row = {**future.result(), "parity": parity}
-            row |= (compiled or {}).get(length, {})
             done += 1
             yield row
             peak = memory_report.peak(row)
@@ -126,8 +141,9 @@ def compile_ahead(
     device: str,
     jobs: int,
     console: Console,
+    folder: Path | None = None,
 ) -> list[dict[int, dict[str, Any]]]:
-    """Fills the compilation cache, several processes at a time.
+    """Fills the compilation cache for what is not in `folder`, `jobs` at a time.
 
     What fails, for instance for want of memory beside the others, is compiled again
     when it is measured.
@@ -135,7 +151,13 @@ def compile_ahead(
     Returns:
       For each configuration, by length, the seconds of its compilation.
     """
-    tasks = [(config, n) for config in configs for n in (None, *lengths)]
+    kept = KeptSteps(folder, device)
+    tasks = [
+        (config, n)
+        for config in configs
+        for n in (None, *lengths)
+        if kept.get(config, **({"length": n} if n else {"task": "parity"})) is None
+    ]
 
     def compile_one(task: tuple[Config, int | None]) -> dict[str, Any]:
         config, length = task
@@ -147,7 +169,7 @@ def compile_ahead(
         except step_process.BenchmarkError:
             return {}
 
-    found: list[dict[int, dict[str, Any]]] = []
+    found: dict[str, dict[int, dict[str, Any]]] = {c.name: {} for c in configs}
     with (
         ProgressLine("compiling", console, unit="steps", every_seconds=0.0) as tell,
         concurrent.futures.ThreadPoolExecutor(jobs) as pool,
@@ -157,11 +179,9 @@ def compile_ahead(
             zip(tasks, answers, strict=True), start=1
         ):
             tell(done, len(tasks), note=config.name)
-            if length is None:
-                found.append({})
-            else:
-                found[-1][length] = answer
-    return found
+            if length is not None:
+                found[config.name][length] = answer
+    return list(found.values())
 
 
 def _parse(argv: Sequence[str]) -> tuple[flags.FlagValues, list[Config]]:
@@ -240,18 +260,21 @@ def main(argv: Sequence[str]) -> int:
         lengths = step_process.parse_lengths(chosen.lengths, {"all": LENGTHS})
         device = step_process.find_device(chosen.platform, configs[0])
         max_bytes = None if chosen.max_gb is None else 1e9 * chosen.max_gb
+        folder = Path(chosen.out).with_suffix("")
         compiled: list[dict[int, dict[str, Any]]] = [{} for _ in configs]
         with step_process.compilation_cache():
             if chosen.jobs > 1:
                 compiled = compile_ahead(
-                    configs, lengths, device=device, jobs=chosen.jobs, console=console
-                )
+                    configs, lengths, device=device, jobs=chosen.jobs, console=console,
+                    folder=folder,
+                )  # fmt: skip
             for config, seconds in zip(configs, compiled, strict=True):
                 rows: list[dict[str, Any]] = []
                 try:
                     for row in measure(
                         config, lengths, device=device, console=console,
                         max_bytes=max_bytes, jobs=chosen.jobs, compiled=seconds,
+                        folder=folder,
                     ):  # fmt: skip
                         rows.append(row)
                         # After every row: the machine may be taken away.

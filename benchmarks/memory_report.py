@@ -1,6 +1,5 @@
 """What `memory_curve.py` makes of its measurements: fits, a verdict, a table."""
 
-import datetime
 import os
 import platform
 from collections.abc import Iterator, Mapping, Sequence
@@ -216,7 +215,7 @@ def _setting(row: Mapping[str, Any], config: Config) -> str:
         f"{config.data.participants} people in one pass, {config.model.compute_dtype}, "
         f"{remat} remat; {row['device']} ({os.cpu_count()} cores, "
         f"{platform.machine()}), jax {row['jax']}, Python {row['python']}, "
-        f"{datetime.date.today()}"
+        f"{row['date']}"
     )
 
 

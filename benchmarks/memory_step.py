@@ -11,6 +11,7 @@ input and reads the answer from the last line of its standard output:
 
 import contextlib
 import dataclasses
+import datetime
 import fcntl
 import json
 import math
@@ -168,6 +169,7 @@ def measure(
         "device": device.device_kind,
         "jax": jax.__version__,
         "python": platform.python_version(),
+        "date": str(datetime.date.today()),
     }
     if device.platform == "cpu" and not run_on_cpu:
         return result

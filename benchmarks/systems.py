@@ -20,8 +20,6 @@ picture.
 """
 
 import argparse
-import dataclasses
-import datetime
 import json
 import os
 import sys
@@ -31,9 +29,9 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any, NamedTuple
 
-import jax
 import memory_report
 import step_process
+from kept_steps import KeptSteps
 from ml_collections import ConfigDict
 from rich.console import Console
 
@@ -157,6 +155,7 @@ def measure_steps(
       BenchmarkError: if a step does not compute what it should, or a process fails.
     """
     configs = {s: configure(preset, s, preset.rates[0], 0) for s in preset.systems}
+    kept = KeptSteps(out / "steps", device)
     with (
         ProgressLine("steps", console, unit="systems", every_seconds=0.0) as tell,
         ThreadPoolExecutor(jobs) as pool,
@@ -164,11 +163,7 @@ def measure_steps(
         tell(0, len(configs), note="compiling")
         steps = {
             system: pool.submit(
-                _measure_step,
-                config,
-                out / "steps" / f"{_slug(system)}.json",
-                device,
-                jobs > 1,
+                _measure_step, config, kept, device, beside_others=jobs > 1
             )
             for system, config in configs.items()
         }
@@ -177,27 +172,17 @@ def measure_steps(
         return {system: step.result() for system, step in steps.items()}
 
 
-def _measure_step(
-    config: Config, path: Path, device: str, beside_others: bool
-) -> dict[str, Any]:
-    wanted = {
-        "config": json.loads(json.dumps(dataclasses.asdict(config))),
-        "platform": device,
-        "jax": jax.__version__,
-    }
-    if path.is_file():
-        tree = json.loads(path.read_text())
-        if tree["of"] == wanted:
-            return tree["step"]
-    parity = step_process.check_parity(config, device)
-    step = step_process.measure(
-        config, device, length=config.data.window.window_frames,
-        beside_others=beside_others, run_on_cpu=True,
-    )  # fmt: skip
-    step |= {"parity": parity, "date": str(datetime.date.today())}
-    if step["step_ms"] is not None:  # else there may be more memory another time
-        path.parent.mkdir(parents=True, exist_ok=True)
-        report.write_text(path, json.dumps({"of": wanted, "step": step}))
+def _measure_step(config: Config, kept: KeptSteps, device: str, *, beside_others: bool):
+    length = config.data.window.window_frames
+    step = kept.get(config, length=length)
+    if step is None:
+        parity = step_process.check_parity(config, device)
+        step = step_process.measure(
+            config, device, length=length, beside_others=beside_others, run_on_cpu=True
+        )
+        step |= {"parity": parity}
+        if step["step_ms"] is not None:  # else there may be more memory another time
+            kept.put(step, config, length=length)
     return step
 
 

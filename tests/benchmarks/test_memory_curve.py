@@ -49,7 +49,7 @@ def modules(monkeypatch):
         "memory_curve", "memory_report", "memory_step", "step_process", "noise_batch",
     )  # fmt: skip
     yield [importlib.import_module(name) for name in names]
-    for name in (*names, "memory_picture"):
+    for name in (*names, "memory_picture", "kept_steps"):
         sys.modules.pop(name)
 
 
@@ -60,6 +60,7 @@ def row(length, peak, **fields):
         "temporary_bytes": peak, "compiled_bytes": peak, "allocated_bytes": None,
         "compilation_bytes": None, "compile_seconds": 3.0, "step_ms": None,
         "platform": "cpu", "device": "cpu", "jax": "1", "python": "3",
+        "date": "2026-11-26",
         "parity": {
             "other": "without remat", "loss": 1.0, "other_loss": 1.0, "tolerance": 1e-5
         },
@@ -313,6 +314,35 @@ def test_one_table_of_both_systems_each_until_memory_ends(
     exponents = [one["fit"]["exponent"] for one in systems]
     assert exponents == pytest.approx([1.0, 2.0], abs=1e-9)
     assert "DAT, dat-paper_table: parity: loss" in capsys.readouterr().out
+
+
+def test_an_interrupted_table_goes_on(modules, monkeypatch, tmp_path, capsys):
+    asked, broken = [], [512]
+
+    def run(request, config, device):
+        asked.append(request.get("length", request["task"]))
+        if request["task"] == "parity":
+            return {"ok": True, **row(8, 1)["parity"]}
+        if asked[-1] in broken:
+            raise modules[3].BenchmarkError("taken away")
+        n = request["length"]
+        return row(n, n)
+
+    monkeypatch.setattr(modules[3], "run", run)
+    argv = ["memory_curve", "--platform=cpu", "--config=configs/noxi.py",
+            "--lengths=128,256,512", f"--out={tmp_path / 'curve.png'}"]  # fmt: skip
+    assert modules[0].main(argv) == 1
+    broken.clear()
+    assert modules[0].main(argv) == 0
+    assert asked == ["parity", 128, 256, 512, 512]
+    (system,) = json.loads((tmp_path / "curve.json").read_text())["systems"]
+    assert [r["length"] for r in system["rows"]] == [128, 256, 512]
+    # Another configuration, and other code, are measured.
+    assert modules[0].main([*argv, "--batch_size=3"]) == 0
+    assert len(asked) == 9
+    monkeypatch.setattr(sys.modules["kept_steps"], "_code", lambda: "other")
+    assert modules[0].main(argv) == 0
+    assert len(asked) == 13
 
 
 def test_a_system_whose_check_fails_leaves_the_other_its_figures(

@@ -21,7 +21,7 @@ def benchmark(monkeypatch):
     module = importlib.import_module("systems")
     monkeypatch.setattr(module, "show_log", lambda: None)
     yield module
-    for name in ("systems", "step_process", "memory_report"):
+    for name in ("systems", "step_process", "memory_report", "kept_steps"):
         sys.modules.pop(name)
 
 
@@ -53,7 +53,7 @@ def test_published_sizes_are_compared(benchmark):
 STEP = {
     "parameters": 1234, "step_ms": 12.34, "compiled_bytes": 5_000_000_000,
     "allocated_bytes": None, "platform": "cpu", "device": "cpu", "jax": "1",
-    "python": "3",
+    "python": "3", "date": "2026-11-26",
 }  # fmt: skip
 
 
@@ -115,7 +115,7 @@ def test_the_table_says_who_is_ahead(benchmark, monkeypatch, tmp_path, capsys):
     assert before == 4 and benchmark.main(argv) == 0
     assert asked[before:] == []
     # With another jax the steps are others.
-    monkeypatch.setattr(benchmark.jax, "__version__", "99")
+    monkeypatch.setattr(sys.modules["kept_steps"].jax, "__version__", "99")
     assert benchmark.main(argv) == 0
     assert len(asked) == 2 * before
 
@@ -123,7 +123,7 @@ def test_the_table_says_who_is_ahead(benchmark, monkeypatch, tmp_path, capsys):
 def test_a_step_without_memory_is_said_and_tried_again(benchmark, tmp_path):
     preset = benchmark.presets()["small"]
     steps = {
-        system: STEP | {"platform": "gpu", "step_ms": ms, "date": "today",
+        system: STEP | {"platform": "gpu", "step_ms": ms,
                         "allocated_bytes": 7_000_000_000 if ms else None}
         for system, ms in zip(preset.systems, (12.3, None), strict=True)
     }  # fmt: skip
@@ -140,10 +140,10 @@ def test_what_ran_out_of_memory_is_not_kept(benchmark, monkeypatch, tmp_path):
         return {"ok": True} if request["task"] == "parity" else dict(gone)
 
     monkeypatch.setattr(benchmark.step_process, "run", run)
-    preset, path = benchmark.presets()["small"], tmp_path / "step.json"
+    preset, kept = benchmark.presets()["small"], benchmark.KeptSteps(tmp_path, "gpu")
     config = benchmark.configure(preset, benchmark.OURS, 0.005, 0)
-    assert benchmark._measure_step(config, path, "gpu", False)["step_ms"] is None
-    assert not path.exists()
+    step = benchmark._measure_step(config, kept, "gpu", beside_others=False)
+    assert step["step_ms"] is None and not any(tmp_path.iterdir())
 
 
 def test_a_step_that_is_wrong_gets_no_table(benchmark, monkeypatch, tmp_path, capsys):
