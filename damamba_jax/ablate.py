@@ -4,9 +4,9 @@
 
 Each (row, seed) is a training run with a workdir of its own in the ablation's; the
 same command goes on where it was interrupted, exactly. `--jobs=15` trains so many at a
-time, which fills a GPU. Tables go to `ablation.md` and
-`ablation.json`, a picture to `ablation.png`. On the simulated corpus the oracle's
-predictions stand beside what was measured.
+time, which fills a GPU. Tables go to `ablation.md` and `ablation.json`, a picture to
+`ablation.png`. On the simulated corpus the oracle's predictions stand beside what was
+measured.
 """
 
 import logging
