@@ -1,7 +1,8 @@
 """What longer windows are worth: CCC and oracle CCC against the window's length.
 
-    python benchmarks/context_length.py                   # the paper's model, a GPU
-    python benchmarks/context_length.py --preset=small    # the demo's, two cores
+    python benchmarks/context_length.py --jobs=6              # the paper's model, a GPU
+    python benchmarks/context_length.py --preset=small        # the demo's, two cores
+    python benchmarks/context_length.py --preset=paper        # hours for each length
 
 Every length trains the same configuration on the simulated corpus at equal cost: a
 batch holds fewer windows the longer they are, so that frames per optimizer step, and
@@ -9,9 +10,13 @@ steps, are those of the configuration. Cores keep their share of the window (a t
 as published). `whole session` is the model of the longest window, run over each session
 in one pass. The oracle sees the same window, or the whole session.
 
+`published`, the default, is DA-Mamba as `systems.py` compares it: 500 steps of 6,144
+frames in bfloat16. `paper` has the paper's features and recipe, 20,000 steps, and draws
+a corpus of 9 GB first.
+
 Each length is a training run with a workdir of its own under --out; the same command
 goes on where it was interrupted. Writes a table (Markdown), the same as JSON, and a
-picture. The paper's model draws a corpus of 9 GB first.
+picture.
 """
 
 import argparse
@@ -24,6 +29,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import systems
 from matplotlib import ticker
 from rich.console import Console
 
@@ -244,6 +250,9 @@ def publish(
 
 def configure(preset: str) -> Config:
     """Returns the configuration of a preset."""
+    if preset == "published":
+        config = systems.configure(systems.presets()[preset], systems.OURS, 3e-4, 0)
+        return dataclasses.replace(config, name="context-published")
     name, corpus = PRESETS[preset]
     config = noxi.get_config(name)
     config.data.simulated = corpus
@@ -257,7 +266,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--preset", default="paper", choices=tuple(PRESETS))
+    parser.add_argument(
+        "--preset", default="published", choices=("published", *PRESETS)
+    )
     parser.add_argument(
         "--lengths", default=",".join(map(str, LENGTHS)), help="frames, with commas"
     )

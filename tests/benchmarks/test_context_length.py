@@ -1,9 +1,10 @@
 """The benchmark of window lengths, on a model of a few hundred parameters."""
 
-import importlib.util
+import importlib
 import io
 import json
 import pathlib
+import sys
 
 import jax
 import pytest
@@ -18,12 +19,14 @@ from damamba_jax.stop import Stopped, StopRequest
 PATH = pathlib.Path(__file__).parents[2] / "benchmarks" / "context_length.py"
 
 
-@pytest.fixture(scope="module")
-def benchmark():
-    spec = importlib.util.spec_from_file_location("context_length", PATH)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+@pytest.fixture
+def benchmark(monkeypatch):
+    monkeypatch.syspath_prepend(str(PATH.parent))
+    yield importlib.import_module("context_length")
+    for name in (
+        "context_length", "systems", "step_process", "memory_report", "kept_steps",
+    ):  # fmt: skip
+        sys.modules.pop(name)
 
 
 def tiny(cache_dir):
@@ -42,7 +45,7 @@ def run(benchmark, base, out, lengths=(32,)):
     return points, console.file.getvalue()
 
 
-@pytest.mark.parametrize("preset", ["paper", "small"])
+@pytest.mark.parametrize("preset", ["paper", "published", "small"])
 def test_every_length_costs_the_same(benchmark, preset):
     base = benchmark.configure(preset)
     sizes = []
