@@ -104,7 +104,7 @@ class Row(NamedTuple):
     num_seeds: int
 
 
-def stored(out: Path, name: str, seed: str, common: Sequence[str]) -> Cell | None:
+def stored(out: Path, name: str, seed: int | str, common: Sequence[str]) -> Cell | None:
     """Reads the cell of an effect and a seed, if it is on disk.
 
     Args:
@@ -128,7 +128,7 @@ def stored(out: Path, name: str, seed: str, common: Sequence[str]) -> Cell | Non
     return Cell(**tree["cell"])
 
 
-def measure(out: Path, name: str, seed: str, common: Sequence[str]) -> Cell:
+def measure(out: Path, name: str, seed: int | str, common: Sequence[str]) -> Cell:
     """Makes a cell and stores it; evaluations need the default's runs.
 
     Args: as of `stored`.
@@ -139,7 +139,7 @@ def measure(out: Path, name: str, seed: str, common: Sequence[str]) -> Cell:
     workdir = out / "runs" / f"{name}-{seed}"
     start = time.monotonic()
     if name not in EFFECTS:
-        defaults = (out / "runs" / f"{DEFAULT}-{s}" for s in seed.split(AND))
+        defaults = (out / "runs" / f"{DEFAULT}-{s}" for s in str(seed).split(AND))
         kind = f"--smoothing={SMOOTHINGS[name]}" if name in SMOOTHINGS else "--ensemble"
         command = [
             "damamba_jax.evaluate", *(f"--workdir={folder}" for folder in defaults),
@@ -166,7 +166,7 @@ def measure(out: Path, name: str, seed: str, common: Sequence[str]) -> Cell:
     return cell
 
 
-def _cell_path(out: Path, name: str, seed: str) -> Path:
+def _cell_path(out: Path, name: str, seed: int | str) -> Path:
     return out / "cells" / f"{name}-{seed}.json"
 
 
@@ -219,7 +219,7 @@ def read_cell(workdir: Path, seconds: float) -> Cell:
     )
 
 
-def summarize(cells: Mapping[tuple[str, str], Cell]) -> list[Row]:
+def summarize(cells: Mapping[tuple[str, int | str], Cell]) -> list[Row]:
     """One row per effect, from the seeds that it shares with the default.
 
     An ensemble is one cell: its difference is to the mean of its members, and has no
@@ -229,7 +229,7 @@ def summarize(cells: Mapping[tuple[str, str], Cell]) -> list[Row]:
     for name in dict.fromkeys(name for name, _ in cells):
         if name == ENSEMBLE:
             ((seeds, cell),) = ((s, cells[n, s]) for n, s in cells if n == name)
-            found, seeds = [cell], seeds.split(AND)
+            found, seeds = [cell], list(map(int, seeds.split(AND)))
             gains = [cell.ccc - statistics.mean(cells[DEFAULT, s].ccc for s in seeds)]
         else:
             seeds = [s for n, s in cells if n == name and (DEFAULT, s) in cells]
@@ -325,14 +325,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error(f"--effects: unknown {unknown[0]!r}; known: {', '.join(known)}")
     out = Path(options.out).resolve()
     common = [*PRESETS[options.preset], *common]
-    seeds = [str(int(seed)) for seed in dict.fromkeys(options.seeds.split(","))]
+    seeds = list(dict.fromkeys(map(int, options.seeds.split(","))))
     # Seed by seed: of an interrupted table, rows have as many runs, but for one.
     keys = [(n, s) for s in seeds for n in names if n != ENSEMBLE]
     if ENSEMBLE in names and len(seeds) > 1:
-        keys.append((ENSEMBLE, AND.join(seeds)))
+        keys.append((ENSEMBLE, AND.join(map(str, seeds))))
     cells = {key: stored(out, *key, common) for key in keys}
 
-    def fill(key: tuple[str, str]) -> None:
+    def fill(key: tuple[str, int | str]) -> None:
         cells[key] = cell = measure(out, *key, common)
         name, seed = key
         print(f"{name}, seed {seed}: CCC {cell.ccc:.4f}, {cell.seconds:.0f} s, "

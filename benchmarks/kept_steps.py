@@ -16,7 +16,9 @@ import jax
 from damamba_jax.config import Config
 from damamba_jax.report import write_text
 
-_SOURCES = ("damamba_jax", "kernels", "benchmarks/memory_step.py")
+_SOURCES = (
+    "damamba_jax", "kernels", "benchmarks/memory_step.py", "benchmarks/noise_batch.py",
+)  # fmt: skip
 
 
 class KeptSteps:
@@ -31,9 +33,12 @@ class KeptSteps:
         self._folder, self._device = folder, device
 
     def get(self, config: Config, **request: Any) -> dict[str, Any] | None:
-        """Returns what was found for a request, if it was made before."""
+        """Returns what was found for a request, if that is there and can be read."""
         path = self._path(config, request)
-        return json.loads(path.read_text()) if path and path.is_file() else None
+        try:
+            return json.loads(path.read_text()) if path else None
+        except (FileNotFoundError, ValueError):
+            return None
 
     def put(self, found: dict[str, Any], config: Config, **request: Any) -> None:
         """Keeps what was found; the file appears in one move."""

@@ -67,7 +67,7 @@ def measure(
     max_bytes: float | None = None,
     jobs: int = 1,
     compiled: Mapping[int, Mapping[str, Any]] | None = None,
-    folder: Path | None = None,
+    kept: KeptSteps | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Checks the step and measures every length, each in a process of its own.
 
@@ -82,13 +82,12 @@ def measure(
       max_bytes: if given, the last length doubles for as long as its peak is within.
       jobs: processes at a time.
       compiled: by length, what `compile_ahead` said of this configuration.
-      folder: where rows are kept, so that none is measured twice.
+      kept: what was measured before, and is not again.
 
     Raises:
       BenchmarkError: if the check or a process fails.
     """
-
-    kept = KeptSteps(folder, device)
+    kept = kept or KeptSteps(None, device)
 
     def run(length: int) -> dict[str, Any]:
         row = kept.get(config, length=length)
@@ -141,9 +140,9 @@ def compile_ahead(
     device: str,
     jobs: int,
     console: Console,
-    folder: Path | None = None,
+    kept: KeptSteps,
 ) -> list[dict[int, dict[str, Any]]]:
-    """Fills the compilation cache for what is not in `folder`, `jobs` at a time.
+    """Fills the compilation cache for what is not kept, `jobs` at a time.
 
     What fails, for instance for want of memory beside the others, is compiled again
     when it is measured.
@@ -151,7 +150,6 @@ def compile_ahead(
     Returns:
       For each configuration, by length, the seconds of its compilation.
     """
-    kept = KeptSteps(folder, device)
     tasks = [
         (config, n)
         for config in configs
@@ -260,13 +258,13 @@ def main(argv: Sequence[str]) -> int:
         lengths = step_process.parse_lengths(chosen.lengths, {"all": LENGTHS})
         device = step_process.find_device(chosen.platform, configs[0])
         max_bytes = None if chosen.max_gb is None else 1e9 * chosen.max_gb
-        folder = Path(chosen.out).with_suffix("")
+        kept = KeptSteps(Path(chosen.out).with_suffix(""), device)
         compiled: list[dict[int, dict[str, Any]]] = [{} for _ in configs]
         with step_process.compilation_cache():
             if chosen.jobs > 1:
                 compiled = compile_ahead(
                     configs, lengths, device=device, jobs=chosen.jobs, console=console,
-                    folder=folder,
+                    kept=kept,
                 )  # fmt: skip
             for config, seconds in zip(configs, compiled, strict=True):
                 rows: list[dict[str, Any]] = []
@@ -274,7 +272,7 @@ def main(argv: Sequence[str]) -> int:
                     for row in measure(
                         config, lengths, device=device, console=console,
                         max_bytes=max_bytes, jobs=chosen.jobs, compiled=seconds,
-                        folder=folder,
+                        kept=kept,
                     ):  # fmt: skip
                         rows.append(row)
                         # After every row: the machine may be taken away.

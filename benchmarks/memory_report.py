@@ -2,7 +2,7 @@
 
 import os
 import platform
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -180,7 +180,7 @@ def _cells(one: Series) -> Iterator[tuple[str, ...]]:
 
 
 def _notes(one: Series, max_ratio: float, max_bytes: float | None) -> Iterator[str]:
-    yield f"{_setting(one.rows[0], one.config)}."
+    yield f"{_setting(one.config)}; {made_by(one.rows)}."
     fit = fit_growth(one.peaks)
     if fit is not None:
         yield (
@@ -208,14 +208,21 @@ def verdict(growth: Mapping[int, float], max_ratio: float) -> tuple[bool, str]:
     )
 
 
-def _setting(row: Mapping[str, Any], config: Config) -> str:
+def made_by(rows: Iterable[Mapping[str, Any]]) -> str:
+    """Says what measured the rows, and when; kept ones may be of several machines."""
+    found = {
+        f"{row['device']}, jax {row['jax']}, Python {row['python']}, {row['date']}"
+        for row in rows
+    }
+    return "; ".join(sorted(found))
+
+
+def _setting(config: Config) -> str:
     remat = "with" if config.model.remat else "without"
     return (
         f"{config.train.batch_size} windows at {config.data.window.frame_hz:g} Hz of "
         f"{config.data.participants} people in one pass, {config.model.compute_dtype}, "
-        f"{remat} remat; {row['device']} ({os.cpu_count()} cores, "
-        f"{platform.machine()}), jax {row['jax']}, Python {row['python']}, "
-        f"{row['date']}"
+        f"{remat} remat; {os.cpu_count()} cores, {platform.machine()}"
     )
 
 

@@ -146,9 +146,7 @@ def measure(
       the peak of the allocator over `STEPS` steps and up to the first. These are None
       where it ran out of memory.
     """
-    config = resize(config, length=length, batch_size=config.train.batch_size)
-    with _turn(turns, fcntl.LOCK_SH):
-        compiled, shapes, compile_seconds = _compile(config)
+    config, compiled, shapes, compile_seconds = _compile(config, length, turns)
     memory = compiled.memory_analysis()
     device = jax.local_devices()[0]
     result = {
@@ -179,12 +177,15 @@ def measure(
         return result | _run(config, compiled, device, repeats=repeats)
 
 
-def _compile(config: Config):
-    """The compiled step, the shapes of its arguments, and seconds of compilation."""
+def _compile(config: Config, length: int, turns: str):
+    """The resized configuration, its compiled step, shapes of arguments, seconds."""
+    config = resize(config, length=length, batch_size=config.train.batch_size)
     step, shapes = step_and_shapes(config)
-    start = time.perf_counter()
-    compiled = step.lower(*shapes).compile()
-    return compiled, shapes, time.perf_counter() - start
+    with _turn(turns, fcntl.LOCK_SH):
+        start = time.perf_counter()
+        compiled = step.lower(*shapes).compile()
+        seconds = time.perf_counter() - start
+    return config, compiled, shapes, seconds
 
 
 @contextlib.contextmanager
@@ -251,10 +252,8 @@ def main() -> None:
         with _turn(request.get("turns", ""), fcntl.LOCK_SH):
             answer = check_parity(config)
     elif request["task"] == "compile":
-        length, size = request["length"], config.train.batch_size
-        config = resize(config, length=length, batch_size=size)
-        with _turn(request.get("turns", ""), fcntl.LOCK_SH):
-            answer = {"compile_seconds": _compile(config)[-1]}
+        *_, seconds = _compile(config, request["length"], request.get("turns", ""))
+        answer = {"compile_seconds": seconds}
     else:
         options = ("length", "run_on_cpu", "repeats", "turns")
         answer = measure(config, **{k: request[k] for k in options if k in request})

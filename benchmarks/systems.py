@@ -26,7 +26,7 @@ import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
-from statistics import fmean, stdev
+from statistics import fmean
 from typing import Any, NamedTuple
 
 import memory_report
@@ -37,13 +37,14 @@ from rich.console import Console
 
 from damamba_jax import evaluate as evaluation
 from damamba_jax import pictures, report
+from damamba_jax.ablation_scores import read_scores
 from damamba_jax.command_line import USER_ERRORS, show_log
 from damamba_jax.config import Config, from_config_dict
 from damamba_jax.configs import ablation, dat, noxi
 from damamba_jax.paired_gap import PairedGap, measure_gap
 from damamba_jax.progress import ProgressLine
 from damamba_jax.report import Table
-from damamba_jax.results import COLUMNS
+from damamba_jax.results import TITLES
 from damamba_jax.runs import Run, train_all
 from damamba_jax.stop import Stopped, StopRequest
 from damamba_jax.trace_files import read_traces
@@ -214,17 +215,14 @@ def _pair(ours: Sequence[Path], others: Sequence[Path], split: str) -> PairedGap
 
 def _scores(folder: Path) -> dict[str, dict[str, Any]]:
     """Labelled test splits of a finished run, by name."""
-    (result,) = json.loads((folder / "results.json").read_text())["results"]
-    tests = tuple(COLUMNS.values())
-    found = {split["split"]: split for split in result["splits"] if split["scores"]}
-    return {split: found[split] for split in tests if split in found}
+    found = read_scores(folder)
+    return {split: found[split] for split in TITLES if split in found}
 
 
 def table(
     rows: Sequence[Row], steps: dict[str, dict[str, Any]], preset: Preset
 ) -> Table:
     """Makes the table: a row per system and learning rate."""
-    titles = {split: title for title, split in COLUMNS.items()}
     splits = list(rows[0].ccc)
     cells = []
     for row in rows:
@@ -233,7 +231,7 @@ def table(
         scores = []
         for split in splits:
             scores += [
-                _spread(row.ccc[split]), _behind(row.behind.get(split)),
+                report.spread(row.ccc[split]), _behind(row.behind.get(split)),
                 f"{100 * row.share[split]:.0f} %" if split in row.share
                 else report.ABSENT,
             ]  # fmt: skip
@@ -245,13 +243,9 @@ def table(
                 f"{step['parameters']:,}",
                 report.ABSENT if step["step_ms"] is None else f"{step['step_ms']:.1f}",
                 "out of memory" if peak is None else f"{peak / 1e9:.2f}",
-            )  # fmt: skip
+            )
         )
     config = configure(preset, OURS, preset.rates[0], 0)
-    made = {
-        f"{step['device']}, jax {step['jax']}, Python {step['python']}, {step['date']}"
-        for step in steps.values()
-    }
     memory = "peak of the GPU's allocator"
     if steps[OURS]["platform"] == "cpu":
         memory = "compiled, never allocated; for comparisons only"
@@ -259,7 +253,7 @@ def table(
         title=f"Systems side by side, {preset.base.name} (simulated)",
         columns=(
             "system", "rate",
-            *(c for s in splits for c in (titles[s], "to DA-Mamba", "of the oracle")),
+            *(c for s in splits for c in (TITLES[s], "to DA-Mamba", "of the oracle")),
             "parameters", "ms / step", "GB",
         ),
         rows=tuple(cells),
@@ -273,14 +267,10 @@ def table(
             f"{config.data.window.frame_hz:g} Hz, {config.model.compute_dtype}. Of the "
             "oracle for this window; in a domain that it does not know, of the "
             "transfer oracle.",
-            f"ms and GB of a step alone ({memory}): {'; '.join(sorted(made))}.",
+            f"ms and GB of a step alone ({memory}): "
+            f"{memory_report.made_by(steps.values())}.",
         ),
     )  # fmt: skip
-
-
-def _spread(values: Sequence[float]) -> str:
-    spread = f" ± {stdev(values):.3f}" if len(values) > 1 else ""
-    return f"{fmean(values):.3f}{spread}"
 
 
 def _behind(gap: PairedGap | None) -> str:
@@ -294,7 +284,6 @@ def _behind(gap: PairedGap | None) -> str:
 def draw(path: Path, rows: Sequence[Row], preset: Preset) -> None:
     """Draws a panel per split; small dots are seeds."""
     splits = list(rows[0].ccc)
-    titles = {split: title for title, split in COLUMNS.items()}
     figure = pictures.make_figure(10.0, 1.6 + 0.35 * len(rows))
     panels = figure.subplots(1, len(splits), sharey=True, squeeze=False)[0]
     names = [f"{row.system}, {row.rate:g}" for row in rows]
@@ -306,7 +295,7 @@ def draw(path: Path, rows: Sequence[Row], preset: Preset) -> None:
             values = row.ccc[split]
             axes.plot(values, [i] * len(values), ".", color=colour, alpha=0.5)
             axes.plot(fmean(values), i, "o", color=colour)
-        axes.set_xlabel(f"CCC, {titles[split]}", fontsize=10)
+        axes.set_xlabel(f"CCC, {TITLES[split]}", fontsize=10)
     panels[0].set_yticks(range(len(names)), names)
     panels[0].invert_yaxis()
     pictures.set_title(figure, preset.base.name, "simulated")

@@ -2,9 +2,8 @@
 
 import dataclasses
 import json
-from collections.abc import Sequence
 from pathlib import Path
-from statistics import fmean, stdev
+from statistics import fmean
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -14,14 +13,13 @@ from damamba_jax import pictures, report
 from damamba_jax.ablation_scores import MOST_ERRORS, Findings
 from damamba_jax.published import ABLATION, SOURCES
 from damamba_jax.report import ABSENT, Table
-from damamba_jax.results import COLUMNS
+from damamba_jax.results import COLUMNS, TITLES
 
 # Where a legend hides nothing.
 _ABOVE = {
     "loc": "lower center", "bbox_to_anchor": (0.5, 1.0), "ncols": 3,
     "frameon": False, "fontsize": 9,
 }  # fmt: skip
-_TITLES = {split: column for column, split in COLUMNS.items()}
 
 
 def tables(findings: Findings) -> list[Table]:
@@ -77,7 +75,7 @@ def _draw_scores(axes: Axes, findings: Findings) -> None:
             axes.plot(seeds, [place] * len(seeds), ".", color=colour, alpha=0.5)
             axes.plot(
                 fmean(seeds), place, "o", color=colour,
-                label=_TITLES.get(split, split) if i == 0 else None,
+                label=TITLES.get(split, split) if i == 0 else None,
             )  # fmt: skip
     axes.set_yticks(range(len(names)), names)
     axes.invert_yaxis()
@@ -104,7 +102,7 @@ def _draw_gaps(axes: Axes, findings: Findings) -> None:
     axes.axvline(0.0, color=pictures.QUIET, lw=0.8)
     axes.set_yticks(range(len(gaps)), [gap.row.title for gap in gaps])
     axes.invert_yaxis()
-    title = _TITLES.get(split, split) or ""
+    title = TITLES.get(split, split) or ""
     axes.set_xlabel(f"CCC lost against {findings.rows[0].row.title}, {title}")
     handles, labels = axes.get_legend_handles_labels()
     unique = dict(zip(labels, handles, strict=True))
@@ -120,15 +118,15 @@ def _score_table(findings: Findings) -> Table:
                 row.row.title,
                 f"{row.num_parameters:,}",
                 *(
-                    _spread(row.ccc[split]) + _brackets(row.interval.get(split))
+                    report.spread(row.ccc[split]) + _brackets(row.interval.get(split))
                     for split in findings.splits
                 ),
-                _spread(row.overall),
+                report.spread(row.overall),
                 str(len(row.seeds)),
                 " / ".join(f"{v:.2f}" for v in literature[1:5]),
             )
         )
-    titles = [_TITLES.get(split, split) for split in findings.splits]
+    titles = [TITLES.get(split, split) for split in findings.splits]
     notes = [
         "CCC over all frames of a set, pooled: mean ± standard deviation over seeds; "
         "in brackets the 95 % interval over resampled sessions, averaged over seeds. "
@@ -152,7 +150,7 @@ def _score_table(findings: Findings) -> Table:
 def _gap_table(findings: Findings) -> Table:
     rows = tuple(
         (
-            _TITLES.get(gap.split, gap.split),
+            TITLES.get(gap.split, gap.split),
             gap.row.title,
             _signed(gap.measured.mean),
             _number(gap.measured.standard_error),
@@ -186,7 +184,7 @@ def _share_table(findings: Findings) -> Table:
         columns=("set", "oracle", "oracle CCC", "CCC", "share"),
         rows=tuple(
             (
-                _TITLES.get(share.split, share.split),
+                TITLES.get(share.split, share.split),
                 share.oracle.name,
                 f"{share.oracle.ccc:.3f}",
                 f"{share.ccc:.3f}",
@@ -232,13 +230,6 @@ def _tree(findings: Findings) -> dict[str, Any]:
             for share in findings.shares
         ],
     }
-
-
-def _spread(values: Sequence[float]) -> str:
-    if not values:
-        return ABSENT
-    spread = f" ± {stdev(values):.3f}" if len(values) > 1 else ""
-    return f"{fmean(values):.3f}{spread}"
 
 
 def _brackets(ends: tuple[float, float] | None) -> str:

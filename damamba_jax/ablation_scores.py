@@ -134,7 +134,7 @@ def collect(cells: Sequence[Cell], base: Config, index: CorpusIndex) -> Findings
       ValueError: if cells were scored on different frames.
     """
     finished = [cell for cell in cells if cell.is_finished]
-    scored = {cell.folder: _read_scores(cell.folder) for cell in finished}
+    scored = {cell.folder: read_scores(cell.folder) for cell in finished}
     by_row: dict[Row, list[Cell]] = {}
     for cell in finished:
         by_row.setdefault(cell.row, []).append(cell)
@@ -182,7 +182,7 @@ def _make_row(
     )
 
 
-def _read_scores(folder: Path) -> dict[str, dict[str, Any]]:
+def read_scores(folder: Path) -> dict[str, dict[str, Any]]:
     """Labelled splits of a finished cell, by name."""
     (result,) = json.loads((folder / "results.json").read_text())["results"]
     return {split["split"]: split for split in result["splits"] if split["scores"]}

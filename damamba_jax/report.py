@@ -10,6 +10,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import fmean, stdev
 from typing import Any
 
 from rich import box
@@ -318,6 +319,14 @@ def _percent(value: float | None) -> str:
 
 def _escape(cell: str) -> str:
     return cell.replace("|", "\\|").replace("\n", " ")
+
+
+def spread(values: Sequence[float]) -> str:
+    """Mean and standard deviation of what seeds scored; one alone has none."""
+    if not values:
+        return ABSENT
+    deviation = f" ± {stdev(values):.3f}" if len(values) > 1 else ""
+    return f"{fmean(values):.3f}{deviation}"
 
 
 def write_text(path: Path, text: str) -> None:

@@ -14,6 +14,8 @@ COLUMNS = {
     "NoXi-Add": "noxi/test-additional",
     "MPIIGI": "mpiigroupinteraction/test",
 }
+# The same by split.
+TITLES = {split: column for column, split in COLUMNS.items()}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -7,6 +7,7 @@ where compilation takes longest.
 
 import contextlib
 import dataclasses
+import functools
 import logging
 import multiprocessing
 import os
@@ -94,11 +95,12 @@ def train_all(
     start = sum(done.values())
     with ProgressLine(title, console, unit="steps", start=start) as progress:
 
-        def follow(run: Run, step: int, note: str) -> None:
+        def follow(run: Run, step: int, steps: int, *, note: str) -> None:
             done[run.folder] = step
-            note = note if step < run.config.train.steps else "evaluating"
-            number = f"run {runs.index(run) + 1} of {len(runs)}: "
-            progress(sum(done.values()), total, note=f"{number}{run.title}, {note}")
+            number = list(done).index(run.folder) + 1
+            note = note if step < steps else "evaluating"
+            title = f"run {number} of {len(runs)}: {run.title}"
+            progress(sum(done.values()), total, note=f"{title}, {note}")
 
         if jobs > 1:
             _side_by_side(todo, jobs, follow, stop)
@@ -108,22 +110,19 @@ def train_all(
 
 
 def _in_turn(
-    runs: Sequence[Run], follow: Callable[[Run, int, str], None], stop: StopRequest
+    runs: Sequence[Run], follow: Callable[..., None], stop: StopRequest
 ) -> None:
     quiet = Console(quiet=True, force_terminal=False)
     for run in runs:
         stop.check()
-
-        def tell(step: int, _: int, *, note: str, run=run) -> None:
-            follow(run, step, note)
-
+        tell = functools.partial(follow, run)
         train(run.config, run.folder, stop=stop, console=quiet, follow=tell)
 
 
 def _side_by_side(
     runs: Sequence[Run],
     jobs: int,
-    follow: Callable[[Run, int, str], None],
+    follow: Callable[..., None],
     stop: StopRequest,
 ) -> None:
     """Keeps `jobs` processes at work; each tells its steps through a pipe."""
@@ -146,7 +145,7 @@ def _side_by_side(
                 for reader in wait(list(working), timeout=_POLL_SECONDS):
                     run, process = working[reader]
                     try:
-                        step, note = reader.recv()
+                        step, steps, note = reader.recv()
                     except EOFError:
                         process.join()
                         del working[reader]
@@ -158,7 +157,7 @@ def _side_by_side(
                                 f"same command goes on."
                             ) from None
                     else:
-                        follow(run, step, note)
+                        follow(run, step, steps, note=note)
                 stop.check()
         finally:
             # Of a signal or a failure: they save, which is waited for.
@@ -176,9 +175,9 @@ def _train_in_process(run: Run, writer: Connection, cache: str | None) -> None:
     if cache:
         jax.config.update("jax_compilation_cache_dir", cache)
 
-    def tell(step: int, _: int, *, note: str) -> None:
+    def tell(step: int, steps: int, *, note: str) -> None:
         try:
-            writer.send((step, note))
+            writer.send((step, steps, note))
         except BrokenPipeError:
             # Nobody is there any more: save, and end.
             os.kill(os.getpid(), signal.SIGTERM)

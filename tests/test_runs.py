@@ -109,7 +109,7 @@ def test_a_run_that_fails_is_named(tmp_path):
         runs.train_all(chosen, title="one", jobs=2, stop=stop, console=console())
 
 
-def test_a_run_whose_reader_is_gone_saves_and_ends(tmp_path):
+def test_a_run_whose_reader_is_gone_ends_as_by_a_signal(tmp_path):
     (run,) = make_runs(tmp_path, 1)
     context = multiprocessing.get_context("spawn")
     reader, writer = context.Pipe(duplex=False)

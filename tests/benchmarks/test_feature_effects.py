@@ -102,6 +102,7 @@ def test_differences_are_paired_and_finished_cells_are_kept(
         assert (tmp_path / f"feature_effects.{name}").stat().st_size > 0
     tree = json.loads((tmp_path / "feature_effects.json").read_text())
     assert len(tree["cells"]) == 9
+    assert [cell["seed"] for cell in tree["cells"]] == 4 * [0] + 4 * [1] + ["0+1"]
     error = [row["standard_error"] for row in tree["rows"]]
     assert error[1] == pytest.approx(math.sqrt(2) * 0.01 / math.sqrt(2))
 

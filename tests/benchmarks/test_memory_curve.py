@@ -337,6 +337,12 @@ def test_an_interrupted_table_goes_on(modules, monkeypatch, tmp_path, capsys):
     assert asked == ["parity", 128, 256, 512, 512]
     (system,) = json.loads((tmp_path / "curve.json").read_text())["systems"]
     assert [r["length"] for r in system["rows"]] == [128, 256, 512]
+    # What cannot be read is measured again.
+    (kept,) = [p for p in (tmp_path / "curve").iterdir() if '"length": 256' in
+               p.read_text()]  # fmt: skip
+    kept.write_text(kept.read_text()[:40])
+    assert modules[0].main(argv) == 0
+    assert asked.pop() == 256 and len(asked) == 5
     # Another configuration, and other code, are measured.
     assert modules[0].main([*argv, "--batch_size=3"]) == 0
     assert len(asked) == 9
