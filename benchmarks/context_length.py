@@ -22,6 +22,7 @@ picture.
 import argparse
 import dataclasses
 import json
+import logging
 import os
 import platform
 import sys
@@ -284,7 +285,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs the benchmark; returns its exit status."""
     options = _parser().parse_args(argv)
     out = Path(options.out or f"runs/benchmarks/context_length-{options.preset}")
-    show_log()
+    show_log(logging.WARNING)
     console = Console()
     with StopRequest() as stop:
         try:

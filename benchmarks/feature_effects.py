@@ -1,55 +1,64 @@
 """What each setting does to the score: on against off, same seeds, simulated corpus.
 
-    python benchmarks/feature_effects.py [--effects=NAME,NAME] [--seeds=0,1,2,3,4]
-        [--jobs=N] [--out=DIR] [--config.FIELD=VALUE ...]
-    python benchmarks/feature_effects.py --preset=small --seeds=0,1,2     # two cores
+    python benchmarks/feature_effects.py --jobs=12                      # a GPU
+    python benchmarks/feature_effects.py --preset=small --seeds=0,1,2   # two cores
+    python benchmarks/feature_effects.py --effects=mamba2,forward --seeds=0,1
 
-Every effect is a change of `configs/noxi.py:demo`. Each (effect, seed) is one training
-run; smoothing is another evaluation of the default's runs, and so is their ensemble, of
-all seeds. A run that has finished is not repeated, and one that was interrupted goes on
-where it stopped: the same command resumes, and more seeds or effects can be added to
-the same folder. Prints the table and writes it with all numbers and a picture.
-
-The difference to the default is paired: the runs of one seed start from the same draws
-and see the same windows in the same order. Its standard error is over seeds; all of
-them are scored on the same sessions.
-
-Cost: a run is that of the demo, see the README; the whole table is 9 x 5 of them. With
-`--preset=small` the model reads one feature of each group, whose cues the others
-repeat, and a run costs half as much (there, dropping a feature drops its group). On a
-GPU, where compilation takes longest, `--jobs` starts several runs at a time; their
-milliseconds per step mean little then.
+Every effect is a change of `configs/noxi.py:demo`, trained with every seed. Smoothing
+and the ensemble of all seeds are made of the default's predictions and train nothing.
 `--config.FIELD=VALUE` changes all runs, the default included.
+
+Differences to the default are paired over seeds and sessions: runs of one seed start
+from the same draws and see the same windows in the same order. The ensemble is one
+model: it is compared with the mean of its members, over sessions alone.
+
+The whole table is 9 x 5 runs of the demo, whose cost stands in the README. With
+`--preset=small` the model reads one feature of each group, whose cues the others
+repeat, and a run costs half as much (there, dropping a feature drops its group). With
+`--jobs` several runs share the machine, and the table leaves out their ms per step.
+
+Each run has a workdir of its own under --out; the same command goes on where it was
+interrupted, and seeds or effects can be added. Writes a table (Markdown), the same as
+JSON, and a picture.
 """
 
 import argparse
-import datetime
+import itertools
 import json
-import math
-import os
-import statistics
-import subprocess
+import logging
 import sys
-import time
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean, median
 from typing import Any, NamedTuple
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
+from absl import flags
+from matplotlib import ticker
+from ml_collections import ConfigDict, config_flags
+from rich.console import Console
 
-from damamba_jax.report import ABSENT, Table
+from damamba_jax import evaluate as evaluation
+from damamba_jax import metrics, pictures, report, run_log
+from damamba_jax.ablation_scores import read_scores
+from damamba_jax.command_line import USER_ERRORS, show_log
+from damamba_jax.config import check_field, from_config_dict
+from damamba_jax.configs import noxi
+from damamba_jax.ensemble import average_traces
+from damamba_jax.metrics import Trace
+from damamba_jax.paired_gap import PairedGap, measure_gap
+from damamba_jax.report import Table
+from damamba_jax.results import TITLES
+from damamba_jax.runs import Run, keep_compiled, train_all
+from damamba_jax.smoothing import parse_smoothing, smooth_traces
+from damamba_jax.stop import Stopped, StopRequest
+from damamba_jax.trace_files import read_traces
 
-ROOT = Path(__file__).resolve().parent.parent
-CONFIG = "configs/noxi.py:demo"
-# Flags of every run.
-PRESETS = {
-    "demo": (),
-    "small": ("--config.data.features=w2vbert2,clip", "--config.model.state_dim=4"),
+# Changed fields of all runs.
+PRESETS: dict[str, dict[str, object]] = {
+    "demo": {},
+    "small": {"data.features": "w2vbert2,clip", "model.state_dim": 4},
 }
 DEFAULT = "default"
-SPLIT, SHIFTED = "noxi/test-base", "noxi/test-additional"
 # Changed fields by the name of the row.
 EFFECTS: dict[str, dict[str, object]] = {
     DEFAULT: {},
@@ -62,301 +71,288 @@ EFFECTS: dict[str, dict[str, object]] = {
     "center-weights": {"optim.center_sigma": 0.3},
     "context-frames": {"optim.context_weight": 0.3},
 }
-# Evaluations of the default's runs; the times are examples, nothing was tuned.
+# Of the default's predictions; the times are examples, nothing was tuned.
 SMOOTHINGS = {
     "exponential-0.5s": "exponential:0.5",
     "gaussian-0.5s": "gaussian:0.5",
     "gaussian-2s": "gaussian:2",
 }
-# The mean of the predictions of all the default's seeds; joins them in its cell's name.
-ENSEMBLE, AND = "ensemble", "+"
+# The mean of the default's predictions over all seeds.
+ENSEMBLE = "ensemble"
+ROWS = (*EFFECTS, *SMOOTHINGS, ENSEMBLE)
 # Rows whose model knows more than the window that the oracle sees.
 BEYOND_WINDOW = ("session-statistics", *SMOOTHINGS)
-
-
-class Cell(NamedTuple):
-    """One run, scored.
-
-    Attributes:
-      ccc, share: on the test split; the share is of the oracle's CCC.
-      shifted_ccc: on the split of another domain.
-      ms_per_step: of training, median over the run; None for an evaluation.
-      seconds: that the command took; of its last part, if it was interrupted.
-    """
-
-    ccc: float
-    share: float
-    shifted_ccc: float
-    ms_per_step: float | None
-    seconds: float
+# What is scored: the domain that was trained on, and one that was not.
+SPLITS = ("noxi/test-base", "noxi/test-additional")
+# Of the picture: differences up to here are drawn to scale, larger ones closer.
+LINEAR_CCC = 0.05
 
 
 class Row(NamedTuple):
-    """One effect over all seeds; differences are to the default of the same seed."""
+    """One effect over all seeds.
+
+    Attributes:
+      ccc: by split, of every seed; of an ensemble one value.
+      gain: by split, CCC above the default's; none of itself.
+      share: by split, of the CCC of the oracle that sees the model's window.
+      ms_per_step: of training, the median.
+    """
 
     name: str
-    ccc: float
-    share: float
-    shifted_ccc: float
-    difference: float
-    standard_error: float | None
+    ccc: dict[str, list[float]]
+    gain: dict[str, PairedGap]
+    share: dict[str, float]
     ms_per_step: float | None
-    num_seeds: int
 
 
-def stored(out: Path, name: str, seed: int | str, common: Sequence[str]) -> Cell | None:
-    """Reads the cell of an effect and a seed, if it is on disk.
-
-    Args:
-      out: folder of all cells.
-      name: of `EFFECTS` or `SMOOTHINGS`, or `ENSEMBLE`.
-      seed: of the run; of an ensemble all of them.
-      common: flags of every run.
-
-    Raises:
-      SystemExit: if it was made by other settings.
-    """
-    path = _cell_path(out, name, seed)
-    if not path.is_file():
-        return None
-    tree = json.loads(path.read_text())
-    if tree["settings"] != (settings := _settings(name, common)):
-        raise SystemExit(
-            f"{path}: expected a cell of {settings}, got {tree['settings']}. "
-            f"Choose another folder: --out=DIR."
-        )
-    return Cell(**tree["cell"])
-
-
-def measure(out: Path, name: str, seed: int | str, common: Sequence[str]) -> Cell:
-    """Makes a cell and stores it; evaluations need the default's runs.
-
-    Args: as of `stored`.
-
-    Raises:
-      SystemExit: if a command fails.
-    """
-    workdir = out / "runs" / f"{name}-{seed}"
-    start = time.monotonic()
-    if name not in EFFECTS:
-        defaults = (out / "runs" / f"{DEFAULT}-{s}" for s in str(seed).split(AND))
-        kind = f"--smoothing={SMOOTHINGS[name]}" if name in SMOOTHINGS else "--ensemble"
-        command = [
-            "damamba_jax.evaluate", *(f"--workdir={folder}" for folder in defaults),
-            kind, f"--splits={SPLIT},{SHIFTED}", "--ridge=no", "--pictures=0",
-            f"--out={workdir}",
-        ]  # fmt: skip
-    else:
-        changes = (
-            f"--config.{field}={value}" for field, value in EFFECTS[name].items()
-        )
-        command = [
-            "damamba_jax.train", f"--config={CONFIG}", f"--config.seed={seed}",
-            f"--config.name={name}", f"--config.data.cache_dir={out / 'cache'}",
-            *common, *changes, f"--workdir={workdir}",
-        ]  # fmt: skip
-    run(command, workdir.with_name(f"{workdir.name}.log"), compiled=out / "compiled")
-    cell = read_cell(workdir, time.monotonic() - start)
-    path = _cell_path(out, name, seed)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    tree = {"settings": _settings(name, common), "cell": cell._asdict()}
-    partial.write_text(json.dumps(tree))
-    partial.replace(path)
-    return cell
-
-
-def _cell_path(out: Path, name: str, seed: int | str) -> Path:
-    return out / "cells" / f"{name}-{seed}.json"
-
-
-def _settings(name: str, common: Sequence[str]) -> dict[str, Any]:
-    changes = {**EFFECTS, **SMOOTHINGS, ENSEMBLE: ENSEMBLE}[name]
-    return {"changes": changes, "common": list(common)}
-
-
-def run(command: Sequence[str], log: Path, *, compiled: Path) -> None:
-    """Runs one of the package's commands, quietly.
+def configure(preset: str, overrides: Sequence[str]) -> ConfigDict:
+    """Returns the default's configuration.
 
     Args:
-      command: module and flags.
-      log: file to which its output is added.
-      compiled: folder of compiled programs, which the seeds of an effect share.
+      preset: of `PRESETS`.
+      overrides: flags as `--config.train.steps=80`.
 
     Raises:
-      SystemExit: if it fails.
+      ConfigError: for a field that does not exist.
+      absl.flags.Error: for a value that is none of the field's, or another flag.
     """
-    log.parent.mkdir(parents=True, exist_ok=True)
-    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    with log.open("a") as file:
-        status = subprocess.run(
-            [sys.executable, "-m", *command], cwd=ROOT, stdout=file,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, "PYTHONPATH": path,
-                 "JAX_COMPILATION_CACHE_DIR": str(compiled),
-                 # Several may share a GPU.
-                 "XLA_PYTHON_CLIENT_PREALLOCATE": "false"},
-        ).returncode  # fmt: skip
-    if status:
-        raise SystemExit(f"{log}: {command[0]} ended with status {status}.")
+    config = noxi.get_config("demo")
+    config.update_from_flattened_dict(PRESETS[preset])
+    for flag in overrides:
+        if flag.startswith("--config."):
+            check_field(config, flag.partition("=")[0].partition(".")[2])
+    values, argv = flags.FlagValues(), ["feature_effects", *overrides]
+    config_flags.DEFINE_config_dict("config", config, flag_values=values, sys_argv=argv)
+    if surplus := values(argv)[1:]:
+        raise flags.UnrecognizedFlagError(surplus[0])
+    return values.config
 
 
-def read_cell(workdir: Path, seconds: float) -> Cell:
-    """Reads what a command left behind."""
-    # Of an ensemble the last one; its members stand before it.
-    *_, result = json.loads((workdir / "results.json").read_text())["results"]
-    splits = {split["split"]: split for split in result["splits"]}
-    timing = workdir / "timing.jsonl"
-    lines = timing.read_text().splitlines() if timing.is_file() else []
-    speeds = [json.loads(line).get("steps_per_second") for line in lines]
-    times = [1000.0 / speed for speed in speeds if speed]
-    return Cell(
-        ccc=splits[SPLIT]["scores"]["ccc"],
-        share=splits[SPLIT]["share_of_oracle"],
-        shifted_ccc=splits[SHIFTED]["scores"]["ccc"],
-        ms_per_step=statistics.median(times) if times else None,
-        seconds=seconds,
+def make_runs(
+    base: ConfigDict, effects: Sequence[str], seeds: Sequence[int], out: Path
+) -> list[Run]:
+    """Lists the runs effect by effect: in turn, its seeds share what was compiled."""
+    runs = []
+    for name, seed in itertools.product(effects, seeds):
+        config = base.copy_and_resolve_references()
+        config.update_from_flattened_dict(EFFECTS[name])
+        config.seed, config.name = seed, name
+        runs.append(
+            Run(
+                title=f"{name}, seed {seed}",
+                config=from_config_dict(config),
+                folder=_folder(out, name, seed),
+            )
+        )
+    return runs
+
+
+def _folder(out: Path, name: str, seed: int) -> Path:
+    return out / "runs" / f"{name}-{seed}"
+
+
+def read_row(name: str, seeds: Sequence[int], out: Path, *, timed: bool) -> Row:
+    """Scores one effect from what finished runs predicted.
+
+    Args:
+      timed: the runs had the machine to themselves.
+    """
+    folders = [
+        _folder(out, name if name in EFFECTS else DEFAULT, seed) for seed in seeds
+    ]
+    scores = read_scores(folders[0])
+    ccc, gain, share = {}, {}, {}
+    for split in SPLITS:
+        found = predictions(name, folders, split)
+        ccc[split] = [metrics.score(t, num_resamples=0).ccc for t in found]
+        share[split] = fmean(ccc[split]) / scores[split]["oracle"]["ccc"]
+        if name != DEFAULT:
+            defaults = [read_traces(_folder(out, DEFAULT, s), split) for s in seeds]
+            if name == ENSEMBLE:
+                found = found * len(seeds)
+            gain[split] = measure_gap(found, defaults)
+            if name == ENSEMBLE:
+                # Other seeds would have made another ensemble: unknown.
+                error = gain[split].session_error
+                gain[split] = gain[split]._replace(
+                    seed_error=None, standard_error=error
+                )
+    times = [_ms_per_step(folder) for folder in folders]
+    timed = timed and name in EFFECTS
+    return Row(name, ccc, gain, share, median(times) if timed else None)
+
+
+def predictions(name: str, folders: Sequence[Path], split: str) -> list[list[Trace]]:
+    """Reads or makes a row's predictions, seed by seed; an ensemble has one."""
+    found = [read_traces(folder, split) for folder in folders]
+    if name in SMOOTHINGS:
+        smoothing = parse_smoothing(SMOOTHINGS[name])
+        return [smooth_traces(traces, smoothing) for traces in found]
+    return [average_traces(found)] if name == ENSEMBLE else found
+
+
+def _ms_per_step(folder: Path) -> float:
+    lines = run_log.read(folder / "timing.jsonl")
+    speeds = [line["steps_per_second"] for line in lines if "steps_per_second" in line]
+    return 1000.0 / median(speeds)
+
+
+def make_table(rows: Sequence[Row], base: ConfigDict, seeds: Sequence[int]) -> Table:
+    """Makes the table, one row per effect."""
+    cells = []
+    for row in rows:
+        beyond = "*" * (row.name in BEYOND_WINDOW)
+        scores = []
+        for split in SPLITS:
+            scores += [
+                report.spread(row.ccc[split]), _gain(row.gain.get(split)),
+                f"{100 * row.share[split]:.1f} %{beyond}",
+            ]  # fmt: skip
+        time = report.ABSENT if row.ms_per_step is None else f"{row.ms_per_step:.0f}"
+        cells.append((row.name, *scores, time))
+    return Table(
+        title=f"Effects of settings, {base.name} (simulated)",
+        columns=(
+            "effect",
+            *(
+                column
+                for split in SPLITS
+                for column in (TITLES.get(split, split), "to default", "of the oracle")
+            ),
+            "ms / step",
+        ),
+        rows=tuple(cells),
+        notes=(
+            f"CCC: mean ± standard deviation over the seeds "
+            f"{', '.join(map(str, seeds))}. To default: difference ± its standard "
+            "error, paired over seeds and sessions; of the ensemble, to the mean of "
+            "its members, over sessions alone.",
+            "Of the oracle for the model's window, the causal one of a forward model; "
+            "in a domain that it does not know, of the transfer oracle. *: the model "
+            "knows more than this window, and the oracle is no ceiling.",
+        ),
     )
 
 
-def summarize(cells: Mapping[tuple[str, int | str], Cell]) -> list[Row]:
-    """One row per effect, from the seeds that it shares with the default.
-
-    An ensemble is one cell: its difference is to the mean of its members, and has no
-    standard error.
-    """
-    rows = []
-    for name in dict.fromkeys(name for name, _ in cells):
-        if name == ENSEMBLE:
-            ((seeds, cell),) = ((s, cells[n, s]) for n, s in cells if n == name)
-            found, seeds = [cell], list(map(int, seeds.split(AND)))
-            gains = [cell.ccc - statistics.mean(cells[DEFAULT, s].ccc for s in seeds)]
-        else:
-            seeds = [s for n, s in cells if n == name and (DEFAULT, s) in cells]
-            found = [cells[name, seed] for seed in seeds]
-            gains = [cells[name, s].ccc - cells[DEFAULT, s].ccc for s in seeds]
-        error = None
-        if len(gains) > 1:
-            error = statistics.stdev(gains) / math.sqrt(len(gains))
-        times = [cell.ms_per_step for cell in found if cell.ms_per_step is not None]
-        rows.append(
-            Row(
-                name,
-                *(statistics.mean(getattr(cell, field) for cell in found)
-                  for field in ("ccc", "share", "shifted_ccc")),
-                difference=statistics.mean(gains),
-                standard_error=error,
-                ms_per_step=statistics.median(times) if times else None,
-                num_seeds=len(seeds),
-            )
-        )  # fmt: skip
-    return rows
+def _gain(gap: PairedGap | None) -> str:
+    if gap is None:
+        return report.ABSENT
+    error = "" if gap.standard_error is None else f" ± {gap.standard_error:.3f}"
+    return f"{gap.mean:+.3f}{error}"
 
 
-def make_table(rows: Sequence[Row]) -> Table:
-    """The rows as text."""
-
-    def number(value: float | None, form: str) -> str:
-        return ABSENT if value is None else format(value, form)
-
-    return Table(
-        title="Effects on the simulated corpus",
-        columns=(
-            "effect", "CCC", "share of oracle", "difference", "standard error",
-            "CCC, shifted", "ms/step", "seeds",
-        ),
-        rows=tuple(
-            (
-                row.name, number(row.ccc, ".3f"),
-                number(100 * row.share, ".1f") + " %"
-                + ("*" if row.name in BEYOND_WINDOW else ""),
-                ABSENT if row.name == DEFAULT else number(row.difference, "+.4f"),
-                ABSENT if row.name == DEFAULT else number(row.standard_error, ".4f"),
-                number(row.shifted_ccc, ".3f"), number(row.ms_per_step, ".0f"),
-                str(row.num_seeds),
-            )
-            for row in rows
-        ),
-        notes=(
-            f"Simulated: {SPLIT} of the drawn corpus; shifted is {SHIFTED}. The "
-            "difference is to the default of the same seeds, of an ensemble to the "
-            "mean of its members. *: the model knows more "
-            "than the window that the oracle sees, which is then no ceiling; the "
-            "forward model's oracle is the causal one.",
-        ),
-    )  # fmt: skip
-
-
-def draw(rows: Sequence[Row], path: Path) -> None:
-    """A dot per effect: its difference, with two standard errors to each side."""
+def draw(path: Path, rows: Sequence[Row], base: ConfigDict) -> None:
+    """Draws each difference to the default with two standard errors to each side."""
     rows = [row for row in rows if row.name != DEFAULT]
-    figure = Figure(figsize=(7, 1.2 + 0.35 * len(rows)), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    for at, row in enumerate(rows):
-        error = 2 * (row.standard_error or 0.0)
-        axes.errorbar(row.difference, at, xerr=error, color="#0072b2", marker="o",
-                      capsize=3)  # fmt: skip
-    axes.axvline(0, color="#6b6b6b", lw=1, ls="--")
+    figure = pictures.make_figure(8.0, 1.8 + 0.4 * len(rows))
+    axes = figure.subplots()
+    pictures.tidy(axes)
+    axes.axvline(0, color=pictures.QUIET, linewidth=1)
+    looks = ((pictures.PREDICTION, -0.12), (pictures.PARTNERS[0], 0.12))
+    for split, (colour, shift) in zip(SPLITS, looks, strict=True):
+        gains = [row.gain[split] for row in rows]
+        axes.errorbar(
+            [gain.mean for gain in gains], [i + shift for i in range(len(rows))],
+            xerr=[2 * (gain.standard_error or 0.0) for gain in gains],
+            fmt="o", color=colour, capsize=3, label=TITLES.get(split, split),
+        )  # fmt: skip
+    axes.set_xscale("symlog", linthresh=LINEAR_CCC, linscale=2)
+    axes.set_xticks([-0.5, -0.05, -0.02, 0.0, 0.02, 0.05])
+    axes.xaxis.set_major_formatter(ticker.StrMethodFormatter("{x:+g}"))
+    axes.xaxis.set_minor_locator(ticker.NullLocator())
     axes.set_yticks(range(len(rows)), [row.name for row in rows])
-    axes.set_ylim(max(len(rows), 1) - 0.5, -0.5)
-    axes.set_xlabel("difference of CCC to the default, two standard errors")
-    axes.set_title("simulated corpus", loc="left", fontsize=10)
-    axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, dpi=120)
+    axes.invert_yaxis()
+    axes.set_xlabel(
+        f"difference of CCC to the default, two standard errors; to scale up to "
+        f"{LINEAR_CCC}", fontsize=10,
+    )  # fmt: skip
+    axes.legend(frameon=False, fontsize=9)
+    pictures.set_title(figure, base.name, "simulated")
+    pictures.save(figure, path)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the benchmark."""
+def publish(
+    rows: Sequence[Row],
+    base: ConfigDict,
+    seeds: Sequence[int],
+    out: Path,
+    *,
+    console: Console,
+) -> None:
+    """Prints the table and writes it, the numbers and the picture."""
+    made = make_table(rows, base, seeds)
+    report.write_text(out / "feature_effects.md", made.to_markdown())
+    tree = {"simulated": True, "seeds": seeds, "rows": [_tree(row) for row in rows]}
+    report.write_text(
+        out / "feature_effects.json", json.dumps(tree, indent=2, allow_nan=False) + "\n"
+    )
+    draw(out / "feature_effects.png", rows, base)
+    console.print(report.plain(made.to_markdown()), highlight=False, soft_wrap=True)
+    console.print(f"Written: {out}/feature_effects.md, .json and .png", soft_wrap=True)
+
+
+def _tree(row: Row) -> dict[str, Any]:
+    gain = {split: gap._asdict() for split, gap in row.gain.items()}
+    return row._asdict() | {"gain": gain}
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    known = [*EFFECTS, *SMOOTHINGS, ENSEMBLE]
-    parser.add_argument("--effects", default=",".join(known), help="names of rows")
-    parser.add_argument("--seeds", default="0,1,2,3,4")
-    parser.add_argument("--preset", default="demo", choices=PRESETS)
+    parser.add_argument(
+        "--effects", default=",".join(ROWS), help=f"of {', '.join(ROWS)}; default: all"
+    )
+    parser.add_argument("--seeds", default="0,1,2,3,4", help="with commas")
+    parser.add_argument("--preset", default="demo", choices=tuple(PRESETS))
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time")
-    parser.add_argument("--out", default="runs/benchmarks/feature_effects")
-    options, common = parser.parse_known_args(argv)
-    if unknown := [flag for flag in common if not flag.startswith("--config.")]:
-        parser.error(f"unknown flag {unknown[0]!r}")
-    names = list(dict.fromkeys([DEFAULT, *options.effects.split(",")]))
-    if unknown := [name for name in names if name not in known]:
-        parser.error(f"--effects: unknown {unknown[0]!r}; known: {', '.join(known)}")
-    out = Path(options.out).resolve()
-    common = [*PRESETS[options.preset], *common]
-    seeds = list(dict.fromkeys(map(int, options.seeds.split(","))))
-    # Seed by seed: of an interrupted table, rows have as many runs, but for one.
-    keys = [(n, s) for s in seeds for n in names if n != ENSEMBLE]
-    if ENSEMBLE in names and len(seeds) > 1:
-        keys.append((ENSEMBLE, AND.join(map(str, seeds))))
-    cells = {key: stored(out, *key, common) for key in keys}
+    parser.add_argument(
+        "--out", default="", help="default: runs/benchmarks/feature_effects-PRESET"
+    )
+    return parser
 
-    def fill(key: tuple[str, int | str]) -> None:
-        cells[key] = cell = measure(out, *key, common)
-        name, seed = key
-        print(f"{name}, seed {seed}: CCC {cell.ccc:.4f}, {cell.seconds:.0f} s, "
-              f"load {os.getloadavg()[0]:.1f}", flush=True)  # fmt: skip
 
-    # Evaluations come last, of runs that are finished then.
-    for part in (EFFECTS, (*SMOOTHINGS, ENSEMBLE)):
-        missing = [key for key in cells if key[0] in part and cells[key] is None]
-        with ThreadPoolExecutor(max(1, options.jobs)) as pool:
-            list(pool.map(fill, missing))
-    rows = summarize(cells)
-    table = make_table(rows).to_markdown()
-    print(f"\n{datetime.date.today()}, {os.cpu_count()} cores\n\n{table}")
-    (out / "feature_effects.md").write_text(table)
-    tree = {
-        "rows": [row._asdict() for row in rows],
-        "cells": [
-            {"effect": name, "seed": seed, **cell._asdict()}
-            for (name, seed), cell in cells.items()
-        ],
-    }
-    (out / "feature_effects.json").write_text(json.dumps(tree, indent=2))
-    draw(rows, out / "feature_effects.png")
-    print(f"Written: simulated {out}/feature_effects.md, .json and .png")
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the benchmark; returns its exit status."""
+    parser = _parser()
+    options, overrides = parser.parse_known_args(argv)
+    if options.jobs < 1:
+        parser.error(f"--jobs: expected at least 1, got {options.jobs}")
+    chosen = {DEFAULT, *options.effects.split(",")}
+    if unknown := chosen.difference(ROWS):
+        parser.error(
+            f"--effects: expected names of {', '.join(ROWS)}, got {min(unknown)!r}"
+        )
+    out = Path(options.out or f"runs/benchmarks/feature_effects-{options.preset}")
+    console = Console()
+    show_log(logging.WARNING)
+    keep_compiled(out / "compiled")
+    with StopRequest() as stop:
+        try:
+            seeds = list(dict.fromkeys(map(int, options.seeds.split(","))))
+            # One seed alone is its own ensemble.
+            few = {ENSEMBLE} if len(seeds) == 1 else set()
+            names = [name for name in ROWS if name in chosen - few]
+            base = configure(options.preset, overrides)
+            trained = [name for name in names if name in EFFECTS]
+            runs = make_runs(base, trained, seeds, out)
+            if options.jobs > 1:
+                # Different programs compile at the same time.
+                runs.sort(key=lambda run: run.config.seed)
+            evaluation.open_corpus(runs[0].config.data)
+            train_all(
+                runs, title="simulated effects", jobs=options.jobs, stop=stop,
+                console=console,
+            )  # fmt: skip
+            timed = options.jobs == 1
+            rows = [read_row(name, seeds, out, timed=timed) for name in names]
+            publish(rows, base, seeds, out, console=console)
+        except Stopped as signal:
+            console.print(f"{signal}: stopped; the same command resumes.")
+            return stop.exit_status
+        except (ValueError, flags.Error, *USER_ERRORS) as error:
+            print(f"feature_effects: {error}", file=sys.stderr)
+            return 1
     return 0
 
 

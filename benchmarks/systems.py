@@ -21,6 +21,7 @@ picture.
 
 import argparse
 import json
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -323,7 +324,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error(f"--jobs: expected at least 1, got {options.jobs}")
     out = Path(options.out or f"runs/benchmarks/systems-{options.preset}")
     preset, console = presets()[options.preset], Console()
-    show_log()
+    show_log(logging.WARNING)
     # The devices are the runs' and the measuring processes'.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     with StopRequest() as stop:

@@ -14,7 +14,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import jax
 from absl import app, flags
 from ml_collections import config_flags
 from rich.console import Console
@@ -23,7 +22,7 @@ from damamba_jax import ablation, ablation_report, ablation_scores
 from damamba_jax import evaluate as evaluation
 from damamba_jax.command_line import USER_ERRORS, mark_log, parse_flags, show_log
 from damamba_jax.config import Config, from_config_dict
-from damamba_jax.runs import train_all
+from damamba_jax.runs import keep_compiled, train_all
 from damamba_jax.stop import Stopped, StopRequest
 
 
@@ -63,18 +62,10 @@ def ablate(
     ablation_report.publish(findings, directory, console=console)
 
 
-def _keep_compiled(folder: Path) -> None:
-    """A resumed ablation loads what the interrupted one compiled."""
-    if not jax.config.jax_compilation_cache_dir:
-        jax.config.update("jax_compilation_cache_dir", str(folder.absolute()))
-
-
 def main(argv: Sequence[str]) -> None:
     """Runs the command."""
     del argv
-    show_log()
-    # Fifteen runs would say the same fifteen times.
-    logging.getLogger("damamba_jax").setLevel(logging.WARNING)
+    show_log(logging.WARNING)
     console = Console()
     with StopRequest() as stop:
         try:
@@ -82,7 +73,7 @@ def main(argv: Sequence[str]) -> None:
             if not base.data.root:
                 mark_log("simulated: ")
             directory = Path(_WORKDIR.value or Path("runs") / base.name)
-            _keep_compiled(directory / "compiled")
+            keep_compiled(directory / "compiled")
             ablate(
                 base,
                 directory,

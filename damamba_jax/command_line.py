@@ -32,8 +32,12 @@ USER_ERRORS = (
 )
 
 
-def show_log() -> None:
-    """Shows this project's messages, and other libraries' warnings."""
+def show_log(level: int = logging.INFO) -> None:
+    """Shows this project's messages, and other libraries' warnings.
+
+    Args:
+      level: of this project's; `logging.WARNING` where several runs would say the same.
+    """
     absl_logging.set_verbosity(absl_logging.WARNING)
     # Orbax warns of what was asked for: a checkpoint that is only read.
     absl_logging.get_absl_logger().addFilter(
@@ -43,7 +47,7 @@ def show_log() -> None:
         console=Console(stderr=True), show_time=False, show_path=False, markup=False
     )
     log = logging.getLogger("damamba_jax")
-    log.setLevel(logging.INFO)
+    log.setLevel(level)
     log.handlers, log.propagate = [handler], False
 
 

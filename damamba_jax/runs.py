@@ -109,6 +109,12 @@ def train_all(
         progress(total, total, note=f"{len(runs)} runs")
 
 
+def keep_compiled(folder: Path) -> None:
+    """Lets resumed runs load what was compiled, unless there is a cache already."""
+    if not jax.config.jax_compilation_cache_dir:
+        jax.config.update("jax_compilation_cache_dir", str(folder.absolute()))
+
+
 def _in_turn(
     runs: Sequence[Run], follow: Callable[..., None], stop: StopRequest
 ) -> None:
@@ -169,9 +175,7 @@ def _side_by_side(
 
 def _train_in_process(run: Run, writer: Connection, cache: str | None) -> None:
     """What a process of `_side_by_side` does; its exit status says how it ended."""
-    show_log()
-    # Each run would repeat it.
-    logging.getLogger("damamba_jax").setLevel(logging.WARNING)
+    show_log(logging.WARNING)
     if cache:
         jax.config.update("jax_compilation_cache_dir", cache)
 

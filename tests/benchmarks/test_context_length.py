@@ -124,7 +124,7 @@ def test_a_signal_ends_it_and_wrong_lengths_are_named(
         stop._signal = 15
         raise Stopped("SIGTERM")
 
-    monkeypatch.setattr(benchmark, "show_log", lambda: None)
+    monkeypatch.setattr(benchmark, "show_log", lambda level: None)
     monkeypatch.setattr(benchmark.evaluation, "open_corpus", lambda data: None)
     monkeypatch.setattr(runs, "train", stopped)
     options = ["--preset=small", f"--out={tmp_path}"]

@@ -19,7 +19,7 @@ SPLIT = "noxi/test-base"
 def benchmark(monkeypatch):
     monkeypatch.syspath_prepend(str(FOLDER))
     module = importlib.import_module("systems")
-    monkeypatch.setattr(module, "show_log", lambda: None)
+    monkeypatch.setattr(module, "show_log", lambda level: None)
     yield module
     for name in ("systems", "step_process", "memory_report", "kept_steps"):
         sys.modules.pop(name)
