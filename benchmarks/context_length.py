@@ -41,7 +41,7 @@ from damamba_jax.command_line import USER_ERRORS, show_log
 from damamba_jax.config import Config, ConfigError, from_config_dict
 from damamba_jax.configs import noxi
 from damamba_jax.report import Table
-from damamba_jax.runs import Run, train_all
+from damamba_jax.runs import Run, keep_compiled, train_all
 from damamba_jax.stop import Stopped, StopRequest
 
 LENGTHS = (96, 192, 384, 768, 1536, 3072)
@@ -286,6 +286,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     out = Path(options.out or f"runs/benchmarks/context_length-{options.preset}")
     show_log(logging.WARNING)
+    keep_compiled(out / "compiled")
     console = Console()
     with StopRequest() as stop:
         try:

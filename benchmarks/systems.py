@@ -46,7 +46,7 @@ from damamba_jax.paired_gap import PairedGap, measure_gap
 from damamba_jax.progress import ProgressLine
 from damamba_jax.report import Table
 from damamba_jax.results import TITLES
-from damamba_jax.runs import Run, train_all
+from damamba_jax.runs import Run, keep_compiled, train_all
 from damamba_jax.stop import Stopped, StopRequest
 from damamba_jax.trace_files import read_traces
 
@@ -325,6 +325,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     out = Path(options.out or f"runs/benchmarks/systems-{options.preset}")
     preset, console = presets()[options.preset], Console()
     show_log(logging.WARNING)
+    keep_compiled(out / "compiled")
     # The devices are the runs' and the measuring processes'.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     with StopRequest() as stop:

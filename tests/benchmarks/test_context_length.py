@@ -27,6 +27,7 @@ def benchmark(monkeypatch):
         "context_length", "systems", "step_process", "memory_report", "kept_steps",
     ):  # fmt: skip
         sys.modules.pop(name)
+    jax.config.update("jax_compilation_cache_dir", None)
 
 
 def tiny(cache_dir):

@@ -1,175 +1,224 @@
 """The table of effects: what runs, what is kept, what a difference is."""
 
-import importlib.util
+import importlib
 import json
-import math
 import pathlib
+import sys
 
+import jax
+import numpy as np
 import pytest
 from training_child import OVERRIDES
 
+from damamba_jax import evaluate, runs
+from damamba_jax.ablation_scores import read_scores
 from damamba_jax.config import from_config_dict
 from damamba_jax.configs import noxi
+from damamba_jax.metrics import Trace
 from damamba_jax.smoothing import parse_smoothing
+from damamba_jax.stop import Stopped
+from damamba_jax.trace_files import write_traces
 
-PATH = pathlib.Path(__file__).parents[2] / "benchmarks" / "feature_effects.py"
-
-
-@pytest.fixture
-def benchmark():
-    spec = importlib.util.spec_from_file_location("feature_effects", PATH)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-# CCC by row and seed, and the steps per second that a run logs.
-CCC = {
-    "default": (0.70, 0.74),
-    "forward": (0.71, 0.77),
-    "mamba2": (0.69, 0.73),
-    "gaussian-2s": (0.75, 0.79),
-    "ensemble": (0.80,),
-}
+FOLDER = pathlib.Path(__file__).parents[2] / "benchmarks"
+SESSIONS, FRAMES = ("a", "b", "c"), 400
 
 
 @pytest.fixture
-def commands(benchmark, monkeypatch):
-    """Commands that were run; each leaves the scores of `CCC` behind."""
-    found = []
+def benchmark(monkeypatch):
+    monkeypatch.syspath_prepend(str(FOLDER))
+    module = importlib.import_module("feature_effects")
+    monkeypatch.setattr(module, "show_log", lambda level: None)
+    yield module
+    sys.modules.pop("feature_effects")
+    jax.config.update("jax_compilation_cache_dir", None)
 
-    def run(command, log, *, compiled):
-        found.append(command)
-        flags = dict(flag.split("=", 1) for flag in command[1:] if "=" in flag)
-        folder = pathlib.Path(flags.get("--out", flags["--workdir"]))
-        name, _, seed = folder.name.rpartition("-")
-        ccc = CCC[name][int(seed.split("+")[0])]
-        folder.mkdir(parents=True)
-        splits = [
-            {"split": benchmark.SPLIT, "scores": {"ccc": ccc}, "share_of_oracle": 0.9},
-            {"split": benchmark.SHIFTED, "scores": {"ccc": ccc - 0.1}},
-        ]
-        tree = {"results": [{"splits": splits}]}
-        (folder / "results.json").write_text(json.dumps(tree))
-        if command[0] == "damamba_jax.train":
-            speeds = [{}, *({"steps_per_second": s} for s in (2.0, 4.0, 5.0))]
-            lines = (json.dumps({"step": i, **s}) for i, s in enumerate(speeds))
-            (folder / "timing.jsonl").write_text("\n".join(lines))
 
-    monkeypatch.setattr(benchmark, "run", run)
-    return found
+# How far off a row's predictions are; noise that smoothing and averaging take away.
+NOISE = {"default": 0.10, "forward": 0.15, "mamba2": 0.10}
+
+
+def finish(run, splits):
+    """Leaves behind what a finished run does; with so much noise."""
+    for split in splits:
+        rng = np.random.default_rng(run.config.seed)
+        label = 0.5 + 0.3 * np.sin(np.linspace(0, 6, FRAMES))
+        traces = [
+            Trace(
+                split=split, session=session, role="expert", language="English",
+                label=label,
+                prediction=label + NOISE[run.config.name] * rng.normal(size=FRAMES),
+            )
+            for session in SESSIONS
+        ]  # fmt: skip
+        write_traces(run.folder, traces)
+    found = [{"split": s, "scores": {"ccc": 0}, "oracle": {"ccc": 0.9}} for s in splits]
+    text = json.dumps({"results": [{"splits": found}]})
+    (run.folder / "results.json").write_text(text)
+    speeds = [{}, *({"steps_per_second": speed} for speed in (2.0, 4.0, 5.0))]
+    lines = (json.dumps({"step": i, **s}) + "\n" for i, s in enumerate(speeds))
+    (run.folder / "timing.jsonl").write_text("".join(lines))
+    (run.folder / "checkpoints" / "last" / "160").mkdir(parents=True)
+
+
+@pytest.fixture
+def trained(benchmark, monkeypatch):
+    """Runs that were asked for, in this order; nothing is trained."""
+    asked = []
+
+    def train_all(chosen, *, title, jobs, stop, console):
+        for run in chosen:
+            asked.append((run.config.name, run.config.seed, jobs))
+            if not run.is_finished:
+                finish(run, benchmark.SPLITS)
+
+    monkeypatch.setattr(benchmark, "train_all", train_all)
+    monkeypatch.setattr(benchmark.evaluation, "open_corpus", lambda data: None)
+    return asked
 
 
 def test_every_row_is_a_valid_change_of_the_demo(benchmark):
     plain = from_config_dict(noxi.get_config("demo"))
-    for name, changes in benchmark.EFFECTS.items():
-        config = noxi.get_config("demo")
-        config.update_from_flattened_dict(changes)
-        assert (from_config_dict(config) == plain) == (name == benchmark.DEFAULT), name
+    for preset in benchmark.PRESETS:
+        base = benchmark.configure(preset, [])
+        assert (from_config_dict(base) == plain) == (preset == "demo")
+        default, *others = benchmark.make_runs(
+            base, list(benchmark.EFFECTS), [7], pathlib.Path()
+        )
+        for run in others:
+            assert (run.config.model, run.config.data, run.config.optim) != (
+                default.config.model, default.config.data, default.config.optim,
+            ), run.title  # fmt: skip
+            assert (run.config.train, run.config.seed) == (default.config.train, 7)
     for text in benchmark.SMOOTHINGS.values():
         assert parse_smoothing(text).seconds > 0
 
 
-def test_differences_are_paired_and_finished_cells_are_kept(
-    benchmark, commands, tmp_path, capsys
+def test_differences_are_paired_over_seeds_and_sessions(
+    benchmark, trained, tmp_path, capsys
 ):
-    effects = "--effects=forward,mamba2,gaussian-2s,ensemble"
-    argv = [f"--out={tmp_path}", effects, "--seeds=0,1"]
-    assert benchmark.main(argv) == 0
+    effects = "--effects=ensemble,gaussian-2s,mamba2,forward"
+    assert benchmark.main([f"--out={tmp_path}", effects, "--seeds=0,1,0"]) == 0
+    # Effect by effect: seeds share what was compiled, and none is there twice.
+    names = ["default", "default", "forward", "forward", "mamba2", "mamba2"]
+    assert [name for name, _, _ in trained] == names
     table = capsys.readouterr().out
-    assert "| default | 0.720 | 90.0 % | – | – | 0.620 | 250 | 2 |" in table
-    # +0.01 and +0.03; -0.01 and -0.01.
-    assert "| forward | 0.740 | 90.0 % | +0.0200 | 0.0100 | 0.640 | 250 | 2 |" in table
-    assert "| mamba2 | 0.710 | 90.0 % | -0.0100 | 0.0000 | 0.610 | 250 | 2 |" in table
-    assert "| gaussian-2s | 0.770 | 90.0 %* | +0.0500 | 0.0000 | 0.670 | – | 2 |" in (
-        table
+    lines = [line[2:-2] for line in table.splitlines() if line.startswith("| ")]
+    rows = {name: cells for name, *cells in (line.split(" | ") for line in lines[2:])}
+    assert list(rows) == ["default", "forward", "mamba2", "gaussian-2s", "ensemble"]
+    assert rows["default"][1] == "–"
+    # The same predictions: no difference, and no doubt about it.
+    assert rows["mamba2"][:2] == [rows["default"][0], "+0.000 ± 0.000"]
+    assert rows["forward"][1].startswith("-0.")
+    assert rows["gaussian-2s"][2].endswith(" %*")
+    assert "±" not in rows["ensemble"][0]
+    assert [cells[-1] for cells in rows.values()] == ["250", "250", "250", "–", "–"]
+
+    tree = json.loads((tmp_path / "feature_effects.json").read_text())
+    default, forward, _, smoothed, ensemble = tree["rows"]
+    split = benchmark.SPLITS[0]
+    gain = forward["gain"][split]
+    assert (gain["num_seeds"], gain["num_sessions"]) == (2, len(SESSIONS))
+    by_hand = np.subtract(forward["ccc"][split], default["ccc"][split])
+    assert gain["mean"] == pytest.approx(by_hand.mean())
+    assert gain["seed_error"] == pytest.approx(by_hand.std(ddof=1) / np.sqrt(2))
+    assert smoothed["gain"][split]["mean"] > 0
+    # The mean of two predictions is closer than each, and compared with their mean.
+    (ccc,) = ensemble["ccc"][split]
+    gain = ensemble["gain"][split]
+    assert gain["mean"] == pytest.approx(ccc - np.mean(default["ccc"][split]))
+    assert gain["mean"] > 0 and gain["seed_error"] is None
+    assert gain["standard_error"] == gain["session_error"] > 0
+    assert forward["share"][split] == pytest.approx(
+        np.mean(forward["ccc"][split]) / 0.9
     )
-    # Of all seeds, to the mean of its members.
-    assert "| ensemble | 0.800 | 90.0 % | +0.0800 | – | 0.700 | – | 2 |" in table
-    assert len(commands) == 9
-    assert commands[-1][1:4] == [
-        *(f"--workdir={tmp_path / 'runs' / f'default-{seed}'}" for seed in (0, 1)),
-        "--ensemble",
-    ]
-    changed = [c for c in commands if "--config.model.direction=forward" in c]
-    assert [
-        f"--config.seed={seed}" in c for c, seed in zip(changed, (0, 1), strict=True)
-    ]
-    (smoothed, *_) = [c for c in commands if c[0] == "damamba_jax.evaluate"]
-    assert "--smoothing=gaussian:2" in smoothed
-    assert f"--workdir={tmp_path / 'runs' / 'default-0'}" in smoothed
     for name in ("md", "json", "png"):
         assert (tmp_path / f"feature_effects.{name}").stat().st_size > 0
-    tree = json.loads((tmp_path / "feature_effects.json").read_text())
-    assert len(tree["cells"]) == 9
-    assert [cell["seed"] for cell in tree["cells"]] == 4 * [0] + 4 * [1] + ["0+1"]
-    error = [row["standard_error"] for row in tree["rows"]]
-    assert error[1] == pytest.approx(math.sqrt(2) * 0.01 / math.sqrt(2))
 
+
+def test_side_by_side_different_programs_come_first(benchmark, trained, tmp_path):
+    argv = [f"--out={tmp_path}", "--effects=forward,ensemble", "--preset=small"]
+    assert benchmark.main([*argv, "--jobs=3", "--seeds=0,1"]) == 0
+    assert trained == [
+        ("default", 0, 3), ("forward", 0, 3), ("default", 1, 3), ("forward", 1, 3)
+    ]  # fmt: skip
+    rows = json.loads((tmp_path / "feature_effects.json").read_text())["rows"]
+    # They shared the machine.
+    assert [row["ms_per_step"] for row in rows] == 3 * [None]
+
+
+def test_one_seed_is_no_ensemble_and_has_no_error(benchmark, trained, tmp_path):
+    argv = [f"--out={tmp_path}", "--effects=forward,ensemble", "--seeds=4"]
     assert benchmark.main(argv) == 0
-    assert len(commands) == 9
-    (tmp_path / "cells" / "mamba2-1.json").unlink()
-    (tmp_path / "runs" / "mamba2-1" / "results.json").unlink()
-    (tmp_path / "runs" / "mamba2-1" / "timing.jsonl").unlink()
-    (tmp_path / "runs" / "mamba2-1").rmdir()
-    assert benchmark.main(argv) == 0
-    assert len(commands) == 10
+    rows = json.loads((tmp_path / "feature_effects.json").read_text())["rows"]
+    assert [row["name"] for row in rows] == ["default", "forward"]
+    gain = rows[1]["gain"][benchmark.SPLITS[0]]
+    assert gain["standard_error"] is None and gain["session_error"] > 0
 
 
-def test_runs_of_the_small_preset_go_side_by_side(benchmark, commands, tmp_path):
-    argv = [f"--out={tmp_path}", "--effects=forward,gaussian-2s", "--seeds=0,1,0"]
-    assert benchmark.main([*argv, "--preset=small", "--jobs=3"]) == 0
-    # Smoothing needs the default's runs, and no run is there twice.
-    kinds = [command[0] for command in commands]
-    assert kinds == 4 * ["damamba_jax.train"] + 2 * ["damamba_jax.evaluate"]
-    for command in commands[:4]:
-        assert set(benchmark.PRESETS["small"]) <= set(command)
-
-
-def test_a_failing_run_ends_the_table(benchmark, commands, monkeypatch, tmp_path):
-    def fail(command, log, *, compiled):
-        raise SystemExit(f"{log}: ended with status 1.")
-
-    monkeypatch.setattr(benchmark, "run", fail)
-    with pytest.raises(SystemExit, match=r"default-0\.log: ended with status 1"):
-        benchmark.main([f"--out={tmp_path}", "--effects=forward", "--jobs=2"])
-
-
-def test_cells_of_other_settings_are_refused(benchmark, commands, tmp_path):
+def test_wrong_flags_are_named(benchmark, trained, tmp_path, capsys):
     argv = [f"--out={tmp_path}", "--effects=default", "--seeds=0"]
-    assert benchmark.main([*argv, "--config.train.steps=7"]) == 0
-    assert "--config.train.steps=7" in commands[0]
-    assert benchmark.main([*argv, "--config.train.steps=7"]) == 0
-    with pytest.raises(SystemExit, match="Choose another folder"):
-        benchmark.main(argv)
-    assert len(commands) == 1
-    for wrong in (["--effects=mamba3"], ["--sedes=1"]):
+    for wrong, message in {
+        "--effects=mamba3": "got 'mamba3'",
+        "--jobs=0": "expected at least 1, got 0",
+    }.items():
         with pytest.raises(SystemExit):
-            benchmark.main([*argv, *wrong])
+            benchmark.main([*argv, wrong])
+        assert message in capsys.readouterr().err
+    for wrong, message in {
+        "--sedes=1": "sedes",
+        "--config.train.stepz=7": "did you mean",
+        "--config.train.steps=many": "train.steps",
+        "--seeds=one": "one",
+    }.items():
+        assert benchmark.main([*argv, wrong]) == 1
+        assert message in capsys.readouterr().err
+    assert trained == []
 
 
-def test_a_tiny_run_and_its_smoothing(benchmark, monkeypatch, tmp_path, capsys):
-    """With the real commands; the tiny corpus has a validation split alone."""
-    monkeypatch.setattr(benchmark, "SPLIT", "noxi/val")
-    monkeypatch.setattr(benchmark, "SHIFTED", "noxi/val")
+def test_a_signal_ends_it(benchmark, monkeypatch, tmp_path, capsys):
+    def stopped(*_, stop, **__):
+        stop._signal = 15
+        raise Stopped("SIGTERM")
+
+    monkeypatch.setattr(benchmark, "train_all", stopped)
+    monkeypatch.setattr(benchmark.evaluation, "open_corpus", lambda data: None)
+    assert benchmark.main([f"--out={tmp_path}"]) == 143
+    assert "the same command resumes" in capsys.readouterr().out
+
+
+def test_a_tiny_run_is_trained_once_and_bound_to_its_settings(
+    benchmark, monkeypatch, tmp_path, capsys
+):
+    """The tiny corpus has a validation split alone."""
+    monkeypatch.setattr(benchmark, "SPLITS", ("noxi/val", "noxi/val"))
     tiny = {
-        **OVERRIDES, "train.steps": 2, "model.direction": "bidirectional",
-        "model.modality_dropout": 0.2, "data.normalization": "session",
+        **OVERRIDES, "train.steps": 2, "model.scan": "reference",
+        "model.direction": "bidirectional", "data.normalization": "session",
+        "data.cache_dir": tmp_path / "cache",
     }  # fmt: skip
     argv = [
         f"--out={tmp_path}", "--effects=exponential-0.5s", "--seeds=3",
         *(f"--config.{field}={value}" for field, value in tiny.items()),
     ]  # fmt: skip
-    assert benchmark.main(argv) == 0
-    default, smoothed = json.loads((tmp_path / "feature_effects.json").read_text())[
-        "cells"
-    ]
-    assert default["ccc"] != smoothed["ccc"]
-    assert smoothed["ms_per_step"] is None
-    assert "| exponential-0.5s |" in capsys.readouterr().out
+    # Optax mixes dtypes.
+    with jax.numpy_dtype_promotion("standard"):
+        assert benchmark.main(argv) == 0
+    tree = json.loads((tmp_path / "feature_effects.json").read_text())
+    default, smoothed = (row["ccc"]["noxi/val"] for row in tree["rows"])
+    assert default != smoothed
+    assert "simulated effects: 2/2 steps" in capsys.readouterr().out
+    monkeypatch.setattr(evaluate, "show_log", lambda: None)
+    # As an evaluation smooths.
+    workdir, out = tmp_path / "runs" / "default-3", tmp_path / "smoothed"
+    evaluate.main(
+        [f"--workdir={workdir}", f"--out={out}", "--smoothing=exponential:0.5"]
+    )
+    assert smoothed == [pytest.approx(read_scores(out)["noxi/val"]["scores"]["ccc"])]
 
-    def fail(*_, **__):
-        pytest.fail("a finished cell ran again")
+    def refuse(*_, **__):
+        raise AssertionError("trained again")
 
-    monkeypatch.setattr(benchmark, "run", fail)
+    monkeypatch.setattr(runs, "train", refuse)
     assert benchmark.main(argv) == 0
+    assert benchmark.main([*argv, "--config.optim.lr=0.25"]) == 1
+    assert "optim.lr" in capsys.readouterr().err

@@ -5,6 +5,7 @@ import json
 import pathlib
 import sys
 
+import jax
 import numpy as np
 import pytest
 
@@ -23,6 +24,7 @@ def benchmark(monkeypatch):
     yield module
     for name in ("systems", "step_process", "memory_report", "kept_steps"):
         sys.modules.pop(name)
+    jax.config.update("jax_compilation_cache_dir", None)
 
 
 @pytest.mark.parametrize("name", ["published", "small"])
