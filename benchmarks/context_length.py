@@ -28,7 +28,7 @@ import platform
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import systems
 from matplotlib import ticker
@@ -37,7 +37,7 @@ from rich.console import Console
 from damamba_jax import evaluate as evaluation
 from damamba_jax import pictures, report
 from damamba_jax.checkpoint import load_checkpoint
-from damamba_jax.command_line import USER_ERRORS, show_log
+from damamba_jax.command_line import USER_ERRORS, parse_integers, show_log
 from damamba_jax.config import Config, ConfigError, from_config_dict
 from damamba_jax.configs import noxi
 from damamba_jax.report import Table
@@ -231,9 +231,8 @@ def publish(
     points: Sequence[Point], base: Config, out: Path, *, split: str, console: Console
 ) -> None:
     """Prints the table and writes it, the numbers and the picture."""
-    made = table(points, base, split)
-    report.write_text(out / "context_length.md", made.to_markdown())
-    tree: dict[str, Any] = {
+    draw(out / "context_length.png", points, base, split)
+    numbers = {
         "simulated": True,
         "split": split,
         "config": dataclasses.asdict(base),
@@ -241,12 +240,8 @@ def publish(
         "python": platform.python_version(),
         "cores": os.cpu_count(),
     }
-    report.write_text(
-        out / "context_length.json", json.dumps(tree, indent=2, allow_nan=False) + "\n"
-    )
-    draw(out / "context_length.png", points, base, split)
-    console.print(report.plain(made.to_markdown()), highlight=False, soft_wrap=True)
-    console.print(f"Written: {out}/context_length.md, .json and .png", soft_wrap=True)
+    made = table(points, base, split)
+    report.publish(made, numbers, out / "context_length", console=console)
 
 
 def configure(preset: str) -> Config:
@@ -290,7 +285,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     console = Console()
     with StopRequest() as stop:
         try:
-            lengths = [int(part) for part in options.lengths.split(",")]
+            lengths = parse_integers("--lengths", options.lengths)
             base = configure(options.preset)
             points = measure(
                 base, lengths, out, split=options.split, jobs=options.jobs, stop=stop,

@@ -6,16 +6,14 @@
 
 Every effect is a change of `configs/noxi.py:demo`, trained with every seed. Smoothing
 and the ensemble of all seeds are made of the default's predictions and train nothing.
-`--config.FIELD=VALUE` changes all runs, the default included.
 
 Differences to the default are paired over seeds and sessions: runs of one seed start
 from the same draws and see the same windows in the same order. The ensemble is one
 model: it is compared with the mean of its members, over sessions alone.
 
-The whole table is 9 x 5 runs of the demo, whose cost stands in the README. With
+The whole table is 9 x 5 runs of the demo: minutes on a GPU, with `--jobs`. With
 `--preset=small` the model reads one feature of each group, whose cues the others
-repeat, and a run costs half as much (there, dropping a feature drops its group). With
-`--jobs` several runs share the machine, and the table leaves out their ms per step.
+repeat, and a run costs a third as much (there, dropping a feature drops its group).
 
 Each run has a workdir of its own under --out; the same command goes on where it was
 interrupted, and seeds or effects can be added. Writes a table (Markdown), the same as
@@ -23,25 +21,27 @@ JSON, and a picture.
 """
 
 import argparse
+import dataclasses
 import itertools
-import json
 import logging
+import math
+import os
+import platform
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from statistics import fmean, median
+from statistics import fmean
 from typing import Any, NamedTuple
 
-from absl import flags
 from matplotlib import ticker
-from ml_collections import ConfigDict, config_flags
+from ml_collections import ConfigDict
 from rich.console import Console
 
 from damamba_jax import evaluate as evaluation
-from damamba_jax import metrics, pictures, report, run_log
+from damamba_jax import metrics, pictures, report
 from damamba_jax.ablation_scores import read_scores
-from damamba_jax.command_line import USER_ERRORS, show_log
-from damamba_jax.config import check_field, from_config_dict
+from damamba_jax.command_line import USER_ERRORS, parse_integers, show_log
+from damamba_jax.config import from_config_dict
 from damamba_jax.configs import noxi
 from damamba_jax.ensemble import average_traces
 from damamba_jax.metrics import Trace
@@ -95,37 +95,20 @@ class Row(NamedTuple):
       ccc: by split, of every seed; of an ensemble one value.
       gain: by split, CCC above the default's; none of itself.
       share: by split, of the CCC of the oracle that sees the model's window.
-      ms_per_step: of training, the median.
     """
 
     name: str
     ccc: dict[str, list[float]]
     gain: dict[str, PairedGap]
     share: dict[str, float]
-    ms_per_step: float | None
 
 
-def configure(preset: str, overrides: Sequence[str]) -> ConfigDict:
-    """Returns the default's configuration.
-
-    Args:
-      preset: of `PRESETS`.
-      overrides: flags as `--config.train.steps=80`.
-
-    Raises:
-      ConfigError: for a field that does not exist.
-      absl.flags.Error: for a value that is none of the field's, or another flag.
-    """
+def configure(preset: str) -> ConfigDict:
+    """Returns the default's configuration in a preset."""
     config = noxi.get_config("demo")
     config.update_from_flattened_dict(PRESETS[preset])
-    for flag in overrides:
-        if flag.startswith("--config."):
-            check_field(config, flag.partition("=")[0].partition(".")[2])
-    values, argv = flags.FlagValues(), ["feature_effects", *overrides]
-    config_flags.DEFINE_config_dict("config", config, flag_values=values, sys_argv=argv)
-    if surplus := values(argv)[1:]:
-        raise flags.UnrecognizedFlagError(surplus[0])
-    return values.config
+    config.name = f"effects-{preset}"
+    return config
 
 
 def make_runs(
@@ -136,7 +119,7 @@ def make_runs(
     for name, seed in itertools.product(effects, seeds):
         config = base.copy_and_resolve_references()
         config.update_from_flattened_dict(EFFECTS[name])
-        config.seed, config.name = seed, name
+        config.seed, config.name = seed, f"{base.name}-{name}"
         runs.append(
             Run(
                 title=f"{name}, seed {seed}",
@@ -151,12 +134,8 @@ def _folder(out: Path, name: str, seed: int) -> Path:
     return out / "runs" / f"{name}-{seed}"
 
 
-def read_row(name: str, seeds: Sequence[int], out: Path, *, timed: bool) -> Row:
-    """Scores one effect from what finished runs predicted.
-
-    Args:
-      timed: the runs had the machine to themselves.
-    """
+def read_row(name: str, seeds: Sequence[int], out: Path) -> Row:
+    """Scores one effect from what finished runs predicted."""
     folders = [
         _folder(out, name if name in EFFECTS else DEFAULT, seed) for seed in seeds
     ]
@@ -177,9 +156,7 @@ def read_row(name: str, seeds: Sequence[int], out: Path, *, timed: bool) -> Row:
                 gain[split] = gain[split]._replace(
                     seed_error=None, standard_error=error
                 )
-    times = [_ms_per_step(folder) for folder in folders]
-    timed = timed and name in EFFECTS
-    return Row(name, ccc, gain, share, median(times) if timed else None)
+    return Row(name, ccc, gain, share)
 
 
 def predictions(name: str, folders: Sequence[Path], split: str) -> list[list[Trace]]:
@@ -189,12 +166,6 @@ def predictions(name: str, folders: Sequence[Path], split: str) -> list[list[Tra
         smoothing = parse_smoothing(SMOOTHINGS[name])
         return [smooth_traces(traces, smoothing) for traces in found]
     return [average_traces(found)] if name == ENSEMBLE else found
-
-
-def _ms_per_step(folder: Path) -> float:
-    lines = run_log.read(folder / "timing.jsonl")
-    speeds = [line["steps_per_second"] for line in lines if "steps_per_second" in line]
-    return 1000.0 / median(speeds)
 
 
 def make_table(rows: Sequence[Row], base: ConfigDict, seeds: Sequence[int]) -> Table:
@@ -208,8 +179,7 @@ def make_table(rows: Sequence[Row], base: ConfigDict, seeds: Sequence[int]) -> T
                 report.spread(row.ccc[split]), _gain(row.gain.get(split)),
                 f"{100 * row.share[split]:.1f} %{beyond}",
             ]  # fmt: skip
-        time = report.ABSENT if row.ms_per_step is None else f"{row.ms_per_step:.0f}"
-        cells.append((row.name, *scores, time))
+        cells.append((row.name, *scores))
     return Table(
         title=f"Effects of settings, {base.name} (simulated)",
         columns=(
@@ -219,7 +189,6 @@ def make_table(rows: Sequence[Row], base: ConfigDict, seeds: Sequence[int]) -> T
                 for split in SPLITS
                 for column in (TITLES.get(split, split), "to default", "of the oracle")
             ),
-            "ms / step",
         ),
         rows=tuple(cells),
         notes=(
@@ -228,17 +197,14 @@ def make_table(rows: Sequence[Row], base: ConfigDict, seeds: Sequence[int]) -> T
             "error, paired over seeds and sessions; of the ensemble, to the mean of "
             "its members, over sessions alone.",
             "Of the oracle for the model's window, the causal one of a forward model; "
-            "in a domain that it does not know, of the transfer oracle. *: the model "
-            "knows more than this window, and the oracle is no ceiling.",
+            "in the shifted domain, of the transfer oracle. *: the model knows more "
+            "than this window, and the oracle is no ceiling.",
         ),
     )
 
 
 def _gain(gap: PairedGap | None) -> str:
-    if gap is None:
-        return report.ABSENT
-    error = "" if gap.standard_error is None else f" ± {gap.standard_error:.3f}"
-    return f"{gap.mean:+.3f}{error}"
+    return report.difference(gap.mean, gap.standard_error) if gap else report.ABSENT
 
 
 def draw(path: Path, rows: Sequence[Row], base: ConfigDict) -> None:
@@ -253,7 +219,10 @@ def draw(path: Path, rows: Sequence[Row], base: ConfigDict) -> None:
         gains = [row.gain[split] for row in rows]
         axes.errorbar(
             [gain.mean for gain in gains], [i + shift for i in range(len(rows))],
-            xerr=[2 * (gain.standard_error or 0.0) for gain in gains],
+            xerr=[
+                math.nan if gain.standard_error is None else 2 * gain.standard_error
+                for gain in gains
+            ],
             fmt="o", color=colour, capsize=3, label=TITLES.get(split, split),
         )  # fmt: skip
     axes.set_xscale("symlog", linthresh=LINEAR_CCC, linscale=2)
@@ -269,31 +238,6 @@ def draw(path: Path, rows: Sequence[Row], base: ConfigDict) -> None:
     axes.legend(frameon=False, fontsize=9)
     pictures.set_title(figure, base.name, "simulated")
     pictures.save(figure, path)
-
-
-def publish(
-    rows: Sequence[Row],
-    base: ConfigDict,
-    seeds: Sequence[int],
-    out: Path,
-    *,
-    console: Console,
-) -> None:
-    """Prints the table and writes it, the numbers and the picture."""
-    made = make_table(rows, base, seeds)
-    report.write_text(out / "feature_effects.md", made.to_markdown())
-    tree = {"simulated": True, "seeds": seeds, "rows": [_tree(row) for row in rows]}
-    report.write_text(
-        out / "feature_effects.json", json.dumps(tree, indent=2, allow_nan=False) + "\n"
-    )
-    draw(out / "feature_effects.png", rows, base)
-    console.print(report.plain(made.to_markdown()), highlight=False, soft_wrap=True)
-    console.print(f"Written: {out}/feature_effects.md, .json and .png", soft_wrap=True)
-
-
-def _tree(row: Row) -> dict[str, Any]:
-    gain = {split: gap._asdict() for split, gap in row.gain.items()}
-    return row._asdict() | {"gain": gain}
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -315,7 +259,7 @@ def _parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the benchmark; returns its exit status."""
     parser = _parser()
-    options, overrides = parser.parse_known_args(argv)
+    options = parser.parse_args(argv)
     if options.jobs < 1:
         parser.error(f"--jobs: expected at least 1, got {options.jobs}")
     chosen = {DEFAULT, *options.effects.split(",")}
@@ -329,11 +273,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     keep_compiled(out / "compiled")
     with StopRequest() as stop:
         try:
-            seeds = list(dict.fromkeys(map(int, options.seeds.split(","))))
+            seeds = parse_integers("--seeds", options.seeds)
             # One seed alone is its own ensemble.
             few = {ENSEMBLE} if len(seeds) == 1 else set()
             names = [name for name in ROWS if name in chosen - few]
-            base = configure(options.preset, overrides)
+            base = configure(options.preset)
             trained = [name for name in names if name in EFFECTS]
             runs = make_runs(base, trained, seeds, out)
             if options.jobs > 1:
@@ -344,16 +288,30 @@ def main(argv: Sequence[str] | None = None) -> int:
                 runs, title="simulated effects", jobs=options.jobs, stop=stop,
                 console=console,
             )  # fmt: skip
-            timed = options.jobs == 1
-            rows = [read_row(name, seeds, out, timed=timed) for name in names]
-            publish(rows, base, seeds, out, console=console)
+            rows = [read_row(name, seeds, out) for name in names]
         except Stopped as signal:
             console.print(f"{signal}: stopped; the same command resumes.")
             return stop.exit_status
-        except (ValueError, flags.Error, *USER_ERRORS) as error:
+        except (ValueError, *USER_ERRORS) as error:
             print(f"feature_effects: {error}", file=sys.stderr)
             return 1
+    draw(out / "feature_effects.png", rows, base)
+    numbers = {
+        "simulated": True,
+        "config": dataclasses.asdict(from_config_dict(base)),
+        "seeds": seeds,
+        "rows": [_tree(row) for row in rows],
+        "python": platform.python_version(),
+        "cores": os.cpu_count(),
+    }
+    made = make_table(rows, base, seeds)
+    report.publish(made, numbers, out / "feature_effects", console=console)
     return 0
+
+
+def _tree(row: Row) -> dict[str, Any]:
+    gain = {split: gap._asdict() for split, gap in row.gain.items()}
+    return row._asdict() | {"gain": gain}
 
 
 if __name__ == "__main__":

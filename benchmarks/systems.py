@@ -20,7 +20,6 @@ picture.
 """
 
 import argparse
-import json
 import logging
 import os
 import sys
@@ -39,7 +38,7 @@ from rich.console import Console
 from damamba_jax import evaluate as evaluation
 from damamba_jax import pictures, report
 from damamba_jax.ablation_scores import read_scores
-from damamba_jax.command_line import USER_ERRORS, show_log
+from damamba_jax.command_line import USER_ERRORS, parse_integers, show_log
 from damamba_jax.config import Config, from_config_dict
 from damamba_jax.configs import ablation, dat, noxi
 from damamba_jax.paired_gap import PairedGap, measure_gap
@@ -277,8 +276,7 @@ def table(
 def _behind(gap: PairedGap | None) -> str:
     if gap is None:
         return report.ABSENT
-    error = "" if gap.standard_error is None else f" ± {gap.standard_error:.3f}"
-    text = f"{-gap.mean:+.3f}{error}"
+    text = report.difference(-gap.mean, gap.standard_error)
     return f"**{text}**" if gap.mean < 0 else text
 
 
@@ -330,7 +328,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     with StopRequest() as stop:
         try:
-            seeds = list(dict.fromkeys(map(int, options.seeds.split(","))))
+            seeds = parse_integers("--seeds", options.seeds)
             runs = make_runs(preset, seeds, out)
             device = step_process.find_device("auto", runs[0].config)
             evaluation.open_corpus(runs[0].config.data)
@@ -348,15 +346,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         except (ValueError, step_process.BenchmarkError, *USER_ERRORS) as error:
             print(f"systems: {error}", file=sys.stderr)
             return 1
-    made = table(rows, steps, preset)
-    report.write_text(out / "systems.md", made.to_markdown())
-    tree = {"rows": [_tree(row) for row in rows], "steps": steps}
-    report.write_text(
-        out / "systems.json", json.dumps(tree, indent=2, allow_nan=False) + "\n"
-    )
     draw(out / "systems.png", rows, preset)
-    console.print(report.plain(made.to_markdown()), highlight=False, soft_wrap=True)
-    console.print(f"Written: {out}/systems.md, .json and .png", soft_wrap=True)
+    numbers = {"rows": [_tree(row) for row in rows], "steps": steps}
+    made = table(rows, steps, preset)
+    report.publish(made, numbers, out / "systems", console=console)
     return 0
 
 

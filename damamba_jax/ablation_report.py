@@ -42,11 +42,7 @@ def publish(findings: Findings, out: Path, *, console: Console) -> None:
     )
     draw(out / "ablation.png", findings)
     for table in made:
-        if console.is_terminal:
-            console.print(table.to_rich())
-        else:
-            text = report.plain(table.to_markdown())
-            console.print(text, highlight=False, soft_wrap=True)
+        report.show(table, console)
     console.print(
         f"Written: {mark} {out / 'ablation.md'}, ablation.json and ablation.png",
         markup=False, highlight=False, soft_wrap=True,

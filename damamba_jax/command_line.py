@@ -97,6 +97,20 @@ def parse_flags(argv: Sequence[str]) -> list[str]:
         sys.exit(f"error: {error}")
 
 
+def parse_integers(flag: str, text: str) -> list[int]:
+    """Reads numbers with commas between them, each once.
+
+    Raises:
+      ConfigError: for anything else.
+    """
+    try:
+        return list(dict.fromkeys(map(int, text.split(","))))
+    except ValueError:
+        raise ConfigError(
+            f"`{flag}`: expected whole numbers with commas between, got {text!r}."
+        ) from None
+
+
 def load_config(path: str) -> ConfigDict:
     """Runs `get_config` of a configuration file; `FILE.py:preset` passes the preset.
 

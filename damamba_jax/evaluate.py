@@ -180,21 +180,14 @@ def _score_and_show(
 def publish(
     results: Sequence[Result], out: Path, *, console: Console | None = None
 ) -> None:
-    """Writes all tables to `out` as `results.md` and `results.json`; prints the main.
-
-    What is no terminal gets the tables as Markdown: it has no width to fit into.
-    """
+    """Writes all tables, `results.md` and `results.json`; prints the main ones."""
     console = console or Console()
     report.write_markdown(out / "results.md", results)
     report.write_json(out / "results.json", results)
     for table in report.tables(results):
         if table.title.startswith("By "):
             continue
-        if console.is_terminal:
-            console.print(table.to_rich())
-        else:
-            text = report.plain(table.to_markdown())
-            console.print(text, highlight=False, soft_wrap=True)
+        report.show(table, console)
     for line in report.unlabelled_lines(results):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     mark = "simulated " if any(r.scored_on_simulated for r in results) else ""

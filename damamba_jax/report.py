@@ -15,6 +15,7 @@ from typing import Any
 
 from rich import box
 from rich import table as rich_table
+from rich.console import Console
 from rich.text import Text
 
 from damamba_jax.metrics import Scores
@@ -57,6 +58,35 @@ class Table:
 def plain(text: str) -> Text:
     """Keeps text from data files from being read as markup or terminal commands."""
     return Text("".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in text))
+
+
+def show(table: Table, console: Console) -> None:
+    """Prints a table; what is no terminal gets Markdown, having no width to fit."""
+    if console.is_terminal:
+        console.print(table.to_rich())
+    else:
+        console.print(plain(table.to_markdown()), highlight=False, soft_wrap=True)
+
+
+def publish(
+    table: Table, numbers: Mapping[str, Any], out: Path, *, console: Console
+) -> None:
+    """Prints a table and writes it, as Markdown and as JSON, beside its picture.
+
+    Args:
+      table: as text.
+      numbers: the same for programs.
+      out: of the files, without an ending.
+      console: where it is printed.
+    """
+    write_text(out.with_suffix(".md"), table.to_markdown())
+    text = json.dumps(numbers, indent=2, allow_nan=False)
+    write_text(out.with_suffix(".json"), text + "\n")
+    show(table, console)
+    console.print(
+        f"Written: {out}.md, .json and .png",
+        markup=False, highlight=False, soft_wrap=True,
+    )  # fmt: skip
 
 
 def tables(results: Sequence[Result]) -> list[Table]:
@@ -327,6 +357,12 @@ def spread(values: Sequence[float]) -> str:
         return ABSENT
     deviation = f" ± {stdev(values):.3f}" if len(values) > 1 else ""
     return f"{fmean(values):.3f}{deviation}"
+
+
+def difference(mean: float, standard_error: float | None) -> str:
+    """A signed difference with its standard error, if that can be known."""
+    error = "" if standard_error is None else f" ± {standard_error:.3f}"
+    return f"{mean:+.3f}{error}"
 
 
 def write_text(path: Path, text: str) -> None:

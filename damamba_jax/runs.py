@@ -110,7 +110,7 @@ def train_all(
 
 
 def keep_compiled(folder: Path) -> None:
-    """Lets resumed runs load what was compiled, unless there is a cache already."""
+    """Lets JAX keep what it compiles in `folder`, unless the user has chosen one."""
     if not jax.config.jax_compilation_cache_dir:
         jax.config.update("jax_compilation_cache_dir", str(folder.absolute()))
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib
+import logging
 import re
 import shlex
 from pathlib import Path
@@ -326,3 +327,29 @@ def test_wrong_flags_are_answered_in_one_line(argv, message):
     text = str(stopped.value.code)
     assert text.startswith("error: ")
     assert re.search(message, text)
+
+
+def test_messages_that_several_runs_would_repeat_are_left_out(monkeypatch, capsys):
+    log = logging.getLogger("damamba_jax")
+    for name in ("handlers", "propagate", "level"):
+        monkeypatch.setattr(log, name, getattr(log, name))
+    verbosity = command_line.absl_logging.get_verbosity()
+    try:
+        for level, said in ((logging.INFO, True), (logging.WARNING, False)):
+            command_line.show_log(level)
+            log.getChild("train").info("deviates from the paper")
+            log.getChild("train").warning("no annotations")
+            shown = capsys.readouterr().err
+            assert ("deviates from the paper" in shown) == said
+            assert "no annotations" in shown
+    finally:
+        command_line.absl_logging.set_verbosity(verbosity)
+        # Levels are remembered by child loggers.
+        log.setLevel(log.level)
+
+
+def test_numbers_with_commas_between():
+    assert command_line.parse_integers("--seeds", "3,1,3") == [3, 1]
+    for text in ("", "1,,2", "1.5"):
+        with pytest.raises(ConfigError, match="`--seeds`: expected whole numbers"):
+            command_line.parse_integers("--seeds", text)

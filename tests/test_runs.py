@@ -132,3 +132,16 @@ def test_processes_side_by_side_take_memory_as_they_need_it(monkeypatch):
     with runs._environment(runs._SHARED_DEVICE):
         assert os.environ[name] == "true"
     assert os.environ[name] == "true"
+
+
+def test_what_is_compiled_is_kept_unless_there_is_a_place_for_it(tmp_path):
+    name = "jax_compilation_cache_dir"
+    before = jax.config.values[name]
+    try:
+        jax.config.update(name, None)
+        runs.keep_compiled(tmp_path / "compiled")
+        assert jax.config.values[name] == str(tmp_path / "compiled")
+        runs.keep_compiled(tmp_path / "other")
+        assert jax.config.values[name] == str(tmp_path / "compiled")
+    finally:
+        jax.config.update(name, before)

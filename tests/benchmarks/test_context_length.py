@@ -22,12 +22,13 @@ PATH = pathlib.Path(__file__).parents[2] / "benchmarks" / "context_length.py"
 @pytest.fixture
 def benchmark(monkeypatch):
     monkeypatch.syspath_prepend(str(PATH.parent))
-    yield importlib.import_module("context_length")
+    module = importlib.import_module("context_length")
+    monkeypatch.setattr(module, "keep_compiled", lambda folder: None)
+    yield module
     for name in (
         "context_length", "systems", "step_process", "memory_report", "kept_steps",
     ):  # fmt: skip
         sys.modules.pop(name)
-    jax.config.update("jax_compilation_cache_dir", None)
 
 
 def tiny(cache_dir):

@@ -5,7 +5,6 @@ import json
 import pathlib
 import sys
 
-import jax
 import numpy as np
 import pytest
 
@@ -21,10 +20,10 @@ def benchmark(monkeypatch):
     monkeypatch.syspath_prepend(str(FOLDER))
     module = importlib.import_module("systems")
     monkeypatch.setattr(module, "show_log", lambda level: None)
+    monkeypatch.setattr(module, "keep_compiled", lambda folder: None)
     yield module
     for name in ("systems", "step_process", "memory_report", "kept_steps"):
         sys.modules.pop(name)
-    jax.config.update("jax_compilation_cache_dir", None)
 
 
 @pytest.mark.parametrize("name", ["published", "small"])
