@@ -248,6 +248,9 @@ def _run(options: argparse.Namespace, console: Console) -> None:
         out = out / "compared"
     if options.protocol == "long" and not options.out:
         out = out / "long"
+    # The run's own predictions stay as they were.
+    if options.smoothing and not options.out:
+        out = out / "smoothed"
     names = _names(options.workdir)
     # Several models share the tables only.
     folders = [out / name if several else out for name in names]
@@ -339,8 +342,8 @@ def _parser() -> argparse.ArgumentParser:
         "--out",
         default="",
         metavar="DIR",
-        help="default: the workdir (`compared` in the first of several), or `long` "
-        "in it",
+        help="default: the workdir (`compared` in the first of several), or `long` or "
+        "`smoothed` in it",
     )
     add("--batch_size", default=0, type=int, help="windows; default: as in training")
     add("--pictures", default=4, type=int, metavar="N", help="timelines per split")

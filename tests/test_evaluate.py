@@ -267,15 +267,18 @@ def test_several_models_in_one_table_after_long_passes(
     monkeypatch.setattr(evaluate, "show_log", lambda: None)
     evaluate.main(
         [f"--workdir={tmp_path}/one", f"--workdir={tmp_path}/two", "--pictures=0",
-         f"--root={release}", "--protocol=long", "--splits=noxi/val"]
+         f"--root={release}", "--protocol=long", "--splits=noxi/val",
+         "--smoothing=gaussian:1"]
     )  # fmt: skip
-    out = tmp_path / "one/compared/long"
+    # Nothing of the runs' own evaluations is overwritten.
+    out = tmp_path / "one/compared/long/smoothed"
     tree = json.loads((out / "results.json").read_text())
     assert [row["method"] for row in tree["results"]] == ["one", "two"]
     assert {row["protocol"] for row in tree["results"]} == {"long"}
+    assert {row["smoothing"] for row in tree["results"]} == {"gaussian 1 s"}
     found = sorted(p.relative_to(tmp_path) for p in tmp_path.rglob("*.prediction.csv"))
     assert [str(path.parents[3]) for path in found] == [
-        "one/compared/long/one/predictions", "one/compared/long/two/predictions",
+        f"one/compared/long/smoothed/{name}/predictions" for name in ("one", "two")
     ]  # fmt: skip
 
 
