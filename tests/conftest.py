@@ -34,6 +34,5 @@ def pytest_runtest_setup(item):
 def pytest_terminal_summary(terminalreporter):
     # CI reads this: kernels that no test runs must not go unnoticed.
     passed = terminalreporter.stats.get("passed", [])
-    ran = ("kernel", "gpu")
-    number = sum(any(mark in report.keywords for mark in ran) for report in passed)
+    number = sum("kernel" in report.keywords for report in passed)
     terminalreporter.write_line(f"tests that ran a GPU kernel's body: {number}")
