@@ -34,15 +34,27 @@ import systems
 from matplotlib import ticker
 from rich.console import Console
 
-from damamba_jax import evaluate as evaluation
-from damamba_jax import pictures, report
-from damamba_jax.checkpoint import load_checkpoint
-from damamba_jax.command_line import USER_ERRORS, parse_integers, show_log
-from damamba_jax.config import Config, ConfigError, from_config_dict
+from damamba_jax.config.sections import Config
+from damamba_jax.config.tree import from_config_dict
 from damamba_jax.configs import noxi
-from damamba_jax.report import Table
-from damamba_jax.runs import Run, keep_compiled, train_all
-from damamba_jax.stop import Stopped, StopRequest
+from damamba_jax.data.open import open_corpus
+from damamba_jax.errors import ConfigError
+from damamba_jax.evaluation import evaluation
+from damamba_jax.inference.estimator import load_checkpoint
+from damamba_jax.reporting.figure import (
+    PARTNERS,
+    PREDICTION,
+    make_figure,
+    save,
+    set_title,
+    tidy,
+)
+from damamba_jax.reporting.numbers import ABSENT
+from damamba_jax.reporting.results import write_results
+from damamba_jax.reporting.table import Table, write_table
+from damamba_jax.runtime.command import USER_ERRORS, parse_integers, show_log
+from damamba_jax.runtime.stop import Stopped, StopRequest
+from damamba_jax.studies.runs import Run, keep_compiled, train_all
 
 LENGTHS = (96, 192, 384, 768, 1536, 3072)
 # Of configs/noxi.py, and the corpus: enough people, in recordings of minutes.
@@ -133,21 +145,20 @@ def measure(
         )
         for config in configs
     ]
-    evaluation.open_corpus(base.data)
+    open_corpus(base.data)
     train_all(runs, title="simulated lengths", jobs=jobs, stop=stop, console=console)
     points = [_read(run.folder, split, run.config) for run in runs]
     longest, folder = runs[-1].config, runs[-1].folder
     if not (folder / "long" / "results.json").is_file():
         result = evaluation.evaluate(
             load_checkpoint(folder),
-            evaluation.open_corpus(longest.data),
+            open_corpus(longest.data),
             out=folder / "long",
             protocol="long",
-            num_pictures=0,
             ridge=False,
             console=console,
         )
-        evaluation.publish([result], folder / "long", console=console)
+        write_results([result], folder / "long", console=console)
     whole = _read(folder / "long", split, longest)
     points.append(whole._replace(frames=None, seconds=None))
     return points
@@ -174,10 +185,10 @@ def table(points: Sequence[Point], base: Config, split: str) -> Table:
     rows = [
         (
             "whole session" if p.frames is None else f"{p.frames:,}",
-            report.ABSENT if p.seconds is None else f"{p.seconds:.2f}",
+            ABSENT if p.seconds is None else f"{p.seconds:.2f}",
             str(p.batch_size),
             f"{p.ccc:.3f}",
-            report.ABSENT if p.low is None else f"[{p.low:.3f}, {p.high:.3f}]",
+            ABSENT if p.low is None else f"[{p.low:.3f}, {p.high:.3f}]",
             f"{p.oracle:.3f}",
             f"{100 * p.ccc / p.oracle:.0f} %",
         )
@@ -199,19 +210,19 @@ def table(points: Sequence[Point], base: Config, split: str) -> Table:
 
 def draw(path: Path, points: Sequence[Point], base: Config, split: str) -> None:
     """Draws both curves over the window's length; whole sessions stand at the right."""
-    figure = pictures.make_figure(8.0, 4.8)
+    figure = make_figure(8.0, 4.8)
     axes = figure.subplots()
-    pictures.tidy(axes)
+    tidy(axes)
     place = range(len(points))
     ccc = [p.ccc for p in points]
-    axes.plot(place, [p.oracle for p in points], "D--", color=pictures.PARTNERS[0],
+    axes.plot(place, [p.oracle for p in points], "D--", color=PARTNERS[0],
               label="oracle with the same window", markerfacecolor="none")  # fmt: skip
-    axes.plot(place, ccc, "o-", color=pictures.PREDICTION, label="model")
+    axes.plot(place, ccc, "o-", color=PREDICTION, label="model")
     bounded = [(i, p) for i, p in enumerate(points) if p.low is not None]
     if bounded:
         axes.vlines(
             [i for i, _ in bounded], [p.low for _, p in bounded],
-            [p.high for _, p in bounded], color=pictures.PREDICTION, alpha=0.4,
+            [p.high for _, p in bounded], color=PREDICTION, alpha=0.4,
             label="95 % interval over sessions",
         )  # fmt: skip
     names = [
@@ -223,8 +234,8 @@ def draw(path: Path, points: Sequence[Point], base: Config, split: str) -> None:
     axes.set_ylabel("CCC", fontsize=10)
     axes.yaxis.set_major_locator(ticker.AutoLocator())
     axes.legend(frameon=False, fontsize=9)
-    pictures.set_title(figure, f"{base.name} · {split}", "simulated")
-    pictures.save(figure, path)
+    set_title(figure, f"{base.name} · {split}", "simulated")
+    save(figure, path)
 
 
 def publish(
@@ -241,7 +252,7 @@ def publish(
         "cores": os.cpu_count(),
     }
     made = table(points, base, split)
-    report.publish(made, numbers, out / "context_length", console=console)
+    write_table(made, numbers, out / "context_length", console=console)
 
 
 def configure(preset: str) -> Config:

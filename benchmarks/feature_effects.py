@@ -37,21 +37,31 @@ from matplotlib import ticker
 from ml_collections import ConfigDict
 from rich.console import Console
 
-from damamba_jax import evaluate as evaluation
-from damamba_jax import metrics, pictures, report
-from damamba_jax.ablation_scores import read_scores
-from damamba_jax.command_line import USER_ERRORS, parse_integers, show_log
-from damamba_jax.config import from_config_dict
+from damamba_jax.config.tree import from_config_dict
 from damamba_jax.configs import noxi
-from damamba_jax.ensemble import average_traces
-from damamba_jax.metrics import Trace
-from damamba_jax.paired_gap import PairedGap, measure_gap
-from damamba_jax.report import Table
-from damamba_jax.results import TITLES
-from damamba_jax.runs import Run, keep_compiled, train_all
-from damamba_jax.smoothing import parse_smoothing, smooth_traces
-from damamba_jax.stop import Stopped, StopRequest
-from damamba_jax.trace_files import read_traces
+from damamba_jax.data.open import open_corpus
+from damamba_jax.evaluation.results import TITLES
+from damamba_jax.inference.ensemble import average_traces
+from damamba_jax.inference.smoothing import parse_smoothing, smooth_traces
+from damamba_jax.metrics.intervals import score
+from damamba_jax.metrics.paired_gap import PairedGap, measure_gap
+from damamba_jax.metrics.trace import Trace
+from damamba_jax.reporting.figure import (
+    PARTNERS,
+    PREDICTION,
+    QUIET,
+    make_figure,
+    save,
+    set_title,
+    tidy,
+)
+from damamba_jax.reporting.numbers import ABSENT, difference, spread
+from damamba_jax.reporting.table import Table, write_table
+from damamba_jax.runs.traces import read_traces
+from damamba_jax.runtime.command import USER_ERRORS, parse_integers, show_log
+from damamba_jax.runtime.stop import Stopped, StopRequest
+from damamba_jax.studies.ablation_scores import read_scores
+from damamba_jax.studies.runs import Run, keep_compiled, train_all
 
 # Changed fields of all runs.
 PRESETS: dict[str, dict[str, object]] = {
@@ -143,7 +153,7 @@ def read_row(name: str, seeds: Sequence[int], out: Path) -> Row:
     ccc, gain, share = {}, {}, {}
     for split in SPLITS:
         found = predictions(name, folders, split)
-        ccc[split] = [metrics.score(t, num_resamples=0).ccc for t in found]
+        ccc[split] = [score(t, num_resamples=0).ccc for t in found]
         share[split] = fmean(ccc[split]) / scores[split]["oracle"]["ccc"]
         if name != DEFAULT:
             defaults = [read_traces(_folder(out, DEFAULT, s), split) for s in seeds]
@@ -176,7 +186,7 @@ def make_table(rows: Sequence[Row], base: ConfigDict, seeds: Sequence[int]) -> T
         scores = []
         for split in SPLITS:
             scores += [
-                report.spread(row.ccc[split]), _gain(row.gain.get(split)),
+                spread(row.ccc[split]), _gain(row.gain.get(split)),
                 f"{100 * row.share[split]:.1f} %{beyond}",
             ]  # fmt: skip
         cells.append((row.name, *scores))
@@ -204,17 +214,17 @@ def make_table(rows: Sequence[Row], base: ConfigDict, seeds: Sequence[int]) -> T
 
 
 def _gain(gap: PairedGap | None) -> str:
-    return report.difference(gap.mean, gap.standard_error) if gap else report.ABSENT
+    return difference(gap.mean, gap.standard_error) if gap else ABSENT
 
 
 def draw(path: Path, rows: Sequence[Row], base: ConfigDict) -> None:
     """Draws each difference to the default with two standard errors to each side."""
     rows = [row for row in rows if row.name != DEFAULT]
-    figure = pictures.make_figure(8.0, 1.8 + 0.4 * len(rows))
+    figure = make_figure(8.0, 1.8 + 0.4 * len(rows))
     axes = figure.subplots()
-    pictures.tidy(axes)
-    axes.axvline(0, color=pictures.QUIET, linewidth=1)
-    looks = ((pictures.PREDICTION, -0.12), (pictures.PARTNERS[0], 0.12))
+    tidy(axes)
+    axes.axvline(0, color=QUIET, linewidth=1)
+    looks = ((PREDICTION, -0.12), (PARTNERS[0], 0.12))
     for split, (colour, shift) in zip(SPLITS, looks, strict=True):
         gains = [row.gain[split] for row in rows]
         axes.errorbar(
@@ -236,8 +246,8 @@ def draw(path: Path, rows: Sequence[Row], base: ConfigDict) -> None:
         f"{LINEAR_CCC}", fontsize=10,
     )  # fmt: skip
     axes.legend(frameon=False, fontsize=9)
-    pictures.set_title(figure, base.name, "simulated")
-    pictures.save(figure, path)
+    set_title(figure, base.name, "simulated")
+    save(figure, path)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -283,7 +293,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             if options.jobs > 1:
                 # Different programs compile at the same time.
                 runs.sort(key=lambda run: run.config.seed)
-            evaluation.open_corpus(runs[0].config.data)
+            open_corpus(runs[0].config.data)
             train_all(
                 runs, title="simulated effects", jobs=options.jobs, stop=stop,
                 console=console,
@@ -305,7 +315,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "cores": os.cpu_count(),
     }
     made = make_table(rows, base, seeds)
-    report.publish(made, numbers, out / "feature_effects", console=console)
+    write_table(made, numbers, out / "feature_effects", console=console)
     return 0
 
 

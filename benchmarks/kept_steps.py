@@ -13,8 +13,8 @@ from typing import Any
 
 import jax
 
-from damamba_jax.config import Config
-from damamba_jax.report import write_text
+from damamba_jax.config.sections import Config
+from damamba_jax.files import write_text
 
 _SOURCES = (
     "damamba_jax", "kernels", "benchmarks/memory_step.py", "benchmarks/noise_batch.py",

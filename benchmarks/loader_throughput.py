@@ -25,11 +25,14 @@ from typing import NamedTuple
 import matplotlib.pyplot as plt
 import numpy as np
 
-from damamba_jax.config import DataConfig, WindowConfig
-from damamba_jax.data import corpora, windows
+from damamba_jax.config.sections import DataConfig, WindowConfig
+from damamba_jax.data.batches import windows
+from damamba_jax.data.corpus import index as corpus_index
+from damamba_jax.data.corpus import sessions
+from damamba_jax.schema.release import RELEASED_FEATURES
 
 FEATURES = tuple(
-    corpora.RELEASED_FEATURES[name]
+    RELEASED_FEATURES[name]
     for name in ("egemaps", "w2vbert2", "clip", "openface2", "openpose")
 )
 ROLES = ("expert", "novice")
@@ -65,7 +68,7 @@ class Memory(NamedTuple):
 
 def write_corpus(
     root: pathlib.Path, *, gigabytes: float, session_seconds: int, seed: int | None
-) -> Sequence[corpora.Session]:
+) -> Sequence[sessions.Session]:
     """Writes sessions of `session_seconds` and indexes them.
 
     Args:
@@ -93,7 +96,7 @@ def write_corpus(
                         rng.random((frames, feature.dim), np.float32).tofile(file)
             labels = folder / f"{role}.engagement.annotation.csv"
             labels.write_text("0.5\n" * (session_seconds * LABEL_RATE))
-    return corpora.index(root, features=FEATURES).split("noxi/train")
+    return corpus_index.index(root, features=FEATURES).split("noxi/train")
 
 
 def data_config(folder: pathlib.Path) -> DataConfig:
@@ -148,7 +151,7 @@ def _interpolate(rows: np.ndarray, position: np.ndarray) -> np.ndarray:
 
 
 def measure_speed(
-    sessions: Sequence[corpora.Session],
+    sessions: Sequence[sessions.Session],
     folder: pathlib.Path,
     *,
     num_threads: int,
@@ -180,7 +183,7 @@ def measure_speed(
 
 
 def measure_memory(
-    sessions: Sequence[corpora.Session], folder: pathlib.Path, *, gigabytes: float
+    sessions: Sequence[sessions.Session], folder: pathlib.Path, *, gigabytes: float
 ) -> Memory:
     """Loads one epoch and reads RssAnon fifty times on the way."""
     sizing = windows.TrainingSource(

@@ -46,10 +46,11 @@ from memory_report import Series
 from ml_collections import config_flags
 from rich.console import Console
 
-from damamba_jax.command_line import USER_ERRORS, find_config_file
-from damamba_jax.config import Config, from_config_dict
-from damamba_jax.progress import ProgressLine
-from damamba_jax.report import Table
+from damamba_jax.config.sections import Config
+from damamba_jax.config.tree import from_config_dict
+from damamba_jax.reporting.table import Table
+from damamba_jax.runtime.command import USER_ERRORS, find_config_file
+from damamba_jax.runtime.progress import ProgressLine
 
 LENGTHS = (64, 96, 128, 192, 256, 512, 1024, 2048, 4096, 8192)
 DEFAULT_CONFIGS = ("configs/noxi.py", "configs/dat.py:paper_table")

@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from damamba_jax.config import Config
-from damamba_jax.report import ABSENT, Table
+from damamba_jax.config.sections import Config
+from damamba_jax.reporting.numbers import ABSENT
+from damamba_jax.reporting.table import Table
 
 # Shorter windows are dominated by what does not depend on their length.
 FIT_FROM = 256

@@ -28,10 +28,13 @@ import jax
 import numpy as np
 from noise_batch import abstract_batch, random_batch
 
-from damamba_jax import optim, train_state
-from damamba_jax.checkpoint import abstract_model
-from damamba_jax.config import Config, from_tree
-from damamba_jax.models import build_model
+from damamba_jax.config.sections import Config
+from damamba_jax.config.tree import from_tree
+from damamba_jax.models import build_model, functional
+from damamba_jax.models.functional import abstract_model
+from damamba_jax.training import optim
+from damamba_jax.training import state as train_state
+from damamba_jax.training import step as train_step
 
 # After the first step the optimizer's buffers exist; after the second, nothing is new.
 STEPS = 3
@@ -63,13 +66,13 @@ def step_and_shapes(config: Config):
         f.name: (jax.ShapeDtypeStruct((f.dim,), np.float32),) * 2
         for f in config.data.features
     }
-    step = train_state.jit_train_step(config, graphdef, optimizer)
+    step = train_step.jit_train_step(config, graphdef, optimizer)
     return step, (state, abstract_batch(config), statistics)
 
 
 def real_arguments(config: Config):
     """Arguments of the step, drawn and put on the device."""
-    params = train_state.split_model(build_model(config))[1]
+    params = functional.split_model(build_model(config))[1]
     optimizer = optim.optimizer(config.optim, config.train.steps)
     statistics = {
         f.name: (np.zeros(f.dim, np.float32), np.ones(f.dim, np.float32))

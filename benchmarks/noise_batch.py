@@ -1,4 +1,4 @@
-"""Batches of noise in the shapes of `data/batches.py`, without a corpus."""
+"""Batches of noise in the shapes of `schema/batch.py`, without a corpus."""
 
 import math
 from typing import Any
@@ -6,15 +6,15 @@ from typing import Any
 import jax
 import numpy as np
 
-from damamba_jax.config import Config
-from damamba_jax.data.people import first_label
+from damamba_jax.config.sections import Config
+from damamba_jax.data.batches.timeline import first_label
 
 # What noise cannot stand for in a batch.
 MADE_OTHERWISE = ("first_time", "rate", "session_statistics", "participant_slot")
 
 
 def abstract_batch(config: Config) -> dict[str, Any]:
-    """Shapes and types of a batch, as `data/batches.py` builds it."""
+    """Shapes and types of a batch, as `schema/batch.py` builds it."""
     rows, people = config.train.batch_size, config.data.participants
     seconds = config.data.window.window_seconds
     labels = int(

@@ -12,7 +12,8 @@ import peer_times  # noqa: E402
 import scan_limits  # noqa: E402
 
 from damamba_jax.kernels.selective_scan.arg_specs import ARG_SPECS  # noqa: E402
-from damamba_jax.report import ABSENT, Table  # noqa: E402
+from damamba_jax.reporting.numbers import ABSENT
+from damamba_jax.reporting.table import Table  # noqa: E402
 
 PEER = "mamba_ssm"
 COLUMNS = (

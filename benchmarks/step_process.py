@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import damamba_jax
-from damamba_jax.config import Config
+from damamba_jax.config.sections import Config
 
 STEP = Path(__file__).with_name("memory_step.py")
 # Machine code of a step that never runs need not be fast; its buffers are the same.

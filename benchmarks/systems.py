@@ -35,19 +35,28 @@ from kept_steps import KeptSteps
 from ml_collections import ConfigDict
 from rich.console import Console
 
-from damamba_jax import evaluate as evaluation
-from damamba_jax import pictures, report
-from damamba_jax.ablation_scores import read_scores
-from damamba_jax.command_line import USER_ERRORS, parse_integers, show_log
-from damamba_jax.config import Config, from_config_dict
+from damamba_jax.config.sections import Config
+from damamba_jax.config.tree import from_config_dict
 from damamba_jax.configs import ablation, dat, noxi
-from damamba_jax.paired_gap import PairedGap, measure_gap
-from damamba_jax.progress import ProgressLine
-from damamba_jax.report import Table
-from damamba_jax.results import TITLES
-from damamba_jax.runs import Run, keep_compiled, train_all
-from damamba_jax.stop import Stopped, StopRequest
-from damamba_jax.trace_files import read_traces
+from damamba_jax.data.open import open_corpus
+from damamba_jax.evaluation.results import TITLES
+from damamba_jax.metrics.paired_gap import PairedGap, measure_gap
+from damamba_jax.reporting.figure import (
+    PARTNERS,
+    PREDICTION,
+    make_figure,
+    save,
+    set_title,
+    tidy,
+)
+from damamba_jax.reporting.numbers import ABSENT, difference, spread
+from damamba_jax.reporting.table import Table, write_table
+from damamba_jax.runs.traces import read_traces
+from damamba_jax.runtime.command import USER_ERRORS, parse_integers, show_log
+from damamba_jax.runtime.progress import ProgressLine
+from damamba_jax.runtime.stop import Stopped, StopRequest
+from damamba_jax.studies.ablation_scores import read_scores
+from damamba_jax.studies.runs import Run, keep_compiled, train_all
 
 # The system that the others are compared with.
 OURS = "DA-Mamba"
@@ -231,9 +240,9 @@ def table(
         scores = []
         for split in splits:
             scores += [
-                report.spread(row.ccc[split]), _behind(row.behind.get(split)),
+                spread(row.ccc[split]), _behind(row.behind.get(split)),
                 f"{100 * row.share[split]:.0f} %" if split in row.share
-                else report.ABSENT,
+                else ABSENT,
             ]  # fmt: skip
         cells.append(
             (
@@ -241,7 +250,7 @@ def table(
                 f"{row.rate:g}",
                 *scores,
                 f"{step['parameters']:,}",
-                report.ABSENT if step["step_ms"] is None else f"{step['step_ms']:.1f}",
+                ABSENT if step["step_ms"] is None else f"{step['step_ms']:.1f}",
                 "out of memory" if peak is None else f"{peak / 1e9:.2f}",
             )
         )
@@ -275,30 +284,30 @@ def table(
 
 def _behind(gap: PairedGap | None) -> str:
     if gap is None:
-        return report.ABSENT
-    text = report.difference(-gap.mean, gap.standard_error)
+        return ABSENT
+    text = difference(-gap.mean, gap.standard_error)
     return f"**{text}**" if gap.mean < 0 else text
 
 
 def draw(path: Path, rows: Sequence[Row], preset: Preset) -> None:
     """Draws a panel per split; small dots are seeds."""
     splits = list(rows[0].ccc)
-    figure = pictures.make_figure(10.0, 1.6 + 0.35 * len(rows))
+    figure = make_figure(10.0, 1.6 + 0.35 * len(rows))
     panels = figure.subplots(1, len(splits), sharey=True, squeeze=False)[0]
     names = [f"{row.system}, {row.rate:g}" for row in rows]
     for axes, split in zip(panels, splits, strict=True):
-        pictures.tidy(axes)
+        tidy(axes)
         for i, row in enumerate(rows):
             ours = row.system == OURS
-            colour = pictures.PREDICTION if ours else pictures.PARTNERS[0]
+            colour = PREDICTION if ours else PARTNERS[0]
             values = row.ccc[split]
             axes.plot(values, [i] * len(values), ".", color=colour, alpha=0.5)
             axes.plot(fmean(values), i, "o", color=colour)
         axes.set_xlabel(f"CCC, {TITLES[split]}", fontsize=10)
     panels[0].set_yticks(range(len(names)), names)
     panels[0].invert_yaxis()
-    pictures.set_title(figure, preset.base.name, "simulated")
-    pictures.save(figure, path)
+    set_title(figure, preset.base.name, "simulated")
+    save(figure, path)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -331,7 +340,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             seeds = parse_integers("--seeds", options.seeds)
             runs = make_runs(preset, seeds, out)
             device = step_process.find_device("auto", runs[0].config)
-            evaluation.open_corpus(runs[0].config.data)
+            open_corpus(runs[0].config.data)
             steps = measure_steps(
                 preset, out, jobs=options.jobs, device=device, console=console
             )
@@ -349,7 +358,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     draw(out / "systems.png", rows, preset)
     numbers = {"rows": [_tree(row) for row in rows], "steps": steps}
     made = table(rows, steps, preset)
-    report.publish(made, numbers, out / "systems", console=console)
+    write_table(made, numbers, out / "systems", console=console)
     return 0
 
 

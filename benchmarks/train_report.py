@@ -10,8 +10,9 @@ from typing import Any
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from damamba_jax.config import Config
-from damamba_jax.report import ABSENT, Table
+from damamba_jax.config.sections import Config
+from damamba_jax.reporting.numbers import ABSENT
+from damamba_jax.reporting.table import Table
 
 COLUMNS = ("scan", "precision", "remat", "frames", "ms / step", "windows / s",
            "peak GB", "compiled GB", "compile s")  # fmt: skip

@@ -29,10 +29,11 @@ from ml_collections import config_flags
 from rich.console import Console
 from step_process import BenchmarkError
 
-from damamba_jax.command_line import USER_ERRORS, find_config_file
-from damamba_jax.config import Config, from_config_dict
+from damamba_jax.config.sections import Config
+from damamba_jax.config.tree import from_config_dict
 from damamba_jax.kernels.selective_scan import IMPLEMENTATIONS
-from damamba_jax.progress import ProgressLine
+from damamba_jax.runtime.command import USER_ERRORS, find_config_file
+from damamba_jax.runtime.progress import ProgressLine
 
 DEFAULT_CONFIG = "configs/noxi.py"
 BEST = "best"

@@ -16,8 +16,7 @@ import dataclasses
 
 import ml_collections
 
-from damamba_jax.data.corpora import RELEASED_FEATURES
-from damamba_jax.data.presets import DEMO_DIMS
+from damamba_jax.schema.release import DEMO_DIMS, RELEASED_FEATURES
 
 
 def get_config(preset: str = "paper") -> ml_collections.ConfigDict:

@@ -15,7 +15,7 @@ if (_checkout / "setup.cfg").is_file() and (
 
 _PUBLIC = {
     "build_model": "damamba_jax.models",
-    "load_checkpoint": "damamba_jax.checkpoint",
+    "load_checkpoint": "damamba_jax.inference.estimator",
 }
 __all__ = ["build_model", "load_checkpoint"]
 

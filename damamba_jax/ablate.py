@@ -18,12 +18,13 @@ from absl import app, flags
 from ml_collections import config_flags
 from rich.console import Console
 
-from damamba_jax import ablation, ablation_report, ablation_scores
-from damamba_jax import evaluate as evaluation
-from damamba_jax.command_line import USER_ERRORS, mark_log, parse_flags, show_log
-from damamba_jax.config import Config, from_config_dict
-from damamba_jax.runs import keep_compiled, train_all
-from damamba_jax.stop import Stopped, StopRequest
+from damamba_jax.config.sections import Config
+from damamba_jax.config.tree import from_config_dict
+from damamba_jax.data.open import open_corpus
+from damamba_jax.runtime.command import USER_ERRORS, mark_log, parse_flags, show_log
+from damamba_jax.runtime.stop import Stopped, StopRequest
+from damamba_jax.studies import ablation, ablation_report, ablation_scores
+from damamba_jax.studies.runs import keep_compiled, train_all
 
 
 def ablate(
@@ -55,7 +56,7 @@ def ablate(
     chosen = ablation.choose_rows(rows)
     cells = ablation.make_cells(base, chosen, num_seeds=num_seeds, folder=directory)
     # Drawn once, before several runs ask for it.
-    index = evaluation.open_corpus(base.data)
+    index = open_corpus(base.data)
     mark = "simulated " * index.simulated
     train_all(cells, title=f"{mark}ablation", jobs=jobs, stop=stop, console=console)
     findings = ablation_scores.collect(cells, base, index)

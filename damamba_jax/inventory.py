@@ -17,9 +17,11 @@ from ml_collections import config_flags
 from rich.console import Console
 from rich.table import Table
 
-from damamba_jax.config import FeatureConfig, LayoutConfig, from_config_dict
-from damamba_jax.data import corpora
-from damamba_jax.data.corpora import CorpusIndex, Participant, Session, Track
+from damamba_jax.config.sections import FeatureConfig, LayoutConfig
+from damamba_jax.config.tree import from_config_dict
+from damamba_jax.data.corpus import index as corpus_index
+from damamba_jax.data.corpus.sessions import CorpusIndex, Participant, Session, Track
+from damamba_jax.schema.release import RELEASED_FEATURES
 
 # (session's split, session's id, role) -> share of frames with a label
 Coverage = dict[tuple[str, str, str], float]
@@ -30,7 +32,7 @@ def main(argv: Sequence[str]) -> int:
     try:
         if any(argument.lstrip("-").startswith("config") for argument in argv):
             # Not at the top: it loads the model's libraries, which takes seconds.
-            from damamba_jax.command_line import find_config_file
+            from damamba_jax.runtime.command import find_config_file
 
             argv = find_config_file(argv)
         values = _define_flags(argv)
@@ -42,13 +44,13 @@ def main(argv: Sequence[str]) -> int:
             raise ValueError(f"expected flags only, got {rest[1]!r}; use --root=DIR.")
         root, labels_root, layout, features = _request(values)
         places = {"labels_root": labels_root, "layout": layout, "strict": False}
-        found = corpora.index(root, features=features, **places)
+        found = corpus_index.index(root, features=features, **places)
         if not values["features"].value and values["config"].value is None:
             # Nobody asked for the streams that this corpus does not have at all.
             people = [p for session in found.sessions for p in session.participants]
             held = {name for participant in people for name in participant.tracks}
             features = [f for f in features if f.name in held] or features
-            found = corpora.index(root, features=features, **places)
+            found = corpus_index.index(root, features=features, **places)
     except (flags.Error, ValueError, OSError) as error:
         print(f"inventory: {_plain(str(error))}", file=sys.stderr)
         return 1
@@ -87,7 +89,7 @@ def _request(
 ) -> tuple[str, str, LayoutConfig | None, list[FeatureConfig]]:
     """Resolves the flags to `(root, labels_root, layout, features)`."""
     root, labels_root = values["root"].value, values["labels_root"].value
-    layout, table = None, dict(corpora.RELEASED_FEATURES)
+    layout, table = None, dict(RELEASED_FEATURES)
     if values["config"].value is not None:
         # A file that cannot be loaded raises on the first use of the configuration.
         config = values["config"].value.copy_and_resolve_references()

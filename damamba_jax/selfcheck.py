@@ -27,8 +27,9 @@ from damamba_jax.kernels.selective_scan import (
     supports,
 )
 from damamba_jax.kernels.selective_scan.arg_specs import ARG_SPECS
-from damamba_jax.progress import ProgressLine
-from damamba_jax.report import ABSENT, Table
+from damamba_jax.reporting.numbers import ABSENT
+from damamba_jax.reporting.table import Table
+from damamba_jax.runtime.progress import ProgressLine
 from damamba_jax.scan_checks import (
     CHECKS,
     TOLERANCES,

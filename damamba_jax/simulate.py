@@ -14,9 +14,10 @@ from pathlib import Path
 from absl import flags
 from rich.console import Console
 
-from damamba_jax.data import oracle_table, simulate
-from damamba_jax.data.presets import PRESETS, Preset, get_preset
-from damamba_jax.progress import ProgressLine
+from damamba_jax.data.oracle import table as oracle_table
+from damamba_jax.data.simulated import write as simulated_write
+from damamba_jax.data.simulated.presets import PRESETS, Preset, get_preset
+from damamba_jax.runtime.progress import ProgressLine
 
 # Flags of this command alone, so that importing it defines none for other commands.
 _FLAGS = flags.FlagValues()
@@ -55,7 +56,7 @@ def _write(out: Path, name: str, seed: int) -> None:
     with ProgressLine(
         "writing", console, unit="recordings", every_seconds=2.0
     ) as progress:
-        simulate.write_corpus(
+        simulated_write.write_corpus(
             out,
             name,
             seed=seed,

@@ -4,17 +4,15 @@ import dataclasses
 
 import numpy as np
 
-from damamba_jax.config import (
-    BaselineConfig,
+from damamba_jax.config.sections import (
     Config,
     DataConfig,
-    DATConfig,
     FeatureConfig,
-    ModelConfig,
     OptimConfig,
     TrainConfig,
     WindowConfig,
 )
+from damamba_jax.config.systems import BaselineConfig, DATConfig, ModelConfig
 
 FEATURES = (
     FeatureConfig(name="egemaps", dim=5, group="audio", rate=25.0, stems=("ege",)),
@@ -61,7 +59,7 @@ def small_config(*, participants=2, features=FEATURES, **model) -> Config:
 
 
 def random_batch(config: Config, *, size=4, seed=0) -> dict:
-    """A batch as `data/batches.py` describes it, filled with noise."""
+    """A batch as `schema/batch.py` describes it, filled with noise."""
     rng = np.random.default_rng(seed)
     people, window = config.data.participants, config.data.window
     rows = int(np.ceil(window.window_seconds * 25)) + 2

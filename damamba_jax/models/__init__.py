@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from damamba_jax.config import Config
+from damamba_jax.config.sections import Config
 from damamba_jax.models.baseline import Baseline
 from damamba_jax.models.damamba import DAMamba
 from damamba_jax.models.dat import DAT
-from damamba_jax.models.interface import Output
+from damamba_jax.models.inputs import Output
 
 __all__ = ["DAMamba", "DAT", "Baseline", "Output", "build_model"]
 

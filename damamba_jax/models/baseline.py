@@ -23,8 +23,9 @@ import jax.numpy as jnp
 from flax import nnx
 
 from damamba_jax.array_types import Array
-from damamba_jax.config import FeatureConfig, ModelConfig
-from damamba_jax.models.interface import FeatureInput, Output, at_labels, read_people
+from damamba_jax.config.sections import FeatureConfig
+from damamba_jax.config.systems import ModelConfig
+from damamba_jax.models.inputs import FeatureInput, Output, at_labels, read_people
 from damamba_jax.models.layers import Draws, Dropout, Linear
 
 
@@ -75,7 +76,7 @@ class Baseline(nnx.Module):
         """Estimates the target's engagement.
 
         Args:
-          batch: of `data/batches.py`; its module docstring lists keys and shapes.
+          batch: of `schema/batch.py`; its module docstring lists keys and shapes.
           statistics: per feature `(center, inverse_scale)`, each [dim].
           num_frames: frames of the window.
           key: of dropout; None outside training.

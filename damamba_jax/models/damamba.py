@@ -16,15 +16,15 @@ import jax.numpy as jnp
 from flax import nnx
 
 from damamba_jax.array_types import Array
-from damamba_jax.config import FeatureConfig, ModelConfig
+from damamba_jax.config.sections import FeatureConfig
+from damamba_jax.config.systems import ModelConfig
 from damamba_jax.models.fusion import (
     DialogueEncoder,
     ModalityFusion,
     ModalityGroup,
     PartnerFusion,
 )
-from damamba_jax.models.hybrid import Stack, encode_all
-from damamba_jax.models.interface import (
+from damamba_jax.models.inputs import (
     FeatureInput,
     Output,
     at_labels,
@@ -33,6 +33,7 @@ from damamba_jax.models.interface import (
 )
 from damamba_jax.models.layers import Draws, Linear, split_key
 from damamba_jax.models.modality_dropout import drop_modalities
+from damamba_jax.models.stacking import Stack, encode_all
 
 # Width in which the modality groups of a person are compared.
 ALIGNMENT_DIM = 128
@@ -125,7 +126,7 @@ class DAMamba(nnx.Module):
         """Estimates the target's engagement.
 
         Args:
-          batch: of `data/batches.py`; its module docstring lists keys and shapes.
+          batch: of `schema/batch.py`; its module docstring lists keys and shapes.
           statistics: per feature `(center, inverse_scale)`, each [dim].
           num_frames: frames of the window; rounded up to whole attention chunks, in
             which the last row of a feature repeats.

@@ -29,9 +29,10 @@ import jax.numpy as jnp
 from flax import nnx
 
 from damamba_jax.array_types import Array, Float
-from damamba_jax.config import ConfigError, FeatureConfig, ModelConfig
-from damamba_jax.models.hybrid import encode_all
-from damamba_jax.models.interface import (
+from damamba_jax.config.sections import FeatureConfig
+from damamba_jax.config.systems import ModelConfig
+from damamba_jax.errors import ConfigError
+from damamba_jax.models.inputs import (
     FeatureInput,
     Output,
     at_labels,
@@ -39,6 +40,7 @@ from damamba_jax.models.interface import (
     read_people,
 )
 from damamba_jax.models.layers import Draws, Dropout, LayerNorm, Linear, split_key
+from damamba_jax.models.stacking import encode_all
 from damamba_jax.models.transformer import Transformer
 
 
@@ -179,7 +181,7 @@ class DAT(nnx.Module):
         """Estimates the target's engagement.
 
         Args:
-          batch: of `data/batches.py`; its module docstring lists keys and shapes.
+          batch: of `schema/batch.py`; its module docstring lists keys and shapes.
           statistics: per feature `(center, inverse_scale)`, each [dim].
           num_frames: frames of the window.
           key: of dropout; None outside training.

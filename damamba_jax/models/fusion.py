@@ -6,10 +6,10 @@ import jax.numpy as jnp
 from flax import nnx
 
 from damamba_jax.array_types import Array, Bool, Float
-from damamba_jax.config import ModelConfig
+from damamba_jax.config.systems import ModelConfig
 from damamba_jax.models.attention import ChunkedAttention
-from damamba_jax.models.hybrid import Stack
 from damamba_jax.models.layers import Draws, Linear, Norm, normal
+from damamba_jax.models.stacking import Stack
 
 
 class ModalityGroup(nnx.Module):

@@ -7,7 +7,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from damamba_jax.array_types import Array, Bool, Float
-from damamba_jax.config import MAX_ABS
+from damamba_jax.schema.missing import MAX_ABS
 
 # Share of a sample within which a position counts as that sample; float32 seconds are
 # this exact over an hour at 25 Hz.
@@ -67,7 +67,7 @@ def session_scale(
     training split's centre and spread.
 
     Args:
-      session: centre and spread of each column, of `data/session_statistics.py`.
+      session: centre and spread of each column, per recording.
       center, inverse_scale: of the training split.
 
     Returns:

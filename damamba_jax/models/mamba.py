@@ -8,7 +8,8 @@ from flax import nnx
 from jax.ad_checkpoint import checkpoint_name
 
 from damamba_jax.array_types import Array, Float
-from damamba_jax.config import ConfigError, ModelConfig
+from damamba_jax.config.systems import ModelConfig
+from damamba_jax.errors import ConfigError
 from damamba_jax.kernels import selective_scan
 from damamba_jax.kernels.selective_scan import IMPLEMENTATIONS, choose, describe
 from damamba_jax.models.layers import Draws, Linear, uniform

@@ -6,7 +6,8 @@ import jax.numpy as jnp
 from flax import nnx
 
 from damamba_jax.array_types import Array, Float
-from damamba_jax.config import ConfigError, ModelConfig
+from damamba_jax.config.systems import ModelConfig
+from damamba_jax.errors import ConfigError
 from damamba_jax.kernels import ssd
 from damamba_jax.kernels.ssd import IMPLEMENTATIONS
 from damamba_jax.models.layers import Draws, Linear, Norm, uniform

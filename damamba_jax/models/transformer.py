@@ -5,9 +5,8 @@ import jax.numpy as jnp
 from flax import nnx
 
 from damamba_jax.array_types import Array, Bool, Float
-from damamba_jax.config import ModelConfig
+from damamba_jax.config.systems import ModelConfig
 from damamba_jax.models.attention import ChunkedAttention
-from damamba_jax.models.hybrid import run_blocks
 from damamba_jax.models.layers import (
     Draws,
     Dropout,
@@ -16,6 +15,7 @@ from damamba_jax.models.layers import (
     normal,
     split_key,
 )
+from damamba_jax.models.stacking import run_blocks
 
 
 class Block(nnx.Module):

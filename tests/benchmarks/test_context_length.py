@@ -11,10 +11,10 @@ import pytest
 import training_child as child
 from rich.console import Console
 
-from damamba_jax import runs
-from damamba_jax.config import ConfigError
-from damamba_jax.data import oracle
-from damamba_jax.stop import Stopped, StopRequest
+from damamba_jax import train
+from damamba_jax.data.oracle import score as oracle_score
+from damamba_jax.errors import ConfigError
+from damamba_jax.runtime.stop import Stopped, StopRequest
 
 PATH = pathlib.Path(__file__).parents[2] / "benchmarks" / "context_length.py"
 
@@ -74,7 +74,7 @@ def test_lengths_are_trained_scored_and_drawn_once(benchmark, tmp_path, monkeypa
     (root,) = (tmp_path / "cache").glob("simulated-tiny-*")
     for point, frames in zip(points, (32, None), strict=True):
         window = base.data.window if frames else None
-        seen = oracle.oracle_ccc(root, "noxi/val", window=window, causal=True)
+        seen = oracle_score.oracle_ccc(root, "noxi/val", window=window, causal=True)
         assert point.oracle == pytest.approx(seen.r)
         assert -1 < point.low <= point.ccc <= point.high < point.oracle
     assert points[0].oracle < points[1].oracle
@@ -86,7 +86,7 @@ def test_lengths_are_trained_scored_and_drawn_once(benchmark, tmp_path, monkeypa
     def refuse(*_, **__):
         raise AssertionError("trained again")
 
-    monkeypatch.setattr(runs, "train", refuse)
+    monkeypatch.setattr(train, "train", refuse)
     monkeypatch.setattr(benchmark, "load_checkpoint", refuse)
     assert run(benchmark, base, out)[0] == points
 
@@ -109,7 +109,7 @@ def test_lengths_share_one_folder_and_whole_sessions_come_last(
         text = json.dumps({"results": [{"splits": [split]}]})
         (folder / "results.json").write_text(text)
 
-    monkeypatch.setattr(runs, "train", pretend)
+    monkeypatch.setattr(train, "train", pretend)
     folder = tmp_path / "out" / f"{base.name}-context64"
     write(folder / "long", ccc=0.7)
     points, said = run(benchmark, base, tmp_path / "out", lengths=(64, 32))
@@ -127,8 +127,8 @@ def test_a_signal_ends_it_and_wrong_lengths_are_named(
         raise Stopped("SIGTERM")
 
     monkeypatch.setattr(benchmark, "show_log", lambda level: None)
-    monkeypatch.setattr(benchmark.evaluation, "open_corpus", lambda data: None)
-    monkeypatch.setattr(runs, "train", stopped)
+    monkeypatch.setattr(benchmark, "open_corpus", lambda data: None)
+    monkeypatch.setattr(train, "train", stopped)
     options = ["--preset=small", f"--out={tmp_path}"]
     assert benchmark.main(options) == 143
     assert "the same command resumes" in capsys.readouterr().out

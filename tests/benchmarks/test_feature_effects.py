@@ -11,14 +11,15 @@ import numpy as np
 import pytest
 from training_child import OVERRIDES
 
-from damamba_jax import evaluate, metrics, runs
-from damamba_jax.ablation_scores import read_scores
-from damamba_jax.config import from_config_dict
+from damamba_jax import evaluate, train
+from damamba_jax.config.tree import from_config_dict
 from damamba_jax.configs import noxi
-from damamba_jax.metrics import Trace
-from damamba_jax.smoothing import parse_smoothing
-from damamba_jax.stop import Stopped
-from damamba_jax.trace_files import write_traces
+from damamba_jax.inference.smoothing import parse_smoothing
+from damamba_jax.metrics.intervals import score
+from damamba_jax.metrics.trace import Trace
+from damamba_jax.runs.traces import write_traces
+from damamba_jax.runtime.stop import Stopped
+from damamba_jax.studies.ablation_scores import read_scores
 
 FOLDER = pathlib.Path(__file__).parents[2] / "benchmarks"
 SESSIONS, FRAMES = ("a", "b", "c"), 400
@@ -56,7 +57,7 @@ def finish(run, splits):
         ]  # fmt: skip
         write_traces(run.folder, traces)
         found.append({"split": split, "scores": {}, "oracle": {"ccc": ORACLES[i]}})
-        found[-1]["scores"]["ccc"] = metrics.score(traces, num_resamples=0).ccc
+        found[-1]["scores"]["ccc"] = score(traces, num_resamples=0).ccc
     text = json.dumps({"results": [{"splits": found}]})
     (run.folder / "results.json").write_text(text)
 
@@ -72,7 +73,7 @@ def trained(benchmark, monkeypatch):
             finish(run, benchmark.SPLITS)
 
     monkeypatch.setattr(benchmark, "train_all", train_all)
-    monkeypatch.setattr(benchmark.evaluation, "open_corpus", lambda data: None)
+    monkeypatch.setattr(benchmark, "open_corpus", lambda data: None)
     return asked
 
 
@@ -178,7 +179,7 @@ def test_a_signal_ends_it(benchmark, monkeypatch, tmp_path, capsys):
         raise Stopped("SIGTERM")
 
     monkeypatch.setattr(benchmark, "train_all", stopped)
-    monkeypatch.setattr(benchmark.evaluation, "open_corpus", lambda data: None)
+    monkeypatch.setattr(benchmark, "open_corpus", lambda data: None)
     assert benchmark.main([f"--out={tmp_path}"]) == 143
     assert "the same command resumes" in capsys.readouterr().out
 
@@ -214,7 +215,7 @@ def test_a_tiny_run_is_trained_once_and_bound_to_its_settings(
     def refuse(*_, **__):
         raise AssertionError("trained again")
 
-    monkeypatch.setattr(runs, "train", refuse)
+    monkeypatch.setattr(train, "train", refuse)
     assert benchmark.main(argv) == 0
     monkeypatch.setitem(tiny, "optim.lr", 0.25)
     assert benchmark.main(argv) == 1

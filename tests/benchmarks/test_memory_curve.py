@@ -17,12 +17,13 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from damamba_jax.checkpoint import abstract_model
-from damamba_jax.config import from_tree
+from damamba_jax.config.tree import from_tree
 from damamba_jax.configs import noxi
-from damamba_jax.data import corpora, windows
-from damamba_jax.data.simulate import ensure_corpus
-from damamba_jax.flat_params import FlatParams
+from damamba_jax.data.batches import windows
+from damamba_jax.data.corpus import index as corpus_index
+from damamba_jax.data.simulated.write import ensure_corpus
+from damamba_jax.models.flat_params import FlatParams
+from damamba_jax.models.functional import abstract_model
 from tests.example import FEATURES, small_config, small_system
 
 # ml_collections 1.1 reads configuration files through a deprecated function.
@@ -106,7 +107,9 @@ def test_batch_has_the_loaders_shapes(modules, tmp_path, normalization):
     config = modules[0].from_config_dict(config)
     config = modules[2].resize(config, length=32, batch_size=3)
     root = ensure_corpus("tiny", tmp_path)
-    sessions = corpora.index(root, features=config.data.features).split("noxi/train")
+    sessions = corpus_index.index(root, features=config.data.features).split(
+        "noxi/train"
+    )
     source = windows.TrainingSource(
         sessions, config.data, max_participants=4, batch_size=3, seed=0, num_steps=1
     )

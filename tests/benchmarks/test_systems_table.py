@@ -8,8 +8,8 @@ import sys
 import numpy as np
 import pytest
 
-from damamba_jax.metrics import Trace
-from damamba_jax.trace_files import write_traces
+from damamba_jax.metrics.trace import Trace
+from damamba_jax.runs.traces import write_traces
 
 FOLDER = pathlib.Path(__file__).parents[2] / "benchmarks"
 SPLIT = "noxi/test-base"
@@ -98,7 +98,7 @@ def test_the_table_says_who_is_ahead(benchmark, monkeypatch, tmp_path, capsys):
 
     monkeypatch.setattr(benchmark, "train_all", train_all)
     monkeypatch.setattr(benchmark.step_process, "run", run)
-    monkeypatch.setattr(benchmark.evaluation, "open_corpus", lambda data: None)
+    monkeypatch.setattr(benchmark, "open_corpus", lambda data: None)
     argv = ["--preset=small", "--seeds=0,1", "--jobs=2", f"--out={tmp_path}"]
     assert benchmark.main(argv) == 0
     lines = (tmp_path / "systems.md").read_text().splitlines()
@@ -150,7 +150,7 @@ def test_what_ran_out_of_memory_is_not_kept(benchmark, monkeypatch, tmp_path):
 def test_a_step_that_is_wrong_gets_no_table(benchmark, monkeypatch, tmp_path, capsys):
     wrong = {"ok": False, "other": "without remat"}
     monkeypatch.setattr(benchmark.step_process, "run", lambda *_: wrong)
-    monkeypatch.setattr(benchmark.evaluation, "open_corpus", lambda data: None)
+    monkeypatch.setattr(benchmark, "open_corpus", lambda data: None)
     monkeypatch.setattr(benchmark.step_process, "find_device", lambda *_: "cpu")
     assert benchmark.main(["--preset=small", f"--out={tmp_path}"]) == 1
     assert "disagree" in capsys.readouterr().err

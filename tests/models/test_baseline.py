@@ -6,17 +6,18 @@ import numpy as np
 import pytest
 from example import FEATURES, random_batch, small_system, unit_statistics
 
-from damamba_jax import train_state
-from damamba_jax.checkpoint import abstract_model
-from damamba_jax.config import from_config_dict
+from damamba_jax.config.tree import from_config_dict
 from damamba_jax.configs import baseline
-from damamba_jax.models import build_model
+from damamba_jax.inference import estimator
+from damamba_jax.models import build_model, functional
+from damamba_jax.models.functional import abstract_model
+from damamba_jax.training.objective import loss_function
 
 
 def scorer(config):
     """The jitted `score(batch) -> [B, Tl]`, and the parameters."""
-    graphdef, params = train_state.split_model(build_model(config))
-    predict = train_state.make_predict(graphdef)
+    graphdef, params = functional.split_model(build_model(config))
+    predict = estimator.make_predict(graphdef)
     statistics = unit_statistics(config)
     return lambda batch: np.asarray(
         predict(params, batch, statistics, num_frames=24)
@@ -65,10 +66,10 @@ def test_gradients_are_finite_and_a_missing_feature_is_learned():
     batch = random_batch(config)
     batch["features"]["openpose"][:, :, 3:9] = -1.0
     batch = jax.tree.map(jnp.asarray, batch)
-    graphdef, params = train_state.split_model(build_model(config))
+    graphdef, params = functional.split_model(build_model(config))
 
     def loss(params):
-        return train_state.loss_function(
+        return loss_function(
             config, graphdef, params, unit_statistics(config), batch, None
         )[0]
 
@@ -82,12 +83,12 @@ def test_gradients_are_finite_and_a_missing_feature_is_learned():
 
 def test_dropout_acts_before_the_last_hidden_layer():
     config = small_system("baseline", dropout=0.5)
-    graphdef, params = train_state.split_model(build_model(config))
+    graphdef, params = functional.split_model(build_model(config))
     batch, statistics = random_batch(config), unit_statistics(config)
 
     @jax.jit
     def score(params, key):
-        return train_state.forward(
+        return functional.forward(
             graphdef, params, batch, statistics, num_frames=24, key=key
         ).score
 

@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 from example import FEATURES, random_batch, replace_model, small_config, unit_statistics
 
-from damamba_jax import train_state
-from damamba_jax.checkpoint import abstract_model
-from damamba_jax.config import Config, from_config_dict
+from damamba_jax.config.sections import Config
+from damamba_jax.config.tree import from_config_dict
 from damamba_jax.configs import noxi
-from damamba_jax.models import build_model
+from damamba_jax.inference import estimator
+from damamba_jax.models import build_model, functional
+from damamba_jax.models.functional import abstract_model
+from damamba_jax.training.objective import loss_function
 
 # Half the code to compile, for what does not depend on direction or scan.
 QUICK = {"direction": "forward", "scan": "reference"}
@@ -18,8 +20,8 @@ QUICK = {"direction": "forward", "scan": "reference"}
 
 def scorer(config: Config):
     """The jitted `score(batch) -> [B, Tl]` of a freshly initialised model."""
-    graphdef, params = train_state.split_model(build_model(config))
-    predict = train_state.make_predict(graphdef)
+    graphdef, params = functional.split_model(build_model(config))
+    predict = estimator.make_predict(graphdef)
     statistics = unit_statistics(config)
     frames = config.data.window.window_frames
     return lambda batch: predict(params, batch, statistics, num_frames=frames)
@@ -27,12 +29,12 @@ def scorer(config: Config):
 
 def gradient_of_core(config: Config, batch: dict, label: int) -> dict:
     """|d score / d x| of one label, largest per feature, person and row."""
-    graphdef, params = train_state.split_model(build_model(config))
+    graphdef, params = functional.split_model(build_model(config))
 
     @jax.jit
     def gradient(features):
         def score(features):
-            return train_state.forward(
+            return functional.forward(
                 graphdef,
                 params,
                 {**batch, "features": features},
@@ -109,22 +111,20 @@ def test_groups_interact_by_modality_fusion_alone(fused):
 
 def test_of_late_fusion_the_groups_learn_alone_and_the_mix_its_weights():
     config = small_config(**QUICK, modality_fusion=False)
-    graphdef, params = train_state.split_model(build_model(config))
+    graphdef, params = functional.split_model(build_model(config))
     batch = jax.tree.map(jnp.asarray, random_batch(config))
     statistics = unit_statistics(config)
 
     def mixed(params):
         num_frames = config.data.window.window_frames
-        output = train_state.forward(
+        output = functional.forward(
             graphdef, params, batch, statistics, num_frames=num_frames
         )
         assert output.group_scores.shape == (2, *batch["label"].shape)
         return jnp.sum(output.score)
 
     def loss(params):
-        return train_state.loss_function(
-            config, graphdef, params, statistics, batch, None
-        )[0]
+        return loss_function(config, graphdef, params, statistics, batch, None)[0]
 
     of_mix, of_loss = jax.jit(lambda p: (jax.grad(mixed)(p), jax.grad(loss)(p)))(params)
     names = [jax.tree_util.keystr(p) for p, _ in jax.tree.leaves_with_path(params)]
@@ -203,12 +203,12 @@ def test_remat_changes_memory_but_no_number():
     results = []
     for remat in (False, True):
         config = small_config(remat=remat, dropout=0.3, **QUICK)
-        graphdef, params = train_state.split_model(build_model(config))
+        graphdef, params = functional.split_model(build_model(config))
 
         def loss(params, config=config, graphdef=graphdef):
             # Dropout draws the same.
             key = jax.random.key(0)
-            return train_state.loss_function(
+            return loss_function(
                 config, graphdef, params, unit_statistics(config), batch, key
             )[0]
 
@@ -243,11 +243,11 @@ def test_remat_changes_memory_but_no_number():
 )
 def test_variants_train(change):
     config = small_config(**{**QUICK, **change})
-    graphdef, params = train_state.split_model(build_model(config))
+    graphdef, params = functional.split_model(build_model(config))
     batch = jax.tree.map(jnp.asarray, random_batch(config))
 
     def loss(params):
-        return train_state.loss_function(
+        return loss_function(
             config, graphdef, params, unit_statistics(config), batch, None
         )[0]
 

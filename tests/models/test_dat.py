@@ -9,11 +9,14 @@ import pytest
 from example import FEATURES, random_batch, replace_model, small_system, unit_statistics
 from numpy_dat import score as numpy_score
 
-from damamba_jax import train_state
-from damamba_jax.checkpoint import abstract_model
-from damamba_jax.config import ConfigError, DATConfig, from_config_dict
+from damamba_jax.config.systems import DATConfig
+from damamba_jax.config.tree import from_config_dict
 from damamba_jax.configs import dat
-from damamba_jax.models import build_model
+from damamba_jax.errors import ConfigError
+from damamba_jax.inference import estimator
+from damamba_jax.models import build_model, functional
+from damamba_jax.models.functional import abstract_model
+from damamba_jax.training.objective import loss_function
 
 
 def count(config) -> int:
@@ -37,7 +40,7 @@ class Small:
         self.config = replace_model(
             config, dat=dataclasses.replace(config.model.dat, partner_blocks=2)
         )
-        self.graphdef, params = train_state.split_model(build_model(self.config))
+        self.graphdef, params = functional.split_model(build_model(self.config))
         rng = np.random.default_rng(1)
         self.params = jax.tree.map(
             lambda x: x + jnp.asarray(0.3 * rng.standard_normal(x.shape), jnp.float32),
@@ -52,7 +55,7 @@ class Small:
             for f in self.config.data.features
         }
         self.batch = damaged(random_batch(self.config, size=4))
-        self.predict = train_state.make_predict(self.graphdef)
+        self.predict = estimator.make_predict(self.graphdef)
 
     def score(self, **changes):
         return np.asarray(
@@ -139,14 +142,14 @@ def test_gradients_are_finite_and_remat_does_not_change_them():
     batch = jax.tree.map(jnp.asarray, random_batch(config))
     pose = batch["features"]["openpose"].at[:, :, 3:9].set(-1.0)
     batch = batch | {"features": {"openpose": pose}}
-    _, params = train_state.split_model(build_model(config))
+    _, params = functional.split_model(build_model(config))
     results = []
     for remat in (False, True):
         variant = replace_model(config, remat=remat)
         graphdef, _ = abstract_model(variant)
 
         def loss(params, config=variant, graphdef=graphdef):
-            return train_state.loss_function(
+            return loss_function(
                 config, graphdef, params, unit_statistics(config), batch, None
             )[0]
 
@@ -169,12 +172,12 @@ def test_dropout_acts_in_training_only():
         group_ffn_dim=4, feature_blocks=0, group_blocks=0,
     )  # fmt: skip
     config = small_system("dat", dropout=0.5, features=FEATURES[2:], dat=alone)
-    graphdef, params = train_state.split_model(build_model(config))
+    graphdef, params = functional.split_model(build_model(config))
     batch, statistics = random_batch(config), unit_statistics(config)
 
     @jax.jit
     def score(key):
-        return train_state.forward(
+        return functional.forward(
             graphdef, params, batch, statistics, num_frames=24, key=key
         ).score
 

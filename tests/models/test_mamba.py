@@ -5,11 +5,11 @@ import pytest
 from example import small_config
 from flax import nnx
 
-from damamba_jax.config import ConfigError
+from damamba_jax.errors import ConfigError
 from damamba_jax.kernels.selective_scan import IMPLEMENTATIONS
-from damamba_jax.models.hybrid import Stack
 from damamba_jax.models.mamba import DepthwiseConv, Mamba
 from damamba_jax.models.mamba2 import Mamba2
+from damamba_jax.models.stacking import Stack
 
 # Several heads and chunks, the last one not full.
 HEADS = {"ssm": "mamba2", "head_dim": 4, "ssd_chunk": 5}

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from example import random_batch, small_config, unit_statistics
 
-from damamba_jax import train_state
-from damamba_jax.models import build_model
+from damamba_jax.models import build_model, functional
 from damamba_jax.models.modality_dropout import drop_modalities
 
 GROUPS = {"audio": ("ege", "w2v"), "visual": ("clip", "pose", "face")}
@@ -86,12 +85,12 @@ def test_only_training_drops_and_a_dropped_group_is_a_missing_one():
         direction="forward", scan="reference", modality_dropout=0.5, participants=1,
         feature_blocks=0, audio_blocks=0, visual_blocks=0, dialogue_blocks=0,
     )  # fmt: skip
-    graphdef, params = train_state.split_model(build_model(config))
+    graphdef, params = functional.split_model(build_model(config))
     batch = random_batch(config, size=16)
 
     @jax.jit
     def run(batch, key):
-        return train_state.forward(
+        return functional.forward(
             graphdef, params, batch, unit_statistics(config), num_frames=24, key=key
         )
 

@@ -1,0 +1,145 @@
+"""Conversions of a configuration between `ConfigDict`, JSON and dataclasses.
+
+This module is the only reader of `ConfigDict`. Everything else sees `Config`.
+"""
+
+import dataclasses
+import json
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any, Literal, TypeVar
+
+import ml_collections
+
+from damamba_jax.config.sections import Config
+from damamba_jax.errors import ConfigError, nearest
+
+T = TypeVar("T")
+
+
+def from_config_dict(config: ml_collections.ConfigDict) -> Config:
+    """Resolves `data.features` against the table `features` and validates all.
+
+    `data.features` is a comma-separated string of names (so that it can be chosen on
+    the command line); `features` maps each known name to the fields of
+    `FeatureConfig`.
+
+    Raises:
+      ConfigError: for an unknown field or feature (naming the nearest known one), or
+        a value out of its range.
+    """
+    tree = config.to_dict()
+    table = tree.pop("features", {})
+    data = dict(tree.get("data", {}))
+    names = [name.strip() for name in data.get("features", "").split(",")]
+    features = []
+    for name in filter(None, names):
+        if name not in table:
+            raise ConfigError(
+                f"`data.features`: unknown feature {name!r}{nearest(name, table)}"
+            )
+        features.append({"name": name, **table[name]})
+    data["features"] = features
+    return from_tree({**tree, "data": data})
+
+
+def check_field(config: ml_collections.ConfigDict, path: str) -> None:
+    """Raises `ConfigError` unless a configuration has a field, e.g. `model.dim`."""
+    group: Any = config
+    for name in path.split("."):
+        if not isinstance(group, ml_collections.ConfigDict) or name not in group:
+            known = group if isinstance(group, ml_collections.ConfigDict) else ()
+            raise ConfigError(f"`config.{path}`: unknown field{nearest(name, known)}")
+        group = group[name]
+
+
+def from_tree(tree: Any) -> Config:
+    """Builds `Config` from nested plain values, as `to_json` wrote them."""
+    return _build(Config, tree, "config")
+
+
+def to_json(config: Config) -> str:
+    return json.dumps(dataclasses.asdict(config), indent=2) + "\n"
+
+
+def from_json(text: str) -> Config:
+    return from_tree(json.loads(text))
+
+
+def differences(old: Config, new: Config) -> list[str]:
+    """Names the fields in which two configurations differ, as `path: old -> new`."""
+    a, b = _flatten(dataclasses.asdict(old)), _flatten(dataclasses.asdict(new))
+    return [
+        f"{key}: {a.get(key, 'absent')!r} -> {b.get(key, 'absent')!r}"
+        for key in sorted(a.keys() | b.keys())
+        if a.get(key) != b.get(key)
+    ]
+
+
+def _flatten(tree: Any, path: str = "") -> dict[str, Any]:
+    if isinstance(tree, Mapping):
+        items = tree.items()
+    elif isinstance(tree, (list, tuple)) and tree:
+        items = enumerate(tree)
+    else:
+        return {path: tree}
+    flat = {}
+    for key, value in items:
+        flat.update(_flatten(value, f"{path}.{key}" if path else str(key)))
+    return flat
+
+
+def _build(cls: type[T], tree: Any, path: str) -> T:
+    if not isinstance(tree, Mapping):
+        raise ConfigError(f"`{path}`: expected a group of fields, got {tree!r}.")
+    hints = typing.get_type_hints(cls)
+    unknown = [key for key in tree if key not in hints]
+    if unknown:
+        raise ConfigError(
+            f"`{path}.{unknown[0]}`: unknown field{nearest(unknown[0], hints)}"
+        )
+    values = {
+        key: _convert(hints[key], value, f"{path}.{key}") for key, value in tree.items()
+    }
+    missing = [
+        field.name
+        for field in dataclasses.fields(cls)
+        if field.default is dataclasses.MISSING
+        and field.default_factory is dataclasses.MISSING
+        and field.name not in values
+    ]
+    if missing:
+        raise ConfigError(f"`{path}.{missing[0]}`: required, but not given.")
+    return cls(**values)
+
+
+def _convert(hint: Any, value: Any, path: str) -> Any:
+    """Converts one plain value to the type of its field."""
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin is types.UnionType:
+        if value is None:
+            return None
+        return _convert(args[0], value, path)
+    if origin is Literal:
+        if value not in args:
+            raise ConfigError(f"`{path}`: expected one of {list(args)}, got {value!r}.")
+        return value
+    if origin is tuple:
+        if isinstance(value, str):
+            value = [part.strip() for part in value.split(",") if part.strip()]
+        if not isinstance(value, (list, tuple)):
+            raise ConfigError(f"`{path}`: expected a list, got {value!r}.")
+        return tuple(
+            _convert(args[0], item, f"{path}[{i}]") for i, item in enumerate(value)
+        )
+    if dataclasses.is_dataclass(hint):
+        return _build(hint, value, path)
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
+        raise ConfigError(
+            f"`{path}`: expected {hint.__name__}, got {value!r} "
+            f"({type(value).__name__})."
+        )
+    return value

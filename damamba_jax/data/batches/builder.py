@@ -1,0 +1,316 @@
+"""Windows -> batches: one slice copy per (window, person, feature), the rest in NumPy.
+
+A batch is a dict of arrays; `B` windows, `P` people (the target first), `Tn` rows of a
+feature at its native rate, `Tl` frames of the annotation:
+
+| key                 | type               | meaning                                  |
+|---------------------|--------------------|------------------------------------------|
+| `features[name]`    | f32 [B, P, Tn, dim]| raw values; 0 where not valid            |
+| `feature_valid[name]`| bool [B, P, Tn]   | False: gap, missing file, absent person  |
+| `first_time[name]`  | f32 [B, P]         | seconds from the window's start to row 0 |
+| `rate[name]`        | f32 [B, P]         | Hz                                       |
+| `session_statistics[name]` | f32 [B, P, 2, dim] | centre and spread over the whole  |
+|                     |                    | recording, NaN if unknown; only with     |
+|                     |                    | `data.normalization="session"`           |
+| `participant_valid` | bool [B, P]        | False: nobody sits there                 |
+| `participant_slot`  | i32 [B, P]         | 0 for the target, 1.. for partners       |
+| `label`             | f32 [B, Tl]        | annotation; 0 where not valid            |
+| `label_valid`       | bool [B, Tl]       | rated, inside the window and the session |
+| `label_time`        | f32 [B, Tl]        | seconds from the window's start          |
+| `label_core`        | bool [B, Tl]       | inside the scored core                   |
+"""
+
+import functools
+import math
+import mmap
+import resource
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from damamba_jax.array_types import Bool, Float, Int
+from damamba_jax.config.sections import FeatureConfig, WindowConfig
+from damamba_jax.data.batches.people import People
+from damamba_jax.data.batches.session_statistics import (
+    ensure_statistics,
+    read_statistics,
+)
+from damamba_jax.data.batches.timeline import first_label
+from damamba_jax.data.corpus.sessions import Session, Track
+from damamba_jax.data.formats.ssi import Stream
+
+Batch = dict[str, Any]
+
+# Enough for every corpus; some systems set no limit at all.
+_MOST_OPEN_FILES = 65_536
+# Streams of a feature whose statistics stay in memory: 23 MB at 1,408 columns.
+_STATISTICS_KEPT = 2_048
+# Features of the training and the evaluation source that share the limit on open files.
+_SHARES = 16
+
+
+class BatchRows(NamedTuple):
+    """What each row of a batch shows.
+
+    Attributes:
+      people: [B, P] ids in `People`, the target first; -1 for nobody.
+      slot: [B, P] which participant embedding each one takes.
+      core: [B] model frame at which the core starts, counted from the session's start.
+      row_valid: [B] False for the rows that fill up the last batch.
+    """
+
+    people: Int[np.ndarray, "B P"]
+    slot: Int[np.ndarray, "B P"]
+    core: Int[np.ndarray, "B"]
+    row_valid: Bool[np.ndarray, "B"]
+
+
+class _Track:
+    """One feature of everybody: files, rates and lengths. Opens files when needed."""
+
+    def __init__(
+        self, feature: FeatureConfig, tracks: Sequence[Track | None], cache_dir: str
+    ):
+        self.feature = feature
+        self._tracks = tracks
+        self._cache_dir = cache_dir
+        # The entry behind the last person stands for nobody (id -1).
+        self.length = np.array([t.num_frames if t else 0 for t in [*tracks, None]])
+        self.rate = np.full(len(tracks) + 1, feature.rate)
+        for person in np.flatnonzero(self.length):
+            self.rate[person] = tracks[person].rate
+        present = self.rate[self.length > 0]
+        self.max_rate = float(present.max()) if present.size else feature.rate
+        self.open = functools.lru_cache(_streams_kept_open(len(tracks)))(self._open)
+        self.statistics = functools.lru_cache(_STATISTICS_KEPT)(self._statistics)
+        self._statistics_path = functools.cache(
+            lambda person: ensure_statistics(tracks[person], cache_dir=cache_dir)
+        )
+
+    def _statistics(self, person: int) -> Float[np.ndarray, "2 dim"]:
+        if not self.length[person]:
+            return np.full((2, self.feature.dim), np.nan, np.float32)
+        path = self._statistics_path(person)
+        return read_statistics(path, dim=self.feature.dim)
+
+    def _open(self, person: int) -> "Rows":
+        stream = self._tracks[person].open(self._cache_dir)
+        return Rows.of(stream)
+
+
+class Rows(NamedTuple):
+    """An open stream; `data` lies in `mapping`, if in a file, from byte `offset` on."""
+
+    data: np.ndarray
+    valid: np.ndarray | None
+    mapping: mmap.mmap | None
+    offset: int
+
+    @classmethod
+    def of(cls, stream: Stream) -> "Rows":
+        # A plain view of the mapping: slicing a `memmap` costs several times as much.
+        data = np.asarray(stream.data)
+        base = data
+        while isinstance(base, np.ndarray):
+            base = base.base
+        if not isinstance(base, mmap.mmap) or not data.size:
+            return cls(data, stream.valid, None, 0)
+        # Reading ahead of a random window fetches up to 8 MB that nobody asked for.
+        base.madvise(mmap.MADV_RANDOM)
+        start = np.frombuffer(base, np.uint8).__array_interface__["data"][0]
+        offset = data.__array_interface__["data"][0] - start
+        return cls(data, stream.valid, base, offset)
+
+    def announce(self, first: int, frames: int) -> None:
+        """Has the kernel fetch rows that are not in memory, without waiting."""
+        if self.mapping is not None:
+            row_bytes = self.data.strides[0]
+            start = self.offset + first * row_bytes
+            page = start - start % mmap.PAGESIZE
+            end = start + frames * row_bytes
+            self.mapping.madvise(mmap.MADV_WILLNEED, page, end - page)
+
+
+def _streams_kept_open(count: int) -> int:
+    # Every memory map keeps one descriptor. Evicting and reopening streams in random
+    # order would cost more than reading them, so the soft limit is raised first.
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    unlimited = hard == resource.RLIM_INFINITY
+    most = _MOST_OPEN_FILES if unlimited else min(hard, _MOST_OPEN_FILES)
+    if soft < min(count * _SHARES, most):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+        soft = most
+    return max(1, min(count, soft // _SHARES))
+
+
+class BatchBuilder:
+    """Fills batches from the sessions' memory maps.
+
+    Rows are copied as they are stored (converted to float32 where they are not), so a
+    batch is as wide as the window at each feature's native rate: `Tn = ceil(
+    window_seconds * rate) + 2` with the highest rate of that feature in `sessions`.
+    Slices lie wholly inside their stream; the last row of a shorter stream repeats.
+
+    Args:
+      sessions: whose `participants[i].tracks` and labels are read.
+      features: the features of a batch.
+      window: length and core of the windows.
+      cache_dir: where ASCII streams and streams with gaps are kept in binary form, and
+        statistics of recordings.
+      normalization: `"session"` adds these statistics to a batch.
+    """
+
+    def __init__(
+        self,
+        sessions: Sequence[Session],
+        *,
+        features: Sequence[FeatureConfig],
+        window: WindowConfig,
+        cache_dir: str,
+        normalization: str = "training",
+    ):
+        self.people = People(sessions)
+        self.window = window
+        self._session_statistics = normalization == "session"
+        self._tracks = [
+            _Track(
+                feature,
+                [
+                    participant.tracks.get(feature.name)
+                    for session in sessions
+                    for participant in session.participants
+                ],
+                cache_dir,
+            )
+            for feature in features
+        ]
+        # A half-open span of this length holds at most this many labels.
+        self._label_frames = max(
+            (
+                int(
+                    first_label(
+                        window.window_frames, frame_hz=window.frame_hz, label_rate=rate
+                    )
+                )
+                for rate in set(self.people.label_rate.tolist())
+            ),
+            default=1,
+        )
+
+    def build(self, rows: BatchRows) -> tuple[Batch, Int[np.ndarray, "B Tl"]]:
+        """Fills one batch.
+
+        Returns:
+          The batch, and for each of its labels the index in the target's annotation:
+          -1 outside the core, the session, or in a row that only fills up.
+        """
+        start = rows.core - self.window.context_frames
+        batch: Batch = {
+            "features": {},
+            "feature_valid": {},
+            "first_time": {},
+            "rate": {},
+            "participant_valid": rows.people >= 0,
+            "participant_slot": rows.slot.astype(np.int32),
+        }
+        for track in self._tracks:
+            self._add_feature(batch, track, rows.people, start / self.window.frame_hz)
+        if self._session_statistics:
+            batch["session_statistics"] = {
+                track.feature.name: _statistics(track, rows.people)
+                for track in self._tracks
+            }
+        return batch, self._add_labels(batch, rows, start)
+
+    def _add_feature(
+        self, batch: Batch, track: _Track, people: np.ndarray, start_seconds: np.ndarray
+    ) -> None:
+        name, dim = track.feature.name, track.feature.dim
+        # The slack keeps a rounded product of whole numbers from adding a row.
+        frames = math.ceil(self.window.window_seconds * track.max_rate - 1e-6) + 2
+        rate, length = track.rate[people], track.length[people]
+        first = np.floor(start_seconds[:, None] * rate).astype(np.int64)
+        first = np.clip(first, 0, np.maximum(length - frames, 0))
+        values = np.empty((people.size, frames, dim), np.float32)
+        valid = np.repeat((length > 0).ravel()[:, None], frames, axis=1)
+        # A double beyond float32 becomes inf, which the model takes as missing.
+        with np.errstate(over="ignore", invalid="ignore"):
+            _copy_slices(track, values, valid, people, first, length)
+        shape = (*people.shape, frames)
+        batch["features"][name] = values.reshape(*shape, dim)
+        batch["feature_valid"][name] = valid.reshape(shape)
+        offset = np.where(length > 0, first / rate - start_seconds[:, None], 0.0)
+        batch["first_time"][name] = offset.astype(np.float32)
+        batch["rate"][name] = rate.astype(np.float32)
+
+    def _add_labels(
+        self, batch: Batch, rows: BatchRows, start: np.ndarray
+    ) -> Int[np.ndarray, "B Tl"]:
+        people, window = self.people, self.window
+        target = rows.people[:, 0]
+        rate = people.label_rate[target]
+        first, core, core_end, end = (
+            first_label(frame, frame_hz=window.frame_hz, label_rate=rate)[:, None]
+            for frame in (
+                start,
+                rows.core,
+                rows.core + window.core_frames,
+                start + window.window_frames,
+            )
+        )
+        index = first + np.arange(self._label_frames)
+        in_core = (index >= core) & (index < core_end)
+        exists = (index >= 0) & (index < people.label_count[target][:, None])
+        exists &= (index < end) & rows.row_valid[:, None]
+        where = np.where(exists, people.label_start[target][:, None] + index, 0)
+        label = people.labels[where] if people.labels.size else np.zeros(where.shape)
+        valid = exists & np.isfinite(label)
+        seconds = index / rate[:, None]
+        batch["label"] = np.where(valid, label, 0.0).astype(np.float32)
+        batch["label_valid"] = valid
+        batch["label_time"] = (seconds - (start / window.frame_hz)[:, None]).astype(
+            np.float32
+        )
+        batch["label_core"] = in_core
+        return np.where(exists & in_core, index, -1)
+
+
+def _statistics(
+    track: _Track, people: Int[np.ndarray, "B P"]
+) -> Float[np.ndarray, "B P 2 dim"]:
+    """Statistics of everybody's recording; NaN for nobody."""
+    found = np.stack([track.statistics(person) for person in people.ravel().tolist()])
+    return found.reshape(*people.shape, *found.shape[1:])
+
+
+def _copy_slices(
+    track: _Track,
+    values: Float[np.ndarray, "BP Tn dim"],
+    valid: Bool[np.ndarray, "BP Tn"],
+    people: Int[np.ndarray, "B P"],
+    first: Int[np.ndarray, "B P"],
+    length: Int[np.ndarray, "B P"],
+) -> None:
+    """Copies `data[first : first + Tn]` of each person; the loader's inner loop."""
+    frames = values.shape[1]
+    columns = (people.ravel(), first.ravel(), length.ravel())
+    table = np.stack(columns, axis=1).tolist()
+    # All slices are asked for before the first is awaited: storage works in parallel.
+    for person, lo, count in table:
+        if count:
+            track.open(person).announce(lo, frames)
+    for row, (out, (person, lo, count)) in enumerate(zip(values, table, strict=True)):
+        if count == 0:
+            out.fill(0.0)
+            continue
+        data, mask = track.open(person)[:2]
+        if count >= frames:
+            out[...] = data[lo : lo + frames]
+        else:
+            out[:count] = data
+            out[count:] = data[-1]
+        if mask is not None:
+            valid[row, :count] = mask[lo : lo + frames]
+            valid[row, count:] = mask[-1]
+            out[~valid[row]] = 0.0

@@ -1,0 +1,80 @@
+"""People of a set of sessions: who is scored, and on which frames."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from damamba_jax.array_types import Int
+from damamba_jax.data.batches.timeline import num_cores
+from damamba_jax.data.corpus.sessions import Participant, Session
+
+
+class People:
+    """Everybody in `sessions`, numbered session by session in role order.
+
+    Attributes:
+      seats: [N, 2] session index and participant index of each person.
+      partners: [N, max people - 1] the others of each person's session in role order,
+        padded with -1.
+      labels: annotations of all people, one after the other; NaN where not rated.
+      label_start, label_count: [N] where each person's annotation lies in `labels`.
+        A person without a file has `round(duration * label_rate)` frames of NaN, so
+        that predictions have a time axis.
+      label_rate: [N] Hz.
+      labelled: [N] whether there is a file.
+    """
+
+    def __init__(self, sessions: Sequence[Session]):
+        seats: list[tuple[int, int]] = []
+        groups, labels, rates, labelled = [], [], [], []
+        for index, session in enumerate(sessions):
+            first = len(seats)
+            groups.append(range(first, first + len(session.participants)))
+            for seat, participant in enumerate(session.participants):
+                seats.append((index, seat))
+                labels.append(_annotation(session, participant))
+                rates.append(float(session.label_rate))
+                labelled.append(participant.labels_path is not None)
+        widest = max((len(group) for group in groups), default=1)
+        self.partners = np.full((len(seats), widest - 1), -1, np.int64)
+        for group in groups:
+            for person in group:
+                others = [other for other in group if other != person]
+                self.partners[person, : len(others)] = others
+        self.seats = np.array(seats, np.int64).reshape(-1, 2)
+        self.labels = np.concatenate([np.zeros(0, np.float32), *labels])
+        self.label_count = np.array([len(x) for x in labels], np.int64)
+        self.label_start = np.cumsum(self.label_count) - self.label_count
+        self.label_rate = np.array(rates, np.float64)
+        self.labelled = np.array(labelled, bool)
+
+    def __len__(self) -> int:
+        return len(self.seats)
+
+    def cores(
+        self, persons: Int[np.ndarray, "n"], *, every_frames: int, frame_hz: float
+    ) -> tuple[Int[np.ndarray, "W"], Int[np.ndarray, "W"]]:
+        """Lists (person, first model frame) of all cores of `persons`, in order.
+
+        A core starts every `every_frames`, from 0 to the last label.
+        """
+        counts = [
+            num_cores(
+                int(self.label_count[person]),
+                every_frames=every_frames,
+                frame_hz=frame_hz,
+                label_rate=float(self.label_rate[person]),
+            )
+            for person in persons
+        ]
+        starts = [np.arange(count) * every_frames for count in counts]
+        return (
+            np.repeat(persons, counts),
+            np.concatenate([np.zeros(0, np.int64), *starts]),
+        )
+
+
+def _annotation(session: Session, participant: Participant) -> np.ndarray:
+    if participant.labels_path is not None:
+        return np.asarray(participant.labels(), np.float32)
+    return np.full(round(session.duration * session.label_rate), np.nan, np.float32)

@@ -1,0 +1,370 @@
+"""Sessions -> windows -> batches, through grain.
+
+A window is `(target, core)`: the person who is scored and the model frame at which the
+scored core starts; the context lies around it. In evaluation the cores tile each
+session, core `k` being model frames `[k * core_frames, (k + 1) * core_frames)`; in
+training they start every `stride_frames`. Label `i`, at `i / label_rate` seconds,
+belongs to the core whose time span holds it, decided in exact arithmetic: each label
+of a session has exactly one core. Windows reach beyond the ends of a session; the last
+core may do so too.
+
+One record of the grain data set is one whole batch, so grain's cost per record is paid
+once per batch. The arrays of a batch are described in `batches.py`.
+"""
+
+import dataclasses
+import functools
+import math
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+import grain
+import numpy as np
+
+from damamba_jax.array_types import Bool, Int
+from damamba_jax.config.sections import DataConfig, WindowConfig
+from damamba_jax.data.batches.builder import Batch, BatchBuilder, BatchRows
+from damamba_jax.data.batches.people import People
+from damamba_jax.data.batches.timeline import first_label
+from damamba_jax.data.corpus.sessions import Session
+from damamba_jax.errors import ConfigError, CorpusError
+
+# Streams of the random generator, beside the seed.
+_EPOCHS, _PARTNERS = 0, 1
+
+
+class TrainingSource:
+    """Batch of step `s`, a pure function of `(seed, s)`; `source[s]` is a batch.
+
+    Epoch `e` visits every window once, in the permutation drawn from `(seed, e)`; a
+    batch may lie across two epochs. Windows whose core holds no valid label are left
+    out. Sessions with more people than `data.participants` take random partners, in
+    role order, and every partner takes a random slot of `1 .. max_participants - 1`, so
+    that all slots are trained on dyads too.
+
+    Args:
+      sessions: the training sessions.
+      data: features, participants, window and cache of the batches.
+      max_participants: slots of the model, the target's included.
+      batch_size: windows of the global batch.
+      seed: of the order, the partners and the slots.
+      num_steps: length of the source.
+      process_index, process_count: this process builds its contiguous share of each
+        global batch.
+
+    Raises:
+      CorpusError: if there is no window to train on, naming the split and the files.
+    """
+
+    def __init__(
+        self,
+        sessions: Sequence[Session],
+        data: DataConfig,
+        *,
+        max_participants: int,
+        batch_size: int,
+        seed: int,
+        num_steps: int,
+        process_index: int = 0,
+        process_count: int = 1,
+    ):
+        if max_participants < data.participants:
+            raise ValueError(
+                f"`max_participants`: expected at least `data.participants` = "
+                f"{data.participants}, got {max_participants}."
+            )
+        self._share = _share(batch_size, process_index, process_count)
+        self._builder = _builder(sessions, data)
+        self._windows = _rated_windows(self._builder.people, data.window)
+        if not self.num_windows:
+            raise CorpusError(_no_windows(sessions, "core with a rated frame"))
+        self._num_partners = data.participants - 1
+        self._num_slots = max_participants - 1
+        self._batch_size = batch_size
+        self._num_steps = num_steps
+        self._seed = seed
+        # Batches across two epochs need two orders, with threads ahead and behind.
+        self._order = functools.lru_cache(maxsize=4)(self._permutation)
+
+    @property
+    def num_windows(self) -> int:
+        """Windows of one epoch."""
+        return len(self._windows[0])
+
+    def __len__(self) -> int:
+        return self._num_steps
+
+    def __getitem__(self, step: int) -> Batch:
+        if not 0 <= step < self._num_steps:
+            raise IndexError(f"`step`: expected [0, {self._num_steps}), got {step}.")
+        step = int(step)
+        position = np.arange(self._batch_size) + step * self._batch_size
+        epochs = range(int(position[0]) // self.num_windows, 1 + (
+            int(position[-1]) // self.num_windows))  # fmt: skip
+        order = np.concatenate([self._order(epoch) for epoch in epochs])
+        window = order[position - epochs.start * self.num_windows]
+        person, core = (column[window] for column in self._windows)
+        rng = np.random.default_rng((self._seed, _PARTNERS, step))
+        partners = _draw(rng, self._builder.people.partners[person], self._num_partners)
+        slots = rng.random((self._batch_size, self._num_slots)).argsort(axis=1) + 1
+        rows = BatchRows(
+            people=np.column_stack([person, partners]),
+            slot=np.column_stack(
+                [np.zeros_like(person), slots[:, : partners.shape[1]]]
+            ),
+            core=core,
+            row_valid=np.ones(self._batch_size, bool),
+        )
+        return self._builder.build(_take(rows, self._share))[0]
+
+    def _permutation(self, epoch: int) -> np.ndarray:
+        rng = np.random.default_rng((self._seed, _EPOCHS, epoch))
+        return rng.permutation(self.num_windows)
+
+
+class EvaluationRows(NamedTuple):
+    """Where the scores of a batch belong; stays on the host.
+
+    Attributes:
+      session: [B] index into the source's sessions.
+      participant: [B] index into that session's `participants`, the target.
+      label_index: [B, Tl] index into the target's annotation of each core label; -1
+        elsewhere. Over all batches each label of each target comes exactly once.
+      row_valid: [B] False for rows that fill up the last batch.
+    """
+
+    session: Int[np.ndarray, "B"]
+    participant: Int[np.ndarray, "B"]
+    label_index: Int[np.ndarray, "B Tl"]
+    row_valid: Bool[np.ndarray, "B"]
+
+
+class EvaluationBatch(NamedTuple):
+    batch: Batch
+    rows: EvaluationRows
+
+
+class EvaluationSource:
+    """All cores of all targets in a fixed order; `source[i]` is an `EvaluationBatch`.
+
+    A session with more people than `data.participants` shows the first partners in role
+    order; partners take the slots 1, 2, ... in that order. The last batch repeats its
+    last window in rows that are not valid.
+
+    Args:
+      sessions: of any splits.
+      data: features, participants, window and cache of the batches.
+      batch_size: windows of the global batch.
+      targets: `"labelled"` scores everybody with an annotation file, `"all"` everybody.
+      max_batches: if not 0, at most this many batches of windows, spread evenly.
+      process_index, process_count: this process builds its contiguous share.
+
+    Raises:
+      CorpusError: if there is no window, naming the split and the files.
+    """
+
+    def __init__(
+        self,
+        sessions: Sequence[Session],
+        data: DataConfig,
+        *,
+        batch_size: int,
+        targets: Literal["labelled", "all"] = "labelled",
+        max_batches: int = 0,
+        process_index: int = 0,
+        process_count: int = 1,
+    ):
+        self._share = _share(batch_size, process_index, process_count)
+        self._builder = _builder(sessions, data)
+        people = self._builder.people
+        scored = (
+            people.labelled if targets == "labelled" else np.ones(len(people), bool)
+        )
+        person, core = people.cores(
+            np.flatnonzero(scored),
+            every_frames=data.window.core_frames,
+            frame_hz=data.window.frame_hz,
+        )
+        if not len(person):
+            expected = "annotation file" if targets == "labelled" else "frame"
+            raise CorpusError(_no_windows(sessions, expected))
+        if max_batches and max_batches * batch_size < len(person):
+            keep = np.linspace(0, len(person) - 1, max_batches * batch_size)
+            keep = keep.astype(np.int64)
+            person, core = person[keep], core[keep]
+        self._windows = person, core
+        self._num_partners = data.participants - 1
+        self._batch_size = batch_size
+
+    @property
+    def num_windows(self) -> int:
+        return len(self._windows[0])
+
+    def __len__(self) -> int:
+        return -(-self.num_windows // self._batch_size)
+
+    def __getitem__(self, index: int) -> EvaluationBatch:
+        if not 0 <= index < len(self):
+            raise IndexError(f"`index`: expected [0, {len(self)}), got {index}.")
+        position = np.arange(self._batch_size) + int(index) * self._batch_size
+        row_valid = position < self.num_windows
+        window = np.minimum(position, self.num_windows - 1)
+        person, core = (column[window] for column in self._windows)
+        people = self._builder.people
+        partners = _pad(people.partners[person], self._num_partners)
+        rows = BatchRows(
+            people=np.column_stack([person, partners[:, : self._num_partners]]),
+            slot=np.tile(np.arange(1 + self._num_partners), (self._batch_size, 1)),
+            core=core,
+            row_valid=row_valid,
+        )
+        rows = _take(rows, self._share)
+        batch, label_index = self._builder.build(rows)
+        seats = people.seats[rows.people[:, 0]]
+        return EvaluationBatch(
+            batch,
+            EvaluationRows(
+                session=seats[:, 0],
+                participant=seats[:, 1],
+                label_index=label_index,
+                row_valid=rows.row_valid,
+            ),
+        )
+
+
+def read_batches(
+    source: TrainingSource | EvaluationSource, *, num_threads: int, start_step: int = 0
+) -> grain.DatasetIterator:
+    """Iterates over `source` from `start_step` on, reading ahead in threads.
+
+    Args:
+      source: batches by index.
+      num_threads: threads that build batches; 0 builds them when asked.
+      start_step: first batch; the ones before it are not read.
+    """
+    if not 0 <= start_step <= len(source):
+        raise ValueError(
+            f"`start_step`: expected [0, {len(source)}], got {start_step}."
+        )
+    # Two batches per thread: one being filled, one waiting.
+    options = grain.ReadOptions(
+        num_threads=num_threads, prefetch_buffer_size=2 * num_threads
+    )
+    dataset = grain.MapDataset.source(source)[start_step:]
+    return iter(dataset.to_iter_dataset(options))
+
+
+def long_passes(
+    sessions: Sequence[Session], data: DataConfig, *, multiple_frames: int
+) -> list[tuple[DataConfig, list[int]]]:
+    """Groups sessions for evaluation in one pass: one window covers a whole session.
+
+    Args:
+      sessions: of any lengths.
+      data: whose `window.frame_hz` is kept.
+      multiple_frames: the window's length is rounded up to a multiple of this, so that
+        sessions of similar lengths share one compiled shape.
+
+    Returns:
+      (data with a window as long as the sessions of the group, indices of these
+      sessions), shortest first. Each goes through `EvaluationSource` as it is.
+    """
+    groups: dict[int, list[int]] = {}
+    for index, session in enumerate(sessions):
+        counts = [person.num_labels for person in session.participants]
+        seconds = max(session.duration, max(counts, default=0) / session.label_rate)
+        blocks = math.ceil(seconds * data.window.frame_hz / multiple_frames)
+        groups.setdefault(max(blocks, 1) * multiple_frames, []).append(index)
+    passes = []
+    for frames, members in sorted(groups.items()):
+        window = dataclasses.replace(
+            data.window,
+            window_frames=frames,
+            core_frames=frames,
+            stride_frames=frames,
+        )
+        passes.append((dataclasses.replace(data, window=window), members))
+    return passes
+
+
+def _builder(sessions: Sequence[Session], data: DataConfig) -> BatchBuilder:
+    return BatchBuilder(
+        sessions,
+        features=data.features,
+        window=data.window,
+        cache_dir=data.cache_dir,
+        normalization=data.normalization,
+    )
+
+
+def _rated_windows(
+    people: People, window: WindowConfig
+) -> tuple[np.ndarray, np.ndarray]:
+    """(person, core start) of every training window whose core holds a valid label."""
+    person, core = people.cores(
+        np.flatnonzero(people.labelled),
+        every_frames=window.stride_frames,
+        frame_hz=window.frame_hz,
+    )
+    rated = np.concatenate([[0], np.cumsum(np.isfinite(people.labels))])
+    rates = people.label_rate[person]
+    first, last = (
+        people.label_start[person]
+        + np.minimum(
+            first_label(frame, frame_hz=window.frame_hz, label_rate=rates),
+            people.label_count[person],
+        )
+        for frame in (core, core + window.core_frames)
+    )
+    keep = rated[last] > rated[first]
+    return person[keep], core[keep]
+
+
+def _draw(rng: np.random.Generator, partners: np.ndarray, count: int) -> np.ndarray:
+    """Chooses `count` partners per row, in role order; -1 (nobody) only when short."""
+    partners = _pad(partners, count)
+    keys = np.where(partners >= 0, rng.random(partners.shape), 2.0)
+    chosen = np.sort(keys.argsort(axis=1)[:, :count], axis=1)
+    return np.take_along_axis(partners, chosen, axis=1)
+
+
+def _pad(partners: np.ndarray, count: int) -> np.ndarray:
+    missing = max(count - partners.shape[1], 0)
+    return np.pad(partners, ((0, 0), (0, missing)), constant_values=-1)
+
+
+def _share(batch_size: int, process_index: int, process_count: int) -> slice:
+    if batch_size < 1 or batch_size % process_count:
+        raise ConfigError(
+            f"`batch_size`: expected a positive multiple of `process_count` = "
+            f"{process_count}, got {batch_size}."
+        )
+    if not 0 <= process_index < process_count:
+        raise ValueError(
+            f"`process_index`: expected [0, {process_count}), got {process_index}."
+        )
+    size = batch_size // process_count
+    return slice(process_index * size, (process_index + 1) * size)
+
+
+def _take(rows: BatchRows, share: slice) -> BatchRows:
+    return BatchRows(*(column[share] for column in rows))
+
+
+def _no_windows(sessions: Sequence[Session], expected: str) -> str:
+    if not sessions:
+        return (
+            "`sessions`: expected at least one session, got none; is the split empty?"
+        )
+    splits = ", ".join(sorted({session.split for session in sessions}))
+    seats = [
+        f"{session.id}/{person.role}: {person.labels_path or 'no annotation file'}"
+        for session in sessions
+        for person in session.participants
+    ]
+    listed = "; ".join(seats[:3]) + (f"; and {len(seats) - 3} more" * (len(seats) > 3))
+    return (
+        f"split {splits}: expected at least one {expected} among {len(sessions)} "
+        f"sessions with {len(seats)} participants, got none ({listed}). If the "
+        f"annotations lie elsewhere, set `data.labels_root`."
+    )

@@ -1,0 +1,235 @@
+"""Finds the sessions of a corpus: who took part, which streams and labels there are.
+
+`index` reads names and headers, and counts the lines of label files (and of ASCII
+streams); no sample is read before a `Track` is opened. What is missing or odd is
+listed in `CorpusIndex.problems`, one line each, naming session, role and file.
+"""
+
+import itertools
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from damamba_jax.config.sections import FeatureConfig, LayoutConfig
+from damamba_jax.data.corpus import patterns
+from damamba_jax.data.corpus.releases import (
+    RELEASES,
+    UNSUPPORTED,
+    Release,
+    custom_release,
+    find_folders,
+)
+from damamba_jax.data.corpus.session_builder import SplitBuilder, SplitFiles
+from damamba_jax.data.corpus.sessions import CorpusIndex, Participant, Session, Track
+from damamba_jax.errors import CorpusError
+from damamba_jax.schema.release import RELEASED_FEATURES
+
+__all__ = [
+    "RELEASED_FEATURES",
+    "CorpusError",
+    "CorpusIndex",
+    "Participant",
+    "Session",
+    "Track",
+    "index",
+]
+
+# Written into the root of a corpus that was drawn, not recorded.
+SIMULATED_FILE = "simulated.json"
+
+
+def index(
+    root: str | os.PathLike,
+    *,
+    features: Sequence[FeatureConfig],
+    labels_root: str | os.PathLike = "",
+    layout: LayoutConfig | None = None,
+    strict: bool = True,
+) -> CorpusIndex:
+    """Finds all sessions below `root`.
+
+    Args:
+      root: folder of one corpus, or a folder that holds several.
+      features: streams to look for.
+      labels_root: where labels lie, if not beside the features; the same corpora, by
+        the same patterns. Labels beside the features count where it has none.
+      layout: of a custom corpus; `None` recognises the released ones.
+      strict: malformed streams, and streams of another width than their feature,
+        raise; otherwise they are problems, and the width on disk counts.
+
+    Raises:
+      CorpusError: if a root is missing, empty or holds no known corpus.
+      DataFormatError: for a malformed or misfit stream, if `strict`.
+    """
+    folder = _check_folder(root, "data.root")
+    label_folder = (
+        _check_folder(labels_root, "data.labels_root") if labels_root else None
+    )
+    problems: list[str] = []
+    releases = RELEASES if layout is None else (custom_release(layout),)
+    if layout is None:
+        _report_unsupported(folder, problems)
+    sessions: list[Session] = []
+    searched: dict[str, str] = {}
+    for release in releases:
+        folders = find_folders(folder, release, problems)
+        label_folders = list(folders)
+        if label_folder is not None:
+            label_folders = [
+                *find_folders(label_folder, release, problems), *label_folders
+            ]  # fmt: skip
+        for split in release.layouts[0].splits:
+            searched[f"{release.name}/{split}"] = _expectation(folders, release, split)
+            files = _find_split(release, split, folders, label_folders, problems)
+            if files is None:
+                continue
+            references = () if layout else _others(features)
+            builder = SplitBuilder(
+                files, features=features, references=references, strict=strict
+            )
+            sessions += builder.build()
+            problems += builder.problems()
+    if not sessions:
+        raise _no_corpus(folder, searched, problems)
+    if label_folder is not None and not any(
+        p.labels_path is not None and p.labels_path.is_relative_to(label_folder)
+        for s in sessions
+        for p in s.participants
+    ):
+        problems.append(
+            f"{label_folder}: no label file of any session was found there."
+        )
+    simulated = any((f / SIMULATED_FILE).is_file() for f in (folder, folder.parent))
+    return CorpusIndex(
+        root=folder,
+        simulated=simulated,
+        sessions=tuple(sessions),
+        problems=tuple(dict.fromkeys(problems)),
+        searched=searched,
+    )
+
+
+def _find_split(
+    release: Release,
+    split: str,
+    folders: Sequence[Path],
+    label_folders: Sequence[Path],
+    problems: list[str],
+) -> SplitFiles | None:
+    """Finds the files of a split in the first folder and tree that has streams."""
+    known = {"split": (split,), "role": release.layouts[0].roles}
+    for folder in folders:
+        for layout in release.layouts:
+            streams: dict[str, dict[str, dict[str, Path]]] = {}
+            for match in _find_files(folder, layout.feature_path, known, problems):
+                roles = streams.setdefault(match.fields["session"], {})
+                stems = roles.setdefault(match.fields["role"], {})
+                stems.setdefault(match.fields["stem"].lower(), match.path)
+            if not streams:
+                continue
+            labels: dict[str, dict[str, Path]] = {}
+            for tree, other in itertools.product(label_folders, release.layouts):
+                for match in _find_files(tree, other.label_path, known, problems):
+                    roles = labels.setdefault(match.fields["session"], {})
+                    roles.setdefault(match.fields["role"], match.path)
+            return SplitFiles(
+                layout=layout,
+                split=split,
+                streams=streams,
+                labels=labels,
+                seats=_find_seats(release, folder, known, streams, labels, problems),
+                roots=tuple(dict.fromkeys([folder, *label_folders])),
+            )
+    return None
+
+
+def _find_files(
+    folder: Path,
+    pattern: str,
+    known: Mapping[str, Sequence[str]],
+    problems: list[str],
+) -> Iterator[patterns.Match]:
+    for match in patterns.find(folder, pattern, known=known, problems=problems):
+        if match.path.is_file():
+            yield match
+
+
+def _find_seats(
+    release: Release,
+    folder: Path,
+    known: Mapping[str, Sequence[str]],
+    streams: Mapping[str, Mapping[str, Mapping[str, Path]]],
+    labels: Mapping[str, Mapping[str, Path]],
+    problems: list[str],
+) -> dict[str, frozenset[str]] | None:
+    """Finds the seats that were taken, by recordings, audio streams and labels.
+
+    Sessions in which nothing tells (only visual streams were downloaded) are left out.
+    """
+    if not release.audio_paths:
+        return None
+    taken: dict[str, set[str]] = {session: set() for session in streams}
+    for pattern in release.audio_paths:
+        for match in _find_files(folder, pattern, known, problems):
+            taken.setdefault(match.fields["session"], set()).add(match.fields["role"])
+    for session, roles in streams.items():
+        taken[session].update(labels.get(session, {}))
+        for role, stems in roles.items():
+            if any(stem.startswith("audio.") for stem in stems):
+                taken[session].add(role)
+        if not taken[session]:
+            problems.append(
+                f"{release.name}/{known['split'][0]}/{session}: neither audio nor "
+                "labels tell which seats were taken; all with streams count."
+            )
+    return {session: frozenset(roles) for session, roles in taken.items() if roles}
+
+
+def _check_folder(path: str | os.PathLike, name: str) -> Path:
+    folder = Path(path).expanduser()
+    if not os.fspath(path) or not folder.is_dir():
+        what = "a file" if folder.is_file() else "nothing there"
+        raise CorpusError(
+            f"`{name}`: expected a folder with recordings, got {os.fspath(path)!r}: "
+            f"{what}."
+        )
+    return folder.resolve()
+
+
+def _others(features: Sequence[FeatureConfig]) -> list[FeatureConfig]:
+    wanted = {feature.name for feature in features}
+    return [f for name, f in RELEASED_FEATURES.items() if name not in wanted]
+
+
+def _report_unsupported(folder: Path, problems: list[str]) -> None:
+    if folder.name.lower() in UNSUPPORTED:
+        raise CorpusError(
+            f"`data.root`: {folder} is {folder.name}, which is not a known layout; "
+            "describe it with `data.layout`."
+        )
+    for path in sorted(folder.iterdir()):
+        if path.name.lower() in UNSUPPORTED and path.is_dir():
+            problems.append(
+                f"{path}: not read; describe it with `data.layout`, as a root."
+            )
+
+
+def _expectation(folders: Sequence[Path], release: Release, split: str) -> str:
+    trees = " or ".join(
+        layout.feature_path.replace("{split}", split) for layout in release.layouts
+    )
+    return f"{trees} below {' or '.join(map(str, folders))}"
+
+
+def _no_corpus(
+    folder: Path, searched: dict[str, str], problems: Sequence[str]
+) -> CorpusError:
+    names = sorted(path.name for path in folder.iterdir())
+    found = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
+    lines = "".join(f"\n  {name}: {where}" for name, where in searched.items())
+    hints = "".join(f"\n  {problem}" for problem in problems[:5])
+    return CorpusError(
+        f"`data.root`: expected a corpus of a known layout, got {folder} with "
+        f"{found or 'nothing in it'}. Looked for{lines}\nFor another corpus, set "
+        f"`data.layout`.{hints and chr(10) + 'Problems:' + hints}"
+    )

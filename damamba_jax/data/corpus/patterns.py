@@ -1,0 +1,149 @@
+"""Finds files by patterns such as `{split}/{session}/{role}.{stem}.stream`.
+
+Names match without regard to case (downloads of one release differ in it). Nothing
+outside the root is ever reached: `..` and absolute patterns are refused, and links
+that lead elsewhere are reported instead of followed.
+"""
+
+import dataclasses
+import os
+import re
+import string
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from damamba_jax.errors import ConfigError
+
+FIELDS = ("split", "session", "role", "stem")
+
+
+@dataclasses.dataclass(frozen=True)
+class Match:
+    """One path, and the values that the fields of the pattern took for it."""
+
+    path: Path
+    fields: Mapping[str, str]
+
+
+def check_pattern(pattern: str, *, name: str, required: Sequence[str]) -> None:
+    """Checks a pattern before it is used.
+
+    Args:
+      pattern: parts separated by `/`.
+      name: of the setting, for the error.
+      required: fields that must occur.
+
+    Raises:
+      ConfigError: if it is not a plain relative path of known fields.
+    """
+    try:
+        used = {field for _, field, _, _ in string.Formatter().parse(pattern)}
+    except ValueError as error:
+        raise ConfigError(
+            f"`{name}`: expected balanced braces, got {pattern!r}."
+        ) from error
+    unknown = sorted(used - {None, *FIELDS})
+    missing = [field for field in required if field not in used]
+    if unknown or missing:
+        raise ConfigError(
+            f"`{name}`: expected the fields {list(required)}, of "
+            f"{list(FIELDS)}, got {pattern!r}."
+        )
+    if any(part in ("", ".", "..") or "\\" in part for part in pattern.split("/")):
+        raise ConfigError(
+            f"`{name}`: expected a path below the root, without '..', got {pattern!r}."
+        )
+
+
+def is_inside(path: Path, root: Path) -> bool:
+    """True when `path`, with links resolved, lies in `root` (itself resolved)."""
+    return path.resolve().is_relative_to(root)
+
+
+def find(
+    root: Path,
+    pattern: str,
+    *,
+    known: Mapping[str, Sequence[str]],
+    problems: list[str],
+) -> Iterator[Match]:
+    """Finds all paths that match, in the order of their names.
+
+    Args:
+      root: resolved folder.
+      pattern: as `check_pattern` wants it.
+      known: values that a field may take; others may take any, but no hidden name.
+      problems: gets a line for each link that leads out of the root and each folder
+        that cannot be read.
+    """
+    parts = pattern.split("/")
+    yield from _walk(root, root, parts, {}, known, problems)
+
+
+def _walk(
+    root: Path,
+    folder: Path,
+    parts: Sequence[str],
+    bound: Mapping[str, str],
+    known: Mapping[str, Sequence[str]],
+    problems: list[str],
+) -> Iterator[Match]:
+    regex = _regex(parts[0], bound, known)
+    try:
+        with os.scandir(folder) as entries:
+            listing = sorted(entries, key=lambda entry: entry.name)
+    except (NotADirectoryError, FileNotFoundError):
+        return
+    except OSError as error:
+        problems.append(f"{folder}: cannot be read ({error.strerror}).")
+        return
+    for entry in listing:
+        match = regex.fullmatch(entry.name)
+        if match is None:
+            continue
+        path = folder / entry.name
+        if entry.is_symlink() and not is_inside(path, root):
+            problem = (
+                f"{path}: is a link out of {root} and was ignored; give the folder "
+                "that holds the files as the root."
+            )
+            if problem not in problems:
+                problems.append(problem)
+            continue
+        fields = {**bound, **_canonical(match.groupdict(), known)}
+        if len(parts) == 1:
+            yield Match(path, fields)
+        elif path.is_dir():
+            yield from _walk(root, path, parts[1:], fields, known, problems)
+
+
+def _regex(
+    part: str, bound: Mapping[str, str], known: Mapping[str, Sequence[str]]
+) -> re.Pattern[str]:
+    text, here = "", set()
+    for literal, field, _, _ in string.Formatter().parse(part):
+        text += re.escape(literal)
+        if field is None:
+            continue
+        if field in bound:
+            text += re.escape(bound[field])
+        elif field in here:
+            text += f"(?P={field})"
+        else:
+            # Longest first: `pos10` must not be read as `pos1` and a rest.
+            values = sorted(known.get(field, ()), key=len, reverse=True)
+            choice = "|".join(map(re.escape, values)) or r"[^.].*?"
+            text += f"(?P<{field}>{choice})"
+            here.add(field)
+    return re.compile(text, re.IGNORECASE | re.DOTALL)
+
+
+def _canonical(
+    values: Mapping[str, str], known: Mapping[str, Sequence[str]]
+) -> dict[str, str]:
+    """Spells the values as `known` does."""
+    spelled = {}
+    for field, value in values.items():
+        same = [v for v in known.get(field, ()) if v.lower() == value.lower()]
+        spelled[field] = same[0] if same else value
+    return spelled

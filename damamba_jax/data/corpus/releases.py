@@ -1,0 +1,118 @@
+"""Where the released corpora keep their files.
+
+NoXi:
+    noxi/{train,val,test-base,test-additional}/<session>/<role>.<stem>.stream
+    and, beside it, <role>.engagement.annotation.csv
+MPIIGroupInteraction, named so or mpii/MultiMediate25:
+    {val,test}/precomputed-features-<split>/<session>/<role>.<stem>.stream
+    {val,test}/engagement-annotations-<split>/<session>/<role>.engagement.annotation.csv
+    or flat, as NoXi
+
+Folders are found in any case. Features and labels may have roots of their own, each
+of them one corpus or the parent of several.
+"""
+
+import dataclasses
+from pathlib import Path
+
+from damamba_jax.config.sections import LayoutConfig
+from damamba_jax.data.corpus import patterns
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Release:
+    """One corpus and the trees in which it is found.
+
+    Args:
+      name: of the corpus.
+      folders: names that it has below a parent folder.
+      layouts: variants with the same splits and roles, the likeliest first.
+      audio_paths: patterns of recordings that prove a seat to be taken. A release
+        with any of them has features of empty seats too, so that a seat counts only
+        if it has a recording, a stream `audio.*` or a label.
+    """
+
+    name: str
+    folders: tuple[str, ...]
+    layouts: tuple[LayoutConfig, ...]
+    audio_paths: tuple[str, ...] = ()
+
+
+_SEATS = ("subjectPos1", "subjectPos2", "subjectPos3", "subjectPos4")
+
+
+RELEASES = (
+    Release(
+        name="noxi",
+        folders=("noxi",),
+        layouts=(
+            LayoutConfig(
+                name="noxi",
+                splits=("train", "val", "test-base", "test-additional"),
+                roles=("expert", "novice"),
+            ),
+        ),
+    ),
+    Release(
+        name="mpiigroupinteraction",
+        folders=(
+            "mpiigroupinteraction",
+            "mpii/multimediate25",
+            "multimediate25",
+            "mpii",
+        ),
+        layouts=(
+            LayoutConfig(
+                name="mpiigroupinteraction",
+                splits=("val", "test"),
+                roles=_SEATS,
+                feature_path="{split}/precomputed-features-{split}/{session}/"
+                "{role}.{stem}.stream",
+                label_path="{split}/engagement-annotations-{split}/{session}/"
+                "{role}.engagement.annotation.csv",
+            ),
+            LayoutConfig(
+                name="mpiigroupinteraction", splits=("val", "test"), roles=_SEATS
+            ),
+        ),
+        audio_paths=(
+            "{split}/originalAudioVideo-{split}/{session}/{role}.wav",
+            "{split}/{session}/{role}.wav",
+            "{split}/{session}/{role}.audio.wav",
+        ),
+    ),
+)
+
+
+# Corpora of the same challenge that are told apart, but not read.
+UNSUPPORTED = ("noxi-j", "noxij", "pinsoro")
+
+
+def custom_release(layout: LayoutConfig) -> Release:
+    """Makes a user's layout searchable like a released one.
+
+    Raises:
+      ConfigError: if its patterns lack a field or reach out of the root.
+    """
+    split = ["split"] if len(layout.splits) > 1 else []
+    patterns.check_pattern(
+        layout.feature_path,
+        name="layout.feature_path",
+        required=[*split, "session", "role", "stem"],
+    )
+    patterns.check_pattern(
+        layout.label_path,
+        name="layout.label_path",
+        required=[*split, "session", "role"],
+    )
+    return Release(name=layout.name, folders=(), layouts=(layout,))
+
+
+def find_folders(root: Path, release: Release, problems: list[str]) -> list[Path]:
+    """Lists the folders that may be the corpus: `root`, then those below it."""
+    found = [root]
+    for name in release.folders:
+        for match in patterns.find(root, name, known={}, problems=problems):
+            if match.path.is_dir():
+                found.append(match.path)
+    return found

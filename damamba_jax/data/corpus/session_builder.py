@@ -1,0 +1,308 @@
+"""The files found for one split -> its sessions, with repaired rates, and problems."""
+
+import collections
+import dataclasses
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from damamba_jax.config.sections import FeatureConfig, LayoutConfig
+from damamba_jax.data.corpus import patterns, rates
+from damamba_jax.data.corpus.sessions import Participant, Session, Track
+from damamba_jax.data.formats import ssi, stream_header
+from damamba_jax.data.formats.headers import decode_text, warn_once
+from damamba_jax.errors import DataFormatError, format_error
+
+_log = logging.getLogger(__name__)
+
+_LANGUAGE_FILE = "language.annotation.csv"
+_LANGUAGE_BYTES = 4096
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SplitFiles:
+    """The files of one split, before any of them is opened.
+
+    Args:
+      layout: by which they were found.
+      split: name of the folder.
+      streams: session -> role -> stem in lower case -> header.
+      labels: session -> role -> label file.
+      seats: session -> roles that were there; `None` means all that have files.
+      roots: resolved folders outside of which nothing is read.
+    """
+
+    layout: LayoutConfig
+    split: str
+    streams: Mapping[str, Mapping[str, Mapping[str, Path]]]
+    labels: Mapping[str, Mapping[str, Path]]
+    seats: Mapping[str, frozenset[str]] | None
+    roots: tuple[Path, ...]
+
+    @property
+    def name(self) -> str:
+        return f"{self.layout.name}/{self.split}"
+
+
+class SplitBuilder:
+    """Builds the sessions of one split.
+
+    Args:
+      files: of the split.
+      features: wanted.
+      references: other features; their headers may tell how long a recording lasts.
+      strict: a malformed or misfit stream raises; otherwise it is a problem, and the
+        width on disk counts.
+    """
+
+    def __init__(
+        self,
+        files: SplitFiles,
+        *,
+        features: Sequence[FeatureConfig],
+        references: Sequence[FeatureConfig],
+        strict: bool,
+    ):
+        self._files = files
+        self._features = features
+        self._references = references
+        self._strict = strict
+        self._people = 0
+        # What a problem is about -> a line for each person concerned.
+        self._lines: dict[str, list[str]] = collections.defaultdict(list)
+
+    def build(self) -> tuple[Session, ...]:
+        """Builds the sessions in the order of their names.
+
+        Raises:
+          DataFormatError: for a malformed or misfit stream, if `strict`.
+        """
+        for session in sorted(self._files.labels.keys() - self._files.streams.keys()):
+            self._problem("orphan", session, "", "has labels, but no stream; ignored")
+        built = [self._session(session) for session in sorted(self._files.streams)]
+        return tuple(session for session in built if session.participants)
+
+    def problems(self) -> list[str]:
+        """Lists the problems; what holds for everybody in the split takes one line."""
+        listed = []
+        for lines in self._lines.values():
+            if len(lines) == self._people > 3:
+                lines = [f"{self._files.name}: all {len(lines)} people, as {lines[0]}"]
+            listed += lines
+        return listed
+
+    def _problem(self, key: str, session: str, role: str, text: str) -> None:
+        self._lines[key].append(
+            f"{self._files.name}/{session}{' ' if role else ''}{role}: {text}."
+        )
+
+    def _session(self, session: str) -> Session:
+        rate = self._files.layout.label_rate
+        roles = [role for role in self._files.layout.roles if self._here(session, role)]
+        labels = {role: self._label_file(session, role) for role in roles}
+        participants = []
+        for role in roles:
+            self._people += 1
+            path, count = labels[role]
+            others = [labels[r][1] / rate for r in roles]
+            participants.append(
+                Participant(
+                    role=role,
+                    tracks=self._tracks(session, role, [count / rate, *others]),
+                    labels_path=path,
+                    num_labels=count,
+                )
+            )
+        labelled = max([p.num_labels / rate for p in participants], default=0.0)
+        streamed = [
+            t.num_frames / t.rate for p in participants for t in p.tracks.values()
+        ]
+        # Labels that are cut short leave the rest of the session to be predicted.
+        duration = max([labelled, *streamed])
+        if rates.fits(duration, labelled):
+            duration = labelled
+        return Session(
+            corpus=self._files.layout.name,
+            split=self._files.name,
+            id=session,
+            participants=tuple(participants),
+            duration=duration,
+            label_rate=rate,
+            language=self._language(session),
+        )
+
+    def _here(self, session: str, role: str) -> bool:
+        """Decides whether a seat was taken."""
+        streams = self._files.streams[session].get(role, {})
+        labels = self._files.labels.get(session, {})
+        seats = None if self._files.seats is None else self._files.seats.get(session)
+        if seats is None:
+            if not streams and role not in labels:
+                if self._files.seats is None:
+                    self._problem(f"absent {role}", session, role, "no file at all")
+                return False
+            return True
+        if role in seats:
+            return True
+        if streams:
+            self._problem(
+                "ghost",
+                session,
+                role,
+                f"{len(streams)} streams, but neither audio nor label: an empty seat",
+            )
+        return False
+
+    def _label_file(self, session: str, role: str) -> tuple[Path | None, int]:
+        path = self._files.labels.get(session, {}).get(role)
+        if path is not None:
+            try:
+                count = ssi.count_labels(path)
+            except OSError as error:
+                self._problem("labels", session, role, f"{path}: {error.strerror}")
+                return None, 0
+            if count:
+                return path, count
+            self._problem("empty labels", session, role, f"{path} is empty")
+        elif self._files.labels or not self._files.split.lower().startswith("test"):
+            name = self._files.layout.label_path.format(
+                split=self._files.split, session=session, role=role, stem="*"
+            )
+            self._problem("no labels", session, role, f"no label file {name}")
+        return None, 0
+
+    def _tracks(
+        self, session: str, role: str, label_seconds: Sequence[float]
+    ) -> dict[str, Track]:
+        found = list(self._read(session, role, self._features, quiet=False))
+        lengths = {t.feature.name: (t.num_frames, t.header_rate) for t in found}
+        if not any(label_seconds) and "openpose" not in lengths:
+            for track in self._read(session, role, self._references, quiet=True):
+                lengths[track.feature.name] = (track.num_frames, track.header_rate)
+        duration = rates.reference_duration(label_seconds, lengths)
+        tracks = {
+            t.feature.name: self._repair(session, role, t, duration) for t in found
+        }
+        own = label_seconds[0]
+        if own and duration and not rates.fits(own, duration):
+            self._problem(
+                "cut labels",
+                session,
+                role,
+                f"labels cover {own:.1f} s, the streams {duration:.1f} s",
+            )
+        return tracks
+
+    def _read(
+        self, session: str, role: str, features: Sequence[FeatureConfig], *, quiet: bool
+    ) -> Iterator[Track]:
+        """Yields the streams that are there, still at the rates of their headers."""
+        stems = self._files.streams[session].get(role, {})
+        for feature in features:
+            paths = [stems[s.lower()] for s in feature.stems if s.lower() in stems]
+            if not paths:
+                if not quiet:
+                    name = f"{role}.{{{','.join(feature.stems)}}}.stream"
+                    text = f"no file for {feature.name}, expected {name}"
+                    self._problem(f"no {feature.name}", session, role, text)
+                continue
+            try:
+                track = self._read_one(feature, paths[0], any_width=quiet)
+            except (DataFormatError, OSError) as error:
+                if quiet:
+                    continue
+                if self._strict:
+                    raise
+                self._problem(f"bad {feature.name}", session, role, f"{error}"[:-1])
+                continue
+            if not track.num_frames:
+                key, text = f"empty {feature.name}", f"{paths[0]} has no frames"
+            elif track.feature.dim != feature.dim:
+                key = f"width of {feature.name}"
+                text = f"{feature.name} has {track.feature.dim} columns, expected "
+                text += f"{feature.dim}"
+            else:
+                key = text = ""
+            if key and not quiet:
+                self._problem(key, session, role, text)
+            if track.num_frames:
+                yield track
+
+    def _read_one(
+        self, feature: FeatureConfig, path: Path, *, any_width: bool
+    ) -> Track:
+        header = stream_header.read_header(path)
+        dim = header.dim
+        if dim != feature.dim and self._strict and not any_width:
+            raise format_error(
+                path,
+                "info.dim",
+                expected=f"{feature.dim} columns (`features.{feature.name}.dim`)",
+                got=f"{dim}",
+            )
+        if not any(patterns.is_inside(header.data_path, r) for r in self._files.roots):
+            raise format_error(
+                path, "data", expected="samples below the root", got="a link out of it"
+            )
+        frames = ssi.count_frames(header)
+        if dim != feature.dim:
+            drop = tuple(c for c in feature.drop_columns if c < dim)
+            feature = dataclasses.replace(feature, dim=dim, drop_columns=drop)
+        return Track(feature, path, header.sample_rate, frames, header.sample_rate)
+
+    def _repair(
+        self, session: str, role: str, track: Track, duration: float | None
+    ) -> Track:
+        nominal, header_rate = track.feature.rate, track.header_rate
+        rate = rates.repair_rate(
+            track.num_frames, header_rate, duration=duration, nominal=nominal
+        )
+        if rate == header_rate:
+            return track
+        text = (
+            f"{track.feature.name} has sr={header_rate:g} in its header, but its "
+            f"{track.num_frames} frames last {duration or 0.0:.1f} s"
+        )
+        if stream_header.read_header(track.path).has_gaps:
+            self._problem(
+                f"gaps {track.feature.name}",
+                session,
+                role,
+                f"{text}; kept, since it has gaps that were placed at that rate",
+            )
+            return track
+        # The same for every session of a split, as a rule: one line in the log.
+        warn_once(
+            _log,
+            f"{self._files.name}: {track.feature.name} has sr={header_rate:g} in its "
+            f"headers, but lasts as long as at {rate:.4g} Hz; read at that rate.",
+        )
+        if rate not in (nominal, *rates.USUAL_RATES):
+            self._problem(
+                f"odd {track.feature.name}",
+                session,
+                role,
+                f"{text}; read at {rate:.4g} Hz, which is no usual rate",
+            )
+        return dataclasses.replace(track, rate=rate)
+
+    def _language(self, session: str) -> str | None:
+        """Reads the third field of the session's language file."""
+        paths = [
+            path
+            for stems in self._files.streams[session].values()
+            for path in stems.values()
+        ]
+        paths += self._files.labels.get(session, {}).values()
+        for folder in dict.fromkeys(path.parent for path in paths):
+            path = folder / _LANGUAGE_FILE
+            inside = any(patterns.is_inside(path, root) for root in self._files.roots)
+            if not inside or not path.is_file():
+                continue
+            with open(path, "rb") as file:
+                lines = decode_text(file.read(_LANGUAGE_BYTES)).splitlines()
+            fields = lines[0].split(";") if lines else []
+            if len(fields) >= 3 and fields[2].strip():
+                return fields[2].strip()
+            self._problem("language", session, "", f"no language in {path}")
+        return None

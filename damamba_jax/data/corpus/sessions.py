@@ -1,0 +1,144 @@
+"""What an index consists of: `CorpusIndex` > `Session` > `Participant` > `Track`."""
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from damamba_jax.array_types import Float
+from damamba_jax.config.sections import FeatureConfig
+from damamba_jax.data.formats import ssi
+from damamba_jax.errors import CorpusError, format_error
+
+
+@dataclasses.dataclass(frozen=True)
+class Track:
+    """One feature stream of one participant.
+
+    Args:
+      feature: what it should hold.
+      path: of its header.
+      rate: at which it is read, Hz.
+      num_frames: that it spans, gaps included.
+      header_rate: what the header says, Hz; differs from `rate` where that is wrong.
+    """
+
+    feature: FeatureConfig
+    path: Path
+    rate: float
+    num_frames: int
+    header_rate: float
+
+    def open(self, cache_dir: str | os.PathLike | None = None) -> ssi.Stream:
+        """Opens the samples, `[num_frames, feature.dim]`, at `rate`.
+
+        Raises:
+          DataFormatError: if the file is malformed or not the one that was indexed.
+        """
+        stream = ssi.read_stream(self.path, cache_dir=cache_dir or None)
+        if stream.data.shape != (self.num_frames, self.feature.dim):
+            raise format_error(
+                self.path,
+                "data",
+                expected=f"[{self.num_frames}, {self.feature.dim}], as indexed (index "
+                "the corpus again if the file was replaced)",
+                got=f"{list(stream.data.shape)}",
+            )
+        return dataclasses.replace(stream, sample_rate=self.rate)
+
+
+@dataclasses.dataclass(frozen=True)
+class Participant:
+    """One person of a session.
+
+    Args:
+      role: e.g. `"expert"`.
+      tracks: by feature name; what is not on disk is absent.
+      labels_path: one value per line; `None` where there is no annotation.
+      num_labels: lines of that file.
+    """
+
+    role: str
+    tracks: Mapping[str, Track]
+    labels_path: Path | None
+    num_labels: int = 0
+
+    def labels(self) -> Float[np.ndarray, "Tl"]:
+        """Reads the annotation: float64 `[num_labels]`, NaN where not annotated.
+
+        Raises:
+          ValueError: if there is no annotation.
+          DataFormatError: if it is malformed.
+        """
+        if self.labels_path is None:
+            raise ValueError(
+                f"`labels_path`: {self.role} has no annotation; check "
+                "`labels_path is not None` first."
+            )
+        return ssi.read_labels(self.labels_path)
+
+
+@dataclasses.dataclass(frozen=True)
+class Session:
+    """One recorded conversation.
+
+    Args:
+      corpus: e.g. `"noxi"`, or the name of a custom layout.
+      split: corpus and folder, e.g. `"noxi/train"`.
+      id: name of the session's folder.
+      participants: those who were there, in the order of the layout's roles.
+      duration: seconds; of the longest label file, or of the longest stream where
+        labels are missing or cut short.
+      label_rate: Hz.
+      language: as the release spells it; `None` where unknown.
+    """
+
+    corpus: str
+    split: str
+    id: str
+    participants: tuple[Participant, ...]
+    duration: float
+    label_rate: float
+    language: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class CorpusIndex:
+    """Everything that was found below a root.
+
+    Args:
+      root: the folder.
+      simulated: the corpus was drawn, not recorded.
+      sessions: by split in the order of the layout, then by name.
+      problems: one line each; what is missing, odd or ignored.
+      searched: for each split that the layouts know, where sessions were looked for.
+    """
+
+    root: Path
+    simulated: bool
+    sessions: tuple[Session, ...]
+    problems: tuple[str, ...]
+    searched: Mapping[str, str]
+
+    def split(self, name: str) -> tuple[Session, ...]:
+        """Returns the sessions of a split, at least one.
+
+        Raises:
+          CorpusError: if the split is unknown or empty; says where it was looked for
+            and which splits exist.
+        """
+        found = tuple(session for session in self.sessions if session.split == name)
+        if found:
+            return found
+        exist = ", ".join(dict.fromkeys(s.split for s in self.sessions)) or "none"
+        if name in self.searched:
+            raise CorpusError(
+                f"`split`: {name!r} is empty: expected {self.searched[name]}, got no "
+                f"session. Splits with sessions: {exist}."
+            )
+        raise CorpusError(
+            f"`split`: expected one of {', '.join(self.searched)}, got {name!r}. "
+            f"Splits with sessions below {self.root}: {exist}."
+        )

@@ -1,0 +1,93 @@
+"""Which sessions train, which validate and which test, as a configuration says."""
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+from damamba_jax.config.sections import DataConfig
+from damamba_jax.data.corpus.sessions import CorpusIndex, Session
+from damamba_jax.errors import CorpusError
+
+SplitKind = Literal["test", "validation", "training", "other"]
+
+
+class EvaluationSplit(NamedTuple):
+    """Sessions that are scored together."""
+
+    name: str
+    kind: SplitKind
+    sessions: tuple[Session, ...]
+
+
+def training_sessions(index: CorpusIndex, data: DataConfig) -> tuple[Session, ...]:
+    """Sessions of `data.train_splits`, without the fold that is held out."""
+    sessions = _of_train_splits(index, data)
+    if not data.num_folds:
+        return sessions
+    return tuple(s for i, s in enumerate(sessions) if i % data.num_folds != data.fold)
+
+
+def held_out_sessions(index: CorpusIndex, data: DataConfig) -> tuple[Session, ...]:
+    """Every `data.num_folds`-th training session, from `data.fold` on; or none."""
+    if not data.num_folds:
+        return ()
+    return _of_train_splits(index, data)[data.fold :: data.num_folds]
+
+
+def validation_sessions(index: CorpusIndex, data: DataConfig) -> tuple[Session, ...]:
+    """The held-out fold if there is one, else `data.val_split`."""
+    return held_out_sessions(index, data) or index.split(data.val_split)
+
+
+def split_kind(name: str, data: DataConfig) -> SplitKind:
+    """Says how a split may be used; one that was trained on is never a test."""
+    if name in data.train_splits:
+        return "training"
+    if name == data.val_split:
+        return "validation"
+    folder = name.rsplit("/", 1)[-1].lower()
+    if folder.startswith("test"):
+        return "test"
+    if folder.startswith("val"):
+        return "validation"
+    return "training" if folder.startswith("train") else "other"
+
+
+def evaluation_splits(
+    index: CorpusIndex, data: DataConfig, names: Sequence[str] = ()
+) -> tuple[EvaluationSplit, ...]:
+    """Lists what an evaluation covers, tests first.
+
+    Args:
+      index: the corpus.
+      data: of the model that is evaluated.
+      names: splits asked for; none means `data.eval_splits`, and none there means
+        every split of the corpus that was not trained on. A held-out fold is added
+        under its own name.
+
+    Raises:
+      CorpusError: from `index.split` for an unknown name, or if nothing is left.
+    """
+    names = tuple(names) or data.eval_splits
+    asked = bool(names)
+    if not asked:
+        found = dict.fromkeys(session.split for session in index.sessions)
+        names = tuple(n for n in found if split_kind(n, data) != "training")
+    splits = [
+        EvaluationSplit(name, split_kind(name, data), tuple(index.split(name)))
+        for name in names
+    ]
+    held_out = held_out_sessions(index, data)
+    if held_out and not asked:
+        name = f"{'+'.join(data.train_splits)} fold {data.fold} of {data.num_folds}"
+        splits.append(EvaluationSplit(name, "validation", held_out))
+    if not splits:
+        raise CorpusError(
+            f"{index.root}: expected a split beside {', '.join(data.train_splits)} to "
+            "evaluate, found none; name one with `--splits`."
+        )
+    order = ("test", "validation", "other", "training")
+    return tuple(sorted(splits, key=lambda split: order.index(split.kind)))
+
+
+def _of_train_splits(index: CorpusIndex, data: DataConfig) -> tuple[Session, ...]:
+    return tuple(s for name in data.train_splits for s in index.split(name))

@@ -1,0 +1,163 @@
+"""What SSI's and NOVA's files share: XML headers, and numbers as Windows prints them.
+
+Headers are untrusted: their size is bounded, document types and entities are refused,
+and every error names the file, the field, what was expected and what was found.
+"""
+
+import codecs
+import functools
+import logging
+import math
+import os
+import re
+from xml.etree.ElementTree import Element
+
+import defusedxml
+import defusedxml.ElementTree
+
+from damamba_jax.errors import DataFormatError, format_error
+
+MAX_HEADER_BYTES = 1 << 18
+
+
+# `%f` of the largest double has 309 digits before the point and 6 behind it.
+MAX_NUMBER_CHARS = 340
+
+
+_INTEGER = re.compile(r"[+-]?[0-9]{1,19}")
+
+
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?", re.IGNORECASE)
+
+
+_NAN = re.compile(r"[+-]?(nan(\(\w*\))?|1\.#[a-z]+[0-9]*)", re.IGNORECASE)
+
+
+_INF = re.compile(r"([+-]?)(inf(inity)?|1\.#inf[0-9]*)", re.IGNORECASE)
+
+
+def parse_number(text: str) -> float:
+    """Reads a number, in any spelling that a C runtime prints.
+
+    NaN is `nan`, `-nan`, `nan(ind)`, `-nan(ind)`, `1.#IND00`, `-1.#IND00`,
+    `1.#QNAN0`; infinity is `inf` or `1.#INF00`.
+
+    Raises:
+      ValueError: when it is none of these.
+    """
+    text = text.strip()
+    if len(text) <= MAX_NUMBER_CHARS:
+        if _NUMBER.fullmatch(text):
+            return float(text)
+        if match := _INF.fullmatch(text):
+            return -math.inf if match[1] == "-" else math.inf
+        if _NAN.fullmatch(text):
+            return math.nan
+    raise ValueError(f"not a number: {text[:40]!r}")
+
+
+def decode_text(raw: bytes) -> str:
+    """Decodes UTF-8 (with or without a byte order mark), or else Latin-1."""
+    raw = raw.removeprefix(codecs.BOM_UTF8)
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")
+
+
+@functools.lru_cache(maxsize=4096)
+def warn_once(logger: logging.Logger, message: str) -> None:
+    """Logs a warning the first time that it comes up in this process."""
+    logger.warning("%s", message)
+
+
+def read_xml(path: str | os.PathLike, root: str) -> "Fields":
+    """Parses a header whose root element is `root`.
+
+    Raises:
+      DataFormatError: if it is larger than `MAX_HEADER_BYTES`, not well-formed, holds
+        a document type or entities, or has another root or an `ssi-v` below 2.
+    """
+    with open(path, "rb") as file:
+        raw = file.read(MAX_HEADER_BYTES + 1)
+    if len(raw) > MAX_HEADER_BYTES:
+        raise format_error(
+            path,
+            "header",
+            expected=f"at most {MAX_HEADER_BYTES} bytes",
+            got=f"{os.path.getsize(path)}",
+        )
+    try:
+        # A string, so that the declared encoding of the file is not looked up.
+        element = defusedxml.ElementTree.fromstring(
+            decode_text(raw).strip(), forbid_dtd=True
+        )
+    except defusedxml.DefusedXmlException as error:
+        raise format_error(
+            path,
+            "header",
+            expected="XML without document type and entities",
+            got=type(error).__name__,
+        ) from error
+    except (defusedxml.ElementTree.ParseError, ValueError) as error:
+        raise format_error(
+            path, "header", expected="well-formed XML", got=f"{error}"
+        ) from error
+    if element.tag != root:
+        raise format_error(path, "root", expected=f"<{root}>", got=f"<{element.tag}>")
+    fields = Fields(path, element)
+    fields.number("ssi-v", low=2.0, high=1000.0)
+    return fields
+
+
+class Fields:
+    """Attributes and children of one XML element; errors name file and field."""
+
+    def __init__(self, path: str | os.PathLike, element: Element):
+        self.path = path
+        self.element = element
+
+    def child(self, tag: str) -> "Fields | None":
+        found = self.element.find(tag)
+        return None if found is None else Fields(self.path, found)
+
+    def children(self, tag: str) -> list["Fields"]:
+        return [Fields(self.path, found) for found in self.element.findall(tag)]
+
+    def error(self, key: str, *, expected: str, got: object) -> DataFormatError:
+        return format_error(
+            self.path, f"{self.element.tag}.{key}", expected=expected, got=got
+        )
+
+    def text(self, key: str, default: str | None = None) -> str:
+        """The attribute `key`; required unless a default is given."""
+        value = self.element.get(key, default)
+        if value is None:
+            raise self.error(key, expected="a value", got="nothing")
+        return value
+
+    def number(
+        self, key: str, *, low: float, high: float, default: float | None = None
+    ) -> float:
+        """The attribute `key` as a finite number in `[low, high]`."""
+        if default is not None and key not in self.element.keys():
+            return default
+        text = self.text(key)
+        try:
+            value = parse_number(text)
+        except ValueError:
+            value = math.nan
+        if not low <= value <= high:
+            raise self.error(
+                key, expected=f"a number in [{low:g}, {high:g}]", got=repr(text)
+            )
+        return value
+
+    def integer(self, key: str, *, low: int, high: int) -> int:
+        """The attribute `key` as an integer in `[low, high]`."""
+        text = self.text(key).strip()
+        if not _INTEGER.fullmatch(text) or not low <= int(text) <= high:
+            raise self.error(
+                key, expected=f"an integer in [{low}, {high}]", got=repr(text)
+            )
+        return int(text)

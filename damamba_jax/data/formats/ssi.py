@@ -1,0 +1,312 @@
+"""Streams of the Social Signal Interpretation framework, and the label csv.
+
+A stream is an XML header `X.stream` and its samples in `X.stream~`: row-major
+`[T, dim]`, little-endian for `BINARY`, one line per row for `ASCII`. A recording that
+was interrupted has several chunks. The data file holds no filler for the time between
+them, so that each chunk is placed at `round(from * sr)` and the gap is masked.
+
+Headers and the bounds on what they may claim: `stream_header.py`. NOVA's annotations:
+`annotations.py`.
+"""
+
+import codecs
+import dataclasses
+import itertools
+import logging
+import os
+from pathlib import Path
+from typing import Literal
+from xml.sax.saxutils import quoteattr
+
+import numpy as np
+
+from damamba_jax.array_types import Bool, Float
+from damamba_jax.data.formats import stream_copy
+from damamba_jax.data.formats.headers import decode_text, parse_number, warn_once
+from damamba_jax.data.formats.stream_header import (
+    MAX_SAMPLE_RATE,
+    Placement,
+    StreamHeader,
+    place_chunks,
+    read_header,
+    rows_by_size,
+)
+from damamba_jax.errors import format_error
+from damamba_jax.files import replace_file
+
+_log = logging.getLogger(__name__)
+
+_BLOCK_ROWS = 4096
+_TYPE_NAMES = {
+    "i1": "CHAR",
+    "u1": "UCHAR",
+    "i2": "SHORT",
+    "u2": "USHORT",
+    "i4": "INT",
+    "u4": "UINT",
+    "i8": "LONG",
+    "u8": "ULONG",
+    "f4": "FLOAT",
+    "f8": "DOUBLE",
+    "b1": "BOOL",
+}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Stream:
+    """Samples of one stream, read-only.
+
+    Args:
+      data: `[T, dim]` in the type of the file; a memory map unless the samples had to
+        be rearranged and no `cache_dir` was given. Gaps hold NaN (0 for integers).
+      sample_rate: Hz.
+      valid: `[T]`, False inside gaps; `None` when every row is a recorded one.
+    """
+
+    data: np.ndarray
+    sample_rate: float
+    valid: Bool[np.ndarray, "T"] | None
+
+    @property
+    def num_frames(self) -> int:
+        return self.data.shape[0]
+
+    @property
+    def dim(self) -> int:
+        return self.data.shape[1]
+
+
+def read_stream(
+    path: str | os.PathLike,
+    *,
+    mode: Literal["place", "concatenate"] = "place",
+    cache_dir: str | os.PathLike | None = None,
+) -> Stream:
+    """Opens a stream; `BINARY` samples without gaps are memory-mapped.
+
+    Frames are `min(num, rows on disk)` per chunk; a difference is logged once.
+
+    Args:
+      path: of the header.
+      mode: `"place"` puts each chunk at `round(from * sr)`, never before the end of
+        the previous one, and masks the gaps; `"concatenate"` closes the gaps, as the
+        other Python readers and NOVA do.
+      cache_dir: ASCII streams and streams with gaps are copied there once, as binary,
+        and then memory-mapped like the others. Without it they are read into memory.
+
+    Raises:
+      DataFormatError: for a malformed header, samples that do not fit it (no whole
+        number of rows, a wrong number of columns), a missing data file, or gaps that
+        would take more filler than allowed.
+    """
+    if mode not in ("place", "concatenate"):
+        raise ValueError(
+            f"`mode`: expected 'place' or 'concatenate', got {mode!r}. Use 'place' "
+            "to keep the time axis of interrupted recordings."
+        )
+    header = read_header(path)
+    rate = header.sample_rate
+    placements = _place(header, mode)
+    if not placements:
+        return Stream(_frozen(np.empty((0, header.dim), header.dtype)), rate, None)
+    if header.ftype == "BINARY" and _is_one_slice(placements, header.row_bytes):
+        data = np.memmap(
+            header.data_path,
+            header.dtype,
+            "r",
+            offset=placements[0].offset,
+            shape=(placements[-1].stop, header.dim),
+        )
+        return Stream(data, rate, None)
+    data, valid = stream_copy.copy(header, placements, cache_dir=cache_dir)
+    return Stream(_frozen(data), rate, None if valid is None else _frozen(valid))
+
+
+def count_frames(header: StreamHeader) -> int:
+    """Counts the frames that `read_stream` yields, gaps included, without samples.
+
+    The size of a BINARY file tells; an ASCII file is read once to count its lines.
+
+    Raises:
+      DataFormatError: as `read_stream`.
+    """
+    placements = _place(header, "place")
+    return placements[-1].stop if placements else 0
+
+
+def write_stream(
+    path: str | os.PathLike,
+    data: np.ndarray,
+    sample_rate: float,
+    *,
+    valid: Bool[np.ndarray, "T"] | None = None,
+    ftype: Literal["BINARY", "ASCII"] = "BINARY",
+    delim: str = " ",
+) -> None:
+    """Writes a stream: the samples first, then the header, each in one move.
+
+    Args:
+      path: of the header; the samples go to `path~`.
+      data: `[T, dim]`, float32, float64, bool or an integer type.
+      sample_rate: Hz.
+      valid: rows where it is False are left out; what remains becomes one chunk per
+        run of rows, at its own time.
+      ftype: `"ASCII"` keeps six decimals only.
+      delim: between ASCII columns.
+
+    Raises:
+      ValueError: for data of another rank or type, or a `valid` of another length.
+    """
+    kind = f"{data.dtype.kind}{data.dtype.itemsize}"
+    if data.ndim != 2 or kind not in _TYPE_NAMES or data.shape[1] == 0:
+        raise ValueError(
+            f"`data`: expected [T, dim] with dim > 0 of a type in "
+            f"{', '.join(_TYPE_NAMES)}, got {data.dtype} {list(data.shape)}. Convert "
+            "it with `np.asarray(data, np.float32)`."
+        )
+    if ftype not in ("BINARY", "ASCII"):
+        raise ValueError(f"`ftype`: expected 'BINARY' or 'ASCII', got {ftype!r}.")
+    if not 0 <= sample_rate <= MAX_SAMPLE_RATE:
+        raise ValueError(
+            f"`sample_rate`: expected [0, {MAX_SAMPLE_RATE:g}] Hz, got {sample_rate}."
+        )
+    if valid is not None and valid.shape != data.shape[:1]:
+        raise ValueError(
+            f"`valid`: expected [{data.shape[0]}], one entry per row of `data`, got "
+            f"{list(valid.shape)}."
+        )
+    path = Path(path)
+    chunks = []
+    with replace_file(path.with_name(path.name + "~")) as file:
+        for start, stop in _runs(data.shape[0], valid):
+            chunks.append((start, file.tell(), stop - start))
+            for row in range(start, stop, _BLOCK_ROWS):
+                block = data[row : min(row + _BLOCK_ROWS, stop)]
+                file.write(_encode(block, ftype, delim))
+    with replace_file(path) as file:
+        header = _header_xml(data, float(sample_rate), ftype, delim, chunks)
+        file.write(header.encode())
+
+
+def read_labels(path: str | os.PathLike) -> Float[np.ndarray, "Tl"]:
+    """Reads a label csv: one value per line, line `i` is frame `i`.
+
+    Blank lines, `nan`, `-nan(ind)` and lines that are no finite number become NaN, as
+    in the organisers' loader, but keep their frame. Latin-1 is read where the file is
+    not UTF-8.
+
+    Returns:
+      float64 `[Tl]`, NaN where nothing was annotated.
+
+    Raises:
+      DataFormatError: when lines hold text but not one of them is a number.
+    """
+    text = decode_text(Path(path).read_bytes())
+    lines = text.split("\n" if "\n" in text else "\r")
+    if not lines[-1].strip("\r"):
+        lines.pop()
+    values = np.full(len(lines), np.nan)
+    refused = []
+    for i, line in enumerate(lines):
+        line = line.strip()
+        if not line:
+            continue
+        try:
+            values[i] = parse_number(line)
+        except ValueError:
+            refused.append(i)
+    if refused and np.isnan(values).all():
+        raise format_error(
+            path,
+            f"line {refused[0] + 1}",
+            expected="one number per line",
+            got=repr(lines[refused[0]][:40]),
+        )
+    if refused:
+        warn_once(
+            _log,
+            f"{os.fspath(path)}: {len(refused)} of {len(lines)} lines are no numbers "
+            f"(first: line {refused[0] + 1}) and count as not annotated.",
+        )
+    values[np.isinf(values)] = np.nan
+    return values
+
+
+def count_labels(path: str | os.PathLike) -> int:
+    """Counts the frames of a label csv without reading their values."""
+    raw = Path(path).read_bytes().removeprefix(codecs.BOM_UTF8)
+    end = b"\n" if b"\n" in raw else b"\r"
+    return raw.count(end) + bool(raw[raw.rfind(end) + 1 :].strip(b"\r"))
+
+
+def write_labels(path: str | os.PathLike, values: Float[np.ndarray, "Tl"]) -> None:
+    """Writes a label csv: one value per line with six decimals, `nan` where missing."""
+    with replace_file(path) as file:
+        file.write("".join(f"{value:.6f}\n" for value in values.tolist()).encode())
+
+
+def _place(
+    header: StreamHeader, mode: Literal["place", "concatenate"]
+) -> tuple[Placement, ...]:
+    if header.ftype == "BINARY":
+        rows = rows_by_size(header)
+    else:
+        rows = stream_copy.count_rows(header)
+    return place_chunks(header, rows, mode=mode)
+
+
+def _is_one_slice(placements: tuple[Placement, ...], row_bytes: int) -> bool:
+    """True when the rows lie on disk exactly as they lie in time."""
+    first = placements[0]
+    return (
+        first.start == 0
+        and all(p.offset == first.offset + p.start * row_bytes for p in placements)
+        and all(a.stop == b.start for a, b in itertools.pairwise(placements))
+    )
+
+
+def _frozen(array: np.ndarray) -> np.ndarray:
+    array.flags.writeable = False
+    return array
+
+
+def _runs(num: int, valid: np.ndarray | None) -> list[tuple[int, int]]:
+    """Finds the runs `(start, stop)` of valid rows; at least one, perhaps empty."""
+    if valid is None:
+        return [(0, num)]
+    edges = np.flatnonzero(np.diff(np.pad(valid.astype(np.int8), 1)))
+    return [(int(a), int(b)) for a, b in edges.reshape(-1, 2)] or [(0, 0)]
+
+
+def _encode(block: np.ndarray, ftype: str, delim: str) -> bytes:
+    if ftype == "BINARY":
+        return block.astype(block.dtype.newbyteorder("<"), copy=False).tobytes()
+    form = "{:.6f}" if block.dtype.kind == "f" else "{:d}"
+    return "".join(
+        delim.join(map(form.format, row)) + "\n" for row in block.tolist()
+    ).encode()
+
+
+def _header_xml(
+    data: np.ndarray,
+    sample_rate: float,
+    ftype: str,
+    delim: str,
+    chunks: list[tuple[int, int, int]],
+) -> str:
+    kind = f"{data.dtype.kind}{data.dtype.itemsize}"
+    lines = [
+        '<?xml version="1.0" ?>',
+        '<stream ssi-v="2">',
+        f'    <info ftype="{ftype}" sr="{sample_rate:.6f}" dim="{data.shape[1]}" '
+        f'byte="{data.dtype.itemsize}" type="{_TYPE_NAMES[kind]}" '
+        f"delim={quoteattr(delim)} />",
+        "    <meta />",
+    ]
+    for start, offset, num in chunks:
+        begin, end = (t / (sample_rate or 1.0) for t in (start, start + num))
+        lines.append(
+            f'    <chunk from="{begin:.6f}" to="{end:.6f}" byte="{offset}" '
+            f'num="{num}"/>'
+        )
+    return "\n".join([*lines, "</stream>", ""])

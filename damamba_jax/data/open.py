@@ -1,0 +1,36 @@
+"""Opens the corpus of a configuration, recorded or drawn."""
+
+from rich.console import Console
+
+from damamba_jax.config.sections import DataConfig
+from damamba_jax.data.corpus import index as corpus_index
+from damamba_jax.data.corpus import sessions
+from damamba_jax.data.simulated import write as simulated_write
+from damamba_jax.runtime.progress import ProgressLine
+
+
+def open_corpus(
+    data: DataConfig,
+    *,
+    root: str = "",
+    labels_root: str = "",
+    console: Console | None = None,
+) -> sessions.CorpusIndex:
+    """Indexes `root`, or else the corpus of `data`; without any, the simulated one."""
+    root = root or data.root
+    if not root:
+        title = f"writing the simulated corpus {data.simulated!r}"
+        with ProgressLine(title, console or Console(), unit="sessions") as line:
+            root = str(
+                simulated_write.ensure_corpus(
+                    data.simulated,
+                    data.cache_dir,
+                    progress=lambda progress: line(progress.done, progress.total),
+                )
+            )
+    return corpus_index.index(
+        root,
+        features=data.features,
+        labels_root=labels_root or data.labels_root,
+        layout=data.layout,
+    )

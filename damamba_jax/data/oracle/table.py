@@ -1,0 +1,280 @@
+"""The oracle's table of a simulated corpus, and the gaps that it predicts.
+
+Per split and span (one window, whole recordings): the oracle's `r` with everything
+seen, with one modality group, without partners, and causal; beside them two estimators
+that anything worth training has to beat. `per-frame linear` regresses the annotation on
+the cues of one frame. `late fusion` mixes, linearly, the best estimates of the audio
+and of the visual group: what is left without fusing the groups inside the model; with
+`target only` the partners' share is left out too.
+"""
+
+import json
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from damamba_jax.config.sections import WindowConfig
+from damamba_jax.data.oracle import score as oracle_score
+from damamba_jax.data.oracle import views as oracle_views
+from damamba_jax.data.oracle.views import Cues, View
+from damamba_jax.data.simulated.dialogue import FRAME_HZ
+
+VIEWS = {
+    "both": View(),
+    "audio": View(("audio",)),
+    "visual": View(("visual",)),
+    "both, target only": View(partners=False),
+    "audio, target only": View(("audio",), partners=False),
+    "visual, target only": View(("visual",), partners=False),
+    "both, causal": View(causal=True),
+}
+_LEGEND = (
+    "Correlation r of the best estimate with the annotation: the highest CCC that an\n"
+    "estimator can expect which sees no more. Splits marked (transfer) come from\n"
+    "another domain and are estimated with the training domain's parameters: no bound\n"
+    "there."
+)
+LINEAR = "per-frame linear"
+LATE, LATE_ALONE = "late fusion", "late fusion, target only"
+# What the gaps of an ablation follow from.
+_GAP_VIEWS = tuple(name for name in VIEWS if name != "both, causal")
+
+# The published window (96 frames at 100 Hz) and the same count at the native rate.
+WINDOWS = (WindowConfig(), WindowConfig(frame_hz=FRAME_HZ))
+
+
+class PredictedGaps(NamedTuple):
+    """What the oracle loses without a part of what it sees; differences of `r`.
+
+    Attributes:
+      best: `r` with everything seen.
+      partner: lost without the partners.
+      modality: lost by the best linear mix of the two groups' estimates.
+      joint: lost by the same mix without the partners.
+      num_frames: scored frames.
+    """
+
+    best: float
+    partner: float
+    modality: float
+    joint: float
+    num_frames: int
+
+
+def predict_gaps(
+    root: str | os.PathLike, split: str, *, window: WindowConfig
+) -> PredictedGaps:
+    """Predicts what an ablation loses on the annotated frames of one split.
+
+    Args:
+      root: folder of a simulated corpus with a training split.
+      split: e.g. `"noxi/test-base"`.
+      window: what the model sees.
+
+    Raises:
+      ValueError: if `root` is no such corpus, or for an unknown split.
+    """
+    train = oracle_score.training_cues(root)
+    if not train:
+        raise ValueError(
+            f"`root`: expected a corpus with a training split, which the linear mix is "
+            f"fitted on, got {str(root)!r} without one."
+        )
+    parts = {split: oracle_views.load_cues(root, split)}
+    views = {name: VIEWS[name] for name in _GAP_VIEWS}
+    (found,) = _build_span(root, train, parts, window, views)["splits"]
+    return PredictedGaps(
+        best=found["scores"]["both"]["r"],
+        partner=found["partner_gap"],
+        modality=found["modality_gap"],
+        joint=found["joint_gap"],
+        num_frames=found["num_frames"],
+    )
+
+
+def build_table(
+    root: str | os.PathLike,
+    *,
+    splits: Sequence[str] | None = None,
+    windows: Sequence[WindowConfig] = WINDOWS,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, Any]:
+    """Scores every view of every split.
+
+    Args:
+      root: folder of a simulated corpus.
+      splits: which ones; by default all but the training splits (all, when there is
+        nothing else).
+      windows: spans beside the whole recording.
+      progress: called with (spans done, spans in total).
+
+    Returns:
+      A tree of plain values: `{"spans": [{"name", "window_seconds", "splits": [{"name",
+      "transfer", "num_frames", "scores": {view: {"r", "ccc", "bare_ccc"}},
+      "partner_gap", "modality_gap", "joint_gap"}]}]}`; what does not apply is None.
+    """
+    known = oracle_views.list_splits(root)
+    chosen = splits or [s for s in known if not s.endswith("/train")] or known
+    spans = [*windows, None]
+    train = oracle_score.training_cues(root)
+    parts = {split: oracle_views.load_cues(root, split) for split in chosen}
+    table = []
+    for done, window in enumerate(spans):
+        if progress is not None:
+            progress(done, len(spans))
+        table.append(_build_span(root, train, parts, window, VIEWS))
+    if progress is not None:
+        progress(len(spans), len(spans))
+    return {"spans": table}
+
+
+def write_table(root: str | os.PathLike, table: Mapping[str, Any]) -> None:
+    """Stores a table as `oracle/table.json` and `oracle/table.md` of the corpus."""
+    folder = Path(root) / "oracle"
+    (folder / "table.json").write_text(json.dumps(table, indent=2) + "\n")
+    (folder / "table.md").write_text(to_markdown(table))
+
+
+def to_markdown(table: Mapping[str, Any]) -> str:
+    """Renders the `r` of a table, one part per span; rows are views."""
+    lines = ["# Oracle of the simulated corpus", "", _LEGEND]
+    for span in table["spans"]:
+        head, *rows = _cells(span)
+        lines += ["", f"## {span['name']}", "", f"| {' | '.join(head)} |"]
+        lines += ["|---|" + "---:|" * (len(head) - 1)]
+        lines += [f"| {' | '.join(row)} |" for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def to_text(table: Mapping[str, Any]) -> str:
+    """Renders the same for a terminal."""
+    lines = [_LEGEND]
+    for span in table["spans"]:
+        rows = _cells(span)
+        widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+        lines += ["", span["name"]]
+        for first, *others in rows:
+            cells = [
+                cell.rjust(width)
+                for cell, width in zip(others, widths[1:], strict=True)
+            ]
+            lines.append("  ".join(["", first.ljust(widths[0]), *cells]))
+    return "\n".join(lines) + "\n"
+
+
+def _cells(span: Mapping[str, Any]) -> list[list[str]]:
+    """One column per split, one row per view; the first row names the splits."""
+    splits = span["splits"]
+    marks = [" (transfer)" if split["transfer"] else "" for split in splits]
+    rows = [
+        ["seen", *(s["name"] + mark for s, mark in zip(splits, marks, strict=True))]
+    ]
+    for name in [*VIEWS, LATE, LATE_ALONE, LINEAR]:
+        if name in splits[0]["scores"]:
+            rows.append([name, *(f"{s['scores'][name]['r']:.3f}" for s in splits)])
+    for gap in ("partner_gap", "modality_gap", "joint_gap"):
+        if splits[0][gap] is not None:
+            rows.append([gap.replace("_", " "), *(f"{s[gap]:.3f}" for s in splits)])
+    rows.append(["frames", *(str(split["num_frames"]) for split in splits)])
+    return rows
+
+
+def _build_span(
+    root: str | os.PathLike,
+    train: list[Cues],
+    parts: Mapping[str, list[Cues]],
+    window: WindowConfig | None,
+    views: Mapping[str, View],
+) -> dict[str, Any]:
+    """Scores all splits together, so that they share the smoother's passes."""
+    together = [*train, *(cues for part in parts.values() for cues in part)]
+    estimates = dict(
+        zip(
+            views,
+            oracle_views.estimates(together, list(views.values()), window=window),
+            strict=True,
+        )
+    )
+    if train:
+        inputs = [_frame_inputs(cues) for cues in together]
+        estimates[LINEAR] = _regress(train, inputs)
+        for name, alone in ((LATE, ""), (LATE_ALONE, ", target only")):
+            groups = (estimates[group + alone] for group in ("audio", "visual"))
+            pairs = [np.stack(pair, axis=2) for pair in zip(*groups, strict=True)]
+            estimates[name] = _regress(train, pairs)
+    splits, first = [], len(train)
+    for split, recordings in parts.items():
+        here = slice(first, first + len(recordings))
+        first = here.stop
+        scores = {
+            name: _score(recordings, values[here], train, values[: len(train)])
+            for name, values in estimates.items()
+        }
+        r = {name: values["r"] for name, values in scores.items()}
+        splits.append(
+            {
+                "name": split,
+                "transfer": oracle_views.is_shifted(root, split),
+                "num_frames": len(oracle_score.pooled_labels(recordings)),
+                "scores": scores,
+                "partner_gap": r["both"] - r["both, target only"],
+                "modality_gap": r["both"] - r[LATE] if LATE in r else None,
+                "joint_gap": r["both"] - r[LATE_ALONE] if LATE_ALONE in r else None,
+            }
+        )
+    if window is None:
+        return {"name": "whole recording", "window_seconds": None, "splits": splits}
+    seconds = window.window_seconds
+    name = (
+        f"one window of {window.window_frames} frames at {window.frame_hz:g} Hz "
+        f"({seconds:.2f} s)"
+    )
+    return {"name": name, "window_seconds": seconds, "splits": splits}
+
+
+def _score(
+    recordings: list[Cues],
+    values: list[np.ndarray],
+    train: list[Cues],
+    train_values: list[np.ndarray],
+) -> dict[str, float | None]:
+    scale = None
+    if train:
+        scale = oracle_score.fit_scale(
+            oracle_score.pooled(train, train_values), oracle_score.pooled_labels(train)
+        )
+    result = oracle_score.score(
+        oracle_score.pooled(recordings, values),
+        oracle_score.pooled_labels(recordings),
+        scale,
+    )
+    ccc = None if math.isnan(result.ccc) else result.ccc
+    return {"r": result.r, "ccc": ccc, "bare_ccc": result.bare_ccc}
+
+
+def _frame_inputs(cues: Cues) -> np.ndarray:
+    """One frame's cues of the target and of the partners' mean, `[P, T, 6]`."""
+    values = np.where(cues.observed, cues.cues, 0.0).transpose(0, 2, 1)
+    return np.concatenate([values, _partners_mean(values)], axis=2)
+
+
+def _partners_mean(values: np.ndarray) -> np.ndarray:
+    return (values.sum(axis=0) - values) / (len(values) - 1)
+
+
+def _regress(train: list[Cues], inputs: list[np.ndarray]) -> list[np.ndarray]:
+    """Least squares on the training recordings, `[P, T]` estimates for all."""
+    label = oracle_score.pooled_labels(train)
+    x = np.concatenate(
+        [
+            value[np.isfinite(cues.label)]
+            for cues, value in zip(train, inputs, strict=False)
+        ]
+    )
+    x = np.concatenate([x, np.ones((len(x), 1))], axis=1)
+    weights = np.linalg.lstsq(x, label, rcond=None)[0]
+    return [value @ weights[:-1] + weights[-1] for value in inputs]

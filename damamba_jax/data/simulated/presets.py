@@ -1,0 +1,179 @@
+"""What can be simulated: domains of conversation, and corpora of fixed make-up."""
+
+import dataclasses
+from collections.abc import Mapping
+
+from damamba_jax.data.simulated.dialogue import FRAME_HZ, Domain
+from damamba_jax.errors import ConfigError
+from damamba_jax.schema.release import DEMO_DIMS, REAL_DIMS
+
+# The conversations that models are trained on, and two that they are not: other
+# languages (cues weaker and offset, quicker turns, noisier), and groups (looser
+# coupling, faces seen from the side).
+DOMAINS = {
+    "base": Domain(),
+    "additional": Domain(
+        audio_gain=0.75,
+        audio_bias=0.6,
+        visual_bias=-0.3,
+        audio_nuisance=1.1,
+        artefact=8.0,
+        noise=2.5,
+        turn_seconds=3.0,
+    ),
+    "groups": Domain(
+        coupling=0.6,
+        visual_gain=0.7,
+        visual_bias=0.5,
+        visual_nuisance=0.7,
+        noise=2.5,
+        turn_seconds=3.0,
+        backchannel_hz=0.05,
+    ),
+}
+LANGUAGES = {
+    "base": ("English", "French", "German"),
+    "additional": ("Arabic", "Italian", "Indonesian", "Spanish"),
+    "groups": ("German",),
+}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SplitPreset:
+    """Recordings of one split.
+
+    Args:
+      name: `corpus/folder`, e.g. `"noxi/train"`.
+      sessions: number of recordings.
+      seconds: length of each.
+      domain: key of `DOMAINS`.
+    """
+
+    name: str
+    sessions: int
+    seconds: float
+    domain: str = "base"
+
+    def __post_init__(self):
+        if self.domain not in DOMAINS:
+            raise ValueError(
+                f"`domain`: expected one of {', '.join(DOMAINS)}, got {self.domain!r}."
+            )
+        if self.sessions < 1 or self.seconds < 2:
+            raise ValueError(
+                "`SplitPreset`: expected at least one session of 2 s, got "
+                f"{self.sessions} of {self.seconds} s."
+            )
+
+    @property
+    def groups(self) -> bool:
+        """True for three or four people, False for two."""
+        return self.name.startswith("mpiigroupinteraction/")
+
+    def roles(self, index: int) -> tuple[str, ...]:
+        """Seats taken in one recording; every third group lacks the first seat, as
+        some do in the release."""
+        if not self.groups:
+            return ("expert", "novice")
+        return tuple(f"subjectPos{seat}" for seat in range(1 + (index % 3 == 2), 5))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Preset:
+    """A corpus to be drawn: width of each feature, and its splits."""
+
+    dims: Mapping[str, int]
+    splits: tuple[SplitPreset, ...]
+
+    @property
+    def num_bytes(self) -> int:
+        """Size of the streams on disk; labels and cues add about an eighth at most."""
+        people = sum(
+            split.seconds * len(split.roles(index))
+            for split in self.splits
+            for index in range(split.sessions)
+        )
+        return round(4 * FRAME_HZ * people * sum(self.dims.values()))
+
+
+def _noxi(train: int, val: int, test: int, add: int, seconds: float, long: float = 0.0):
+    """The four splits; test-base may hold longer recordings."""
+    return (
+        SplitPreset(name="noxi/train", sessions=train, seconds=seconds),
+        SplitPreset(name="noxi/val", sessions=val, seconds=seconds),
+        SplitPreset(name="noxi/test-base", sessions=test, seconds=long or seconds),
+        SplitPreset(
+            name="noxi/test-additional",
+            sessions=add,
+            seconds=seconds,
+            domain="additional",
+        ),
+    )
+
+
+def _groups(val: int, test: int, seconds: float):
+    return tuple(
+        SplitPreset(
+            name=f"mpiigroupinteraction/{name}",
+            sessions=sessions,
+            seconds=seconds,
+            domain="groups",
+        )
+        for name, sessions in (("val", val), ("test", test))
+    )
+
+
+def _group_test(sessions: int, seconds: float):
+    return (
+        SplitPreset(
+            name="mpiigroupinteraction/test",
+            sessions=sessions,
+            seconds=seconds,
+            domain="groups",
+        ),
+    )
+
+
+# "demo": many short recordings, because what limits a model is how many people it has
+# heard. "ablation": enough test dyads to tell rows of a table apart, and enough people
+# to learn from that rows come near their oracles; "ablation-noxi": real widths, 9 GB.
+PRESETS = {
+    "tiny": Preset(
+        dims=DEMO_DIMS,
+        splits=(
+            SplitPreset(name="noxi/train", sessions=3, seconds=24.0),
+            SplitPreset(name="noxi/val", sessions=2, seconds=24.0),
+        ),
+    ),
+    "demo": Preset(dims=DEMO_DIMS, splits=_noxi(40, 5, 14, 4, 200.0)),
+    "ablation": Preset(
+        dims=DEMO_DIMS,
+        splits=_noxi(200, 8, 10, 4, 200.0, long=600.0) + _group_test(3, 120.0),
+    ),
+    "ablation-noxi": Preset(
+        dims=REAL_DIMS,
+        splits=_noxi(40, 5, 12, 4, 200.0, long=600.0) + _group_test(4, 120.0),
+    ),
+    "mpiigi-demo": Preset(
+        dims=DEMO_DIMS, splits=_noxi(28, 4, 6, 3, 200.0) + _groups(6, 4, 200.0)
+    ),
+    "noxi": Preset(dims=REAL_DIMS, splits=_noxi(9, 2, 4, 2, 150.0)),
+    "mpiigi": Preset(
+        dims=REAL_DIMS, splits=_noxi(5, 1, 2, 1, 120.0) + _groups(6, 2, 60.0)
+    ),
+}
+
+
+def get_preset(preset: "Preset | str") -> Preset:
+    """Looks a preset up by its name.
+
+    Raises:
+      ConfigError: for an unknown name, listing the known ones.
+    """
+    if isinstance(preset, Preset):
+        return preset
+    if preset not in PRESETS:
+        raise ConfigError(
+            f"`preset`: expected one of {', '.join(PRESETS)}, got {preset!r}."
+        )
+    return PRESETS[preset]

@@ -1,0 +1,147 @@
+"""Predicts and scores whole splits of a corpus."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from damamba_jax.config.sections import DataConfig, SmoothingConfig
+from damamba_jax.data.corpus import sessions
+from damamba_jax.data.corpus.splits import EvaluationSplit, evaluation_splits
+from damamba_jax.evaluation import combine, scoring
+from damamba_jax.evaluation.results import Result, SplitResult, origin_mark
+from damamba_jax.evaluation.ridge import Ridge
+from damamba_jax.inference import ensemble
+from damamba_jax.inference.sessions import Estimator, Mode, predict_sessions
+from damamba_jax.inference.smoothing import smooth_traces
+from damamba_jax.metrics.trace import Trace
+from damamba_jax.runs import traces as trace_files
+from damamba_jax.runtime.progress import ProgressLine
+
+
+def evaluate(
+    estimator: Estimator,
+    index: sessions.CorpusIndex,
+    *,
+    out: Path,
+    splits: Sequence[str] = (),
+    protocol: Mode = "stitched",
+    batch_size: int = 0,
+    ridge: bool | None = None,
+    smoothing: SmoothingConfig | None = None,
+    should_stop: Callable[[], bool] | None = None,
+    console: Console | None = None,
+) -> Result:
+    """Predicts and scores; writes traces, and predictions of unlabelled people.
+
+    Args:
+      estimator: the model; its configuration says what it was trained on.
+      index: the corpus.
+      out: folder for `traces/` and `predictions/`.
+      splits: names; none means every split that was not trained on.
+      protocol: `"stitched"` from core frames, or one `"long"` pass per session.
+      batch_size: windows per batch; 0 takes the training configuration's.
+      ridge: fit the per-frame ridge regression on the training sessions for
+        comparison; `None` does so on simulated corpora.
+      smoothing: of the predictions; `None` takes the configuration's.
+      should_stop: asked before each batch.
+      console: for progress and messages.
+
+    Raises:
+      ConfigError: for a smoothing that sees the future of a forward model.
+      Stopped: once `should_stop` says so.
+    """
+    console = console or Console()
+    config = estimator.config
+    if smoothing is not None:
+        config = dataclasses.replace(config, smoothing=smoothing)
+    data = config.data
+    chosen = evaluation_splits(index, data, splits)
+    mark = origin_mark(estimator.simulated, index.simulated)
+    if ridge is None:
+        found = {session.split for session in index.sessions}
+        ridge = index.simulated and found.issuperset(data.train_splits)
+    baseline = None
+    if ridge:
+        baseline = scoring.fit_baseline(
+            index, data, estimator.statistics, should_stop=should_stop, console=console
+        )
+    found = []
+    for split in chosen:
+        title = split.name if mark == "ours" else f"{split.name} ({mark})"
+        with ProgressLine(title, console) as progress:
+            traces = predict_sessions(
+                estimator,
+                split.sessions,
+                protocol=protocol,
+                batch_size=batch_size,
+                split=split.name,
+                progress=progress,
+                should_stop=should_stop,
+            )
+        traces = smooth_traces(traces, config.smoothing)
+        trace_files.write_traces(out, traces)
+        found.append(
+            dataclasses.replace(
+                _score(split, traces, out, baseline),
+                oracle=scoring.find_oracle(index, split.name, config, protocol),
+            )
+        )
+    return Result(
+        method=estimator.config.name,
+        step=estimator.step,
+        protocol=protocol,
+        trained_on_simulated=estimator.simulated,
+        scored_on_simulated=index.simulated,
+        splits=tuple(found),
+        smoothing=str(config.smoothing),
+    )
+
+
+def evaluate_ensemble(
+    results: Sequence[Result],
+    folders: Sequence[Path],
+    index: sessions.CorpusIndex,
+    data: DataConfig,
+    *,
+    out: Path,
+    splits: Sequence[str] = (),
+) -> Result:
+    """Scores the mean of several models' predictions, on the splits that all have.
+
+    Args:
+      results: of `evaluate`, one per model.
+      folders: the `out` of each, with its `traces/`.
+      index: the corpus.
+      data: says what each split is.
+      out: folder for the same of the ensemble.
+      splits: as `evaluate` was given them.
+
+    Raises:
+      ConfigError: if the models were not evaluated on the same recordings.
+    """
+    found = [{split.split for split in result.splits} for result in results]
+    scored = {}
+    for split in evaluation_splits(index, data, splits):
+        if not all(split.name in names for names in found):
+            continue
+        members = [trace_files.read_traces(folder, split.name) for folder in folders]
+        traces = ensemble.average_traces(members)
+        trace_files.write_traces(out, traces)
+        scored[split.name] = _score(split, traces, out)
+    return combine.combine(results, scored)
+
+
+def _score(
+    split: EvaluationSplit,
+    traces: Sequence[Trace],
+    out: Path,
+    baseline: Ridge | None = None,
+) -> SplitResult:
+    """Scores a split, and writes predictions where nothing can be scored."""
+    scoring.write_predictions(traces, out / "predictions")
+    return dataclasses.replace(
+        scoring.score_split(split, traces, baseline),
+        predictions=str(out / "predictions"),
+    )

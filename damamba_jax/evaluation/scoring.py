@@ -1,0 +1,157 @@
+"""From predictions to scores, beside what they are to be compared with."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+
+from damamba_jax.config.sections import Config, DataConfig
+from damamba_jax.data.corpus.sessions import CorpusIndex
+from damamba_jax.data.corpus.splits import EvaluationSplit, training_sessions
+from damamba_jax.data.formats import ssi
+from damamba_jax.data.oracle import score as oracle_score
+from damamba_jax.data.oracle import views as oracle_views
+from damamba_jax.data.simulated import write as simulated_write
+from damamba_jax.evaluation.results import OracleReference, SplitResult
+from damamba_jax.evaluation.ridge import Ridge, fit_ridge
+from damamba_jax.inference.sessions import Mode
+from damamba_jax.metrics.intervals import Scores, score, score_by
+from damamba_jax.metrics.trace import Trace
+from damamba_jax.runtime.progress import ProgressLine
+from damamba_jax.runtime.stop import Stopped
+from damamba_jax.schema.statistics import FeatureStatistics
+
+
+def score_split(
+    split: EvaluationSplit, traces: Sequence[Trace], baseline: Ridge | None = None
+) -> SplitResult:
+    """Scores the labelled traces of one split, pooled and in groups.
+
+    Args:
+      split: whose `traces` these are.
+      baseline: scored on the same frames, if given.
+    """
+    labelled = [trace for trace in traces if trace.is_labelled]
+    counts = {
+        "num_sessions": len(split.sessions),
+        "num_unlabelled": len(traces) - len(labelled),
+    }
+    if not labelled:
+        return SplitResult(split=split.name, kind=split.kind, **counts)
+    return SplitResult(
+        split=split.name,
+        kind=split.kind,
+        **counts,
+        scores=score(labelled),
+        by_session=score_by(labelled, "session"),
+        by_role=score_by(labelled, "role"),
+        by_language=score_by(labelled, "language"),
+        ridge=None if baseline is None else _score_baseline(baseline, split),
+    )
+
+
+def write_predictions(traces: Sequence[Trace], folder: str | os.PathLike) -> None:
+    """Writes the predictions of people without labels, one value per frame and line.
+
+    Files are `{split}/{session}/{role}.engagement.prediction.csv`, as the challenge
+    names them.
+    """
+    for trace in traces:
+        if not trace.is_labelled:
+            path = Path(folder) / trace.split / trace.session
+            path.mkdir(parents=True, exist_ok=True)
+            name = f"{trace.role}.engagement.prediction.csv"
+            ssi.write_labels(path / name, trace.prediction)
+
+
+def fit_baseline(
+    index: CorpusIndex,
+    data: DataConfig,
+    statistics: Mapping[str, FeatureStatistics],
+    *,
+    console: Console,
+    should_stop: Callable[[], bool] | None = None,
+) -> Ridge:
+    """Fits the per-frame ridge regression on the sessions that trained the model.
+
+    Raises:
+      Stopped: once `should_stop` says so.
+    """
+    title = f"{'simulated ' * index.simulated}ridge regression"
+    with ProgressLine(title, console, unit="sessions") as line:
+
+        def progress(done: int, total: int) -> None:
+            if should_stop is not None and should_stop():
+                raise Stopped("ridge regression: asked to stop.")
+            line(done, total)
+
+        return fit_ridge(
+            training_sessions(index, data),
+            data.features,
+            statistics,
+            data.cache_dir,
+            progress=progress,
+        )
+
+
+def find_oracle(
+    index: CorpusIndex, split: str, config: Config, protocol: Mode
+) -> OracleReference | None:
+    """Scores the oracle that sees what the model sees; `None` for recorded data.
+
+    It is given the model's modality groups, its partners, and its window (the whole
+    session for the `"long"` protocol). In a domain that was not trained on, the oracle
+    keeps the training domain's parameters and its rescaling: a transfer oracle.
+    """
+    root = simulated_root(index)
+    if root is None or split not in oracle_views.list_splits(root):
+        return None
+    window = None if protocol == "long" else config.data.window
+    score = oracle_score.oracle_ccc(
+        root,
+        split,
+        window=window,
+        groups=sorted({feature.group for feature in config.data.features}),
+        partners=config.data.participants > 1 and config.model.partner_fusion,
+        causal=config.model.direction == "forward",
+    )
+    seen = "whole session" if window is None else f"{window.window_seconds:g} s window"
+    # What reaches beyond the window is known to the model, not to this oracle.
+    if window is not None and config.data.normalization == "session":
+        seen += " without session statistics"
+    if window is not None and config.smoothing.kind != "none":
+        seen += ", unsmoothed"
+    is_transfer = oracle_views.is_shifted(root, split)
+    return OracleReference(
+        seen=seen,
+        is_transfer=is_transfer,
+        ccc=score.ccc if is_transfer else score.r,
+        bare_ccc=score.bare_ccc,
+    )
+
+
+def simulated_root(index: CorpusIndex) -> Path | None:
+    """Folder that was drawn, which holds the oracle's files; `None` for recordings."""
+    if not index.simulated:
+        return None
+    # The index may start at one corpus within it.
+    has_marker = (index.root / simulated_write.MARKER).is_file()
+    return index.root if has_marker else index.root.parent
+
+
+def _score_baseline(baseline: Ridge, split: EvaluationSplit) -> Scores:
+    traces = [
+        Trace(
+            split=split.name,
+            session=session.id,
+            role=participant.role,
+            label=np.asarray(participant.labels(), np.float64),
+            prediction=baseline.predict(session, participant),
+        )
+        for session in split.sessions
+        for participant in session.participants
+        if participant.labels_path is not None
+    ]
+    return score(traces)

@@ -1,0 +1,52 @@
+"""Files that appear in one move, and the text that goes into them.
+
+A file is written under another name and renamed when it is complete: a reader sees the
+whole file or none. Text is always UTF-8; JSON is strict, without NaN and infinity.
+"""
+
+import json
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+
+@contextmanager
+def replace_file(path: str | os.PathLike) -> Iterator[BinaryIO]:
+    """Opens a new file that takes the place of `path` once it is complete."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.part")
+    try:
+        with open(part, "wb") as file:
+            yield file
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_text(path: str | os.PathLike, text: str) -> None:
+    """Writes a text file that appears in one move."""
+    with replace_file(path) as file:
+        file.write(text.encode("utf-8"))
+
+
+def write_json(path: str | os.PathLike, value: Any) -> None:
+    """Writes a value as indented, strict JSON.
+
+    Raises:
+      ValueError: for a number that is not finite.
+    """
+    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def read_text(path: str | os.PathLike) -> str:
+    """Reads a text file as UTF-8, whatever the locale says."""
+    return Path(path).read_text(encoding="utf-8")
+
+
+def split_file_name(split: str) -> str:
+    """Turns the name of a split, such as `noxi/val`, into the name of a file."""
+    return split.replace("/", "-").replace(" ", "-")

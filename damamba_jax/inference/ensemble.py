@@ -1,0 +1,49 @@
+"""Several models as one: the mean of their predictions, frame by frame."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from damamba_jax.errors import ConfigError
+from damamba_jax.metrics.trace import Trace
+
+
+def average_traces(members: Sequence[Sequence[Trace]]) -> list[Trace]:
+    """Averages the predictions of several models for the same people.
+
+    The plain mean: what the members do not agree on cancels. It varies less than each
+    of them, so its CCC gains less than its correlation.
+
+    Args:
+      members: per model, traces of one split in any order.
+
+    Raises:
+      ConfigError: if they did not predict the same people, or saw other annotations.
+    """
+    first, *others = [
+        {(trace.session, trace.role): trace for trace in member} for member in members
+    ]
+    for other in others:
+        if first.keys() != other.keys():
+            names = sorted("/".join(key) for key in first.keys() ^ other.keys())
+            raise ConfigError(
+                f"`--ensemble`: expected the same people from every workdir, but only "
+                f"some predicted {', '.join(names[:3])}. Choose one corpus with --root."
+            )
+        for key, trace in first.items():
+            if not np.array_equal(trace.label, other[key].label, equal_nan=True):
+                raise ConfigError(
+                    f"`--ensemble`: the annotations of {'/'.join(key)} differ between "
+                    f"the workdirs. Choose one corpus with --root."
+                )
+    return [
+        dataclasses.replace(
+            trace,
+            prediction=np.mean(
+                [trace.prediction, *(other[key].prediction for other in others)],
+                axis=0, dtype=np.float64,
+            ).astype(np.float32),
+        )
+        for key, trace in first.items()
+    ]  # fmt: skip

@@ -1,0 +1,140 @@
+"""A trained model, ready to score batches."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from damamba_jax.config.sections import Config
+from damamba_jax.errors import CheckpointError
+from damamba_jax.models.flat_params import FlatParams
+from damamba_jax.models.functional import Params, Statistics, abstract_model, forward
+from damamba_jax.runs.checkpoints import Checkpoints
+from damamba_jax.runs.workdir import CONFIG_FILE, read_config
+from damamba_jax.runtime.compiler import compiler_options
+from damamba_jax.schema.statistics import FeatureStatistics, from_arrays
+
+
+def make_predict(graphdef, out_sharding=None) -> Callable:
+    """Returns the jitted `predict(params, batch, statistics, *, num_frames)`.
+
+    Args:
+      graphdef: structure of the model.
+      out_sharding: of the scores; wherever XLA leaves them when None.
+    """
+
+    @functools.partial(
+        jax.jit,
+        static_argnames="num_frames",
+        out_shardings=out_sharding,
+        compiler_options=compiler_options(),
+    )
+    def predict(
+        params: Params | FlatParams, batch, statistics: Statistics, *, num_frames: int
+    ):
+        params = params.to_tree() if isinstance(params, FlatParams) else params
+        output = forward(graphdef, params, batch, statistics, num_frames=num_frames)
+        return output.score
+
+    return predict
+
+
+@dataclasses.dataclass
+class Estimator:
+    """A trained model, ready to score batches.
+
+    Attributes:
+      config: of the run that trained it.
+      params: the averaged parameters.
+      statistics: per feature, for standardisation.
+      simulated: trained on the simulated corpus.
+      step: of the checkpoint.
+    """
+
+    config: Config
+    params: dict[str, Any]
+    statistics: Mapping[str, FeatureStatistics]
+    simulated: bool
+    step: int
+
+    def __post_init__(self):
+        # Neither the name nor the seed changes what is compiled.
+        self._predict = _make_predict(dataclasses.replace(self.config, name="", seed=0))
+
+    def predict(
+        self, batch: Mapping[str, Any], *, num_frames: int | None = None
+    ) -> jax.Array:
+        """Scores a batch: float32 [B, Tl], one score in [0, 1] per label time.
+
+        Args:
+          batch: of `schema/batch.py`.
+          num_frames: frames of its windows; those of the configuration when None.
+        """
+        return self._predict(
+            self.params,
+            dict(batch),
+            self.statistics,
+            num_frames=num_frames or self.config.data.window.window_frames,
+        )
+
+
+@functools.lru_cache(maxsize=2)
+def _make_predict(config: Config) -> Callable:
+    """Models of one structure share what was compiled for the first of them."""
+    return make_predict(abstract_model(config)[0])
+
+
+def load_checkpoint(workdir: str | Path, *, which: str = "best") -> Estimator:
+    """Loads a trained model.
+
+    Args:
+      workdir: of a training run.
+      which: `"best"` by validation, or `"last"`; best falls back to last.
+
+    Raises:
+      CheckpointError: if there is none, or it does not fit its configuration.
+    """
+    workdir = Path(workdir)
+    if not (workdir / CONFIG_FILE).is_file():
+        raise CheckpointError(
+            f"`workdir`: expected a folder of a training run with {CONFIG_FILE}, got "
+            f"{workdir}. Train first: python -m damamba_jax.train --workdir={workdir}."
+        )
+    config = read_config(workdir)
+    _, params = abstract_model(config)
+    statistics = {
+        feature.name: {
+            field: jax.ShapeDtypeStruct((feature.dim,), np.float32)
+            for field in FeatureStatistics._fields
+        }
+        for feature in config.data.features
+    }
+    abstract = {"model": {"average": params, "statistics": statistics}}
+    device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    abstract = jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device), abstract
+    )
+    for name in dict.fromkeys([which, "last"]):
+        directory = workdir / "checkpoints" / name
+        if not directory.is_dir():
+            continue
+        checkpoints = Checkpoints(directory, keep=None)
+        found = checkpoints.restore_newest(abstract)
+        checkpoints.close()
+        if found is None:
+            continue
+        items, meta = found
+        return Estimator(
+            config=config,
+            params=items["model"]["average"],
+            statistics=from_arrays(
+                jax.device_get(items["model"]["statistics"]), config.data.features
+            ),
+            simulated=bool(meta["simulated"]),
+            step=int(meta["step"]),
+        )
+    raise CheckpointError(f"{workdir}: no checkpoint that can be read.")

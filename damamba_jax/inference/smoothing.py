@@ -1,0 +1,87 @@
+"""Smoothing of stitched predictions over time, with gaps left as they are."""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from damamba_jax.array_types import Float
+from damamba_jax.config.sections import SmoothingConfig
+from damamba_jax.errors import ConfigError
+from damamba_jax.metrics.trace import Trace
+
+# Standard deviations at which the Gaussian is cut; beyond lies 0.006 % of it.
+CUT = 4.0
+
+
+def smooth(
+    prediction: Float[np.ndarray, "T"], rate: float, smoothing: SmoothingConfig
+) -> Float[np.ndarray, "T"]:
+    """Smooths one person's predictions; missing frames (NaN) stay missing.
+
+    A frame becomes the weighted mean of the frames around it that have a prediction,
+    so neither a gap nor an end of the recording pulls towards zero. `"exponential"`
+    weighs the frame itself and earlier ones by `exp(-age / seconds)`; `"gaussian"`
+    weighs both sides by `exp(-(distance / seconds)^2 / 2)` and delays nothing.
+
+    Args:
+      prediction: one value per frame.
+      rate: frames per second.
+      smoothing: kind and time constant.
+    """
+    if smoothing.kind == "none":
+        return prediction
+    there = np.isfinite(prediction)
+    values = np.where(there, prediction, 0.0).astype(np.float64)
+    if smoothing.kind == "exponential":
+        decay = math.exp(-1.0 / (rate * smoothing.seconds))
+        total, weight = _decaying_sum(values, decay), _decaying_sum(there, decay)
+    else:
+        frames = rate * smoothing.seconds
+        reach = math.ceil(CUT * frames)
+        kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / frames) ** 2)
+        total, weight = (
+            np.convolve(x, kernel)[reach : reach + len(x)]
+            for x in (values, there.astype(np.float64))
+        )
+    smoothed = np.full(len(values), np.nan)
+    smoothed[there] = total[there] / weight[there]
+    return smoothed.astype(prediction.dtype)
+
+
+def smooth_traces(traces: Sequence[Trace], smoothing: SmoothingConfig) -> list[Trace]:
+    """Smooths the prediction of every trace."""
+    return [
+        dataclasses.replace(
+            trace, prediction=smooth(trace.prediction, trace.label_rate, smoothing)
+        )
+        for trace in traces
+    ]
+
+
+def parse_smoothing(text: str) -> SmoothingConfig:
+    """Reads `none`, or `KIND:SECONDS` such as `gaussian:1.5`.
+
+    Raises:
+      ConfigError: for anything else.
+    """
+    kind, _, seconds = text.partition(":")
+    try:
+        if kind not in ("none", "exponential", "gaussian"):
+            raise ValueError
+        return SmoothingConfig(kind=kind, seconds=float(seconds or 0))
+    except (ValueError, ConfigError) as error:
+        raise ConfigError(
+            f"`smoothing`: expected 'none', 'exponential:SECONDS' or "
+            f"'gaussian:SECONDS', got {text!r}."
+        ) from error
+
+
+def _decaying_sum(values: np.ndarray, decay: float) -> np.ndarray:
+    """`s_t = decay s_{t-1} + values_t`."""
+    found, total = np.empty(len(values)), 0.0
+    for frame, value in enumerate(values.tolist()):
+        total = decay * total + value
+        found[frame] = total
+    return found

@@ -1,0 +1,103 @@
+"""Concordance correlation coefficient in float64, from moments that add up."""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from damamba_jax.metrics.trace import Frames, logger
+
+# Of the challenge's scripts 3 and 4; script 5 has none.
+EPSILON = 1e-12
+
+
+def ccc(
+    label: Float[np.ndarray, "T"],
+    prediction: Float[np.ndarray, "T"],
+    *,
+    epsilon: float = EPSILON,
+) -> float:
+    """Concordance correlation coefficient (Lin, 1989) with population variances.
+
+    `2 r σt σp / (σt² + σp² + (μt - μp)² + epsilon)`, computed in float64 through the
+    covariance, so that a constant prediction gives 0 (a warning is logged) where the
+    challenge's correlation gives NaN.
+
+    Raises:
+      ValueError: for missing values, no frames, or unequal lengths.
+    """
+    frames = _checked(label, prediction)
+    warn_constant(frames.prediction)
+    moments = moments_of(frames, shift=float(frames.label.mean()))
+    return float(ccc_of(moments[None], epsilon)[0])
+
+
+# Sufficient statistics: n, Σt, Σp, Σt², Σp², Σtp, Σ(t-p)², Σ|t-p|. They add up over
+# tracks and sessions, so a resample is one row of weights times this table. All values
+# are taken relative to one `shift` (the pooled mean), without which the variances
+# would cancel.
+def moments_of(frames: Frames, *, shift: float) -> Float[np.ndarray, "8"]:
+    t, p = frames.label - shift, frames.prediction - shift
+    error = t - p
+    return np.array(
+        [len(t), t.sum(), p.sum(), t @ t, p @ p, t @ p, error @ error, abs(error).sum()]
+    )
+
+
+class _Covariances(NamedTuple):
+    label: Float[np.ndarray, "R"]
+    prediction: Float[np.ndarray, "R"]
+    joint: Float[np.ndarray, "R"]
+    offset: Float[np.ndarray, "R"]
+
+
+def _covariances(moments: Float[np.ndarray, "R 8"]) -> _Covariances:
+    n, t, p, tt, pp, tp = moments[:, :6].T
+    return _Covariances(
+        label=np.maximum(tt / n - (t / n) ** 2, 0.0),
+        prediction=np.maximum(pp / n - (p / n) ** 2, 0.0),
+        joint=tp / n - t * p / n**2,
+        offset=(t - p) / n,
+    )
+
+
+def ccc_of(moments: Float[np.ndarray, "R 8"], epsilon: float) -> Float[np.ndarray, "R"]:
+    c = _covariances(moments)
+    denominator = c.label + c.prediction + c.offset**2 + epsilon
+    zero = np.zeros_like(denominator)
+    return np.divide(2 * c.joint, denominator, out=zero, where=denominator > 0)
+
+
+def pearson_of(moments: Float[np.ndarray, "R 8"]) -> Float[np.ndarray, "R"]:
+    c = _covariances(moments)
+    scale = np.sqrt(c.label * c.prediction)
+    r = np.divide(c.joint, scale, out=np.zeros_like(scale), where=scale > EPSILON)
+    return np.clip(r, -1.0, 1.0)
+
+
+def _checked(label: np.ndarray, prediction: np.ndarray) -> Frames:
+    frames = Frames(np.asarray(label, np.float64), np.asarray(prediction, np.float64))
+    if frames.label.shape != frames.prediction.shape or not len(frames.label):
+        raise ValueError(
+            "`label`, `prediction`: expected the same length of at least 1, got "
+            f"{len(frames.label)} and {len(frames.prediction)}."
+        )
+    for name, values in frames._asdict().items():
+        if not np.isfinite(values).all():
+            raise ValueError(
+                f"`{name}`: expected finite values, got "
+                f"{np.count_nonzero(~np.isfinite(values))} others; mask them with "
+                "`align_frames`."
+            )
+    return frames
+
+
+def warn_constant(prediction: np.ndarray) -> bool:
+    is_constant = prediction.min() == prediction.max()
+    if is_constant:
+        logger.warning(
+            "The prediction is constant (%g over %d frames): CCC is 0.",
+            prediction[0],
+            len(prediction),
+        )
+    return bool(is_constant)

@@ -1,0 +1,107 @@
+"""How much worse one model is than another, and how sure that is.
+
+Both were trained with the same seeds and scored on the same frames. With `C(m, i)` the
+pooled CCC of model `m` trained with seed `i`, and `C(m, i, -j)` the same without
+session `j`, the gap is the mean over the `S` seeds of
+
+    g(i) = C(full, i) - C(row, i)
+
+What seeds (order of the data, dropout) and sessions do to both models alike cancels in
+each difference. Two things make the gap uncertain, and their variances add up:
+
+    seeds:     variance of the S values g(i), over S
+    sessions:  (J - 1) / J * sum over j of (g(-j) - mean of g(-j))^2,  the jackknife
+               over the J sessions of the gap averaged over seeds
+
+A session's frames are dependent and CCC is not a mean over sessions, hence a jackknife
+of whole sessions on the pooled score. What belongs to a pair of seed and session is
+counted by both terms (Owen, "The pigeonhole bootstrap", 2007): the standard error errs
+on the large side, by little when either number is large.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from damamba_jax.metrics.intervals import leave_one_out, score
+from damamba_jax.metrics.trace import Trace
+
+
+class PairedGap(NamedTuple):
+    """What the second model loses against the first.
+
+    Attributes:
+      mean: CCC of the first minus CCC of the second, averaged over seeds.
+      standard_error: of `mean`; `None` with one seed or one session, from which nothing
+        can be said about the next.
+      seed_error, session_error: its two parts, `None` where they cannot be known.
+      num_seeds, num_sessions, num_frames: what was paired.
+    """
+
+    mean: float
+    standard_error: float | None
+    seed_error: float | None
+    session_error: float | None
+    num_seeds: int
+    num_sessions: int
+    num_frames: int
+
+
+def measure_gap(
+    full: Sequence[Sequence[Trace]], row: Sequence[Sequence[Trace]]
+) -> PairedGap:
+    """Measures the gap between two models; the module's docstring has the formula.
+
+    Args:
+      full: per seed, traces of one split.
+      row: of the other model, for the same seeds in the same order.
+
+    Raises:
+      ValueError: if seeds, people or annotations differ, or nothing is labelled.
+    """
+    if len(full) != len(row) or not full:
+        raise ValueError(
+            f"`row`: expected the {len(full)} seeds of `full`, got {len(row)}."
+        )
+    for traces in [*full[1:], *row]:
+        _check_frames(full[0], traces)
+    one, other = ([score(t, num_resamples=0) for t in m] for m in (full, row))
+    gaps = np.array([a.ccc - b.ccc for a, b in zip(one, other, strict=True)])
+    seeds, sessions = len(gaps), one[0].num_sessions
+    seed_error = float(gaps.std(ddof=1) / np.sqrt(seeds)) if seeds > 1 else None
+    session_error = None
+    if sessions > 1:
+        left = np.mean(
+            [
+                np.subtract(*(list(leave_one_out(t).values()) for t in pair))
+                for pair in zip(full, row, strict=True)
+            ],
+            axis=0,
+        )
+        session_error = float(left.std() * np.sqrt(sessions - 1))
+    both = None
+    if seed_error is not None and session_error is not None:
+        both = float(np.hypot(seed_error, session_error))
+    return PairedGap(
+        mean=float(gaps.mean()),
+        standard_error=both,
+        seed_error=seed_error,
+        session_error=session_error,
+        num_seeds=seeds,
+        num_sessions=sessions,
+        num_frames=one[0].num_frames,
+    )
+
+
+def _check_frames(one: Sequence[Trace], other: Sequence[Trace]) -> None:
+    first, second = ({(t.session, t.role): t.label for t in m} for m in (one, other))
+    same = first.keys() == second.keys() and all(
+        np.array_equal(label, second[key], equal_nan=True)
+        for key, label in first.items()
+    )
+    if not same:
+        raise ValueError(
+            "`row`: expected the people and annotations of `full`, frame by frame; got "
+            "others. Evaluate both on the same recordings."
+        )

@@ -1,0 +1,105 @@
+"""Traces: a participant's annotation and prediction over a session."""
+
+import dataclasses
+import logging
+from collections.abc import Iterable, Sequence
+from typing import Literal, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+logger = logging.getLogger(__name__)
+
+
+Align = Literal["index", "official_script5"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Trace:
+    """One person's annotation and prediction over a whole session.
+
+    Args:
+      split: e.g. `"noxi/val"`.
+      session: name of the session within its split.
+      role: e.g. `"expert"`.
+      label: annotation, NaN where there is none.
+      prediction: one value per frame of `label`.
+      label_rate: Hz.
+      language: of the session, where known.
+    """
+
+    split: str
+    session: str
+    role: str
+    label: Float[np.ndarray, "Tl"]
+    prediction: Float[np.ndarray, "Tp"]
+    label_rate: float = 25.0
+    language: str | None = None
+
+    @property
+    def is_labelled(self) -> bool:
+        return bool(np.isfinite(self.label).any())
+
+
+class Frames(NamedTuple):
+    """Annotation and prediction of the same frames, without gaps, float64."""
+
+    label: Float[np.ndarray, "T"]
+    prediction: Float[np.ndarray, "T"]
+
+
+def align_frames(
+    label: Float[np.ndarray, "Tl"],
+    prediction: Float[np.ndarray, "Tp"],
+    *,
+    align: Align = "index",
+) -> Frames:
+    """Pairs annotation and prediction of one track and drops frames without label.
+
+    `"index"` pairs frame i with line i. `"official_script5"` does what the challenge's
+    script 5 does: missing lines are deleted on both sides separately, then both are
+    cut to the shorter. A full-length prediction is thereby shifted after every gap of
+    the annotation; use it only to reproduce that script.
+
+    Raises:
+      ValueError: for unequal lengths, or a prediction that is missing or infinite
+        where there is a label (`"index"`).
+    """
+    label = np.asarray(label, np.float64)
+    prediction = np.asarray(prediction, np.float64)
+    if align == "official_script5":
+        label, prediction = label[~np.isnan(label)], prediction[~np.isnan(prediction)]
+        shorter = min(len(label), len(prediction))
+        return Frames(label[:shorter], prediction[:shorter])
+    if align != "index":
+        raise ValueError(
+            f"`align`: expected 'index' or 'official_script5', got {align!r}."
+        )
+    if label.shape != prediction.shape:
+        raise ValueError(
+            f"`prediction`: expected one value per frame of `label` ({len(label)}), "
+            f"got {len(prediction)}."
+        )
+    valid = np.isfinite(label)
+    bad = valid & ~np.isfinite(prediction)
+    if bad.any():
+        raise ValueError(
+            "`prediction`: expected a finite value at every labelled frame, got "
+            f"{np.count_nonzero(bad)} others, the first at frame {np.argmax(bad)}."
+        )
+    return Frames(label[valid], prediction[valid])
+
+
+def pool(traces: Iterable[Trace], *, align: Align = "index") -> Frames:
+    """Concatenates the labelled frames of several tracks."""
+    return concatenate(
+        [align_frames(t.label, t.prediction, align=align) for t in traces]
+    )
+
+
+def concatenate(parts: Sequence[Frames]) -> Frames:
+    empty = [np.zeros(0)]
+    return Frames(
+        np.concatenate([part.label for part in parts] or empty),
+        np.concatenate([part.prediction for part in parts] or empty),
+    )

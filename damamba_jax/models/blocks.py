@@ -1,0 +1,92 @@
+"""Blocks that stacks are made of."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from damamba_jax.array_types import Array, Float
+from damamba_jax.config.systems import ModelConfig
+from damamba_jax.models.attention import ChunkedAttention
+from damamba_jax.models.layers import Draws, Dropout, Linear, Norm, split_key
+from damamba_jax.models.mamba import Mamba
+from damamba_jax.models.mamba2 import Mamba2
+
+
+class HybridBlock(nnx.Module):
+    """`x + g Mamba(u) + (1 - g) Attention(u)`, with `u = norm(x)`, `g = sigmoid(G u)`.
+
+    Mamba is the global branch; attention inside chunks of `chunk_frames` is the local
+    one; both cost time linear in the number of frames.
+    """
+
+    def __init__(self, config: ModelConfig, dim: int, *, dtype, rng: Draws):
+        self.norm = Norm(dim)
+        self.gate = Linear(dim, dim, dtype=dtype, bias=True, rng=rng)
+        mamba = Mamba2 if config.ssm == "mamba2" else Mamba
+        self.mamba = mamba(config, dim, dtype=dtype, rng=rng)
+        self.attention = ChunkedAttention(
+            dim,
+            num_heads=num_heads(config, dim),
+            chunk_frames=config.chunk_frames,
+            causal=config.direction == "forward",
+            dtype=dtype,
+            rng=rng,
+        )
+        self.dropout = Dropout(config.dropout)
+
+    def __call__(
+        self, x: Float[Array, "B T C"], key: Array | None = None
+    ) -> Float[Array, "B T C"]:
+        u = self.norm(x)
+        gate = jax.nn.sigmoid(self.gate(u))
+        remembered = self.mamba(u)
+        # One branch after the other, also in the backward pass: what only one of them
+        # needs is never there for both.
+        u, remembered = jax.lax.optimization_barrier((u, remembered))
+        mixed = gate * remembered + (1 - gate) * self.attention(u)
+        return x + self.dropout(mixed, key)
+
+
+class TransformerBlock(nnx.Module):
+    """Pre-norm Transformer block over the whole window: the ablation's row.
+
+    Its attention is quadratic in the number of frames; its 12 dim^2 parameters are
+    those of a hybrid block within 4 %.
+    """
+
+    def __init__(self, config: ModelConfig, dim: int, *, dtype, rng: Draws):
+        self.attention_norm, self.mlp_norm = Norm(dim), Norm(dim)
+        self.attention = ChunkedAttention(
+            dim,
+            num_heads=num_heads(config, dim),
+            chunk_frames=0,
+            causal=config.direction == "forward",
+            dtype=dtype,
+            rng=rng,
+        )
+        self.up = Linear(dim, 4 * dim, dtype=dtype, bias=True, rng=rng)
+        self.down = Linear(4 * dim, dim, dtype=dtype, bias=True, rng=rng)
+        self.dropout = Dropout(config.dropout)
+
+    def __call__(
+        self, x: Float[Array, "B T C"], key: Array | None = None
+    ) -> Float[Array, "B T C"]:
+        key_attention, key_mlp = split_key(key, 2)
+        x = x + self.dropout(self.attention(self.attention_norm(x)), key_attention)
+        y = self.down(jax.nn.gelu(self.up(self.mlp_norm(x))))
+        return x + self.dropout(y, key_mlp)
+
+
+def sinusoidal_positions(length: int, dim: int) -> Float[Array, "T C"]:
+    """Sine and cosine of the frame's index (Vaswani et al., arXiv 1706.03762)."""
+    half = (dim + 1) // 2
+    rate = jnp.exp(jnp.arange(half, dtype=jnp.float32) * (-math.log(10_000.0) / half))
+    angle = jnp.arange(length, dtype=jnp.float32)[:, None] * rate[None]
+    return jnp.concatenate([jnp.sin(angle), jnp.cos(angle)], axis=-1)[:, :dim]
+
+
+def num_heads(config: ModelConfig, dim: int) -> int:
+    """Keeps the width of a head when a stack is wider than `config.dim`."""
+    return max(1, config.num_heads * dim // config.dim)

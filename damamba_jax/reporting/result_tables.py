@@ -1,0 +1,263 @@
+"""Result tables: our rows beside published ones, as Markdown, JSON and in a terminal.
+
+A number stands in a published column only if it was measured on that very test set;
+validation and training splits have tables of their own. Rows of the simulated corpus
+say so, and so does a model that was trained on the one and scored on the other.
+"""
+
+import dataclasses
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from damamba_jax import files
+from damamba_jax.evaluation.published import PUBLISHED, SOURCES
+from damamba_jax.evaluation.results import COLUMNS, Result, SplitResult
+from damamba_jax.files import write_text
+from damamba_jax.metrics.intervals import Scores
+from damamba_jax.reporting.numbers import ABSENT, number, percent, with_interval
+from damamba_jax.reporting.table import Table
+
+
+def tables(results: Sequence[Result]) -> list[Table]:
+    """Makes every table that the results have numbers for, the main table first."""
+    made = [main_table(results), *_split_tables(results), *_oracle_tables(results)]
+    for name, field in (
+        ("role", "by_role"), ("language", "by_language"), ("session", "by_session"),
+    ):  # fmt: skip
+        made.extend(_group_tables(results, name, field))
+    return [table for table in made if table.rows]
+
+
+def main_table(results: Sequence[Result]) -> Table:
+    """Puts our test scores beside the published ones, in the order of the paper."""
+    rows = []
+    for result in results:
+        tests = _published_tests(result)
+        cells = {name: with_interval(s.scores) for name, s in tests.items()}
+        overall = _overall({name: s.scores.ccc for name, s in tests.items()})
+        rows.append(_main_row(_method(result), cells, number(overall), result.mark))
+    for result in results:
+        references = [_reference_rows(result, kind) for kind in ("ridge", "oracle")]
+        rows.extend(row for found in references for row in found if row not in rows)
+    for p in PUBLISHED:
+        cells = (f"{v:.2f}" for v in (p.base, p.add, p.mpiigi, p.overall))
+        rows.append((p.method, *cells, f"published {list(p.sources)}"))
+    return Table(
+        title="Test CCC beside published results",
+        columns=("method", *COLUMNS, "Global", "origin"),
+        rows=tuple(rows),
+        notes=_main_notes(results),
+    )
+
+
+def write_markdown(path: str | os.PathLike, results: Sequence[Result]) -> None:
+    """Writes every table, and one line for each split without labels."""
+    marks = sorted({result.mark for result in results})
+    text = ["# Results", "", f"Rows: {', '.join(marks)}.", ""]
+    text += [table.to_markdown() for table in tables(results)]
+    text += [f"- {line}" for line in unlabelled_lines(results)]
+    write_text(path, "\n".join(text).rstrip() + "\n")
+
+
+def write_json(path: str | os.PathLike, results: Sequence[Result]) -> None:
+    """Writes the same as numbers: strict JSON, absent values are `null`.
+
+    Raises:
+      ValueError: for a value that is not finite.
+    """
+    tree = {
+        "results": [_result_tree(result) for result in results],
+        "published": [
+            {
+                **row._asdict(),
+                "published": True,
+                "sources": [SOURCES[key] for key in row.sources],
+            }
+            for row in PUBLISHED
+        ],
+    }
+    files.write_json(path, tree)
+
+
+def unlabelled_lines(results: Sequence[Result]) -> list[str]:
+    """One line for each split with people who could be predicted but not scored."""
+    return [
+        f"{s.split}: {s.num_unlabelled} people without annotations are predicted, not "
+        f"scored; see {s.predictions}"
+        for result in results
+        for s in result.splits
+        if s.num_unlabelled
+    ]
+
+
+def _published_tests(result: Result) -> dict[str, SplitResult]:
+    """Scored test splits by the published column they belong to."""
+    tests = {s.split.lower(): s for s in result.splits if s.kind == "test" and s.scores}
+    return {column: tests[split] for column, split in COLUMNS.items() if split in tests}
+
+
+def _overall(values: Mapping[str, float]) -> float | None:
+    """Plain mean of the three test sets; `None` until all of them exist."""
+    if set(values) != set(COLUMNS):
+        return None
+    return sum(values.values()) / len(values)
+
+
+def _reference_rows(result: Result, kind: str) -> list[tuple[str, ...]]:
+    """Rows of what the same frames give to a ridge regression or to the oracle."""
+    cells: dict[str, dict[str, float]] = {}
+    for column, split in _published_tests(result).items():
+        if kind == "ridge" and split.ridge is not None:
+            cells.setdefault("ridge regression per frame", {})[column] = split.ridge.ccc
+        if kind == "oracle" and split.oracle is not None:
+            # One row; its cells of shifted domains are the transfer oracle's.
+            name = f"oracle, {split.oracle.seen}"
+            cells.setdefault(name, {})[column] = split.oracle.ccc
+    mark = "simulated" if result.scored_on_simulated else "ours"
+    return [
+        _main_row(
+            name,
+            {column: number(value) for column, value in values.items()},
+            number(_overall(values)),
+            mark,
+        )
+        for name, values in cells.items()
+    ]
+
+
+def _main_row(
+    name: str, cells: Mapping[str, str], overall: str, origin: str
+) -> tuple[str, ...]:
+    return (name, *(cells.get(c, ABSENT) for c in COLUMNS), overall, origin)
+
+
+def _main_notes(results: Sequence[Result]) -> tuple[str, ...]:
+    notes = [
+        "CCC over all frames of a test set, pooled; in brackets the 95 % interval over "
+        "resampled sessions. Global is the mean of the three and needs all of them.",
+        "Published rows: " + "; ".join(f"[{k}] {v}" for k, v in SOURCES.items()) + ".",
+    ]
+    if any(result.scored_on_simulated for result in results):
+        notes.append(
+            "Rows marked simulated were measured on a drawn corpus; they cannot be "
+            "compared with published rows, which were measured on recordings. The "
+            "oracle of NoXi-Add and MPIIGI is a transfer oracle."
+        )
+    for result in results:
+        if not _published_tests(result):
+            notes.append(
+                f"{_method(result)}: no labelled test set was found; validation "
+                "scores never stand here."
+            )
+    return tuple(notes)
+
+
+def _split_tables(results: Sequence[Result]) -> list[Table]:
+    titles = {
+        "test": "Test sets",
+        "validation": "Validation (not comparable with published test scores)",
+        "other": "Other splits",
+        "training": "Training sessions (seen by the model)",
+    }
+    columns = (
+        "split", "method", "sessions", "frames", "CCC", "Pearson r", "MSE", "MAE",
+        "origin",
+    )  # fmt: skip
+    made = []
+    for kind, title in titles.items():
+        rows = []
+        for result, s in _scored(results):
+            if s.kind == kind:
+                named = [(_method(result), s.scores)]
+                named += [("ridge regression per frame", s.ridge)] if s.ridge else []
+                rows += [
+                    (s.split, name, str(v.num_sessions), str(v.num_frames),
+                     *_values(v), result.mark)
+                    for name, v in named
+                ]  # fmt: skip
+        made.append(Table(title=title, columns=columns, rows=tuple(rows)))
+    return made
+
+
+def _oracle_tables(results: Sequence[Result]) -> list[Table]:
+    rows = [
+        (
+            s.split, s.kind, _method(result), number(s.scores.ccc),
+            number(s.ridge.ccc if s.ridge else None), s.oracle.name,
+            number(s.oracle.ccc), number(s.oracle.bare_ccc),
+            percent(s.share_of_oracle), percent(s.gap_closed),
+        )
+        for result, s in _scored(results)
+        if s.oracle is not None
+    ]  # fmt: skip
+    return [
+        Table(
+            title="Against the oracle (simulated)",
+            columns=(
+                "split", "set", "method", "CCC", "ridge", "oracle", "oracle CCC",
+                "bare", "share of oracle", "gap closed",
+            ),
+            rows=tuple(rows),
+            notes=(
+                "The oracle knows the generator's parameters: no estimator passes its "
+                "CCC. A transfer oracle knows those of the training domain only: "
+                "a yardstick. `bare` is the estimate before rescaling; `gap closed` is "
+                "the way from the ridge regression to the oracle. An oracle that is "
+                "named as seeing less than the model is no ceiling.",
+            ),
+        )
+    ]  # fmt: skip
+
+
+def _group_tables(results: Sequence[Result], name: str, field: str) -> list[Table]:
+    rows = [
+        (group if group.startswith(s.split) else f"{s.split}: {group}", s.kind,
+         _method(result), str(v.num_frames), *_values(v), result.mark)
+        for result, s in _scored(results)
+        for group, v in getattr(s, field).items()
+    ]  # fmt: skip
+    columns = (
+        name, "set", "method", "frames", "CCC", "Pearson r", "MSE", "MAE", "origin"
+    )  # fmt: skip
+    return [Table(title=f"By {name}", columns=columns, rows=tuple(rows))]
+
+
+def _scored(results: Sequence[Result]) -> list[tuple[Result, SplitResult]]:
+    return [(r, s) for r in results for s in r.splits if s.scores is not None]
+
+
+def _result_tree(result: Result) -> dict[str, Any]:
+    tests = _published_tests(result)
+    splits = [
+        {
+            **dataclasses.asdict(s),
+            "share_of_oracle": s.share_of_oracle,
+            "gap_closed": s.gap_closed,
+        }
+        for s in result.splits
+    ]
+    return {
+        **dataclasses.asdict(result),
+        "mark": result.mark,
+        "published": False,
+        "global_ccc": _overall({name: s.scores.ccc for name, s in tests.items()}),
+        "splits": splits,
+    }
+
+
+def _method(result: Result) -> str:
+    suffix = ", one long pass" if result.protocol == "long" else ""
+    if result.smoothing != "none":
+        suffix += f", smoothed ({result.smoothing})"
+    step = "" if result.step is None else f", step {result.step}"
+    return f"{result.method}{step}{suffix}"
+
+
+def _values(scores: Scores) -> tuple[str, ...]:
+    return (
+        with_interval(scores),
+        number(scores.pearson),
+        f"{scores.mse:.4f}",
+        f"{scores.mae:.4f}",
+    )

@@ -1,0 +1,55 @@
+"""Writes an evaluation's tables and pictures, and prints the main tables."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from damamba_jax.evaluation.results import Result
+from damamba_jax.reporting.result_tables import (
+    tables,
+    unlabelled_lines,
+    write_json,
+    write_markdown,
+)
+from damamba_jax.reporting.table import show
+from damamba_jax.reporting.timelines import draw_split
+from damamba_jax.runs.traces import read_traces
+
+
+def write_results(
+    results: Sequence[Result], out: Path, *, console: Console | None = None
+) -> None:
+    """Writes all tables, `results.md` and `results.json`; prints the main ones."""
+    console = console or Console()
+    write_markdown(out / "results.md", results)
+    write_json(out / "results.json", results)
+    for table in tables(results):
+        if table.title.startswith("By "):
+            continue
+        show(table, console)
+    for line in unlabelled_lines(results):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    mark = "simulated " if any(r.scored_on_simulated for r in results) else ""
+    console.print(
+        f"Written: {mark}{out / 'results.md'} and {out / 'results.json'}",
+        markup=False, highlight=False, soft_wrap=True,
+    )  # fmt: skip
+
+
+def draw_results(result: Result, folder: Path, *, num_timelines: int = 4) -> None:
+    """Draws every split of a result from its traces on disk.
+
+    Args:
+      result: what an evaluation found.
+      folder: the folder of that evaluation; pictures go to `pictures/` in it.
+      num_timelines: timelines per split, spread from the worst session to the best;
+        0 draws nothing at all.
+    """
+    for split in result.splits:
+        draw_split(
+            folder / "pictures",
+            read_traces(folder, split.split),
+            num_timelines=num_timelines,
+            mark="" if result.mark == "ours" else result.mark,
+        )

@@ -1,0 +1,173 @@
+"""Pictures of an evaluation: a timeline per session, a density of all frames."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib import ticker
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+
+from damamba_jax.files import split_file_name
+from damamba_jax.metrics.intervals import Scores, score, score_by
+from damamba_jax.metrics.trace import Trace, pool
+from damamba_jax.reporting.figure import (
+    ANNOTATION,
+    DENSITY,
+    GRID,
+    PARTNERS,
+    PREDICTION,
+    QUIET,
+    make_figure,
+    save,
+    set_title,
+    tidy,
+)
+
+
+def draw_timeline(
+    path: str | os.PathLike, traces: Sequence[Trace], *, mark: str = ""
+) -> None:
+    """Draws one session: a panel per person with annotation and predictions.
+
+    Args:
+      path: PNG to be written.
+      traces: everyone in the session.
+      mark: e.g. `"simulated"`; stands in the title.
+
+    Raises:
+      ValueError: without traces, or with those of several sessions.
+    """
+    if len({(trace.split, trace.session) for trace in traces}) != 1:
+        raise ValueError(
+            f"`traces`: expected those of one session, got "
+            f"{sorted({trace.session for trace in traces})}."
+        )
+    figure = make_figure(11.0, 1.5 + 1.85 * len(traces))
+    panels = figure.subplots(len(traces), 1, sharex=True, sharey=True, squeeze=False)
+    colours = {
+        trace.role: PARTNERS[i % len(PARTNERS)] for i, trace in enumerate(traces)
+    }
+    handles: dict[str, Line2D] = {}
+    for panel, trace in zip(panels[:, 0], traces, strict=True):
+        others = [other for other in traces if other is not trace]
+        _draw_person(panel, trace, others, colours)
+        handles.update({str(line.get_label()): line for line in panel.get_lines()})
+    panels[-1, 0].set_xlabel("time in the session (minutes)", fontsize=10)
+    set_title(figure, f"{traces[0].split} · session {traces[0].session}", mark)
+    first = [name for name in ("annotation", "prediction") if name in handles]
+    names = first + sorted(set(handles) - set(first))
+    figure.legend(
+        [handles[name] for name in names], names, loc="outside lower center",
+        ncols=6, frameon=False, fontsize=10,
+    )  # fmt: skip
+    save(figure, path)
+
+
+def draw_scatter(
+    path: str | os.PathLike, traces: Sequence[Trace], *, title: str, mark: str = ""
+) -> None:
+    """Draws how many labelled frames have which annotation and prediction."""
+    frames = pool(traces)
+    scores = score(traces, num_resamples=0)
+    both = np.concatenate(frames)
+    low, high = min(0.0, float(both.min())), max(1.0, float(both.max()))
+    figure = make_figure(6.6, 5.9)
+    axes = figure.subplots()
+    counts = axes.hexbin(
+        frames.label, frames.prediction, gridsize=60, extent=(low, high, low, high),
+        mincnt=1, bins="log", cmap=DENSITY, linewidths=0.1,
+    )  # fmt: skip
+    axes.plot([low, high], [low, high], color=PARTNERS[0], linewidth=1.2, dashes=(5, 4))
+    axes.annotate(
+        f"CCC {scores.ccc:.3f}\nr {scores.pearson:.3f}\n{scores.num_frames:,} frames",
+        (0.04, 0.96), xycoords="axes fraction", va="top", fontsize=11, linespacing=1.4,
+    )  # fmt: skip
+    axes.set(
+        xlim=(low, high), ylim=(low, high), aspect="equal",
+        xlabel="annotated engagement", ylabel="predicted engagement",
+    )  # fmt: skip
+    tidy(axes)
+    axes.grid(axis="x", color=GRID, linewidth=0.8)
+    axes.xaxis.set_major_locator(ticker.MultipleLocator(0.25))
+    plain = ticker.FuncFormatter(lambda count, _: f"{count:,.0f}")
+    bar = figure.colorbar(counts, ax=axes, shrink=0.6, pad=0.03, format=plain)
+    bar.set_label("frames per cell", fontsize=10)
+    bar.ax.tick_params(which="minor", length=0)
+    bar.outline.set_visible(False)
+    set_title(figure, title, mark)
+    save(figure, path)
+
+
+def draw_split(
+    folder: str | os.PathLike,
+    traces: Sequence[Trace],
+    *,
+    num_timelines: int,
+    mark: str = "",
+) -> None:
+    """Draws the density of a split, and sessions spread from the worst to the best.
+
+    Files are called `{split}.scatter.png` and `{split}.{session}.timeline.png`.
+
+    Args:
+      folder: for the pictures.
+      traces: of one split.
+      num_timelines: at most so many sessions; 0 draws nothing at all.
+      mark: as in `draw_timeline`.
+    """
+    if not traces or num_timelines < 1:
+        return
+    sessions: dict[str, list[Trace]] = {}
+    for trace in traces:
+        sessions.setdefault(trace.session, []).append(trace)
+    split = traces[0].split
+    stem = Path(folder) / split_file_name(split)
+    order = sorted(sessions)
+    labelled = [trace for trace in traces if trace.is_labelled]
+    if labelled:
+        title = f"{split} · all sessions"
+        draw_scatter(f"{stem}.scatter.png", labelled, title=title, mark=mark)
+        scores = score_by(labelled, "session", num_resamples=0)
+        order = sorted(order, key=lambda s: _ccc_or(scores.get(f"{split}/{s}"), -2.0))
+    places = np.linspace(0, len(order) - 1, min(num_timelines, len(order)))
+    for session in [order[place] for place in places.round().astype(int)]:
+        path = f"{stem}.{session}.timeline.png"
+        draw_timeline(path, sessions[session], mark=mark)
+
+
+def _ccc_or(scores: Scores | None, absent: float) -> float:
+    return absent if scores is None else scores.ccc
+
+
+def _draw_person(
+    axes: Axes, trace: Trace, partners: Sequence[Trace], colours: Mapping[str, str]
+) -> None:
+    for partner in partners:
+        axes.plot(*_curve(partner, partner.prediction), color=colours[partner.role],
+                  lw=0.8, alpha=0.6, label=f"partner {partner.role}",
+                  zorder=1)  # fmt: skip
+    axes.plot(*_curve(trace, trace.prediction), color=PREDICTION, lw=1.4,
+              label="prediction", zorder=2)  # fmt: skip
+    if trace.is_labelled:
+        # On top: a noisy prediction would hide it.
+        axes.plot(*_curve(trace, trace.label), color=ANNOTATION, lw=1.4,
+                  label="annotation", zorder=3)  # fmt: skip
+    axes.set_title(trace.role, loc="left", fontsize=11, fontweight="bold", pad=4)
+    note = "no annotation"
+    if trace.is_labelled:
+        scores = score([trace], num_resamples=0)
+        note = f"CCC {scores.ccc:.2f}   MAE {scores.mae:.2f}"
+    axes.set_title(note, loc="right", fontsize=10, color=QUIET, pad=4)
+    axes.set_ylabel("engagement", fontsize=10)
+    seconds = max(len(trace.label), 1) / trace.label_rate
+    axes.set_xlim(0.0, seconds / 60)
+    values = [p.prediction for p in (trace, *partners)]
+    finite = np.concatenate([v[np.isfinite(v)] for v in values] or [np.zeros(1)])
+    axes.set_ylim(min(-0.02, finite.min()), max(1.02, finite.max()))
+    tidy(axes)
+
+
+def _curve(trace: Trace, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return np.arange(len(values)) / trace.label_rate / 60, values

@@ -1,0 +1,121 @@
+"""What a run writes while it goes on: `metrics.jsonl`, `timing.jsonl`, TensorBoard.
+
+`metrics.jsonl` holds functions of (configuration, data, step) alone, so two runs of the
+same configuration write the same bytes; everything that depends on the machine's speed
+goes to `timing.jsonl`. On resume both are cut back to the restored step.
+"""
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from damamba_jax.errors import ConfigError
+
+
+class RunLog:
+    """Appends to the logs of one workdir.
+
+    Args:
+      workdir: of the run.
+      step: restored step; later lines are dropped.
+      simulated: stands in every line.
+      tensorboard: write TensorBoard events as well.
+      write: False in all but the first process of a run.
+    """
+
+    def __init__(
+        self,
+        workdir: Path,
+        *,
+        step: int,
+        simulated: bool,
+        tensorboard: bool = False,
+        write: bool = True,
+    ):
+        self._simulated = simulated
+        self._board = _board(workdir, step) if tensorboard and write else None
+        self._files = {}
+        self._lines = [
+            json.loads(line) for line in _lines_until(workdir / "metrics.jsonl", step)
+        ]
+        if write:
+            for name in ("metrics", "timing"):
+                cut_back(workdir / f"{name}.jsonl", step)
+                self._files[name] = (workdir / f"{name}.jsonl").open("a")
+
+    def metrics(self, step: int, values: Mapping[str, float]) -> None:
+        self._write("metrics", step, values)
+
+    def timing(self, step: int, values: Mapping[str, float]) -> None:
+        self._write("timing", step, values)
+
+    def values(self, key: str) -> list[float]:
+        """All values of one metric up to now, this run's and those it resumed."""
+        return [line[key] for line in self._lines if line.get(key) is not None]
+
+    def has(self, step: int, key: str) -> bool:
+        """Says whether a metric was logged at a step."""
+        return any(line["step"] == step and key in line for line in self._lines)
+
+    def _write(self, name: str, step: int, values: Mapping[str, Any]) -> None:
+        # Strict JSON knows neither NaN nor infinity.
+        line = {
+            key: None if isinstance(v, float) and not math.isfinite(v) else v
+            for key, v in values.items()
+        } | {"simulated": self._simulated}
+        if name == "metrics":
+            self._lines.append({"step": step, **line})
+        if name in self._files:
+            self._files[name].write(json.dumps({"step": step, **line}) + "\n")
+            self._files[name].flush()
+        if self._board is not None:
+            origin = "simulated/" * self._simulated
+            for key, value in values.items():
+                self._board.add_scalar(f"{origin}{name}/{key}", value, step)
+
+    def close(self) -> None:
+        for file in self._files.values():
+            file.close()
+        if self._board is not None:
+            self._board.close()
+
+
+def cut_back(path: Path, step: int) -> None:
+    """Drops the lines after `step`, and a last line that was cut off in a crash."""
+    if path.exists():
+        part = path.with_suffix(".part")
+        part.write_text("".join(_lines_until(path, step)))
+        os.replace(part, path)
+
+
+def _lines_until(path: Path, step: int) -> list[str]:
+    """The intact lines up to a step; stops at the first that is later or cut off."""
+    kept = []
+    for line in path.read_text().splitlines(keepends=True) if path.exists() else []:
+        try:
+            number = json.loads(line)["step"]
+        except (ValueError, KeyError, TypeError):
+            break
+        if number > step or not line.endswith("\n"):
+            break
+        kept.append(line)
+    return kept
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    """Reads the lines of a log."""
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def _board(workdir: Path, step: int):
+    try:
+        from tensorboardX import SummaryWriter
+    except ImportError as error:
+        raise ConfigError(
+            "`train.tensorboard`: needs tensorboardX; "
+            "pip install 'damamba-jax[tensorboard]'."
+        ) from error
+    return SummaryWriter(str(workdir / "tensorboard"), purge_step=step)

@@ -1,0 +1,85 @@
+"""Predictions of whole splits on disk: scored again, averaged or compared in pairs.
+
+An evaluation keeps them as `traces/{split}.npz`, one file per split: every person's
+annotation and prediction, end to end, and whose they are.
+"""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from damamba_jax.files import replace_file, split_file_name
+from damamba_jax.metrics.trace import Trace
+
+FOLDER = "traces"
+
+
+def write_traces(out: str | os.PathLike, traces: Sequence[Trace]) -> Path:
+    """Keeps the traces of one split; the file appears in one move.
+
+    Args:
+      out: folder of an evaluation.
+      traces: of one split.
+
+    Raises:
+      ValueError: without traces, or with those of several splits.
+    """
+    splits = {trace.split for trace in traces}
+    if len(splits) != 1:
+        raise ValueError(
+            f"`traces`: expected those of one split, got {sorted(splits) or 'none'}."
+        )
+    path = _path(out, *splits)
+    with replace_file(path) as file:
+        np.savez(
+            file,
+            split=np.array(traces[0].split),
+            session=np.array([trace.session for trace in traces]),
+            role=np.array([trace.role for trace in traces]),
+            # An empty name stands for an unknown language.
+            language=np.array([trace.language or "" for trace in traces]),
+            label_rate=np.array([trace.label_rate for trace in traces]),
+            length=np.array([len(trace.label) for trace in traces]),
+            label=np.concatenate([trace.label for trace in traces]),
+            prediction=np.concatenate([trace.prediction for trace in traces]),
+        )
+    return path
+
+
+def read_traces(out: str | os.PathLike, split: str) -> list[Trace]:
+    """Reads what `write_traces` kept of a split.
+
+    Raises:
+      ValueError: if there is no such file.
+    """
+    path = _path(out, split)
+    if not path.is_file():
+        raise ValueError(
+            f"{path}: expected the predictions of an evaluation, found no file; "
+            f"evaluate first: python -m damamba_jax.evaluate --workdir={out}."
+        )
+    with np.load(path, allow_pickle=False) as kept:
+        ends = np.cumsum(kept["length"])[:-1]
+        labels = np.split(kept["label"], ends)
+        predictions = np.split(kept["prediction"], ends)
+        return [
+            Trace(
+                split=str(kept["split"]),
+                session=str(session),
+                role=str(role),
+                language=str(language) or None,
+                label_rate=float(rate),
+                label=label,
+                prediction=prediction,
+            )
+            for session, role, language, rate, label, prediction in zip(
+                kept["session"], kept["role"], kept["language"], kept["label_rate"],
+                labels, predictions, strict=True,
+            )
+        ]  # fmt: skip
+
+
+def _path(out: str | os.PathLike, split: str) -> Path:
+    return Path(out) / FOLDER / f"{split_file_name(split)}.npz"

@@ -1,0 +1,54 @@
+"""Devices and processes of a run."""
+
+import jax
+from jax.sharding import NamedSharding, PartitionSpec
+
+from damamba_jax.errors import ConfigError
+
+# No evaluation takes longer.
+EVALUATION_SECONDS = 24 * 3600
+
+
+def shardings(batch_size: int) -> tuple[NamedSharding, NamedSharding]:
+    """Batches are spread over all devices, the state is on each of them."""
+    devices = jax.device_count()
+    if batch_size % devices:
+        raise ConfigError(
+            f"`train.batch_size`: expected a multiple of the {devices} devices, got "
+            f"{batch_size}."
+        )
+    mesh = jax.make_mesh(
+        (devices,), ("data",), axis_types=(jax.sharding.AxisType.Auto,)
+    )
+    return NamedSharding(mesh, PartitionSpec("data")), NamedSharding(
+        mesh, PartitionSpec()
+    )
+
+
+def place(batch, sharding: NamedSharding):
+    """Puts this process's share of a batch onto its devices."""
+    return jax.tree.map(
+        lambda x: jax.make_array_from_process_local_data(sharding, x), batch
+    )
+
+
+def join_processes(coordinator: str, *, num_processes: int, process_id: int) -> None:
+    """Connects to the other processes of the run, if there are any.
+
+    Args:
+      coordinator: HOST:PORT at which the first process listens; empty for one process.
+      num_processes: processes of the run.
+      process_id: this process, from 0 on.
+    """
+    if coordinator:
+        # JAX's own handler would take SIGTERM from `StopRequest`, and ignore it.
+        jax.config.update("jax_enable_preemption_service", False)
+        jax.distributed.initialize(
+            coordinator,
+            num_processes=num_processes,
+            process_id=process_id,
+            # JAX would listen on every interface.
+            coordinator_bind_address=coordinator,
+            # The others wait at their end while the first one evaluates.
+            shutdown_timeout_seconds=EVALUATION_SECONDS,
+        )

@@ -1,0 +1,58 @@
+"""Centre and spread of a feature, as models and checkpoints hold them."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from damamba_jax.array_types import Float
+from damamba_jax.config.sections import FeatureConfig
+
+
+class FeatureStatistics(NamedTuple):
+    """Standardised value = `(x - center) * inverse_scale`.
+
+    Attributes:
+      center: [dim] median of each column; also stands in for missing entries.
+      inverse_scale: [dim] 1 / spread; 0 for dropped and for constant columns.
+    """
+
+    center: Float[np.ndarray, "dim"]
+    inverse_scale: Float[np.ndarray, "dim"]
+
+
+def to_arrays(
+    statistics: Mapping[str, FeatureStatistics],
+) -> dict[str, dict[str, np.ndarray]]:
+    """Turns statistics into plain nested dicts of arrays, for checkpoints."""
+    return {name: dict(value._asdict()) for name, value in statistics.items()}
+
+
+def from_arrays(
+    arrays: Mapping[str, Mapping[str, np.ndarray]],
+    features: Sequence[FeatureConfig],
+) -> dict[str, FeatureStatistics]:
+    """Reverses `to_arrays`.
+
+    Raises:
+      ValueError: if a feature is absent or its width differs from the configuration.
+    """
+    statistics = {}
+    for feature in features:
+        if feature.name not in arrays:
+            raise ValueError(
+                f"`arrays`: expected statistics of {feature.name!r}, got only "
+                f"{sorted(arrays)}."
+            )
+        value = FeatureStatistics(
+            *(np.asarray(arrays[feature.name][k], np.float32)
+              for k in FeatureStatistics._fields)
+        )  # fmt: skip
+        for key, array in value._asdict().items():
+            if array.shape != (feature.dim,):
+                raise ValueError(
+                    f"`arrays[{feature.name!r}][{key!r}]`: expected shape "
+                    f"({feature.dim},), got {array.shape}."
+                )
+        statistics[feature.name] = value
+    return statistics

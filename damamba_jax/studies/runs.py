@@ -1,0 +1,279 @@
+"""Several training runs under one display, one after the other or side by side.
+
+One after the other, runs that differ in seed alone share what was compiled. Side by
+side each has a process of its own: on a GPU, which a small model does not fill, and
+where compilation takes longest.
+"""
+
+import contextlib
+import dataclasses
+import functools
+import logging
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+
+import jax
+from rich.console import Console
+
+from damamba_jax.config.sections import Config
+from damamba_jax.config.tree import differences, from_config_dict
+from damamba_jax.configs import noxi
+from damamba_jax.data.open import open_corpus
+from damamba_jax.errors import TrainingError
+from damamba_jax.evaluation.evaluation import evaluate
+from damamba_jax.inference.estimator import load_checkpoint
+from damamba_jax.models.functional import abstract_model
+from damamba_jax.reporting.parameter_table import parameter_table
+from damamba_jax.reporting.results import draw_results, write_results
+from damamba_jax.reporting.table import show
+from damamba_jax.runs import workdir as run_folder
+from damamba_jax.runtime.command import USER_ERRORS, mark_log, show_log
+from damamba_jax.runtime.progress import ProgressLine
+from damamba_jax.runtime.stop import Stopped, StopRequest
+from damamba_jax.training.loop import fit
+
+_log = logging.getLogger(__name__)
+
+# Memory of a GPU is taken as it is needed, not three quarters of it at the start.
+_SHARED_DEVICE = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+# A signal is obeyed after so many seconds at most.
+_POLL_SECONDS = 0.5
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Run:
+    """A configuration and the workdir that it is trained in.
+
+    Args:
+      title: names it beside the progress.
+      config: of the run.
+      folder: its workdir.
+    """
+
+    title: str
+    config: Config
+    folder: Path
+
+    @property
+    def steps_done(self) -> int:
+        """Steps that need not be trained again."""
+        return max(run_folder.last_step(self.folder), 0)
+
+    @property
+    def is_finished(self) -> bool:
+        """Trained to its end and evaluated."""
+        done = self.steps_done >= self.config.train.steps
+        return done and (self.folder / "results.json").is_file()
+
+
+def train(
+    config: Config,
+    directory: Path,
+    *,
+    stop: StopRequest,
+    console: Console,
+    follow: Callable[..., None] | None = None,
+) -> None:
+    """Trains to the end and evaluates, from wherever the workdir stands.
+
+    Args:
+      config: of the run.
+      directory: the workdir.
+      stop: watches for signals.
+      console: where progress and tables go.
+      follow: called as `ProgressLine` is, with (steps done, steps in all, note=...),
+        for a display that covers several runs.
+
+    Raises:
+      Stopped: on a signal, after the state was saved.
+      TrainingError: after too many non-finite steps in a row.
+      ValueError: for bad configuration or data; the message says what to change.
+    """
+    first = jax.process_index() == 0
+    with run_folder.claim(directory, config, write=first):
+        results = directory / "results.md"
+        if results.is_file() and run_folder.last_step(directory) == config.train.steps:
+            console.print(f"{directory}: this run is finished.", highlight=False)
+            console.print(results.read_text(), markup=False, highlight=False)
+            return
+        # An evaluation of an unfinished run is not this run's.
+        if first:
+            results.unlink(missing_ok=True)
+        index = open_corpus(config.data)
+        if index.simulated:
+            mark_log("simulated: ")
+        for problem in index.problems:
+            _log.warning("%s", problem)
+        _announce(config, simulated=index.simulated, console=console)
+        fit(config, directory, index, stop=stop, console=console, follow=follow)
+        if first:
+            result = evaluate(
+                load_checkpoint(directory), index, out=directory, console=console
+            )
+            draw_results(result, directory)
+            write_results([result], directory, console=console)
+
+
+def _announce(config: Config, *, simulated: bool, console: Console) -> None:
+    """Says how large the model is, and in which numbers it is not the paper's."""
+    mark = "simulated " if simulated else ""
+    table = parameter_table(abstract_model(config)[1], f"{mark}{config.name}")
+    show(table, console)
+    numbers = ("data.window", "model.", "optim.", "train.batch_size")
+    paper = from_config_dict(noxi.get_config())
+    changed = [d for d in differences(paper, config) if d.startswith(numbers)]
+    if changed:
+        _log.info("deviates from the paper: %s", "; ".join(changed))
+
+
+def train_all(
+    runs: Sequence[Run],
+    *,
+    title: str,
+    jobs: int = 1,
+    stop: StopRequest,
+    console: Console,
+) -> None:
+    """Trains and evaluates every run that is not finished, from wherever it stands.
+
+    Args:
+      runs: of equally many steps, which tell the time to go.
+      title: of the display.
+      jobs: runs at a time. More than one start a process each, and share the device;
+        their corpus must be there.
+      stop: watches for signals.
+      console: where the progress goes.
+
+    Raises:
+      Stopped: on a signal, after the state of the runs in work was saved.
+      TrainingError: if a run fails in a process of its own; the others are saved.
+      ValueError: for bad configuration or data; the message says what to change.
+    """
+    total = sum(run.config.train.steps for run in runs)
+    done = {run.folder: run.steps_done for run in runs}
+    todo = []
+    for run in runs:
+        if run.is_finished:
+            # A finished run of another configuration is an error all the same.
+            with run_folder.claim(run.folder, run.config):
+                continue
+        todo.append(run)
+    start = sum(done.values())
+    with ProgressLine(title, console, unit="steps", start=start) as progress:
+
+        def follow(run: Run, step: int, steps: int, *, note: str) -> None:
+            done[run.folder] = step
+            number = list(done).index(run.folder) + 1
+            note = note if step < steps else "evaluating"
+            title = f"run {number} of {len(runs)}: {run.title}"
+            progress(sum(done.values()), total, note=f"{title}, {note}")
+
+        if jobs > 1:
+            _side_by_side(todo, jobs, follow, stop)
+        else:
+            _in_turn(todo, follow, stop)
+        progress(total, total, note=f"{len(runs)} runs")
+
+
+def keep_compiled(folder: Path) -> None:
+    """Lets JAX keep what it compiles in `folder`, unless the user has chosen one."""
+    if not jax.config.jax_compilation_cache_dir:
+        jax.config.update("jax_compilation_cache_dir", str(folder.absolute()))
+
+
+def _in_turn(
+    runs: Sequence[Run], follow: Callable[..., None], stop: StopRequest
+) -> None:
+    quiet = Console(quiet=True, force_terminal=False)
+    for run in runs:
+        stop.check()
+        tell = functools.partial(follow, run)
+        train(run.config, run.folder, stop=stop, console=quiet, follow=tell)
+
+
+def _side_by_side(
+    runs: Sequence[Run],
+    jobs: int,
+    follow: Callable[..., None],
+    stop: StopRequest,
+) -> None:
+    """Keeps `jobs` processes at work; each tells its steps through a pipe."""
+    context = multiprocessing.get_context("spawn")
+    waiting, working = list(runs), {}
+    cache = jax.config.jax_compilation_cache_dir
+    with stop.protect(None, patient=True), _environment(_SHARED_DEVICE):
+        try:
+            while waiting or working:
+                while waiting and len(working) < jobs:
+                    run = waiting.pop(0)
+                    reader, writer = context.Pipe(duplex=False)
+                    process = context.Process(
+                        target=_train_in_process, args=(run, writer, cache)
+                    )
+                    process.start()
+                    # Then reading says when the process has ended.
+                    writer.close()
+                    working[reader] = run, process
+                for reader in wait(list(working), timeout=_POLL_SECONDS):
+                    run, process = working[reader]
+                    try:
+                        step, steps, note = reader.recv()
+                    except EOFError:
+                        process.join()
+                        del working[reader]
+                        stop.check()
+                        if process.exitcode:
+                            raise TrainingError(
+                                f"{run.title}, {run.folder}: ended with status "
+                                f"{process.exitcode}; its messages stand above. The "
+                                f"same command goes on."
+                            ) from None
+                    else:
+                        follow(run, step, steps, note=note)
+                stop.check()
+        finally:
+            # Of a signal or a failure: they save, which is waited for.
+            for _, process in working.values():
+                process.terminate()
+            for _, process in working.values():
+                process.join()
+
+
+def _train_in_process(run: Run, writer: Connection, cache: str | None) -> None:
+    """What a process of `_side_by_side` does; its exit status says how it ended."""
+    show_log(logging.WARNING)
+    if cache:
+        jax.config.update("jax_compilation_cache_dir", cache)
+
+    def tell(step: int, steps: int, *, note: str) -> None:
+        try:
+            writer.send((step, steps, note))
+        except BrokenPipeError:
+            # Nobody is there any more: save, and end.
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    quiet = Console(quiet=True, force_terminal=False)
+    with StopRequest() as stop:
+        try:
+            train(run.config, run.folder, stop=stop, console=quiet, follow=tell)
+        except Stopped:
+            sys.exit(stop.exit_status)
+        except USER_ERRORS as error:
+            sys.exit(f"error: {error}")
+
+
+@contextlib.contextmanager
+def _environment(variables: dict[str, str]) -> Iterator[None]:
+    """Gives processes that start meanwhile these variables, where they have none."""
+    added = {k: v for k, v in variables.items() if k not in os.environ}
+    os.environ.update(added)
+    try:
+        yield
+    finally:
+        for name in added:
+            del os.environ[name]

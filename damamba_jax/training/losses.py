@@ -1,0 +1,156 @@
+"""Losses: concordance of scores with labels, alignment of modality groups."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+
+from damamba_jax.array_types import Array, Bool, Float
+
+# Keeps the concordance defined on a batch of constant labels.
+EPSILON = 1e-6
+# The same for a single window: labels that spread by less than 0.01 are constant but
+# for the annotator's hand, and CCC would magnify their noise.
+WINDOW_EPSILON = 1e-4
+
+
+def ccc(
+    prediction: Float[Array, "B T"],
+    label: Float[Array, "B T"],
+    mask: Bool[Array, "B T"],
+    weight: Float[Array, "B T"] | None = None,
+) -> Float[Array, ""]:
+    """Concordance correlation coefficient over all masked entries of a batch.
+
+    `2 cov(p, y) / (var(p) + var(y) + (mean(p) - mean(y))^2 + EPSILON)`, population
+    moments (Lin 1989). The official metric pools whole test sets in float64 instead:
+    `metrics/ccc.py`.
+
+    Args:
+      weight: of each entry in all of these moments; `None` counts them alike.
+    """
+    return _concordance(prediction, label, mask, weight, None, EPSILON)
+
+
+def window_ccc(
+    prediction: Float[Array, "B T"],
+    label: Float[Array, "B T"],
+    mask: Bool[Array, "B T"],
+    weight: Float[Array, "B T"] | None = None,
+) -> Float[Array, ""]:
+    """Mean of the CCC of each window by itself, over windows with two entries or more.
+
+    It asks for the course within a window, which `ccc` hardly sees where windows differ
+    by their level. A window whose labels are constant has CCC 0 and no gradient.
+    """
+    values = _concordance(prediction, label, mask, weight, 1, WINDOW_EPSILON)
+    counted = (jnp.sum(mask, axis=1) >= 2).astype(jnp.float32)
+    return jnp.sum(values * counted) / jnp.maximum(jnp.sum(counted), 1.0)
+
+
+def frame_weights(
+    time: Float[Array, "B T"],
+    core: Bool[Array, "B T"],
+    *,
+    window_seconds: float,
+    center_sigma: float,
+    context_weight: float,
+) -> Float[Array, "B T"]:
+    """Weights of a window's frames: a Gaussian around its middle, less for context.
+
+    Args:
+      time: seconds from the window's start.
+      core: frames of the core.
+      window_seconds: length of the window.
+      center_sigma: of the Gaussian, in half windows; 0 means no Gaussian.
+      context_weight: factor of the frames outside the core.
+    """
+    weight = jnp.where(core, 1.0, jnp.float32(context_weight))
+    if center_sigma:
+        half = window_seconds / 2.0
+        distance = (time - half) / (half * center_sigma)
+        weight = weight * jnp.exp(-0.5 * distance * distance)
+    return weight
+
+
+def _concordance(prediction, label, mask, weight, axis, epsilon):
+    """CCC over `axis`, all axes when None."""
+    total_weight = mask.astype(jnp.float32)
+    if weight is not None:
+        total_weight = total_weight * weight
+    keep = axis is not None
+    total = jnp.sum(total_weight, axis=axis, keepdims=keep)
+    total = jnp.where(total > 0, total, 1.0)
+
+    def mean(x):
+        return jnp.sum(x * total_weight, axis=axis, keepdims=keep) / total
+
+    label = jnp.where(mask, label, 0.0)
+    mean_p, mean_y = mean(prediction), mean(label)
+    dp, dy = prediction - mean_p, label - mean_y
+    value = (
+        2.0
+        * mean(dp * dy)
+        / (mean(dp * dp) + mean(dy * dy) + (mean_p - mean_y) ** 2 + epsilon)
+    )
+    return jnp.squeeze(value, axis) if keep else value
+
+
+def infonce(
+    embeddings: dict[str, Float[Array, "B T A"]],
+    valid: dict[str, Bool[Array, "B T"]],
+    anchors: Bool[Array, "T"],
+    *,
+    block_frames: int,
+    min_distance: int,
+    temperature: float,
+) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """Symmetric InfoNCE per frame between the modality groups of one person.
+
+    The positive of a frame is the same frame of the other group; its negatives are
+    that group's other frames of the same block, at least `min_distance` frames away
+    (interpolated neighbours are copies, not negatives). Memory is linear in time.
+
+    Args:
+      embeddings: per group; normalised here.
+      valid: frames at which the group has data.
+      anchors: frames that are compared: those of the core.
+      block_frames: frames of a block; divides `T`.
+      min_distance: in frames.
+      temperature: of the cosine similarities.
+
+    Returns:
+      The loss, and the loss that perfect alignment would have: each group compared
+      with itself. Slow cues keep the latter far above zero.
+    """
+    unit = {
+        group: x / jnp.sqrt(jnp.sum(x * x, axis=-1, keepdims=True) + 1e-12)
+        for group, x in embeddings.items()
+    }
+    both, single = [], []
+    for one, two in itertools.combinations(unit, 2):
+        mask = valid[one] & valid[two] & anchors[None]
+        args = (valid[one] & valid[two], mask, block_frames, min_distance, temperature)
+        both += [_nce(unit[one], unit[two], *args), _nce(unit[two], unit[one], *args)]
+        single += [_nce(unit[one], unit[one], *args), _nce(unit[two], unit[two], *args)]
+    if not both:
+        return jnp.float32(0.0), jnp.float32(0.0)
+    return sum(both) / len(both), sum(single) / len(single)
+
+
+def _nce(query, key, valid, mask, block, min_distance, temperature):
+    """Mean cross-entropy of finding frame t of `key` for frame t of `query`."""
+    batch, length, dim = query.shape
+    query = query.reshape(batch, length // block, block, dim)
+    key = key.reshape(batch, length // block, block, dim)
+    valid = valid.reshape(batch, length // block, block)
+    similarity = jnp.einsum("bnic,bnjc->bnij", query, key) / temperature
+    frame = jnp.arange(block)
+    distance = jnp.abs(frame[:, None] - frame[None, :])
+    negative = (distance >= min_distance)[None, None] & valid[:, :, None, :]
+    candidate = negative | (distance == 0)[None, None]
+    positive = jnp.diagonal(similarity, axis1=-2, axis2=-1)
+    logits = jnp.where(candidate, similarity, -jnp.inf)
+    loss = jax.nn.logsumexp(logits, axis=-1) - positive
+    weight = mask.reshape(loss.shape).astype(jnp.float32)
+    return jnp.sum(loss * weight) / jnp.maximum(jnp.sum(weight), 1.0)

@@ -1,0 +1,50 @@
+"""AdamW with warm-up and cosine decay, and the moving average of parameters."""
+
+import dataclasses
+
+import jax.numpy as jnp
+import optax
+
+from damamba_jax.array_types import Array
+from damamba_jax.config.sections import OptimConfig
+
+
+def learning_rate(config: OptimConfig, steps: int) -> optax.Schedule:
+    """Linear warm-up from 0, then half a cosine down to `final_lr_fraction`."""
+    return optax.warmup_cosine_decay_schedule(
+        init_value=0.0,
+        peak_value=config.lr,
+        warmup_steps=min(config.warmup_steps, steps - 1),
+        decay_steps=steps,
+        end_value=config.lr * config.final_lr_fraction,
+    )
+
+
+def optimizer(config: OptimConfig, steps: int) -> optax.GradientTransformation:
+    """Clips by global norm, then AdamW, for `FlatParams`: projections decay."""
+    return optax.chain(
+        optax.clip_by_global_norm(config.clip_norm),
+        optax.adamw(
+            learning_rate(config, steps),
+            b1=config.b1,
+            b2=config.b2,
+            weight_decay=config.weight_decay,
+            mask=lambda params: dataclasses.replace(
+                params, projections=True, others=False
+            ),
+        ),
+    )
+
+
+def update_average(average, params, decay: float, step: Array):
+    """Moves the average towards `params`, with decay `min(decay, (1 + t) / (10 + t))`.
+
+    The first averages follow the parameters quickly instead of remembering their
+    random start.
+
+    Args:
+      step: t, finished optimizer steps.
+    """
+    t = step.astype(jnp.float32)
+    decay = jnp.minimum(jnp.float32(decay), (1.0 + t) / (10.0 + t))
+    return optax.incremental_update(params, average, 1.0 - decay)

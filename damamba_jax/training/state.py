@@ -1,0 +1,55 @@
+"""State of a run."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from damamba_jax.array_types import Array, Int
+from damamba_jax.models.flat_params import FlatParams
+from damamba_jax.models.functional import Params
+
+
+class TrainState(NamedTuple):
+    """Everything that the next step depends on, besides the data.
+
+    Attributes:
+      step: batches consumed, which is also the position in the data.
+      params: trained parameters.
+      average: their moving average, used for evaluation.
+      opt_state: of the optimizer.
+      rng: key data of the run; step t draws from `fold_in(rng, t)`.
+      skipped: steps without an update, because the loss or a gradient was not finite.
+      bad_steps: how many of them came in a row, up to now.
+    """
+
+    step: Int[Array, ""]
+    params: FlatParams
+    average: FlatParams
+    opt_state: Any
+    rng: Array
+    skipped: Int[Array, ""]
+    bad_steps: Int[Array, ""]
+
+
+def create(
+    params: Params, optimizer: optax.GradientTransformation, seed: int
+) -> TrainState:
+    """Makes the state before the first step.
+
+    Args:
+      params: of `split_model`.
+    """
+    zero = jnp.zeros((), jnp.int32)
+    flat = jax.tree.map(jnp.asarray, FlatParams.from_tree(params))
+    return TrainState(
+        step=zero,
+        params=flat,
+        # A copy: the step donates its input, and one buffer cannot be donated twice.
+        average=jax.tree.map(jnp.copy, flat),
+        opt_state=optimizer.init(flat),
+        rng=jax.random.key_data(jax.random.key(seed)),
+        skipped=jnp.copy(zero),
+        bad_steps=jnp.copy(zero),
+    )

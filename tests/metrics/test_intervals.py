@@ -1,0 +1,223 @@
+"""Metrics against hand values and naive implementations of the official formula."""
+
+import logging
+
+import numpy as np
+import pytest
+
+from damamba_jax.metrics.ccc import ccc
+from damamba_jax.metrics.intervals import score, score_by
+from damamba_jax.metrics.trace import Trace, align_frames
+
+UNLABELLED = Trace(
+    split="noxi/test-base",
+    session="001",
+    role="robot",
+    label=np.full(3, np.nan),
+    prediction=np.ones(3),
+)
+
+
+def official_ccc(label, prediction):
+    """The challenge's formula, as its scripts write it: through the correlation."""
+    r = np.corrcoef(label, prediction)[0, 1]
+    numerator = 2 * r * np.std(label) * np.std(prediction)
+    difference = np.mean(label) - np.mean(prediction)
+    return numerator / (np.var(label) + np.var(prediction) + difference**2 + 1e-12)
+
+
+def make_traces(sessions=7, seed=0, offset=0.0):
+    rng = np.random.default_rng(seed)
+    traces = []
+    for s in range(sessions):
+        for role in ("expert", "novice"):
+            frames = int(rng.integers(50, 400))
+            level = rng.normal(0.5, 0.2)
+            label = level + rng.normal(0, 0.1, frames)
+            prediction = 0.6 * label + rng.normal(0.2, 0.1, frames) + offset
+            label[rng.random(frames) < 0.1] = np.nan
+            traces.append(
+                Trace(
+                    split="noxi/val",
+                    session=f"{s:03d}",
+                    role=role,
+                    label=label,
+                    prediction=prediction,
+                    language="German" if s % 2 else None,
+                )
+            )
+    return traces
+
+
+def pooled(traces):
+    label = np.concatenate([t.label for t in traces])
+    prediction = np.concatenate([t.prediction for t in traces])
+    valid = ~np.isnan(label)
+    return label[valid], prediction[valid]
+
+
+def test_ccc_of_a_table_worked_by_hand():
+    # means 2 and 3, variances 2/3 and 2/3, covariance 2/3: (4/3) / (4/3 + 1) = 4/7
+    assert ccc(np.array([1.0, 2.0, 3.0]), np.array([2.0, 3.0, 4.0])) == pytest.approx(
+        4 / 7, abs=1e-10
+    )
+    # twice the scale: covariance 4/3, variances 2/3 and 8/3: (8/3) / (10/3 + 4) = 4/11
+    assert ccc(np.array([1.0, 2.0, 3.0]), np.array([2.0, 4.0, 6.0])) == pytest.approx(
+        4 / 11, abs=1e-10
+    )
+    reverse = ccc(np.array([0.0, 1.0]), np.array([1.0, 0.0]))
+    assert reverse == pytest.approx(-1.0, abs=1e-10)
+
+
+@pytest.mark.parametrize("offset", [0.0, 0.3, 100.0])
+def test_pooled_scores_equal_the_official_formula(offset):
+    traces = make_traces(offset=offset)
+    label, prediction = pooled(traces)
+    scores = score(traces)
+    assert scores.num_frames == len(label)
+    assert scores.num_sessions == 7
+    assert scores.ccc == pytest.approx(official_ccc(label, prediction), abs=1e-9)
+    assert ccc(label, prediction) == pytest.approx(scores.ccc, abs=1e-12)
+    assert scores.pearson == pytest.approx(np.corrcoef(label, prediction)[0, 1])
+    assert scores.mse == pytest.approx(np.mean((label - prediction) ** 2))
+    assert scores.mae == pytest.approx(np.mean(abs(label - prediction)))
+
+
+def test_pooled_score_is_not_the_mean_of_sessions():
+    traces = make_traces()
+    by_session = score_by(traces, "session")
+    mean = np.mean([s.ccc for s in by_session.values()])
+    assert abs(score(traces).ccc - mean) > 0.05
+
+
+def test_float32_input_is_scored_in_float64():
+    rng = np.random.default_rng(1)
+    label = (0.9 + 1e-3 * rng.normal(size=300_000)).astype(np.float32)
+    prediction = (label + 1e-3 * rng.normal(size=label.size)).astype(np.float32)
+    expected = official_ccc(label.astype(np.float64), prediction.astype(np.float64))
+    assert abs(official_ccc(label, prediction) - expected) > 1e-8
+    assert ccc(label, prediction) == pytest.approx(expected, abs=1e-10)
+
+
+def test_constant_prediction_scores_zero_with_a_warning(caplog):
+    label = np.linspace(0, 1, 10)
+    with caplog.at_level(logging.WARNING):
+        assert ccc(label, np.full(10, 0.1)) == pytest.approx(0, abs=1e-12)
+    assert "constant" in caplog.text
+    caplog.clear()
+    trace = Trace(
+        split="s", session="1", role="a", label=label, prediction=np.full(10, 0.1)
+    )
+    with caplog.at_level(logging.WARNING):
+        scores = score([trace])
+    assert (scores.ccc, scores.pearson) == (0.0, 0.0)
+    assert "constant" in caplog.text
+
+
+def test_alignment_of_an_annotation_with_a_gap_in_the_middle():
+    label = np.array([0.1, 0.2, np.nan, np.nan, 0.5, 0.6])
+    prediction = np.array([0.1, 0.2, 0.3, 0.4, 0.5, 0.6])
+    by_index = align_frames(label, prediction)
+    np.testing.assert_array_equal(by_index.label, [0.1, 0.2, 0.5, 0.6])
+    np.testing.assert_array_equal(by_index.prediction, [0.1, 0.2, 0.5, 0.6])
+    script5 = align_frames(label, prediction, align="official_script5")
+    np.testing.assert_array_equal(script5.label, [0.1, 0.2, 0.5, 0.6])
+    np.testing.assert_array_equal(script5.prediction, [0.1, 0.2, 0.3, 0.4])
+    trace = Trace(split="s", session="1", role="a", label=label, prediction=prediction)
+    assert score([trace]).ccc == pytest.approx(1.0)
+    shifted = score([trace], align="official_script5").ccc
+    assert shifted == pytest.approx(
+        official_ccc(script5.label, script5.prediction), abs=1e-9
+    )
+    assert shifted < 0.9
+
+
+def test_script5_drops_missing_predictions_and_cuts_to_the_shorter():
+    frames = align_frames(
+        np.array([1.0, np.nan, 2.0]),
+        np.array([np.nan, 5.0, 6.0, 7.0, 8.0]),
+        align="official_script5",
+    )
+    np.testing.assert_array_equal(frames.label, [1.0, 2.0])
+    np.testing.assert_array_equal(frames.prediction, [5.0, 6.0])
+
+
+def naive_interval(traces, seed, num_resamples):
+    """Concatenates the frames of every resample and scores them from scratch."""
+    names = sorted({t.session for t in traces})
+    rng = np.random.default_rng(seed)
+    share = np.full(len(names), 1 / len(names))
+    draws = []
+    for counts in rng.multinomial(len(names), share, num_resamples):
+        drawn = [
+            t
+            for name, count in zip(names, counts, strict=True)
+            for t in traces
+            if t.session == name
+            for _ in range(count)
+        ]
+        draws.append(official_ccc(*pooled(drawn)))
+    return np.quantile(draws, [0.025, 0.975])
+
+
+def test_interval_equals_one_that_concatenates_every_resample():
+    traces = make_traces()
+    scores = score(traces, num_resamples=200, seed=3)
+    low, high = naive_interval(traces, seed=3, num_resamples=200)
+    assert scores.ccc_low == pytest.approx(low, abs=1e-9)
+    assert scores.ccc_high == pytest.approx(high, abs=1e-9)
+    assert low < scores.ccc < high
+
+
+def test_interval_is_deterministic_and_independent_of_order():
+    traces = make_traces()
+    assert score(traces) == score(traces[::-1])
+    other = score(traces, seed=1)
+    assert other.ccc_low != score(traces).ccc_low
+
+
+def test_one_session_has_no_interval():
+    scores = score(make_traces(sessions=1))
+    assert scores.ccc_low is None and scores.ccc_high is None
+
+
+def test_groups():
+    traces = make_traces()
+    by_role = score_by(traces, "role", num_resamples=0)
+    assert list(by_role) == ["expert", "novice"]
+    label, prediction = pooled([t for t in traces if t.role == "novice"])
+    assert by_role["novice"].ccc == pytest.approx(official_ccc(label, prediction))
+    assert list(score_by(traces, "language")) == ["German", "unknown"]
+    sessions = score_by(traces, "session")
+    assert sessions["noxi/val/003"].num_sessions == 1
+    assert len(sessions) == 7
+    nothing = Trace(
+        split="s",
+        session="1",
+        role="x",
+        label=np.full(3, np.nan),
+        prediction=np.ones(3),
+    )
+    assert list(score_by([*traces, nothing], "role")) == ["expert", "novice"]
+
+
+def test_errors_say_what_was_expected():
+    nothing = Trace(
+        split="s",
+        session="1",
+        role="a",
+        label=np.full(3, np.nan),
+        prediction=np.ones(3),
+    )
+    with pytest.raises(ValueError, match="at least one labelled frame, got 1 traces"):
+        score([nothing])
+    with pytest.raises(
+        ValueError, match=r"one value per frame of `label` \(3\), got 2"
+    ):
+        align_frames(np.ones(3), np.ones(2))
+    with pytest.raises(ValueError, match="1 others, the first at frame 1"):
+        align_frames(np.ones(3), np.array([0.0, np.nan, 0.0]))
+    with pytest.raises(ValueError, match="`label`: expected finite values"):
+        ccc(np.array([np.nan, 1.0]), np.ones(2))
+    with pytest.raises(ValueError, match="`confidence`"):
+        score(make_traces(1), confidence=95.0)

@@ -1,0 +1,62 @@
+"""Imports run one way, in every folder and every command."""
+
+import graphlib
+import subprocess
+import sys
+
+import law
+import pytest
+from source import PACKAGE, ROOT, imports, modules
+
+# Whatever must not be loaded is looked for in a process of its own.
+PROGRAM = "{statement}; import sys; print(*sorted(sys.modules), sep='\\n')"
+
+
+@pytest.mark.parametrize("name", modules())
+def test_imports_run_one_way(name):
+    module = modules()[name]
+    if module.is_command or module.room == "":
+        return
+    allowed = law.MAY_IMPORT[module.room] | {module.room}
+    wrong = {other for other in imports(name) if modules()[other].room not in allowed}
+    # The package itself holds no more than its version.
+    assert not wrong - {PACKAGE}
+
+
+def test_commands_do_not_import_each_other():
+    commands = {name for name, module in modules().items() if module.is_command}
+    wrong = {name: imports(name) & commands for name in commands}
+    assert not {name: found for name, found in wrong.items() if found}
+
+
+def test_rooms_form_no_cycle():
+    rooms: dict[str, set[str]] = {}
+    for name, module in modules().items():
+        found = {modules()[other].room for other in imports(name)}
+        rooms.setdefault(module.room, set()).update(found - {module.room, ""})
+    graphlib.TopologicalSorter(rooms).prepare()
+
+
+@pytest.mark.parametrize("statement", law.MUST_NOT_LOAD)
+def test_what_stays_out(statement):
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM.format(statement=statement)],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    unwanted = law.MUST_NOT_LOAD[statement]
+    loaded = done.stdout.split()
+    assert not [
+        name
+        for name in loaded
+        if any(name == part or name.startswith(part + ".") for part in unwanted)
+    ]
+
+
+def test_git_ignores_no_source_file():
+    paths = [str(module.path) for module in modules().values()]
+    done = subprocess.run(
+        ["git", "check-ignore", "--no-index", "--stdin"],
+        cwd=ROOT, input="\n".join(paths), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    # 1: none is ignored; 128: this is no checkout.
+    assert done.returncode in (1, 128), done.stdout

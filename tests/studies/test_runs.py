@@ -1,0 +1,150 @@
+"""Several runs under one display: in turn, side by side, stopped and failing."""
+
+import io
+import json
+import multiprocessing
+import os
+import signal
+
+import jax
+import pytest
+import training_child as child
+from rich.console import Console
+
+from damamba_jax import train
+from damamba_jax.data.open import open_corpus
+from damamba_jax.errors import TrainingError
+from damamba_jax.runtime import progress
+from damamba_jax.runtime.stop import Stopped, StopRequest
+from damamba_jax.studies import runs
+from damamba_jax.studies.runs import Run
+
+
+def make_runs(folder, count=2, **fields):
+    """Runs of one seed each, of a few thousand parameters and two steps."""
+    fields = {"model.scan": "reference", "train.steps": 2, "train.eval_every": 2,
+              **fields}  # fmt: skip
+    return [
+        Run(
+            title=f"seed {seed}",
+            config=child.configure(folder / "cache", seed=seed, **fields),
+            folder=folder / f"seed{seed}",
+        )
+        for seed in range(count)
+    ]
+
+
+def console():
+    return Console(file=io.StringIO(), width=300)
+
+
+def test_stopped_runs_go_on_with_the_next_one(tmp_path, monkeypatch):
+    trained = []
+
+    def pretend(config, folder, *, follow, **_):
+        trained.append(folder.name)
+        if len(trained) == 3:
+            (folder / "checkpoints" / "last" / "1").mkdir(parents=True)
+            raise Stopped("SIGTERM")
+        (folder / "checkpoints" / "last" / "2").mkdir(parents=True)
+        (folder / "results.json").write_text("{}")
+        follow(2, 2, note="loss 1")
+
+    monkeypatch.setattr(train, "train", pretend)
+    chosen, said = make_runs(tmp_path, 4), console()
+    with StopRequest() as stop:
+        with pytest.raises(Stopped):
+            runs.train_all(chosen, title="four", stop=stop, console=said)
+        runs.train_all(chosen, title="four", stop=stop, console=said)
+    assert trained == ["seed0", "seed1", "seed2", "seed2", "seed3"]
+    assert all(run.is_finished for run in chosen)
+    assert "four: 8/8 steps" in said.file.getvalue()
+
+
+@pytest.fixture
+def compilation_cache(tmp_path):
+    """The second time, processes load what they compiled the first time."""
+    jax.config.update("jax_compilation_cache_dir", str(tmp_path / "compiled"))
+    yield tmp_path / "compiled"
+    jax.config.update("jax_compilation_cache_dir", None)
+
+
+def test_runs_side_by_side_are_saved_by_a_signal_and_go_on(
+    tmp_path, monkeypatch, compilation_cache
+):
+    # Enough steps that a signal after the first one finds both at work.
+    steps = {name: 500 for name in ("steps", "eval_every", "save_every", "log_every")}
+    chosen = make_runs(tmp_path, **{f"train.{name}": n for name, n in steps.items()})
+    open_corpus(chosen[0].config.data)
+    said, options = console(), {"title": "two", "jobs": 2}
+    show = progress.ProgressLine.__call__
+
+    def interrupt(self, done, total, *, note=""):
+        show(self, done, total, note=note)
+        if done and not stop.requested:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with monkeypatch.context() as patch, StopRequest() as stop:
+        patch.setattr(progress.ProgressLine, "__call__", interrupt)
+        with pytest.raises(Stopped):
+            runs.train_all(chosen, stop=stop, console=said, **options)
+    assert any(run.steps_done for run in chosen)
+    assert not any(run.is_finished for run in chosen)
+    with StopRequest() as stop:
+        runs.train_all(chosen, stop=stop, console=said, **options)
+    assert all(run.is_finished for run in chosen)
+    assert "two: 1000/1000 steps" in said.file.getvalue()
+    assert any(compilation_cache.iterdir())
+    scores = []
+    for run in chosen:
+        (result,) = json.loads((run.folder / "results.json").read_text())["results"]
+        scores.append(result["splits"][0]["scores"]["ccc"])
+    assert scores[0] != scores[1]
+
+
+def test_a_run_that_fails_is_named(tmp_path):
+    chosen = make_runs(tmp_path, 1, **{"init_from": str(tmp_path / "nowhere")})
+    open_corpus(chosen[0].config.data)
+    with (
+        StopRequest() as stop,
+        pytest.raises(TrainingError, match="seed 0, .*status 1"),
+    ):
+        runs.train_all(chosen, title="one", jobs=2, stop=stop, console=console())
+
+
+def test_a_run_whose_reader_is_gone_ends_as_by_a_signal(tmp_path):
+    (run,) = make_runs(tmp_path, 1)
+    context = multiprocessing.get_context("spawn")
+    reader, writer = context.Pipe(duplex=False)
+    process = context.Process(target=runs._train_in_process, args=(run, writer, None))
+    process.start()
+    reader.close()
+    writer.close()
+    process.join()
+    assert process.exitcode == 128 + signal.SIGTERM
+    assert run.folder.is_dir() and not run.is_finished
+
+
+def test_processes_side_by_side_take_memory_as_they_need_it(monkeypatch):
+    name = "XLA_PYTHON_CLIENT_PREALLOCATE"
+    monkeypatch.delenv(name, raising=False)
+    with runs._environment(runs._SHARED_DEVICE):
+        assert os.environ[name] == "false"
+    assert name not in os.environ
+    monkeypatch.setenv(name, "true")
+    with runs._environment(runs._SHARED_DEVICE):
+        assert os.environ[name] == "true"
+    assert os.environ[name] == "true"
+
+
+def test_what_is_compiled_is_kept_unless_there_is_a_place_for_it(tmp_path):
+    name = "jax_compilation_cache_dir"
+    before = jax.config.values[name]
+    try:
+        jax.config.update(name, None)
+        runs.keep_compiled(tmp_path / "compiled")
+        assert jax.config.values[name] == str(tmp_path / "compiled")
+        runs.keep_compiled(tmp_path / "other")
+        assert jax.config.values[name] == str(tmp_path / "compiled")
+    finally:
+        jax.config.update(name, before)
