@@ -16,7 +16,6 @@ import pytest
 import training_child as child
 from rich.console import Console
 
-from damamba_jax import train
 from damamba_jax.config.tree import to_json
 from damamba_jax.errors import (
     CheckpointError,
@@ -27,7 +26,7 @@ from damamba_jax.errors import (
 from damamba_jax.inference.estimator import load_checkpoint
 from damamba_jax.runs.run_log import read
 from damamba_jax.runtime.stop import StopRequest
-from damamba_jax.training import loop as training_loop
+from damamba_jax.studies import runs
 
 # Within what a scheduler waits between SIGTERM and SIGKILL.
 SECONDS_TO_STOP = 10.0
@@ -249,7 +248,7 @@ def attempt(tmp_path, **overrides):
     workdir = tmp_path / "attempt"
     config = child.configure(tmp_path / "cache", **overrides)
     with StopRequest() as stop:
-        train.train(config, workdir, stop=stop, console=console)
+        runs.train(config, workdir, stop=stop, console=console)
 
 
 def test_another_shape_is_refused_with_the_first_leaf(finished, tmp_path):
@@ -321,7 +320,7 @@ def test_an_evaluation_of_an_unfinished_run_does_not_finish_it(
     def go_on(*_, **__):
         raise GoesOn
 
-    monkeypatch.setattr(training_loop, "fit", go_on)
+    monkeypatch.setattr(runs, "fit", go_on)
     with pytest.raises(GoesOn):
         attempt(tmp_path, **overrides)
     assert not (workdir / "results.md").exists()

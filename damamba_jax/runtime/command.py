@@ -12,7 +12,6 @@ from ml_collections import ConfigDict
 from rich.console import Console
 from rich.logging import RichHandler
 
-import damamba_jax.configs
 from damamba_jax.config.tree import check_field
 from damamba_jax.errors import ConfigError, UserError
 
@@ -59,11 +58,16 @@ def find_config_file(argv: Sequence[str]) -> list[str]:
             found.append(argument)
         flag, _, value = argument.partition("=")
         path, colon, preset = value.partition(":")
-        packaged = Path(damamba_jax.configs.__file__).parent / Path(path).name
+        packaged = packaged_configs() / Path(path).name
         if flag in ("--config", "-config") and not Path(path).exists():
             if packaged.is_file() and Path(path).parent.name in ("configs", ""):
                 found[-1] = f"{flag}={packaged}{colon}{preset}"
     return found
+
+
+def packaged_configs() -> Path:
+    """Folder of the configurations that come with the package."""
+    return Path(importlib.util.find_spec("damamba_jax.configs").origin).parent
 
 
 def parse_flags(argv: Sequence[str]) -> list[str]:
@@ -107,7 +111,7 @@ def load_config(path: str) -> ConfigDict:
     """
     path, colon, preset = path.partition(":")
     if not Path(path).is_file():
-        packaged = Path(damamba_jax.configs.__file__).parent.glob("[!_]*.py")
+        packaged = packaged_configs().glob("[!_]*.py")
         raise ConfigError(
             f"`--config`: expected a file, got {path!r}. Packaged ones, for any "
             f"folder: {', '.join(sorted(f'configs/{p.name}' for p in packaged))}."

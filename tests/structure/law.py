@@ -28,7 +28,7 @@ MAY_IMPORT["studies"] = MAY_IMPORT["reporting"] | {"reporting", "configs"}
 # Libraries and rooms that a command or a call must not load.
 MUST_NOT_LOAD = {
     "import damamba_jax.inference.estimator": (
-        "optax",
+        # Flax itself loads optax; the package's own users of it are in `training`.
         "grain",
         "damamba_jax.training",
         "damamba_jax.data.batches.windows",

@@ -105,7 +105,7 @@ def test_a_step_is_optax_on_the_gradient_of_the_loss(monkeypatch):
         loss = batch["scale"] * sum(jnp.sum(x * x) for x in jax.tree.leaves(params))
         return loss, {"loss": loss}
 
-    monkeypatch.setattr(objective, "loss_function", squares)
+    monkeypatch.setattr(train_step, "loss_function", squares)
     config = small_config()
     optimizer = optim.optimizer(config.optim, config.train.steps)
     params = {"out": {"kernel": jnp.full((2, 3), 2.0), "bias": jnp.full((3,), -1.0)}}
@@ -219,7 +219,7 @@ def test_the_configured_concordance_and_weights_are_used():
         config = dataclasses.replace(
             config, optim=dataclasses.replace(config.optim, **fields)
         )
-        return concordance(config, score, batch)
+        return objective.concordance(config, score, batch)
 
     weight = jnp.where(core, 1.0, 0.25)
     # Half a window is 12 frames, 0.5 of it one deviation.
@@ -245,7 +245,7 @@ def test_the_configured_concordance_and_weights_are_used():
 def test_steps_of_a_model_without_dropout_draw_what_goes_missing(monkeypatch, rate):
     keys = []
     monkeypatch.setattr(
-        objective, "loss_function",
+        train_step, "loss_function",
         lambda config, graphdef, params, statistics, batch, key: (
             keys.append(key) or jnp.sum(params["w"]), {}
         ),
