@@ -32,9 +32,13 @@ def test_bare_kernels_is_refused():
 def test_wheel_works_outside_the_checkout(tmp_path):
     source = tmp_path / "source"
     source.mkdir()
-    tracked = ["setup.cfg", "pyproject.toml", "README.md", "LICENSE"]
+    tracked = ["setup.py", "setup.cfg", "pyproject.toml", "README.md", "LICENSE"]
     for name in [*tracked, "damamba_jax", "kernels", "configs"]:
         (source / name).symlink_to(ROOT / name)
+    # What an earlier build left; the module is gone since.
+    stale = source / "build" / "lib" / "damamba_jax" / "stale.py"
+    stale.parent.mkdir(parents=True)
+    stale.touch()
     subprocess.run(
         [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w",
          str(tmp_path), "."],
@@ -44,8 +48,11 @@ def test_wheel_works_outside_the_checkout(tmp_path):
     site = tmp_path / "site"
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(site)
-        tops = {Path(name).parts[0] for name in archive.namelist()}
+        names = archive.namelist()
+        tops = {Path(name).parts[0] for name in names}
     assert {t for t in tops if not t.endswith(".dist-info")} == {"damamba_jax"}
+    assert "damamba_jax/py.typed" in names
+    assert "damamba_jax/stale.py" not in names
     program = (
         "import damamba_jax, sys; assert damamba_jax.__file__.startswith(sys.argv[1]);"
         "from damamba_jax.kernels import selective_scan;"
