@@ -20,6 +20,14 @@ import numpy as np
 from absl import flags
 from rich.console import Console
 
+from damamba_jax.kernels.checks import (
+    CHECKS,
+    TOLERANCES,
+    Check,
+    compute,
+    compute_truth,
+    errors,
+)
 from damamba_jax.kernels.selective_scan import (
     IMPLEMENTATIONS,
     Case,
@@ -30,14 +38,6 @@ from damamba_jax.kernels.selective_scan.arg_specs import ARG_SPECS
 from damamba_jax.reporting.numbers import ABSENT
 from damamba_jax.reporting.table import Table
 from damamba_jax.runtime.progress import ProgressLine
-from damamba_jax.scan_checks import (
-    CHECKS,
-    TOLERANCES,
-    Check,
-    compute,
-    compute_truth,
-    errors,
-)
 
 
 @dataclasses.dataclass

@@ -7,11 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from damamba_jax import scan_checks, selfcheck
+from damamba_jax import selfcheck
+from damamba_jax.kernels import checks
 from damamba_jax.kernels.selective_scan import IMPLEMENTATIONS, Support
 from damamba_jax.kernels.selective_scan.arg_specs import ArgSpec
 
-CHECK = scan_checks.Check(sizes=ArgSpec(1, 3, 2, 2), alone=True)
+CHECK = checks.Check(sizes=ArgSpec(1, 3, 2, 2), alone=True)
 
 
 @pytest.fixture(autouse=True)
@@ -107,7 +108,7 @@ def test_what_cannot_run_here_fails_only_if_asked_for(monkeypatch, capsys):
 def test_errors_are_relative_to_the_largest_value_and_keep_nan():
     want = {"y": np.array([1.0, -4.0]), "z": np.zeros(2)}
     got = {"y": np.array([1.0, -3.0]), "z": np.array([0.0, np.nan])}
-    found = scan_checks.errors(got, want)
+    found = checks.errors(got, want)
     assert found["y"] == 0.25 and np.isnan(found["z"])
 
 

@@ -12,10 +12,10 @@ from damamba_jax.array_types import Array, Float
 from damamba_jax.kernels.selective_scan import (
     associative,
     chunked,
-    pallas_scan,
     reference,
 )
 from damamba_jax.kernels.selective_scan.base import Case, ScanOutput, Support
+from damamba_jax.kernels.selective_scan.mosaic_gpu import op
 
 _LOG = logging.getLogger(__name__)
 _DTYPES = ("float32", "bfloat16")
@@ -51,9 +51,7 @@ IMPLEMENTATIONS = {
     "reference": Implementation(reference.selective_scan, _everywhere),
     "associative": Implementation(associative.selective_scan, _everywhere),
     "chunked": Implementation(chunked.selective_scan, _everywhere),
-    "pallas": Implementation(
-        pallas_scan.selective_scan, pallas_scan.supports, pallas_scan.KEPT
-    ),
+    "pallas": Implementation(op.selective_scan, op.supports, op.KEPT),
 }
 
 

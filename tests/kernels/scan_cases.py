@@ -5,11 +5,11 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
-import numpy_scan
 import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from damamba_jax.kernels import ScanOutput, selective_scan
+from damamba_jax.kernels.selective_scan import truth
 
 SEQUENCES = ("x", "dt", "b", "c", "z")
 # (L, D, N) where the claim is not about numbers; more than one chunk.
@@ -89,8 +89,8 @@ def check(run, args, *, forward=1e-5, backward=1e-4, **options):
     output, grads = run(args, y_bar, h_bar)
     if args["x"].dtype == jnp.bfloat16:
         y_bar = y_bar.astype(jnp.bfloat16)
-    y, h_last, *_ = numpy_scan.scan(args, **options)
-    want = numpy_scan.gradients(args, y_bar, h_bar, **options)
+    y, h_last, *_ = truth.scan(args, **options)
+    want = truth.gradients(args, y_bar, h_bar, **options)
     errors = {"y": error(output.y, y), "h_last": error(output.h_last, h_last)}
     assert max(errors.values()) <= forward, errors
     errors = {name: error(grads[name], want[name]) for name in want}

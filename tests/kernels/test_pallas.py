@@ -10,7 +10,6 @@ import re
 import jax
 import jax.numpy as jnp
 import numpy as np
-import numpy_scan
 import pytest
 from jax import export
 from jax.sharding import Mesh, PartitionSpec
@@ -29,15 +28,15 @@ from damamba_jax.kernels.selective_scan import (
     IMPLEMENTATIONS,
     Case,
     Support,
-    pallas_scan,
     supports,
-    tiling,
+    truth,
 )
 from damamba_jax.kernels.selective_scan.arg_specs import ARG_SPECS, make_arguments
+from damamba_jax.kernels.selective_scan.mosaic_gpu import op, tiling
 
 wants_kernels = pytest.mark.skipif(
-    jax.__version_info__ < pallas_scan.MIN_JAX,
-    reason=f"the kernels need jax {'.'.join(map(str, pallas_scan.MIN_JAX))}",
+    jax.__version_info__ < op.MIN_JAX,
+    reason=f"the kernels need jax {'.'.join(map(str, op.MIN_JAX))}",
 )
 # Marks tests that run the body of a kernel; their number is printed at the end.
 runs_kernels = pytest.mark.kernel
@@ -86,7 +85,7 @@ def interpreter(monkeypatch):
 @pytest.mark.parametrize("case", CASES)
 def test_kernel_bodies_agree_with_numpy(interpreter, monkeypatch, case):
     length, dim, states, without, softplus, reverse, dtype, processors = CASES[case]
-    monkeypatch.setattr(pallas_scan, "MULTIPROCESSORS", processors)
+    monkeypatch.setattr(op, "MULTIPROCESSORS", processors)
     args = draw(length, dim, states, without=without, batch=1)
     args |= {k: v.astype(dtype) for k, v in args.items() if k in SEQUENCES}
     forward, backward = (1e-5, 1e-4) if dtype == "float32" else (1e-2, 1e-2)
@@ -111,7 +110,7 @@ def test_gradients_of_one_output_alone(interpreter, output):
         results = call(args, implementation="pallas", dt_softplus=True)
         return jnp.sum(getattr(results, output) * (y_bar if output == "y" else h_bar))
 
-    want = numpy_scan.gradients(args, *bars, dt_softplus=True)
+    want = truth.gradients(args, *bars, dt_softplus=True)
     got = gradients(args)
     errors = {name: error(got[name], want[name]) for name in want}
     assert max(errors.values()) <= 1e-4, errors

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from damamba_jax.kernels.selective_scan.pallas_batch import map_rows, shard_rows
+from damamba_jax.kernels.selective_scan.mosaic_gpu.batch import map_rows, shard_rows
 
 
 def run(static, shared, batched):

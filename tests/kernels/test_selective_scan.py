@@ -7,7 +7,6 @@ import logging
 import jax
 import jax.numpy as jnp
 import numpy as np
-import numpy_scan
 import pytest
 from scan_cases import (
     SEQUENCES,
@@ -31,6 +30,7 @@ from damamba_jax.kernels.selective_scan import (
     choose,
     describe,
     supports,
+    truth,
 )
 
 # What runs on a GPU only is collected everywhere, and skipped with that reason.
@@ -60,10 +60,10 @@ def test_numpy_gradients_agree_with_finite_differences(reverse):
     bars = [np.float64(v) for v in cotangents(args)]
 
     def loss(values):
-        y, h, *_ = numpy_scan.scan(values, dt_softplus=True, reverse=reverse)
+        y, h, *_ = truth.scan(values, dt_softplus=True, reverse=reverse)
         return np.sum(y * bars[0]) + np.sum(h * bars[1])
 
-    grads = numpy_scan.gradients(args, *bars, dt_softplus=True, reverse=reverse)
+    grads = truth.gradients(args, *bars, dt_softplus=True, reverse=reverse)
     assert grads.keys() == args.keys()
     for name, value in args.items():
         numeric = np.zeros_like(value)

@@ -6,10 +6,10 @@ import inspect
 import jax
 import jax.numpy as jnp
 import numpy as np
-import numpy_scan
 import pytest
 
 from damamba_jax.kernels import SSDOutput, ssd
+from damamba_jax.kernels.selective_scan import truth
 from damamba_jax.kernels.ssd import IMPLEMENTATIONS
 
 every_implementation = pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
@@ -88,10 +88,10 @@ def expected(args, y_bar, h_bar, **options):
     """(y, h_last, gradients) from the float64 loop, in the shapes of `ssd`."""
     heads, width = args["x"].shape[2:]
     wide = as_scan(args)
-    y, h_last, *_ = numpy_scan.scan(wide, **options)
+    y, h_last, *_ = truth.scan(wide, **options)
     bars = [np.asarray(v, np.float64) for v in (y_bar, h_bar)]
     bars = bars[0].reshape(y.shape), bars[1].reshape(h_last.shape)
-    grads = numpy_scan.gradients(wide, *bars, **options)
+    grads = truth.gradients(wide, *bars, **options)
     grads["a"] = grads["a"].sum(axis=1)
     for name in ("dt", "a", "d", "dt_bias"):
         if name in grads:

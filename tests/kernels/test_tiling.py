@@ -3,9 +3,13 @@
 import numpy as np
 import pytest
 
-from damamba_jax.kernels.selective_scan import tiling
 from damamba_jax.kernels.selective_scan.arg_specs import ARG_SPECS
-from damamba_jax.kernels.selective_scan.tiling import Chunks, pad_sizes, split_time
+from damamba_jax.kernels.selective_scan.mosaic_gpu import tiling
+from damamba_jax.kernels.selective_scan.mosaic_gpu.tiling import (
+    Chunks,
+    pad_sizes,
+    split_time,
+)
 
 HOPPER = 132
 

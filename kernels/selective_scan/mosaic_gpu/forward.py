@@ -9,15 +9,20 @@ from jax import lax
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import mosaic_gpu as plgpu
 
-from damamba_jax.kernels.selective_scan import pallas_layouts as layouts
-from damamba_jax.kernels.selective_scan.pallas_layouts import (
+from damamba_jax.kernels.selective_scan.mosaic_gpu import layouts
+from damamba_jax.kernels.selective_scan.mosaic_gpu.layouts import (
     WARPGROUP,
     load,
     save,
     states_of,
 )
-from damamba_jax.kernels.selective_scan.pallas_walk import Walk
-from damamba_jax.kernels.selective_scan.tiling import QUAD, STEPS, Chunks, Sizes
+from damamba_jax.kernels.selective_scan.mosaic_gpu.tiling import (
+    QUAD,
+    STEPS,
+    Chunks,
+    Sizes,
+)
+from damamba_jax.kernels.selective_scan.mosaic_gpu.walk import Walk
 
 
 class ForwardOutput(NamedTuple):
@@ -57,7 +62,7 @@ def forward(
       bc: b and c, float32 [B, L, 2, N / 4, 4], in the order of processing.
       channels: float32 [N / 4 + 1, D, 4]: log2(e) a, and last d, bias, 0, 0.
       h0: state before the first step, float32 [B, D, N / 4, 4], or None for zeros.
-      carries: what the chunks pass on (`pallas_carry`), or None for a single chunk.
+      carries: what the chunks pass on (`carry.py`), or None for a single chunk.
       softplus: whether the step size is `softplus(dt + bias)`.
       reverse: the scan processes time L - 1 first; `bc` is reversed already.
       keep: also return the kept states.

@@ -14,15 +14,15 @@ from jax import lax
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import mosaic_gpu as plgpu
 
-from damamba_jax.kernels.selective_scan import pallas_layouts as layouts
-from damamba_jax.kernels.selective_scan.pallas_layouts import (
+from damamba_jax.kernels.selective_scan.mosaic_gpu import layouts
+from damamba_jax.kernels.selective_scan.mosaic_gpu.layouts import (
     WARPGROUP,
     load,
     save,
     states_of,
 )
-from damamba_jax.kernels.selective_scan.pallas_walk import Walk
-from damamba_jax.kernels.selective_scan.tiling import QUAD, Chunks, Sizes
+from damamba_jax.kernels.selective_scan.mosaic_gpu.tiling import QUAD, Chunks, Sizes
+from damamba_jax.kernels.selective_scan.mosaic_gpu.walk import Walk
 
 
 class Carries(NamedTuple):

@@ -16,9 +16,14 @@ from jax import lax
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import mosaic_gpu as plgpu
 
-from damamba_jax.kernels.selective_scan import pallas_layouts as layouts
-from damamba_jax.kernels.selective_scan.pallas_layouts import WARPGROUP, load
-from damamba_jax.kernels.selective_scan.tiling import QUAD, STEPS, Chunks, Sizes
+from damamba_jax.kernels.selective_scan.mosaic_gpu import layouts
+from damamba_jax.kernels.selective_scan.mosaic_gpu.layouts import WARPGROUP, load
+from damamba_jax.kernels.selective_scan.mosaic_gpu.tiling import (
+    QUAD,
+    STEPS,
+    Chunks,
+    Sizes,
+)
 
 # Steps that are unrolled: their reads of shared memory overlap with their arithmetic.
 UNROLL = 4

@@ -17,7 +17,7 @@ from jax import lax
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import mosaic_gpu as plgpu
 
-from damamba_jax.kernels.selective_scan.tiling import QUAD
+from damamba_jax.kernels.selective_scan.mosaic_gpu.tiling import QUAD
 
 LOG2E = math.log2(math.e)
 LN2 = math.log(2.0)

@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from damamba_jax import numpy_scan
 from damamba_jax.kernels import ScanOutput, selective_scan
+from damamba_jax.kernels.selective_scan import truth
 from damamba_jax.kernels.selective_scan.arg_specs import ArgSpec
 
 Arguments = Mapping[str, Any]
@@ -93,8 +93,8 @@ def compute_truth(check: Check) -> dict[str, Any]:
     """Computes outputs and gradients in float64, from the inputs as rounded."""
     args, y_bar, h_bar = draw(check)
     options = {"dt_softplus": check.dt_softplus, "reverse": check.reverse}
-    y, h_last, *_ = numpy_scan.scan(args, **options)
-    grads = numpy_scan.gradients(args, y_bar, h_bar, **options)
+    y, h_last, *_ = truth.scan(args, **options)
+    grads = truth.gradients(args, y_bar, h_bar, **options)
     return _by_name(y, h_last, grads)
 
 

@@ -15,9 +15,10 @@ import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
 from jax.custom_derivatives import SymbolicZero
 
-from damamba_jax.kernels.selective_scan import base, tiling
-from damamba_jax.kernels.selective_scan.pallas_batch import map_rows, shard_rows
-from damamba_jax.kernels.selective_scan.tiling import QUAD
+from damamba_jax.kernels.selective_scan import base
+from damamba_jax.kernels.selective_scan.mosaic_gpu import tiling
+from damamba_jax.kernels.selective_scan.mosaic_gpu.batch import map_rows, shard_rows
+from damamba_jax.kernels.selective_scan.mosaic_gpu.tiling import QUAD
 
 # jax 0.10.2 cannot trace the kernels.
 MIN_JAX = (0, 11, 2)
@@ -151,19 +152,17 @@ _scan.defvjp(_forward, _backward, symbolic_zeros=True)
 
 def _forward_kernels(static, shared, batched, *, keep):
     # The kernels need a newer JAX than the package; `supports` has been asked.
-    from damamba_jax.kernels.selective_scan import pallas_carry, pallas_forward
+    from damamba_jax.kernels.selective_scan.mosaic_gpu import carry, forward
 
     x, dt, h0 = batched["x"], batched["dt"], batched["h0"]
     options = static.options(x, backward=False)
     bc, channels = _prepare(static, shared, batched)
     carries = None
     if options["chunks"].number > 1:
-        carries = pallas_carry.carries(
-            x, None, dt, bc, channels, adjoint=False, **options
-        )
+        carries = carry.carries(x, None, dt, bc, channels, adjoint=False, **options)
     if h0 is not None:
         h0 = _split(h0.astype(jnp.float32))
-    y, h_last, kept = pallas_forward.forward(
+    y, h_last, kept = forward.forward(
         x, dt, batched["z"], bc, channels, h0, carries, keep=keep, **options
     )
     h_last = h_last.reshape(*h_last.shape[:2], -1)
@@ -171,7 +170,7 @@ def _forward_kernels(static, shared, batched, *, keep):
 
 
 def _backward_kernels(static, shared, batched):
-    from damamba_jax.kernels.selective_scan import pallas_backward, pallas_carry
+    from damamba_jax.kernels.selective_scan.mosaic_gpu import backward, carry
 
     x, dt, z, dy = (batched[name] for name in ("x", "dt", "z", "dy"))
     h0, dh_last = batched["h0"], batched["dh_last"]
@@ -179,8 +178,8 @@ def _backward_kernels(static, shared, batched):
     bc, channels = _prepare(static, shared, batched)
     carries = None
     if options["chunks"].number > 1:
-        carries = pallas_carry.carries(dy, z, dt, bc, channels, adjoint=True, **options)
-    grads = pallas_backward.backward(
+        carries = carry.carries(dy, z, dt, bc, channels, adjoint=True, **options)
+    grads = backward.backward(
         x, dt, z, dy, bc, channels, batched["kept"],
         None if dh_last is None else _split(dh_last),
         carries, to_h0=h0 is not None, **options,

@@ -16,10 +16,15 @@ from jax import lax
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import mosaic_gpu as plgpu
 
-from damamba_jax.kernels.selective_scan import pallas_layouts as layouts
-from damamba_jax.kernels.selective_scan.pallas_layouts import load, save, states_of
-from damamba_jax.kernels.selective_scan.pallas_walk import tiles_of
-from damamba_jax.kernels.selective_scan.tiling import QUAD, STEPS, Chunks, Sizes
+from damamba_jax.kernels.selective_scan.mosaic_gpu import layouts
+from damamba_jax.kernels.selective_scan.mosaic_gpu.layouts import load, save, states_of
+from damamba_jax.kernels.selective_scan.mosaic_gpu.tiling import (
+    QUAD,
+    STEPS,
+    Chunks,
+    Sizes,
+)
+from damamba_jax.kernels.selective_scan.mosaic_gpu.walk import tiles_of
 
 # The step of a tile, on the way back, before which the next tile is loaded: early
 # enough to hide the latency of device memory, late enough to find registers free.
@@ -41,7 +46,7 @@ def backward(
       channels: float32 [N / 4 + 1, D, 4]: log2(e) a, and last d, bias, 0, 0.
       kept: state before every tile, float32 [B, L / 8, N / 4, D, 4].
       dh_last: adjoint of the last state, float32 [B, D, N / 4, 4], or None for zeros.
-      carries: what the chunks pass back (`pallas_carry`), or None for a single chunk.
+      carries: what the chunks pass back (`carry.py`), or None for a single chunk.
       softplus, reverse: as for the forward kernel.
       to_h0: whether the adjoint of the first state is wanted.
 
