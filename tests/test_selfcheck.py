@@ -75,7 +75,7 @@ def test_a_wrong_gradient_alone_fails(monkeypatch, capsys):
     same.defvjp(lambda v: (v, None), lambda _, g: (g * jnp.float32(1.003),))
     replace_reference(
         monkeypatch,
-        run=lambda x, dt, a, *rest, **options: run(x, dt, same(a), *rest, **options),
+        run=lambda arrays, options: run(arrays._replace(a=same(arrays.a)), options),
     )
     assert selfcheck.main(["selfcheck"]) == 1
     printed = words(capsys)

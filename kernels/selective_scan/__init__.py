@@ -1,5 +1,6 @@
 """The selective scan of Mamba-1, in several implementations of one signature."""
 
+from damamba_jax.kernels.implementation import Support
 from damamba_jax.kernels.selective_scan.api import (
     IMPLEMENTATIONS,
     choose,
@@ -7,7 +8,7 @@ from damamba_jax.kernels.selective_scan.api import (
     selective_scan,
     supports,
 )
-from damamba_jax.kernels.selective_scan.base import Case, ScanOutput, Support
+from damamba_jax.kernels.selective_scan.base import Case, ScanOutput
 
 __all__ = [
     "IMPLEMENTATIONS",

@@ -2,23 +2,31 @@
 
 import functools
 import logging
-from collections.abc import Callable
-from typing import NamedTuple
-
-import jax
-import jax.numpy as jnp
 
 from damamba_jax.array_types import Array, Float
+from damamba_jax.kernels.implementation import (
+    Implementation,
+    Support,
+    check_arrays,
+    everywhere,
+    find,
+    name_platform,
+    require,
+)
 from damamba_jax.kernels.selective_scan import (
     associative,
     chunked,
     reference,
 )
-from damamba_jax.kernels.selective_scan.base import Case, ScanOutput, Support
+from damamba_jax.kernels.selective_scan.base import (
+    Arrays,
+    Case,
+    Options,
+    ScanOutput,
+)
 from damamba_jax.kernels.selective_scan.mosaic_gpu import op
 
 _LOG = logging.getLogger(__name__)
-_DTYPES = ("float32", "bfloat16")
 
 # From this length on, a loop over time is bound by kernel launches on an accelerator.
 LONG_STEPS = 1024
@@ -27,30 +35,10 @@ LONG_STEPS = 1024
 MAX_ASSOCIATIVE_ELEMENTS = 2**30
 
 
-class Implementation(NamedTuple):
-    """One way to compute the scan.
-
-    Attributes:
-      run: the function, with the signature of the public one.
-      supports: says whether it can do a case.
-      kept: name, for a policy of `jax.checkpoint`, of what it keeps for its backward
-        pass besides arguments; None if it names nothing.
-    """
-
-    run: Callable[..., ScanOutput]
-    supports: Callable[[Case], Support]
-    kept: str | None = None
-
-
-def _everywhere(case: Case) -> Support:
-    """XLA compiles plain array code for every platform."""
-    return Support(True)
-
-
 IMPLEMENTATIONS = {
-    "reference": Implementation(reference.selective_scan, _everywhere),
-    "associative": Implementation(associative.selective_scan, _everywhere),
-    "chunked": Implementation(chunked.selective_scan, _everywhere),
+    "reference": Implementation(reference.selective_scan, everywhere),
+    "associative": Implementation(associative.selective_scan, everywhere),
+    "chunked": Implementation(chunked.selective_scan, everywhere),
     "pallas": Implementation(op.selective_scan, op.supports, op.KEPT),
 }
 
@@ -69,6 +57,7 @@ def selective_scan(
     h0: Float[Array, "B D N"] | None = None,
     reverse: bool = False,
     implementation: str | None = None,
+    platform: str | None = None,
 ) -> ScanOutput:
     """Runs the selective scan of Mamba-1 over time.
 
@@ -93,7 +82,9 @@ def selective_scan(
       reverse: run from the last time to the first; `h_last` is then the state after
         time 0.
       implementation: name of an implementation, and exactly that one runs. `None`
-        takes the best one for this platform and shape (`choose`), logged once.
+        takes the best one for the platform and shape (`choose`), logged once.
+      platform: the platform that the program is meant for, by any of JAX's names;
+        `None` means this machine's own.
 
     Raises:
       ValueError: for shapes or dtypes that do not fit, or an unknown implementation.
@@ -102,27 +93,23 @@ def selective_scan(
     Source: Gu and Dao, arXiv 2312.00752, algorithm 2. As in its CUDA code, and unlike
     its text, `b` is discretised by Euler's rule, `dt b`.
     """
-    _check(x, dt, a, b, c, d, z, dt_bias, h0)
-    case = describe(x, a)
+    arrays = Arrays(x, dt, a, b, c, d, z, dt_bias, h0)
+    _check(arrays)
+    case = describe(x, a, platform=platform)
     if implementation is None:
         implementation = choose(case)
         _log_once(implementation, case.platform)
     else:
-        support = supports(implementation, case)
-        if not support:
-            raise NotImplementedError(
-                f"`implementation`: {implementation!r} cannot do this case: "
-                f"{support.reason} Leave it None for one that can."
-            )
-    return IMPLEMENTATIONS[implementation].run(
-        x, dt, a, b, c, d,
-        z=z, dt_bias=dt_bias, dt_softplus=dt_softplus, h0=h0, reverse=reverse,
-    )  # fmt: skip
+        require(supports(implementation, case), implementation)
+    options = Options(dt_softplus, reverse, case.platform)
+    return IMPLEMENTATIONS[implementation].run(arrays, options)
 
 
-def describe(x: Float[Array, "B L D"], a: Float[Array, "D N"]) -> Case:
-    """Returns the case that these arrays are, on the default platform."""
-    return Case(*x.shape, a.shape[1], x.dtype.name, jax.default_backend())
+def describe(
+    x: Float[Array, "B L D"], a: Float[Array, "D N"], *, platform: str | None = None
+) -> Case:
+    """Returns the case that these arrays are on a platform; `None` is this machine."""
+    return Case(*x.shape, a.shape[1], x.dtype.name, name_platform(platform))
 
 
 def supports(implementation: str, case: Case) -> Support:
@@ -131,12 +118,7 @@ def supports(implementation: str, case: Case) -> Support:
     Raises:
       ValueError: for an unknown implementation.
     """
-    if implementation not in IMPLEMENTATIONS:
-        raise ValueError(
-            f"`implementation`: expected one of {list(IMPLEMENTATIONS)} or None, got "
-            f"{implementation!r}."
-        )
-    return IMPLEMENTATIONS[implementation].supports(case)
+    return find(IMPLEMENTATIONS, implementation).supports(case)
 
 
 def choose(case: Case) -> str:
@@ -164,7 +146,8 @@ def _log_once(implementation: str, platform: str) -> None:
     _LOG.info("selective_scan runs as %r on %s", implementation, platform)
 
 
-def _check(x, dt, a, b, c, d, z, dt_bias, h0):
+def _check(arrays: Arrays) -> None:
+    x, a = arrays.x, arrays.a
     for name, value, rank in (("x", x, 3), ("a", a, 2)):
         if value.ndim != rank:
             letters = "[B, L, D]" if rank == 3 else "[D, N]"
@@ -176,27 +159,12 @@ def _check(x, dt, a, b, c, d, z, dt_bias, h0):
         raise ValueError(
             f"`x`, `a`: expected no empty axis, got shapes {x.shape} and {a.shape}."
         )
-    arrays = {
-        "x": (x, "B, L, D", x.shape),
-        "dt": (dt, "B, L, D", x.shape),
-        "a": (a, "D, N", (dim, states)),
-        "b": (b, "B, L, N", (batch, length, states)),
-        "c": (c, "B, L, N", (batch, length, states)),
-        "d": (d, "D", (dim,)),
-        "z": (z, "B, L, D", x.shape),
-        "dt_bias": (dt_bias, "D", (dim,)),
-        "h0": (h0, "B, D, N", (batch, dim, states)),
-    }
-    for name, (value, letters, shape) in arrays.items():
-        if value is None:
-            continue
-        if value.shape != shape:
-            raise ValueError(
-                f"`{name}`: expected shape [{letters}] = {shape} to fit `x` "
-                f"{x.shape} and `a` {a.shape}, got {value.shape}."
-            )
-        if jnp.result_type(value).name not in _DTYPES:
-            raise ValueError(
-                f"`{name}`: expected one of the dtypes {', '.join(_DTYPES)}, got "
-                f"{jnp.result_type(value).name}; cast it first."
-            )
+    sequence = ("B, L, D", x.shape)
+    projection = ("B, L, N", (batch, length, states))
+    channels = ("D", (dim,))
+    expected = {
+        "x": sequence, "dt": sequence, "a": ("D, N", (dim, states)),
+        "b": projection, "c": projection, "d": channels, "z": sequence,
+        "dt_bias": channels, "h0": ("B, D, N", (batch, dim, states)),
+    }  # fmt: skip
+    check_arrays(arrays._asdict(), expected, fitting=("x", "a"))

@@ -6,10 +6,12 @@ import jax.numpy as jnp
 from damamba_jax.kernels.selective_scan import base
 
 
-def selective_scan(x, dt, a, b, c, d, *, z, dt_bias, dt_softplus, h0, reverse):
+def selective_scan(arrays: base.Arrays, options: base.Options) -> base.ScanOutput:
     """Composes `h -> p h + q` pairwise: O(log L) depth, O(B L D N) memory."""
+    x, dt, a, b, c, d, z, dt_bias, h0 = arrays
+    reverse = options.reverse
     a, b, c = (v.astype(jnp.float32) for v in (a, b, c))
-    dt = base.step_size(dt, dt_bias, dt_softplus)
+    dt = base.step_size(dt, dt_bias, options.dt_softplus)
     h0 = base.initial_state(h0, x, a)
 
     decay = jnp.exp(dt[..., None] * a[None, None])

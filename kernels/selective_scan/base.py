@@ -1,4 +1,4 @@
-"""What every implementation shares: the result, and the steps around the recurrence."""
+"""Arguments and result of a scan, and the steps around the recurrence."""
 
 from typing import NamedTuple
 
@@ -23,12 +23,13 @@ class ScanOutput(NamedTuple):
 
 
 class Case(NamedTuple):
-    """What decides which implementation can run, and which is best.
+    """Everything that decides which implementation can run, and which is best.
 
     Attributes:
       batch, length, dim, states: the sizes B, L, D and N.
       dtype: name of the dtype of `x`.
-      platform: `"cpu"`, `"gpu"` or `"tpu"`.
+      platform: the platform that the program is meant for: `"cpu"`, `"gpu"` or
+        `"tpu"`.
     """
 
     batch: int
@@ -39,14 +40,32 @@ class Case(NamedTuple):
     platform: str
 
 
-class Support(NamedTuple):
-    """Whether an implementation can do a case; false in a condition if it cannot."""
+class Arrays(NamedTuple):
+    """Arrays of a scan, as the public function takes them."""
 
-    ok: bool
-    reason: str = ""
+    x: Float[Array, "B L D"]
+    dt: Float[Array, "B L D"]
+    a: Float[Array, "D N"]
+    b: Float[Array, "B L N"]
+    c: Float[Array, "B L N"]
+    d: Float[Array, "D"] | None
+    z: Float[Array, "B L D"] | None
+    dt_bias: Float[Array, "D"] | None
+    h0: Float[Array, "B D N"] | None
 
-    def __bool__(self) -> bool:
-        return self.ok
+
+class Options(NamedTuple):
+    """What a scan depends on besides its arrays.
+
+    Attributes:
+      dt_softplus: whether the step size is `softplus(dt + dt_bias)`.
+      reverse: whether the scan runs from the last time to the first.
+      platform: the platform that the program is meant for, as in `Case`.
+    """
+
+    dt_softplus: bool
+    reverse: bool
+    platform: str
 
 
 def step_size(

@@ -17,9 +17,12 @@ from damamba_jax.kernels.selective_scan import base, elementary
 from damamba_jax.kernels.selective_scan.loops import get, plan, put
 
 
-def selective_scan(x, dt, a, b, c, d, *, z, dt_bias, dt_softplus, h0, reverse):
-    loops = plan(*x.shape, a.shape[1], reverse=reverse, platform=jax.default_backend())
-    dt = base.step_size(dt, dt_bias, dt_softplus)
+def selective_scan(arrays: base.Arrays, options: base.Options) -> base.ScanOutput:
+    """Walks over chunks of time; keeps the state at the start of each."""
+    x, dt, a, b, c, d, z, dt_bias, h0 = arrays
+    reverse, platform = options.reverse, options.platform
+    loops = plan(*x.shape, a.shape[1], reverse=reverse, platform=platform)
+    dt = base.step_size(dt, dt_bias, options.dt_softplus)
     h0 = base.initial_state(h0, x, a)
     y, h_last = _scan(loops, x, dt, a.astype(jnp.float32), b, c, h0)
     return base.ScanOutput(base.skip_and_gate(y, x, d, z), h_last)

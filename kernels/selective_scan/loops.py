@@ -1,4 +1,4 @@
-"""How `"chunked"` walks over a batch: blocks of rows, chunks of time, steps."""
+"""Loops of `"chunked"` over a batch: blocks of rows, chunks of time, steps."""
 
 import dataclasses
 
@@ -36,6 +36,7 @@ class Plan:
 
     @property
     def num_chunks(self) -> int:
+        """Chunks of time, the last of which may be shorter."""
         return -(-self.length // self.chunk)
 
     def bounds(self, k: jax.Array) -> tuple[jax.Array, jax.Array]:

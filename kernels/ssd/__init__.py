@@ -1,6 +1,20 @@
 """The state-space duality of Mamba-2, in several implementations of one signature."""
 
-from damamba_jax.kernels.ssd.api import IMPLEMENTATIONS, ssd
-from damamba_jax.kernels.ssd.base import SSDOutput
+from damamba_jax.kernels.ssd.api import (
+    IMPLEMENTATIONS,
+    choose,
+    describe,
+    ssd,
+    supports,
+)
+from damamba_jax.kernels.ssd.base import Case, SSDOutput
 
-__all__ = ["IMPLEMENTATIONS", "SSDOutput", "ssd"]
+__all__ = [
+    "IMPLEMENTATIONS",
+    "Case",
+    "SSDOutput",
+    "choose",
+    "describe",
+    "ssd",
+    "supports",
+]

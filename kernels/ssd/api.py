@@ -1,18 +1,26 @@
 """The public function: argument checks and the choice of an implementation."""
 
-import jax.numpy as jnp
-
 from damamba_jax.array_types import Array, Float
+from damamba_jax.kernels.implementation import (
+    Implementation,
+    Support,
+    check_arrays,
+    everywhere,
+    find,
+    name_platform,
+    require,
+)
 from damamba_jax.kernels.ssd import chunked, reference
-from damamba_jax.kernels.ssd.base import SSDOutput
+from damamba_jax.kernels.ssd.base import Arrays, Case, Options, SSDOutput
 
-_DTYPES = ("float32", "bfloat16")
 # Steps of a chunk: the work inside chunks grows with it, the number of states that are
 # written falls.
 CHUNK = 32
 
-# Each runs everywhere: XLA compiles plain array code for every platform.
-IMPLEMENTATIONS = {"reference": reference.ssd, "chunked": chunked.ssd}
+IMPLEMENTATIONS = {
+    "reference": Implementation(reference.ssd, everywhere),
+    "chunked": Implementation(chunked.ssd, everywhere),
+}
 
 
 def ssd(
@@ -29,6 +37,7 @@ def ssd(
     reverse: bool = False,
     chunk: int = CHUNK,
     implementation: str | None = None,
+    platform: str | None = None,
 ) -> SSDOutput:
     """Runs the selective scan of Mamba-2: one scalar transition per head.
 
@@ -53,30 +62,58 @@ def ssd(
       reverse: run from the last time to the first; `h_last` is then the state after
         time 0.
       chunk: steps of one chunk, for `"chunked"`; any `L` is allowed.
-      implementation: one of `IMPLEMENTATIONS`; `None` takes `"chunked"`.
+      implementation: name of an implementation, and exactly that one runs. `None`
+        takes the best one for the platform and shape (`choose`).
+      platform: the platform that the program is meant for, by any of JAX's names;
+        `None` means this machine's own.
 
     Raises:
       ValueError: for shapes, dtypes or a chunk that do not fit, or an unknown
         implementation.
+      NotImplementedError: if the named implementation cannot do this case.
 
     Source: Dao and Gu, arXiv 2405.21060.
     """
-    _check(x, dt, a, b, c, d, dt_bias, h0)
+    arrays = Arrays(x, dt, a, b, c, d, dt_bias, h0)
+    _check(arrays)
     if chunk < 1:
         raise ValueError(f"`chunk`: expected at least 1, got {chunk}.")
-    name = "chunked" if implementation is None else implementation
-    if name not in IMPLEMENTATIONS:
-        raise ValueError(
-            f"`implementation`: expected one of {list(IMPLEMENTATIONS)} or None, got "
-            f"{implementation!r}."
-        )
-    return IMPLEMENTATIONS[name](
-        x, dt, a, b, c, d,
-        dt_bias=dt_bias, dt_softplus=dt_softplus, h0=h0, reverse=reverse, chunk=chunk,
-    )  # fmt: skip
+    case = describe(x, b, platform=platform)
+    if implementation is None:
+        implementation = choose(case)
+    else:
+        require(supports(implementation, case), implementation)
+    options = Options(dt_softplus, reverse, chunk, case.platform)
+    return IMPLEMENTATIONS[implementation].run(arrays, options)
 
 
-def _check(x, dt, a, b, c, d, dt_bias, h0):
+def describe(
+    x: Float[Array, "B L H E"],
+    b: Float[Array, "B L N"],
+    *,
+    platform: str | None = None,
+) -> Case:
+    """Returns the case that these arrays are on a platform; `None` is this machine."""
+    return Case(*x.shape, b.shape[2], x.dtype.name, name_platform(platform))
+
+
+def supports(implementation: str, case: Case) -> Support:
+    """Says whether an implementation can do a case, and if not, why.
+
+    Raises:
+      ValueError: for an unknown implementation.
+    """
+    return find(IMPLEMENTATIONS, implementation).supports(case)
+
+
+def choose(case: Case) -> str:
+    """Returns the best supported implementation: `"chunked"` wherever it can run."""
+    order = ("chunked", "reference")
+    return next(name for name in order if supports(name, case))
+
+
+def _check(arrays: Arrays) -> None:
+    x, b = arrays.x, arrays.b
     for name, value, letters in (("x", x, "B, L, H, E"), ("b", b, "B, L, N")):
         if value.ndim != len(letters.split(",")):
             raise ValueError(f"`{name}`: expected [{letters}], got {value.shape}.")
@@ -85,26 +122,11 @@ def _check(x, dt, a, b, c, d, dt_bias, h0):
         raise ValueError(
             f"`x`, `b`: expected no empty axis, got shapes {x.shape} and {b.shape}."
         )
-    arrays = {
-        "x": (x, "B, L, H, E", x.shape),
-        "dt": (dt, "B, L, H", x.shape[:3]),
-        "a": (a, "H", (heads,)),
-        "b": (b, "B, L, N", (batch, length, states)),
-        "c": (c, "B, L, N", (batch, length, states)),
-        "d": (d, "H", (heads,)),
-        "dt_bias": (dt_bias, "H", (heads,)),
-        "h0": (h0, "B, H, E, N", (batch, heads, width, states)),
-    }
-    for name, (value, letters, shape) in arrays.items():
-        if value is None:
-            continue
-        if value.shape != shape:
-            raise ValueError(
-                f"`{name}`: expected shape [{letters}] = {shape} to fit `x` "
-                f"{x.shape} and `b` {b.shape}, got {value.shape}."
-            )
-        if jnp.result_type(value).name not in _DTYPES:
-            raise ValueError(
-                f"`{name}`: expected one of the dtypes {', '.join(_DTYPES)}, got "
-                f"{jnp.result_type(value).name}; cast it first."
-            )
+    per_head = ("H", (heads,))
+    projection = ("B, L, N", (batch, length, states))
+    expected = {
+        "x": ("B, L, H, E", x.shape), "dt": ("B, L, H", x.shape[:3]), "a": per_head,
+        "b": projection, "c": projection, "d": per_head, "dt_bias": per_head,
+        "h0": ("B, H, E, N", (batch, heads, width, states)),
+    }  # fmt: skip
+    check_arrays(arrays._asdict(), expected, fitting=("x", "b"))

@@ -1,4 +1,4 @@
-"""What every implementation shares: the result, and the steps around the recurrence."""
+"""Arguments and result of a pass, and the steps around the recurrence."""
 
 from typing import NamedTuple
 
@@ -19,6 +19,54 @@ class SSDOutput(NamedTuple):
 
     y: Float[Array, "B L H E"]
     h_last: Float[Array, "B H E N"]
+
+
+class Arrays(NamedTuple):
+    """Arrays of a pass, as the public function takes them."""
+
+    x: Float[Array, "B L H E"]
+    dt: Float[Array, "B L H"]
+    a: Float[Array, "H"]
+    b: Float[Array, "B L N"]
+    c: Float[Array, "B L N"]
+    d: Float[Array, "H"] | None
+    dt_bias: Float[Array, "H"] | None
+    h0: Float[Array, "B H E N"] | None
+
+
+class Options(NamedTuple):
+    """Settings of a pass besides its arrays.
+
+    Attributes:
+      dt_softplus: whether the step size is `softplus(dt + dt_bias)`.
+      reverse: whether the pass runs from the last time to the first.
+      chunk: steps of one chunk, for the implementations that have chunks.
+      platform: the platform that the program is meant for, as in `Case`.
+    """
+
+    dt_softplus: bool
+    reverse: bool
+    chunk: int
+    platform: str
+
+
+class Case(NamedTuple):
+    """Everything that decides which implementation can run, and which is best.
+
+    Attributes:
+      batch, length, heads, width, states: the sizes B, L, H, E and N.
+      dtype: name of the dtype of `x`.
+      platform: the platform that the program is meant for: `"cpu"`, `"gpu"` or
+        `"tpu"`.
+    """
+
+    batch: int
+    length: int
+    heads: int
+    width: int
+    states: int
+    dtype: str
+    platform: str
 
 
 def step_size(

@@ -11,7 +11,10 @@ from jax import lax
 from damamba_jax.kernels.ssd import base
 
 
-def ssd(x, dt, a, b, c, d, *, dt_bias, dt_softplus, h0, reverse, chunk):
+def ssd(arrays: base.Arrays, options: base.Options) -> base.SSDOutput:
+    """Multiplies matrices inside chunks, and loops over the chunks."""
+    x, dt, a, b, c, d, dt_bias, h0 = arrays
+    dt_softplus, reverse, chunk, _ = options
     length = x.shape[1]
     size = min(chunk, length)
     # A GPU's fast float32 products round to ten bits; bfloat16 inputs have fewer.

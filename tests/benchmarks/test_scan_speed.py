@@ -89,8 +89,8 @@ def test_no_forward_speed_of_a_wrong_gradient(modules, monkeypatch, tmp_path):
     reference = IMPLEMENTATIONS["reference"].run
     add(
         monkeypatch,
-        lambda x, *rest, **options: reference(
-            jax.lax.stop_gradient(x), *rest, **options
+        lambda arrays, options: reference(
+            arrays._replace(x=jax.lax.stop_gradient(arrays.x)), options
         ),
     )
     code, tree = run(modules, tmp_path)
@@ -197,7 +197,7 @@ def test_kept_bytes_leave_inputs_and_outputs_out(modules, monkeypatch):
         return (y, states[0]), (x, a, y, states)
 
     scan.defvjp(keep, lambda kept, bars: (bars[0], kept[1]))
-    add(monkeypatch, lambda x, dt, a, *rest, **options: ScanOutput(*scan(x, a)))
+    add(monkeypatch, lambda arrays, _: ScanOutput(*scan(arrays.x, arrays.a)))
     inputs = modules.scan_timing.draw(TINY, "float32")
     assert modules.scan_timing.kept_bytes("other", inputs) == 2 * 2 * 3 * 2 * 4
 

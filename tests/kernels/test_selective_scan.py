@@ -32,6 +32,7 @@ from damamba_jax.kernels.selective_scan import (
     supports,
     truth,
 )
+from damamba_jax.kernels.selective_scan.mosaic_gpu import op
 
 # What runs on a GPU only is collected everywhere, and skipped with that reason.
 every_implementation = pytest.mark.parametrize(
@@ -246,7 +247,20 @@ def test_a_name_means_exactly_that_implementation(implementation, monkeypatch):
     ],
 )
 def test_choice_by_platform_and_shape(case, name):
-    assert choose(case) == name
+    # The kernels come first where this version of jax can trace them.
+    assert choose(case) == ("pallas" if supports("pallas", case) else name)
+    assert choose(case._replace(states=1000, platform="tpu")) != "pallas"
+
+
+def test_the_choice_follows_the_argument_not_the_machine():
+    args = draw(3, 2, 1)
+    for platform, meant in (("cuda", "gpu"), ("gpu", "gpu"), ("tpu", "tpu")):
+        case = describe(args["x"], args["a"], platform=platform)
+        assert case.platform == meant
+        assert bool(supports("pallas", case)) == (
+            meant == "gpu" and jax.__version_info__ >= op.MIN_JAX
+        )
+    assert describe(args["x"], args["a"]).platform == jax.default_backend()
 
 
 def test_choice_is_logged_once(caplog):

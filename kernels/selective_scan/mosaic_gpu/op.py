@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
 from jax.custom_derivatives import SymbolicZero
 
+from damamba_jax.kernels.implementation import Support
 from damamba_jax.kernels.selective_scan import base
 from damamba_jax.kernels.selective_scan.mosaic_gpu import tiling
 from damamba_jax.kernels.selective_scan.mosaic_gpu.batch import map_rows, shard_rows
@@ -29,32 +30,43 @@ KEPT = "selective_scan_states"
 MULTIPROCESSORS = 132
 
 
-def supports(case: base.Case) -> base.Support:
-    """Says whether this machine can run the kernels."""
+def supports(case: base.Case) -> Support:
+    """Says whether the kernels can do a case.
+
+    A program that is made for a GPU on a machine without one is taken to be meant for
+    a GPU that can run them.
+    """
     if jax.__version_info__ < MIN_JAX:
         wanted = ".".join(map(str, MIN_JAX))
-        return base.Support(
+        return Support(
             False, f"it needs jax {wanted} or newer, this is {jax.__version__}."
         )
     if case.platform != "gpu":
-        return base.Support(
-            False, f"it needs an NVIDIA GPU, this is a {case.platform}."
-        )
-    capability = getattr(jax.devices()[0], "compute_capability", None)
+        return Support(False, f"it needs an NVIDIA GPU, not a {case.platform}.")
+    capability = _local_gpu("compute_capability", MIN_CAPABILITY)
     if capability is None or float(capability) < MIN_CAPABILITY:
-        return base.Support(
+        return Support(
             False,
             f"it needs compute capability {MIN_CAPABILITY} (Hopper) or newer, this GPU "
             f"has {capability}.",
         )
     if case.states > tiling.STATES[-1]:
-        return base.Support(
+        return Support(
             False, f"it needs at most {tiling.STATES[-1]} states, not {case.states}."
         )
-    return base.Support(True)
+    return Support(True)
 
 
-def selective_scan(x, dt, a, b, c, d, *, z, dt_bias, dt_softplus, h0, reverse):
+def _local_gpu(attribute: str, elsewhere: Any) -> Any:
+    """Reads an attribute of this machine's GPU, if it has one."""
+    device = jax.devices()[0]
+    return getattr(device, attribute, None) if device.platform == "gpu" else elsewhere
+
+
+def selective_scan(arrays: base.Arrays, options: base.Options) -> base.ScanOutput:
+    """Pads the arguments to whole tiles and runs the kernels."""
+    x, dt, a, b, c, d, z, dt_bias, h0 = arrays
+    dt_softplus, reverse, platform = options
     (batch, length, dim), states = x.shape, a.shape[1]
     sizes = tiling.pad_sizes(length, dim, states)
     if not dt_softplus and dt_bias is not None:
@@ -86,7 +98,7 @@ def selective_scan(x, dt, a, b, c, d, *, z, dt_bias, dt_softplus, h0, reverse):
         "c": pad(c, *projection, time=True),
         "h0": pad(h0, batch, sizes.dim, sizes.states),
     }
-    y, h_last = _scan(_Static(sizes, dt_softplus, reverse), shared, batched)
+    y, h_last = _scan(_Static(sizes, dt_softplus, reverse, platform), shared, batched)
     first = sizes.length - length if reverse else 0
     return base.ScanOutput(y[:, first : first + length, :dim], h_last[:, :dim, :states])
 
@@ -97,18 +109,22 @@ class _Static(NamedTuple):
     sizes: tiling.Sizes
     softplus: bool
     reverse: bool
+    platform: str
 
     def options(self, x, *, backward: bool) -> dict[str, Any]:
         """Arguments of the kernels, for as much of a batch as is at hand."""
-        devices = jax.devices()
-        multiprocessors = getattr(devices[0], "core_count", MULTIPROCESSORS)
         chunks = tiling.split_time(
             x.shape[0],
             self.sizes,
-            multiprocessors=multiprocessors,
+            multiprocessors=_local_gpu("core_count", MULTIPROCESSORS),
             backward=backward,
         )
-        return {**self._asdict(), "chunks": chunks}
+        return {
+            "sizes": self.sizes,
+            "softplus": self.softplus,
+            "reverse": self.reverse,
+            "chunks": chunks,
+        }
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
@@ -210,8 +226,8 @@ def _parallel(run):
 
     def choose(static, shared, batched):
         # The interpreter, on a CPU, has effects, which a sharded call cannot have.
-        on_gpu = jax.default_backend() == "gpu"
-        return (sharded if on_gpu else run)(static, shared, batched)
+        chosen = sharded if static.platform == "gpu" else run
+        return chosen(static, shared, batched)
 
     return map_rows(choose)
 
