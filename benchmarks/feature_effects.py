@@ -153,7 +153,7 @@ def read_row(name: str, seeds: Sequence[int], out: Path) -> Row:
     ccc, gain, share = {}, {}, {}
     for split in SPLITS:
         found = predictions(name, folders, split)
-        ccc[split] = [score(t, num_resamples=0).ccc for t in found]
+        ccc[split] = [score(t).ccc for t in found]
         share[split] = fmean(ccc[split]) / scores[split]["oracle"]["ccc"]
         if name != DEFAULT:
             defaults = [read_traces(_folder(out, DEFAULT, s), split) for s in seeds]

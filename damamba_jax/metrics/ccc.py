@@ -7,7 +7,7 @@ from jaxtyping import Float
 
 from damamba_jax.metrics.trace import Frames, logger
 
-# Of the challenge's scripts 3 and 4; script 5 has none.
+# The challenge's scripts 3 and 4 add it to the denominator; script 5 adds nothing.
 EPSILON = 1e-12
 
 
@@ -33,10 +33,11 @@ def ccc(
 
 
 # Sufficient statistics: n, Σt, Σp, Σt², Σp², Σtp, Σ(t-p)², Σ|t-p|. They add up over
-# tracks and sessions, so a resample is one row of weights times this table. All values
+# traces and sessions: all sessions but one are the total minus one row. All values
 # are taken relative to one `shift` (the pooled mean), without which the variances
 # would cancel.
 def moments_of(frames: Frames, *, shift: float) -> Float[np.ndarray, "8"]:
+    """Computes the sufficient statistics of some frames, relative to `shift`."""
     t, p = frames.label - shift, frames.prediction - shift
     error = t - p
     return np.array(
@@ -62,6 +63,7 @@ def _covariances(moments: Float[np.ndarray, "R 8"]) -> _Covariances:
 
 
 def ccc_of(moments: Float[np.ndarray, "R 8"], epsilon: float) -> Float[np.ndarray, "R"]:
+    """Computes the CCC of each row of moments; 0 where nothing varies."""
     c = _covariances(moments)
     denominator = c.label + c.prediction + c.offset**2 + epsilon
     zero = np.zeros_like(denominator)
@@ -69,6 +71,7 @@ def ccc_of(moments: Float[np.ndarray, "R 8"], epsilon: float) -> Float[np.ndarra
 
 
 def pearson_of(moments: Float[np.ndarray, "R 8"]) -> Float[np.ndarray, "R"]:
+    """Computes the correlation of each row of moments; 0 where a side is constant."""
     c = _covariances(moments)
     scale = np.sqrt(c.label * c.prediction)
     r = np.divide(c.joint, scale, out=np.zeros_like(scale), where=scale > EPSILON)
@@ -93,6 +96,7 @@ def _checked(label: np.ndarray, prediction: np.ndarray) -> Frames:
 
 
 def warn_constant(prediction: np.ndarray) -> bool:
+    """Says whether a prediction is constant, and warns if it is."""
     is_constant = prediction.min() == prediction.max()
     if is_constant:
         logger.warning(

@@ -1,8 +1,16 @@
-"""Scores of pooled frames, with intervals from resampled sessions.
+"""Scores of pooled frames, with an interval over sessions.
 
 Everything is pooled: the frames of all traces of a set are put end to end, then scored
-once (MultiMediate's rule; the mean of per-session scores is another number). Intervals
-come from resampling whole sessions, since frames of one session are not independent.
+once (MultiMediate's rule). The mean of per-session scores is another number, which
+stands beside it.
+
+The interval says how far the pooled CCC may be from that of a large population of
+sessions. It is a jackknife over whole sessions, since frames of one session are not
+independent: with `z = atanh(CCC)` of all sessions, and of all sessions but one, it is
+`z ± t se`, where t is Student's quantile and `se` the jackknife's standard error, and
+goes back through tanh. A simulation in the tests measures how often it holds the truth:
+93 to 96 % of 95 % intervals at 8 to 38 sessions whose level, gain, offset and noise
+differ, where percentiles of resampled sessions held it in 86 to 93 %.
 """
 
 import dataclasses
@@ -10,6 +18,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 import numpy as np
+from jaxtyping import Float
+from scipy.special import stdtrit
 
 from damamba_jax.metrics.ccc import (
     EPSILON,
@@ -19,6 +29,10 @@ from damamba_jax.metrics.ccc import (
     warn_constant,
 )
 from damamba_jax.metrics.trace import Align, Frames, Trace, align_frames, concatenate
+
+# With fewer sessions no interval is given: it would be wider than it could be of use,
+# and would rest on the shape of a distribution that nobody has seen.
+MIN_SESSIONS = 8
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -31,8 +45,10 @@ class Scores:
       pearson: correlation, the highest CCC an affine map of the prediction can reach;
         0 where either side is constant.
       mse, mae: mean squared and mean absolute error.
-      ccc_low, ccc_high: ends of the session-bootstrap interval; `None` for fewer than
-        two sessions, whose spread cannot be known.
+      ccc_low, ccc_high: ends of the interval over sessions; `None` for fewer than
+        `MIN_SESSIONS` sessions.
+      session_mean: mean of the CCC of each session by itself.
+      session_std: standard deviation of these; `None` for a single session.
     """
 
     num_frames: int
@@ -43,37 +59,32 @@ class Scores:
     mae: float
     ccc_low: float | None = None
     ccc_high: float | None = None
+    session_mean: float | None = None
+    session_std: float | None = None
 
 
 def score(
-    traces: Sequence[Trace],
-    *,
-    align: Align = "index",
-    num_resamples: int = 2000,
-    confidence: float = 0.95,
-    seed: int = 0,
+    traces: Sequence[Trace], *, align: Align = "index", confidence: float = 0.95
 ) -> Scores:
-    """Scores the pooled frames of `traces`, with a session-bootstrap interval.
+    """Scores the pooled frames of `traces`, with an interval over their sessions.
 
     Args:
-      traces: tracks to be pooled; those without any label do not count.
+      traces: traces to be pooled, in any order; those without any label do not count.
       align: how prediction and annotation are paired, see `align_frames`.
-      num_resamples: draws of as many sessions as there are, with replacement; 0
-        leaves the interval out.
-      confidence: share of the draws between the interval's ends (percentiles).
-      seed: of the draws. The interval does not depend on the order of `traces`.
+      confidence: how often the interval should hold the truth.
 
     Raises:
       ValueError: if no frame has a label.
     """
     if not 0 < confidence < 1:
         raise ValueError(f"`confidence`: expected within (0, 1), got {confidence}.")
-    pooled, moments = _by_session(traces, align)
-    moments = np.stack(list(moments.values()))
+    pooled, by_session = _by_session(traces, align)
+    moments = np.stack(list(by_session.values()))
     total = moments.sum(axis=0, keepdims=True)
     epsilon = EPSILON if align == "index" else 0.0
     is_constant = warn_constant(pooled.prediction)
-    low, high = _interval(moments, num_resamples, confidence, seed, epsilon)
+    each = ccc_of(moments, epsilon)
+    low, high = interval(moments, confidence=confidence, epsilon=epsilon)
     return Scores(
         num_frames=len(pooled.label),
         num_sessions=len(moments),
@@ -83,7 +94,35 @@ def score(
         mae=float(total[0, 7] / total[0, 0]),
         ccc_low=low,
         ccc_high=high,
+        session_mean=float(each.mean()),
+        session_std=float(each.std(ddof=1)) if len(each) > 1 else None,
     )
+
+
+def interval(
+    moments: Float[np.ndarray, "S 8"], *, confidence: float, epsilon: float = EPSILON
+) -> tuple[float | None, float | None]:
+    """Computes the ends of the interval; the module's docstring has the formula.
+
+    Args:
+      moments: of each session, as `moments_of` makes them.
+      confidence: how often the interval should hold the truth.
+      epsilon: of `ccc_of`.
+
+    Returns:
+      The ends, or twice `None` for fewer than `MIN_SESSIONS` sessions.
+    """
+    sessions = len(moments)
+    if sessions < MIN_SESSIONS:
+        return None, None
+    total = moments.sum(axis=0)
+    # A CCC of exactly 1 would be infinite.
+    limit = 1.0 - 1e-9
+    everything = np.arctanh(np.clip(ccc_of(total[None], epsilon)[0], -limit, limit))
+    without = np.arctanh(np.clip(ccc_of(total - moments, epsilon), -limit, limit))
+    error = without.std() * np.sqrt(sessions - 1)
+    margin = stdtrit(sessions - 1, (1 + confidence) / 2) * error
+    return float(np.tanh(everything - margin)), float(np.tanh(everything + margin))
 
 
 def leave_one_out(traces: Sequence[Trace]) -> dict[tuple[str, str], float]:
@@ -108,7 +147,6 @@ def leave_one_out(traces: Sequence[Trace]) -> dict[tuple[str, str], float]:
 def score_by(
     traces: Sequence[Trace],
     group: Literal["session", "role", "language"],
-    **score_options,
 ) -> dict[str, Scores]:
     """Scores every session, role or language apart, in the order of their names.
 
@@ -126,7 +164,7 @@ def score_by(
     for trace in traces:
         if trace.is_labelled:
             groups.setdefault(keys[group](trace), []).append(trace)
-    return {name: score(groups[name], **score_options) for name in sorted(groups)}
+    return {name: score(groups[name]) for name in sorted(groups)}
 
 
 def _by_session(
@@ -149,20 +187,3 @@ def _by_session(
         key: sum(moments_of(f, shift=shift) for f in group)
         for key, group in sessions.items()
     }
-
-
-def _interval(
-    moments: np.ndarray,
-    num_resamples: int,
-    confidence: float,
-    seed: int,
-    epsilon: float,
-) -> tuple[float | None, float | None]:
-    sessions = len(moments)
-    if sessions < 2 or num_resamples < 1:
-        return None, None
-    rng = np.random.default_rng(seed)
-    counts = rng.multinomial(sessions, np.full(sessions, 1 / sessions), num_resamples)
-    draws = ccc_of(counts.astype(np.float64) @ moments, epsilon)
-    low, high = np.quantile(draws, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return float(low), float(high)

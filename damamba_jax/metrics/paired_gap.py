@@ -66,7 +66,7 @@ def measure_gap(
         )
     for traces in [*full[1:], *row]:
         _check_frames(full[0], traces)
-    one, other = ([score(t, num_resamples=0) for t in m] for m in (full, row))
+    one, other = ([score(t) for t in m] for m in (full, row))
     gaps = np.array([a.ccc - b.ccc for a, b in zip(one, other, strict=True)])
     seeds, sessions = len(gaps), one[0].num_sessions
     seed_error = float(gaps.std(ddof=1) / np.sqrt(seeds)) if seeds > 1 else None

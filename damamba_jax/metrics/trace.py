@@ -16,7 +16,7 @@ Align = Literal["index", "official_script5"]
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Trace:
-    """One person's annotation and prediction over a whole session.
+    """One participant's annotation and prediction over a whole session.
 
     Args:
       split: e.g. `"noxi/val"`.
@@ -38,6 +38,7 @@ class Trace:
 
     @property
     def is_labelled(self) -> bool:
+        """Whether any frame has a label."""
         return bool(np.isfinite(self.label).any())
 
 
@@ -54,7 +55,7 @@ def align_frames(
     *,
     align: Align = "index",
 ) -> Frames:
-    """Pairs annotation and prediction of one track and drops frames without label.
+    """Pairs annotation and prediction of one trace and drops frames without label.
 
     `"index"` pairs frame i with line i. `"official_script5"` does what the challenge's
     script 5 does: missing lines are deleted on both sides separately, then both are
@@ -91,13 +92,14 @@ def align_frames(
 
 
 def pool(traces: Iterable[Trace], *, align: Align = "index") -> Frames:
-    """Concatenates the labelled frames of several tracks."""
+    """Pools the labelled frames of several traces."""
     return concatenate(
         [align_frames(t.label, t.prediction, align=align) for t in traces]
     )
 
 
 def concatenate(parts: Sequence[Frames]) -> Frames:
+    """Puts the frames of several traces end to end."""
     empty = [np.zeros(0)]
     return Frames(
         np.concatenate([part.label for part in parts] or empty),

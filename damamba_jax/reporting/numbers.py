@@ -9,21 +9,32 @@ ABSENT = "–"
 
 
 def with_interval(scores: Scores) -> str:
+    """Writes the pooled CCC, with its interval if there is one."""
     if scores.ccc_low is None or scores.ccc_high is None:
         return number(scores.ccc)
     return f"{scores.ccc:.3f} [{scores.ccc_low:.2f}, {scores.ccc_high:.2f}]"
 
 
+def over_sessions(scores: Scores) -> str:
+    """Writes mean and standard deviation of the CCC of single sessions."""
+    if scores.session_mean is None:
+        return ABSENT
+    spread = "" if scores.session_std is None else f" ± {scores.session_std:.3f}"
+    return f"{scores.session_mean:.3f}{spread}"
+
+
 def number(value: float | None) -> str:
+    """Writes a score with three digits."""
     return ABSENT if value is None else f"{value:.3f}"
 
 
 def percent(value: float | None) -> str:
+    """Writes a share in whole per cent."""
     return ABSENT if value is None else f"{100 * value:.0f} %"
 
 
 def spread(values: Sequence[float]) -> str:
-    """Mean and standard deviation of what seeds scored; one alone has none."""
+    """Writes mean and standard deviation of several scores; one alone has none."""
     if not values:
         return ABSENT
     deviation = f" ± {stdev(values):.3f}" if len(values) > 1 else ""
@@ -31,6 +42,6 @@ def spread(values: Sequence[float]) -> str:
 
 
 def difference(mean: float, standard_error: float | None) -> str:
-    """A signed difference with its standard error, if that can be known."""
+    """Writes a signed difference with its standard error, if that can be known."""
     error = "" if standard_error is None else f" ± {standard_error:.3f}"
     return f"{mean:+.3f}{error}"

@@ -14,9 +14,20 @@ from damamba_jax import files
 from damamba_jax.evaluation.published import PUBLISHED, SOURCES
 from damamba_jax.evaluation.results import COLUMNS, Result, SplitResult
 from damamba_jax.files import write_text
-from damamba_jax.metrics.intervals import Scores
-from damamba_jax.reporting.numbers import ABSENT, number, percent, with_interval
+from damamba_jax.metrics.intervals import MIN_SESSIONS, Scores
+from damamba_jax.reporting.numbers import (
+    ABSENT,
+    number,
+    over_sessions,
+    percent,
+    with_interval,
+)
 from damamba_jax.reporting.table import Table
+
+INTERVAL_NOTE = (
+    "Brackets hold the 95 % interval over sessions (jackknife). Fewer than "
+    f"{MIN_SESSIONS} sessions have none: they cannot show how far sessions spread."
+)
 
 
 def tables(results: Sequence[Result]) -> list[Table]:
@@ -134,8 +145,8 @@ def _main_row(
 
 def _main_notes(results: Sequence[Result]) -> tuple[str, ...]:
     notes = [
-        "CCC over all frames of a test set, pooled; in brackets the 95 % interval over "
-        "resampled sessions. Global is the mean of the three and needs all of them.",
+        "CCC is that of all frames of a test set, pooled. "
+        f"{INTERVAL_NOTE} Global is the mean of the three and needs all of them.",
         "Published rows: " + "; ".join(f"[{k}] {v}" for k, v in SOURCES.items()) + ".",
     ]
     if any(result.scored_on_simulated for result in results):
@@ -161,9 +172,13 @@ def _split_tables(results: Sequence[Result]) -> list[Table]:
         "training": "Training sessions (seen by the model)",
     }
     columns = (
-        "split", "method", "sessions", "frames", "CCC", "Pearson r", "MSE", "MAE",
-        "origin",
+        "split", "method", "sessions", "frames", "CCC", "per session", "Pearson r",
+        "MSE", "MAE", "origin",
     )  # fmt: skip
+    notes = (
+        "CCC is that of all frames of a split, pooled; `per session` is the mean and "
+        f"the standard deviation of the CCC of single sessions. {INTERVAL_NOTE}",
+    )
     made = []
     for kind, title in titles.items():
         rows = []
@@ -173,10 +188,10 @@ def _split_tables(results: Sequence[Result]) -> list[Table]:
                 named += [("ridge regression per frame", s.ridge)] if s.ridge else []
                 rows += [
                     (s.split, name, str(v.num_sessions), str(v.num_frames),
-                     *_values(v), result.mark)
+                     with_interval(v), over_sessions(v), *_values(v)[1:], result.mark)
                     for name, v in named
                 ]  # fmt: skip
-        made.append(Table(title=title, columns=columns, rows=tuple(rows)))
+        made.append(Table(title=title, columns=columns, rows=tuple(rows), notes=notes))
     return made
 
 

@@ -70,7 +70,7 @@ def draw_scatter(
 ) -> None:
     """Draws how many labelled frames have which annotation and prediction."""
     frames = pool(traces)
-    scores = score(traces, num_resamples=0)
+    scores = score(traces)
     both = np.concatenate(frames)
     low, high = min(0.0, float(both.min())), max(1.0, float(both.max()))
     figure = make_figure(6.6, 5.9)
@@ -129,7 +129,7 @@ def draw_split(
     if labelled:
         title = f"{split} · all sessions"
         draw_scatter(f"{stem}.scatter.png", labelled, title=title, mark=mark)
-        scores = score_by(labelled, "session", num_resamples=0)
+        scores = score_by(labelled, "session")
         order = sorted(order, key=lambda s: _ccc_or(scores.get(f"{split}/{s}"), -2.0))
     places = np.linspace(0, len(order) - 1, min(num_timelines, len(order)))
     for session in [order[place] for place in places.round().astype(int)]:
@@ -157,7 +157,7 @@ def _draw_person(
     axes.set_title(trace.role, loc="left", fontsize=11, fontweight="bold", pad=4)
     note = "no annotation"
     if trace.is_labelled:
-        scores = score([trace], num_resamples=0)
+        scores = score([trace])
         note = f"CCC {scores.ccc:.2f}   MAE {scores.mae:.2f}"
     axes.set_title(note, loc="right", fontsize=10, color=QUIET, pad=4)
     axes.set_ylabel("engagement", fontsize=10)

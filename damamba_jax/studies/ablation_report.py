@@ -135,7 +135,7 @@ def _score_table(findings: Findings) -> Table:
     titles = [TITLES.get(split, split) for split in findings.splits]
     notes = [
         "CCC over all frames of a set, pooled: mean ± standard deviation over seeds; "
-        "in brackets the 95 % interval over resampled sessions, averaged over seeds. "
+        "in brackets the 95 % interval over sessions, averaged over seeds. "
         "Global is the mean of the three test sets and needs all of them.",
         f"Published: {' / '.join(COLUMNS)} / Global, {SOURCES[2]}.",
     ]

@@ -33,7 +33,7 @@ class RowScores:
       num_parameters: of the model.
       seeds: that are finished.
       ccc: per labelled split, the CCC of each seed.
-      interval: per split, the ends of the 95 % interval over resampled sessions,
+      interval: per split, the ends of the 95 % interval over sessions,
         averaged over seeds; splits of one session have none.
     """
 

@@ -4,9 +4,10 @@ import logging
 
 import numpy as np
 import pytest
+from scipy import stats
 
-from damamba_jax.metrics.ccc import ccc
-from damamba_jax.metrics.intervals import score, score_by
+from damamba_jax.metrics.ccc import EPSILON, ccc, ccc_of
+from damamba_jax.metrics.intervals import MIN_SESSIONS, interval, score, score_by
 from damamba_jax.metrics.trace import Trace, align_frames
 
 UNLABELLED = Trace(
@@ -142,48 +143,85 @@ def test_script5_drops_missing_predictions_and_cuts_to_the_shorter():
     np.testing.assert_array_equal(frames.prediction, [5.0, 6.0])
 
 
-def naive_interval(traces, seed, num_resamples):
-    """Concatenates the frames of every resample and scores them from scratch."""
+def naive_interval(traces):
+    """Scores all sessions, and all but one, from the frames themselves."""
     names = sorted({t.session for t in traces})
-    rng = np.random.default_rng(seed)
-    share = np.full(len(names), 1 / len(names))
-    draws = []
-    for counts in rng.multinomial(len(names), share, num_resamples):
-        drawn = [
-            t
-            for name, count in zip(names, counts, strict=True)
-            for t in traces
-            if t.session == name
-            for _ in range(count)
-        ]
-        draws.append(official_ccc(*pooled(drawn)))
-    return np.quantile(draws, [0.025, 0.975])
+    z = np.arctanh(official_ccc(*pooled(traces)))
+    without = [
+        np.arctanh(official_ccc(*pooled([t for t in traces if t.session != name])))
+        for name in names
+    ]
+    error = np.sqrt((len(names) - 1) * np.var(without))
+    margin = stats.t(len(names) - 1).ppf(0.975) * error
+    return np.tanh(z - margin), np.tanh(z + margin)
 
 
-def test_interval_equals_one_that_concatenates_every_resample():
-    traces = make_traces()
-    scores = score(traces, num_resamples=200, seed=3)
-    low, high = naive_interval(traces, seed=3, num_resamples=200)
+def test_interval_equals_one_from_the_frames_themselves():
+    traces = make_traces(sessions=9)
+    scores = score(traces)
+    low, high = naive_interval(traces)
     assert scores.ccc_low == pytest.approx(low, abs=1e-9)
     assert scores.ccc_high == pytest.approx(high, abs=1e-9)
     assert low < scores.ccc < high
+    assert score(traces[::-1]) == scores
+    narrow = score(traces, confidence=0.5)
+    assert low < narrow.ccc_low < scores.ccc < narrow.ccc_high < high
 
 
-def test_interval_is_deterministic_and_independent_of_order():
-    traces = make_traces()
-    assert score(traces) == score(traces[::-1])
-    other = score(traces, seed=1)
-    assert other.ccc_low != score(traces).ccc_low
-
-
-def test_one_session_has_no_interval():
-    scores = score(make_traces(sessions=1))
+def test_fewer_than_eight_sessions_have_no_interval():
+    scores = score(make_traces(sessions=MIN_SESSIONS - 1))
     assert scores.ccc_low is None and scores.ccc_high is None
+    assert score(make_traces(sessions=MIN_SESSIONS)).ccc_low is not None
+
+
+def test_mean_and_spread_over_sessions():
+    traces = make_traces()
+    scores = score(traces)
+    each = [s.ccc for s in score_by(traces, "session").values()]
+    assert scores.session_mean == pytest.approx(np.mean(each))
+    assert scores.session_std == pytest.approx(np.std(each, ddof=1))
+    (alone,) = score_by(make_traces(sessions=1), "session").values()
+    assert alone.session_mean == alone.ccc and alone.session_std is None
+
+
+def draw_sessions(rng, runs, sessions, spread):
+    """Moments [runs, sessions, 8] of sessions that differ in level, gain and noise."""
+
+    def normal(scale, frames=1):
+        return scale * rng.standard_normal((runs, sessions, frames))
+
+    label = normal(0.6 * spread) + normal(1.0, 100)
+    gain = 0.8 + normal(0.25 * spread)
+    noise = 0.45 * np.exp(normal(0.3 * spread)) * normal(1.0, 100)
+    prediction = gain * label + normal(0.35 * spread) + noise
+    error = label - prediction
+    columns = [
+        np.ones_like(label), label, prediction, label**2, prediction**2,
+        label * prediction, error**2, abs(error),
+    ]  # fmt: skip
+    return np.stack([column.sum(axis=-1) for column in columns], axis=-1)
+
+
+@pytest.mark.parametrize("sessions", [8, 10, 14, 38])
+@pytest.mark.parametrize("spread", [1.0, 2.0])
+def test_intervals_hold_the_truth_as_often_as_they_say(sessions, spread):
+    rng = np.random.default_rng(sessions)
+    (population,) = draw_sessions(rng, 1, 20_000, spread)
+    truth = float(ccc_of(population.sum(axis=0)[None], EPSILON)[0])
+    ends = np.array(
+        [
+            interval(moments, confidence=0.95)
+            for moments in draw_sessions(rng, 1_000, sessions, spread)
+        ]
+    )
+    held = np.mean((ends[:, 0] <= truth) & (truth <= ends[:, 1]))
+    # A thousand runs know it to 0.7 %.
+    assert 0.92 <= held <= 0.98, held
 
 
 def test_groups():
     traces = make_traces()
-    by_role = score_by(traces, "role", num_resamples=0)
+    by_role = score_by(traces, "role")
     assert list(by_role) == ["expert", "novice"]
     label, prediction = pooled([t for t in traces if t.role == "novice"])
     assert by_role["novice"].ccc == pytest.approx(official_ccc(label, prediction))
