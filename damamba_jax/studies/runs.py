@@ -32,6 +32,7 @@ from damamba_jax.reporting.parameter_table import parameter_table
 from damamba_jax.reporting.results import draw_results, write_results
 from damamba_jax.reporting.table import show
 from damamba_jax.runs import workdir as run_folder
+from damamba_jax.runs.evaluations import Settings, write_record
 from damamba_jax.runtime.command import USER_ERRORS, mark_log, show_log
 from damamba_jax.runtime.progress import ProgressLine
 from damamba_jax.runtime.stop import Stopped, StopRequest
@@ -117,6 +118,8 @@ def train(
             )
             draw_results(result, directory)
             write_results([result], directory, console=console)
+            settings = Settings(workdirs=(str(directory),))
+            write_record(directory, settings, corpus=index.root, steps=[result.step])
 
 
 def _announce(config: Config, *, simulated: bool, console: Console) -> None:

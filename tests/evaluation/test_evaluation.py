@@ -5,6 +5,7 @@ import io
 import json
 import shutil
 
+import jax
 import numpy as np
 import pytest
 from rich.console import Console
@@ -33,9 +34,11 @@ from damamba_jax.inference.smoothing import parse_smoothing, smooth_traces
 from damamba_jax.metrics.intervals import score
 from damamba_jax.reporting.results import draw_results, write_results
 from damamba_jax.runs import traces as trace_files
+from damamba_jax.runs.evaluations import Settings, choose_folder, write_record
 from damamba_jax.runtime.progress import ProgressLine
 from damamba_jax.runtime.stop import Stopped
 from damamba_jax.schema.release import RELEASED_FEATURES
+from damamba_jax.studies import evaluations
 
 COLUMN = 3
 
@@ -227,7 +230,7 @@ def release(index, tmp_path):
 def test_people_without_labels_get_prediction_files(
     estimator, release, tmp_path, monkeypatch, cache_dir, capsys
 ):
-    monkeypatch.setattr(evaluate, "load_checkpoint", lambda workdir: estimator)
+    monkeypatch.setattr(evaluations, "load_checkpoint", lambda workdir: estimator)
     monkeypatch.setattr(evaluate, "show_log", lambda: None)
     out = tmp_path / "out"
     arguments = [f"--workdir={tmp_path}", f"--root={release}", f"--out={out}"]
@@ -266,7 +269,7 @@ def test_several_models_in_one_table_after_long_passes(
         config = dataclasses.replace(estimator.config, name=workdir.rsplit("/")[-1])
         return FrameEstimator(config, estimator.statistics)
 
-    monkeypatch.setattr(evaluate, "load_checkpoint", load)
+    monkeypatch.setattr(evaluations, "load_checkpoint", load)
     monkeypatch.setattr(evaluate, "show_log", lambda: None)
     evaluate.main(
         [f"--workdir={tmp_path}/one", f"--workdir={tmp_path}/two", "--pictures=0",
@@ -274,15 +277,70 @@ def test_several_models_in_one_table_after_long_passes(
          "--smoothing=gaussian:1"]
     )  # fmt: skip
     # Nothing of the runs' own evaluations is overwritten.
-    out = tmp_path / "one/compared/long/smoothed"
+    name = "evaluations/noxi-val+two+root-release+long+gaussian-1"
+    out = tmp_path / "one" / name
     tree = json.loads((out / "results.json").read_text())
     assert [row["method"] for row in tree["results"]] == ["one", "two"]
     assert {row["protocol"] for row in tree["results"]} == {"long"}
     assert {row["smoothing"] for row in tree["results"]} == {"gaussian 1 s"}
     found = sorted(p.relative_to(tmp_path) for p in tmp_path.rglob("*.prediction.csv"))
     assert [str(path.parents[3]) for path in found] == [
-        f"one/compared/long/smoothed/{name}/predictions" for name in ("one", "two")
+        f"one/{name}/{run}/predictions" for run in ("one", "two")
     ]  # fmt: skip
+
+
+def test_no_evaluation_writes_over_another(
+    estimator, release, index, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(evaluations, "load_checkpoint", lambda workdir: estimator)
+    monkeypatch.setattr(evaluations, "open_corpus", lambda *_, **__: index)
+    monkeypatch.setattr(evaluate, "show_log", lambda: None)
+    workdir = tmp_path / "run"
+
+    def run(*flags):
+        evaluate.main([f"--workdir={workdir}", "--pictures=0", "--ridge=no", *flags])
+        return {
+            path: path.read_bytes()
+            for path in sorted(workdir.rglob("*"))
+            if path.is_file() and path.name != "evaluation.json"
+        }
+
+    kept = run()
+    assert {path.parent for path in kept} == {workdir, workdir / "traces"}
+    for flags in (
+        ["--splits=noxi/train"], ["--protocol=long"], ["--smoothing=gaussian:1"],
+        [f"--root={release}"], [f"--labels_root={release}"],
+        [f"--workdir={tmp_path}/other"], [f"--workdir={tmp_path}/other", "--ensemble"],
+    ):  # fmt: skip
+        found = run(*flags)
+        assert found.items() >= kept.items() and len(found) > len(kept), flags
+        # The very same again takes the same place.
+        assert run(*flags).keys() == found.keys()
+        kept = found
+    record = json.loads((workdir / "evaluation.json").read_text())
+    assert record["corpus"] == str(index.root) and record["steps"] == [7]
+    assert record["versions"]["jax"] == jax.__version__ and record["device"]
+    # A folder that was asked for is taken once, and by nothing else.
+    run(f"--out={tmp_path}/out", "--protocol=long")
+    for out in (tmp_path / "out", workdir):
+        with pytest.raises(SystemExit, match="`--out`: .* holds another evaluation"):
+            run(f"--out={out}", "--smoothing=exponential:1")
+    assert run() == kept
+
+
+def test_folders_of_other_settings_and_from_before_are_left_alone(tmp_path):
+    settings = Settings(workdirs=(str(tmp_path),), splits=("a/b",))
+    folder = choose_folder(settings)
+    assert folder == tmp_path / "evaluations" / "a-b"
+    # Names that look alike, and evaluations without a record.
+    write_record(folder, settings, corpus=tmp_path, steps=[1])
+    other = dataclasses.replace(settings, splits=("a-b",))
+    assert choose_folder(settings) == folder
+    assert choose_folder(other) == tmp_path / "evaluations" / "a-b-2"
+    (tmp_path / "evaluations" / "a-b-2" / "traces").mkdir(parents=True)
+    assert choose_folder(other) == tmp_path / "evaluations" / "a-b-3"
+    (folder / "evaluation.json").write_text("{")
+    assert choose_folder(settings) == tmp_path / "evaluations" / "a-b-3"
 
 
 class OffsetEstimator(FrameEstimator):
@@ -303,7 +361,7 @@ def test_an_ensemble_is_one_more_row(estimator, release, tmp_path, monkeypatch, 
         (name,) = [name for name in offsets if workdir.endswith(name)]
         return OffsetEstimator(estimator.config, estimator.statistics, offsets[name])
 
-    monkeypatch.setattr(evaluate, "load_checkpoint", load)
+    monkeypatch.setattr(evaluations, "load_checkpoint", load)
     monkeypatch.setattr(evaluate, "show_log", lambda: None)
     arguments = [f"--workdir={tmp_path}/{name}" for name in offsets]
     out = tmp_path / "out"
@@ -392,7 +450,7 @@ def test_groups_are_shown_whole_if_asked_for(cache_dir, tmp_path):
 def test_wrong_input_is_an_error_without_traceback(
     estimator, index, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(evaluate, "load_checkpoint", lambda workdir: estimator)
+    monkeypatch.setattr(evaluations, "load_checkpoint", lambda workdir: estimator)
     monkeypatch.setattr(evaluate, "show_log", lambda: None)
     arguments = [f"--workdir={tmp_path}", f"--root={index.root}"]
     with pytest.raises(SystemExit, match="error: `split`: .*noxi/tets-base"):

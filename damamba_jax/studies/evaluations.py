@@ -1,0 +1,121 @@
+"""Evaluations of one trained run or of several: predicts, scores, draws and writes."""
+
+import dataclasses
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from damamba_jax.config.sections import DataConfig
+from damamba_jax.data.corpus.sessions import CorpusIndex
+from damamba_jax.data.open import open_corpus
+from damamba_jax.errors import ConfigError
+from damamba_jax.evaluation.evaluation import evaluate, evaluate_ensemble
+from damamba_jax.evaluation.results import Result
+from damamba_jax.inference.estimator import load_checkpoint
+from damamba_jax.inference.smoothing import parse_smoothing
+from damamba_jax.reporting.results import draw_results, write_results
+from damamba_jax.runs.evaluations import Settings, choose_folder, write_record
+
+_log = logging.getLogger(__name__)
+
+
+def evaluate_runs(
+    settings: Settings,
+    *,
+    out: str = "",
+    batch_size: int = 0,
+    num_pictures: int = 4,
+    ridge: bool | None = None,
+    console: Console,
+) -> Path:
+    """Evaluates trained runs, and puts them into one table.
+
+    Args:
+      settings: what is evaluated, and how.
+      out: folder for everything that is written; see `choose_folder`.
+      batch_size: windows per batch; 0 takes the training configuration's.
+      num_pictures: timelines per split.
+      ridge: as `evaluate` takes it.
+      console: where progress and tables go.
+
+    Returns:
+      The folder.
+
+    Raises:
+      ConfigError: for settings that do not fit together or a run.
+      WorkdirError: if `out` holds another evaluation.
+    """
+    several = len(settings.workdirs) > 1
+    if settings.ensemble and not several:
+        raise ConfigError("`--ensemble`: expected two workdirs or more, got one.")
+    names = _tell_apart(settings.workdirs)
+    smoothing = parse_smoothing(settings.smoothing) if settings.smoothing else None
+    folder = choose_folder(settings, out)
+    # Several runs share the tables only.
+    folders = [folder / name if several else folder for name in names]
+    results: list[Result] = []
+    for workdir, name, own in zip(settings.workdirs, names, folders, strict=True):
+        estimator = load_checkpoint(workdir)
+        index = _open(estimator.config.data, settings, console)
+        result = evaluate(
+            estimator,
+            index,
+            out=own,
+            splits=settings.splits,
+            protocol=settings.protocol,
+            batch_size=batch_size,
+            ridge=ridge,
+            smoothing=smoothing,
+            console=console,
+        )
+        if several and name != result.method:
+            method = f"{result.method} ({name})"
+            result = dataclasses.replace(result, method=method)
+        results.append(result)
+    if settings.ensemble:
+        # All of them predicted the same people, or averaging says who differs.
+        data, together = estimator.config.data, folder / "ensemble"
+        results.append(
+            evaluate_ensemble(
+                results, folders, index, data, out=together, splits=settings.splits
+            )
+        )
+        folders.append(together)
+    for result, own in zip(results, folders, strict=True):
+        draw_results(result, own, num_timelines=num_pictures)
+    write_results(results, folder, console=console)
+    steps = [result.step for result in results]
+    write_record(folder, settings, corpus=index.root, steps=steps)
+    return folder
+
+
+def _open(data: DataConfig, settings: Settings, console: Console) -> CorpusIndex:
+    index = open_corpus(
+        data,
+        root=settings.root,
+        labels_root=settings.labels_root,
+        console=console,
+    )
+    for problem in index.problems:
+        _log.warning("%s", problem)
+    return index
+
+
+def _tell_apart(workdirs: Sequence[str]) -> list[str]:
+    """Names folders by their own name, or by as much of their path as it takes.
+
+    Raises:
+      ConfigError: if one is given twice.
+    """
+    parts = [Path(workdir).absolute().parts for workdir in workdirs]
+    if len(set(parts)) < len(parts):
+        raise ConfigError(
+            f"`--workdir`: expected each folder once, got {list(workdirs)}."
+        )
+    for length in range(1, max(map(len, parts)) + 1):
+        names = ["-".join(part[-length:]).replace("/", "") for part in parts]
+        if len(set(names)) == len(names):
+            break
+    return names
