@@ -24,7 +24,7 @@ from flax import nnx
 
 from damamba_jax.array_types import Array
 from damamba_jax.config.sections import FeatureConfig
-from damamba_jax.config.systems import ModelConfig
+from damamba_jax.config.systems import BaselineConfig
 from damamba_jax.models.inputs import FeatureInput, Output, at_labels, read_people
 from damamba_jax.models.layers import Draws, Dropout, Linear
 
@@ -42,7 +42,7 @@ class Baseline(nnx.Module):
 
     def __init__(
         self,
-        config: ModelConfig,
+        config: BaselineConfig,
         features: tuple[FeatureConfig, ...],
         *,
         frame_hz: float,
@@ -50,7 +50,7 @@ class Baseline(nnx.Module):
         rng: Draws,
     ):
         dtype = jnp.dtype(config.compute_dtype)
-        first, *others = config.baseline.hidden_dims
+        first, *others = config.hidden_dims
         self.frame_hz, self.session_statistics = frame_hz, session_statistics
         self.inputs = nnx.Dict(
             {f.name: FeatureInput(f, first, dtype=dtype, rng=rng) for f in features}

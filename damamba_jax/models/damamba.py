@@ -17,7 +17,7 @@ from flax import nnx
 
 from damamba_jax.array_types import Array
 from damamba_jax.config.sections import FeatureConfig
-from damamba_jax.config.systems import ModelConfig
+from damamba_jax.config.systems import DAMambaConfig
 from damamba_jax.models.fusion import (
     DialogueEncoder,
     ModalityFusion,
@@ -46,7 +46,7 @@ class FeatureEncoder(FeatureInput):
 
     def __init__(
         self,
-        config: ModelConfig,
+        config: DAMambaConfig,
         feature: FeatureConfig,
         *,
         dtype,
@@ -71,7 +71,7 @@ class DAMamba(nnx.Module):
 
     def __init__(
         self,
-        config: ModelConfig,
+        config: DAMambaConfig,
         features: tuple[FeatureConfig, ...],
         *,
         frame_hz: float,

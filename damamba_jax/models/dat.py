@@ -30,7 +30,7 @@ from flax import nnx
 
 from damamba_jax.array_types import Array, Float
 from damamba_jax.config.sections import FeatureConfig
-from damamba_jax.config.systems import ModelConfig
+from damamba_jax.config.systems import DATConfig
 from damamba_jax.errors import ConfigError
 from damamba_jax.models.inputs import (
     FeatureInput,
@@ -49,7 +49,7 @@ class PersonEncoder(nnx.Module):
 
     def __init__(
         self,
-        config: ModelConfig,
+        config: DATConfig,
         features: tuple[FeatureConfig, ...],
         *,
         window_frames: int,
@@ -58,24 +58,26 @@ class PersonEncoder(nnx.Module):
         dtype,
         rng: Draws,
     ):
-        dat = config.dat
         self.frame_hz, self.window_frames = frame_hz, window_frames
         self.session_statistics = session_statistics
         self.one_by_one = config.remat
         self.groups = nnx.static(group_names(features))
         self.inputs = nnx.Dict(
-            {f.name: FeatureInput(f, dat.dim, dtype=dtype, rng=rng) for f in features}
+            {
+                f.name: FeatureInput(f, config.dim, dtype=dtype, rng=rng)
+                for f in features
+            }
         )
         self.dropout = Dropout(config.dropout)
         self.features = nnx.Dict(
             {
                 feature.name: Transformer(
                     config,
-                    dat.dim,
-                    dat.feature_blocks,
+                    config.dim,
+                    config.feature_blocks,
                     window_frames=window_frames,
-                    head_dim=dat.feature_head_dim,
-                    ffn_dim=dat.feature_ffn_dim,
+                    head_dim=config.feature_head_dim,
+                    ffn_dim=config.feature_ffn_dim,
                     dtype=dtype,
                     rng=rng,
                 )
@@ -84,7 +86,7 @@ class PersonEncoder(nnx.Module):
         )
         self.stacks = nnx.Dict(
             _group_transformers(
-                config, self.groups, dat.group_blocks, window_frames, dtype, rng
+                config, self.groups, config.group_blocks, window_frames, dtype, rng
             )
         )
 
@@ -144,7 +146,7 @@ class DAT(nnx.Module):
 
     def __init__(
         self,
-        config: ModelConfig,
+        config: DATConfig,
         features: tuple[FeatureConfig, ...],
         *,
         window_frames: int,
@@ -162,11 +164,11 @@ class DAT(nnx.Module):
             )  # fmt: skip
 
         self.target, self.partner = encoder(), encoder()
-        groups, num_blocks = self.target.groups, config.dat.partner_blocks
+        groups, num_blocks = self.target.groups, config.partner_blocks
         self.dialogue = nnx.Dict(
             _group_transformers(config, groups, num_blocks, window_frames, dtype, rng)
         )
-        width = len(features) * config.dat.dim
+        width = len(features) * config.dim
         self.head_norm = LayerNorm(width)
         self.head = Linear(width, 1, dtype=jnp.float32, bias=True, rng=rng)
 
@@ -213,17 +215,17 @@ class DAT(nnx.Module):
 
 
 def _group_transformers(
-    config: ModelConfig, groups, num_blocks: int, window_frames: int, dtype, rng: Draws
+    config: DATConfig, groups, num_blocks: int, window_frames: int, dtype, rng: Draws
 ) -> dict[str, Transformer]:
     """One Transformer per modality group, as wide as its features together."""
     return {
         group: Transformer(
             config,
-            len(names) * config.dat.dim,
+            len(names) * config.dim,
             num_blocks,
             window_frames=window_frames,
-            head_dim=config.dat.group_head_dim,
-            ffn_dim=config.dat.group_ffn_dim,
+            head_dim=config.group_head_dim,
+            ffn_dim=config.group_ffn_dim,
             dtype=dtype,
             rng=rng,
         )

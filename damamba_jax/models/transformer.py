@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from damamba_jax.array_types import Array, Bool, Float
-from damamba_jax.config.systems import ModelConfig
+from damamba_jax.config.systems import DATConfig
 from damamba_jax.models.attention import ChunkedAttention
 from damamba_jax.models.layers import (
     Draws,
@@ -26,7 +26,7 @@ class Block(nnx.Module):
 
     def __init__(
         self,
-        config: ModelConfig,
+        config: DATConfig,
         dim: int,
         *,
         head_dim: int,
@@ -37,7 +37,7 @@ class Block(nnx.Module):
         self.attention_norm, self.ffn_norm = LayerNorm(dim), LayerNorm(dim)
         self.attention = ChunkedAttention(
             dim,
-            num_heads=config.dat.num_heads,
+            num_heads=config.num_heads,
             head_dim=head_dim,
             chunk_frames=0,
             causal=False,
@@ -71,7 +71,7 @@ class Transformer(nnx.Module):
 
     def __init__(
         self,
-        config: ModelConfig,
+        config: DATConfig,
         dim: int,
         num_blocks: int,
         *,

@@ -109,4 +109,4 @@ def test_a_preset_reads_what_it_is_called_after(preset):
     _, params = abstract_model(config)
     widths = [layer["kernel"].shape[1] for layer in params["hidden"].values()]
     first = params["inputs"][names[0]]["project"]["kernel"].shape[1]
-    assert (first, *widths) == config.model.baseline.hidden_dims
+    assert (first, *widths) == config.model.hidden_dims

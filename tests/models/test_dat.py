@@ -9,7 +9,6 @@ import pytest
 from example import FEATURES, random_batch, replace_model, small_system, unit_statistics
 from numpy_dat import score as numpy_score
 
-from damamba_jax.config.systems import DATConfig
 from damamba_jax.config.tree import from_config_dict
 from damamba_jax.configs import dat
 from damamba_jax.errors import ConfigError
@@ -37,9 +36,7 @@ class Small:
         config = small_system("dat")
         # Two frames per sample and label, two blocks where partners are attended to.
         config = with_window(config, frame_hz=50.0)
-        self.config = replace_model(
-            config, dat=dataclasses.replace(config.model.dat, partner_blocks=2)
-        )
+        self.config = replace_model(config, partner_blocks=2)
         self.graphdef, params = functional.split_model(build_model(self.config))
         rng = np.random.default_rng(1)
         self.params = jax.tree.map(
@@ -167,11 +164,11 @@ def test_gradients_are_finite_and_remat_does_not_change_them():
 
 
 def test_dropout_acts_in_training_only():
-    alone = DATConfig(
-        dim=4, num_heads=1, feature_head_dim=4, group_head_dim=4, feature_ffn_dim=4,
-        group_ffn_dim=4, feature_blocks=0, group_blocks=0,
+    config = small_system(
+        "dat", dropout=0.5, features=FEATURES[2:], dim=4, num_heads=1,
+        feature_head_dim=4, group_head_dim=4, feature_ffn_dim=4, group_ffn_dim=4,
+        feature_blocks=0, group_blocks=0,
     )  # fmt: skip
-    config = small_system("dat", dropout=0.5, features=FEATURES[2:], dat=alone)
     graphdef, params = functional.split_model(build_model(config))
     batch, statistics = random_batch(config), unit_statistics(config)
 

@@ -9,7 +9,6 @@ import pytest
 from example import FEATURES, random_batch, small_config, small_system, unit_statistics
 
 from damamba_jax.config.sections import Config
-from damamba_jax.config.systems import DATConfig
 from damamba_jax.config.tree import to_json
 from damamba_jax.inference import estimator
 from damamba_jax.inference.estimator import load_checkpoint
@@ -37,12 +36,14 @@ def test_the_configuration_chooses_the_system(name):
 @pytest.mark.parametrize("name", ["dat", "baseline"])
 def test_a_step_trains_and_its_checkpoint_predicts(name, tmp_path):
     # Few blocks: what they compute is tested where they are defined.
-    config = small_system(
-        name, dropout=0.2, features=FEATURES[2:], dat=DATConfig(
+    few = {
+        "dat": dict(
             dim=4, num_heads=1, feature_head_dim=4, group_head_dim=4,
             feature_ffn_dim=4, group_ffn_dim=4, group_blocks=0,
-        )
-    )  # fmt: skip
+        ),
+        "baseline": {},
+    }[name]  # fmt: skip
+    config = small_system(name, dropout=0.2, features=FEATURES[2:], **few)
     graphdef, params = functional.split_model(build_model(config))
     optimizer = optim.optimizer(config.optim, config.train.steps)
     state = train_state.create(params, optimizer, seed=0)
