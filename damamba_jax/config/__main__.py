@@ -52,7 +52,7 @@ def to_markdown(config: ml_collections.ConfigDict, sources: show.Sources) -> str
     lines = [
         f"# Configuration `{config.name}`",
         "",
-        "This page is printed by `python -m damamba_jax.config show CONFIG --markdown`.",
+        "`python -m damamba_jax.config show CONFIG --markdown` prints this page.",
         "`paper` marks what the paper of the system states, `ours` what this project",
         "chose. Any field can be set on the command line: `--config.optim.lr=3e-4`.",
         "Other systems have other fields in `model`.",
@@ -92,10 +92,9 @@ def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) ->
 
 def _markdown_rows(rows: Sequence[Sequence[str]]) -> list[str]:
     """Writes rows of a table, of which the first one names the columns."""
-    rows = [rows[0], ["---"] * len(rows[0]), *rows[1:]]
-    return [
-        f"| {' | '.join(cell.replace('|', '&#124;') for cell in r)} |" for r in rows
-    ]
+    ruled = [rows[0], ["---"] * len(rows[0]), *rows[1:]]
+    cells = [[cell.replace("|", "&#124;") for cell in row] for row in ruled]
+    return [f"| {' | '.join(row)} |" for row in cells]
 
 
 def _parse(argv: Sequence[str]) -> list[str]:
