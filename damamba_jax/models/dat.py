@@ -29,37 +29,36 @@ import jax.numpy as jnp
 from flax import nnx
 
 from damamba_jax.array_types import Array, Float
-from damamba_jax.config.sections import FeatureConfig
+from damamba_jax.config.sections import DataConfig
 from damamba_jax.config.systems import DATConfig
 from damamba_jax.errors import ConfigError
 from damamba_jax.models.inputs import (
     FeatureInput,
     Output,
+    Reader,
+    System,
     at_labels,
     group_names,
-    read_people,
 )
 from damamba_jax.models.layers import Draws, Dropout, LayerNorm, Linear, split_key
 from damamba_jax.models.stacking import encode_all
 from damamba_jax.models.transformer import Transformer
 
 
-class PersonEncoder(nnx.Module):
+class PersonEncoder(Reader):
     """A person's features, each through a Transformer, then group by group."""
 
     def __init__(
         self,
         config: DATConfig,
-        features: tuple[FeatureConfig, ...],
+        data: DataConfig,
         *,
-        window_frames: int,
-        frame_hz: float,
-        session_statistics: bool,
-        dtype,
+        dtype: jnp.dtype,
         rng: Draws,
-    ):
-        self.frame_hz, self.window_frames = frame_hz, window_frames
-        self.session_statistics = session_statistics
+    ) -> None:
+        super().__init__(data)
+        features, window_frames = data.features, data.window.window_frames
+        self.window_frames = window_frames
         self.one_by_one = config.remat
         self.groups = nnx.static(group_names(features))
         self.inputs = nnx.Dict(
@@ -100,15 +99,13 @@ class PersonEncoder(nnx.Module):
         last: int,
     ) -> dict[str, Float[Array, "BP T _"]]:
         """Encodes people `first` to `last - 1`; returns a sequence per group."""
-        sequences, _ = read_people(
+        sequences, _ = self.read_people(
             self.inputs,
             batch,
             statistics,
             first=first,
             last=last,
             num_frames=self.window_frames,
-            frame_hz=self.frame_hz,
-            session_statistics=self.session_statistics,
         )
         key_features, *keys = split_key(key, 1 + len(sequences) + len(self.groups))
         inputs = [
@@ -132,64 +129,47 @@ class PersonEncoder(nnx.Module):
         }
 
 
-class DAT(nnx.Module):
+class DAT(System):
     """The whole model; see the module's docstring for the order of its stages.
 
     Args:
       config: architecture.
-      features: the streams of a batch, in the order of their concatenation.
-      window_frames: frames of the window, for which positions are learned.
-      frame_hz: frames per second inside the model.
-      session_statistics: as `read_people` takes it.
+      data: features, frame rate, window and normalization of the batches.
       rng: draws the parameters.
     """
 
     def __init__(
         self,
         config: DATConfig,
-        features: tuple[FeatureConfig, ...],
+        data: DataConfig,
         *,
-        window_frames: int,
-        frame_hz: float,
-        session_statistics: bool,
         rng: Draws,
-    ):
+    ) -> None:
+        super().__init__(data)
         dtype = jnp.dtype(config.compute_dtype)
-        self.window_frames, self.frame_hz = window_frames, frame_hz
-
-        def encoder():
-            return PersonEncoder(
-                config, features, window_frames=window_frames, frame_hz=frame_hz,
-                session_statistics=session_statistics, dtype=dtype, rng=rng,
-            )  # fmt: skip
-
-        self.target, self.partner = encoder(), encoder()
+        self.window_frames = window_frames = data.window.window_frames
+        self.target, self.partner = (
+            PersonEncoder(config, data, dtype=dtype, rng=rng) for _ in range(2)
+        )
         groups, num_blocks = self.target.groups, config.partner_blocks
         self.dialogue = nnx.Dict(
             _group_transformers(config, groups, num_blocks, window_frames, dtype, rng)
         )
-        width = len(features) * config.dim
+        width = len(data.features) * config.dim
         self.head_norm = LayerNorm(width)
         self.head = Linear(width, 1, dtype=jnp.float32, bias=True, rng=rng)
 
-    def __call__(
+    def estimate(
         self,
         batch: dict[str, Any],
-        statistics: Mapping[str, Any],
-        *,
+        statistics: dict[str, Any],
         num_frames: int,
-        key: Array | None = None,
+        key: Array | None,
     ) -> Output:
-        """Estimates the target's engagement.
-
-        Args:
-          batch: of `schema/batch.py`; its module docstring lists keys and shapes.
-          statistics: per feature `(center, inverse_scale)`, each [dim].
-          num_frames: frames of the window.
-          key: of dropout; None outside training.
+        """Computes the answer for the window whose positions were learned.
 
         Raises:
-          ConfigError: if the window is not the one that positions were learned for.
+          ConfigError: if the window is another one.
         """
         if num_frames != self.window_frames:
             raise ConfigError(
@@ -197,7 +177,6 @@ class DAT(nnx.Module):
                 f"frames, got {num_frames}. Whole sessions are stitched from windows: "
                 f"use the protocol 'stitched'."
             )
-        batch, statistics = jax.tree.map(jnp.asarray, (batch, dict(statistics)))
         key_target, key_partner, *keys = split_key(key, 2 + len(self.dialogue))
         groups = self.target(batch, statistics, key_target, first=0, last=1)
         valid = batch["participant_valid"][:, 1:]

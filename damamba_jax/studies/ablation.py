@@ -143,7 +143,7 @@ def configure(base: Config, row: Row) -> Config:
 @functools.cache
 def count_parameters(config: Config) -> int:
     """Counts parameters from shapes alone."""
-    return sum(parameter_counts(abstract_model(config)[1]).values())
+    return sum(parameter_counts(abstract_model(config.model, config.data)[1]).values())
 
 
 def match_parameters(config: Config, target: int) -> Config:

@@ -19,7 +19,10 @@ from damamba_jax.training.objective import loss_function
 
 
 def count(config) -> int:
-    return sum(leaf.size for leaf in jax.tree.leaves(abstract_model(config)[1]))
+    return sum(
+        leaf.size
+        for leaf in jax.tree.leaves(abstract_model(config.model, config.data)[1])
+    )
 
 
 def with_window(config, **window):
@@ -37,7 +40,9 @@ class Small:
         # Two frames per sample and label, two blocks where partners are attended to.
         config = with_window(config, frame_hz=50.0)
         self.config = replace_model(config, partner_blocks=2)
-        self.graphdef, params = functional.split_model(build_model(self.config))
+        self.graphdef, params = functional.split_model(
+            build_model(self.config.model, self.config.data, seed=self.config.seed)
+        )
         rng = np.random.default_rng(1)
         self.params = jax.tree.map(
             lambda x: x + jnp.asarray(0.3 * rng.standard_normal(x.shape), jnp.float32),
@@ -139,11 +144,13 @@ def test_gradients_are_finite_and_remat_does_not_change_them():
     batch = jax.tree.map(jnp.asarray, random_batch(config))
     pose = batch["features"]["openpose"].at[:, :, 3:9].set(-1.0)
     batch = batch | {"features": {"openpose": pose}}
-    _, params = functional.split_model(build_model(config))
+    _, params = functional.split_model(
+        build_model(config.model, config.data, seed=config.seed)
+    )
     results = []
     for remat in (False, True):
         variant = replace_model(config, remat=remat)
-        graphdef, _ = abstract_model(variant)
+        graphdef, _ = abstract_model(variant.model, variant.data)
 
         def loss(params, config=variant, graphdef=graphdef):
             return loss_function(
@@ -169,7 +176,9 @@ def test_dropout_acts_in_training_only():
         feature_head_dim=4, group_head_dim=4, feature_ffn_dim=4, group_ffn_dim=4,
         feature_blocks=0, group_blocks=0,
     )  # fmt: skip
-    graphdef, params = functional.split_model(build_model(config))
+    graphdef, params = functional.split_model(
+        build_model(config.model, config.data, seed=config.seed)
+    )
     batch, statistics = random_batch(config), unit_statistics(config)
 
     @jax.jit
