@@ -34,12 +34,21 @@ def get_config(preset: str = "paper") -> ml_collections.ConfigDict:
 
 
 def _paper() -> ml_collections.ConfigDict:
+    """Lists every value, once; the other presets change some."""
     config = ml_collections.ConfigDict()
     config.name = "noxi"  # ours
     config.seed = 0  # ours
     config.init_from = ""  # ours
     config.features = feature_table()
+    _set_data(config)
+    _set_model(config)
+    _set_optim(config)
+    _set_train(config)
+    return config
 
+
+def _set_data(config: ml_collections.ConfigDict) -> None:
+    """Sets the recordings, and how they are read."""
     config.data = ml_collections.ConfigDict()
     config.data.root = ""  # ours
     config.data.labels_root = ""  # ours
@@ -63,6 +72,9 @@ def _paper() -> ml_collections.ConfigDict:
     config.data.window.core_frames = 32  # paper
     config.data.window.stride_frames = 32  # paper
 
+
+def _set_model(config: ml_collections.ConfigDict) -> None:
+    """Sets the architecture."""
     config.model = ml_collections.ConfigDict()
     # Other systems have other fields: configs/dat.py, configs/baseline.py.
     config.model.system = "damamba"  # paper
@@ -95,6 +107,9 @@ def _paper() -> ml_collections.ConfigDict:
     config.model.modality_dropout = 0.0  # ours
     config.model.feature_dropout = 0.0  # ours
 
+
+def _set_optim(config: ml_collections.ConfigDict) -> None:
+    """Sets optimizer and loss."""
     config.optim = ml_collections.ConfigDict()
     config.optim.lr = 5e-5  # paper
     config.optim.warmup_steps = 500  # paper
@@ -111,6 +126,9 @@ def _paper() -> ml_collections.ConfigDict:
     config.optim.center_sigma = 0.0  # ours: all core frames count alike
     config.optim.context_weight = 0.0  # ours: the core alone is scored
 
+
+def _set_train(config: ml_collections.ConfigDict) -> None:
+    """Sets the run's length, what it writes, and the smoothing of predictions."""
     config.train = ml_collections.ConfigDict()
     config.train.steps = 20_000  # ours: about 11 passes over NoXi's training split
     config.train.batch_size = 128  # paper
@@ -125,7 +143,6 @@ def _paper() -> ml_collections.ConfigDict:
     config.smoothing = ml_collections.ConfigDict()
     config.smoothing.kind = "none"  # ours
     config.smoothing.seconds = 0.0  # ours
-    return config
 
 
 def _native_rate() -> ml_collections.ConfigDict:

@@ -15,8 +15,6 @@ standardised by training statistics and placed in time, a learned vector where o
 missing, the loss of the run, and a score within [0, 1].
 """
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -24,7 +22,14 @@ from flax import nnx
 from damamba_jax.array_types import Array
 from damamba_jax.config.sections import DataConfig
 from damamba_jax.config.systems import BaselineConfig
-from damamba_jax.models.inputs import FeatureInput, Output, System, at_labels
+from damamba_jax.models.inputs import (
+    Batch,
+    FeatureInput,
+    Output,
+    Statistics,
+    System,
+    at_labels,
+)
 from damamba_jax.models.layers import Draws, Dropout, Linear
 
 
@@ -37,13 +42,7 @@ class Baseline(System):
       rng: draws the parameters.
     """
 
-    def __init__(
-        self,
-        config: BaselineConfig,
-        data: DataConfig,
-        *,
-        rng: Draws,
-    ) -> None:
+    def __init__(self, config: BaselineConfig, data: DataConfig, *, rng: Draws) -> None:
         super().__init__(data)
         dtype = jnp.dtype(config.compute_dtype)
         first, *others = config.hidden_dims
@@ -64,11 +63,7 @@ class Baseline(System):
         self.head = Linear(widths[-1], 1, dtype=jnp.float32, bias=True, rng=rng)
 
     def estimate(
-        self,
-        batch: dict[str, Any],
-        statistics: dict[str, Any],
-        num_frames: int,
-        key: Array | None,
+        self, batch: Batch, statistics: Statistics, num_frames: int, key: Array | None
     ) -> Output:
         """Computes the answer, frame by frame."""
         sequences, _ = self.read_people(

@@ -21,7 +21,9 @@ class HybridBlock(nnx.Module):
     one; both cost time linear in the number of frames.
     """
 
-    def __init__(self, config: DAMambaConfig, dim: int, *, dtype, rng: Draws):
+    def __init__(
+        self, config: DAMambaConfig, dim: int, *, dtype: jnp.dtype, rng: Draws
+    ) -> None:
         self.norm = Norm(dim)
         self.gate = Linear(dim, dim, dtype=dtype, bias=True, rng=rng)
         mamba = Mamba2 if config.ssm == "mamba2" else Mamba
@@ -56,7 +58,9 @@ class TransformerBlock(nnx.Module):
     those of a hybrid block within 4 %.
     """
 
-    def __init__(self, config: DAMambaConfig, dim: int, *, dtype, rng: Draws):
+    def __init__(
+        self, config: DAMambaConfig, dim: int, *, dtype: jnp.dtype, rng: Draws
+    ) -> None:
         self.attention_norm, self.mlp_norm = Norm(dim), Norm(dim)
         self.attention = ChunkedAttention(
             dim,

@@ -8,8 +8,6 @@
 Weights are shared between participants.
 """
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -24,8 +22,10 @@ from damamba_jax.models.fusion import (
     PartnerFusion,
 )
 from damamba_jax.models.inputs import (
+    Batch,
     FeatureInput,
     Output,
+    Statistics,
     System,
     at_labels,
     group_names,
@@ -48,9 +48,9 @@ class FeatureEncoder(FeatureInput):
         config: DAMambaConfig,
         feature: FeatureConfig,
         *,
-        dtype,
+        dtype: jnp.dtype,
         rng: Draws,
-    ):
+    ) -> None:
         super().__init__(feature, config.dim, dtype=dtype, rng=rng)
         self.stack = Stack(
             config, config.dim, config.feature_blocks, dtype=dtype, rng=rng
@@ -66,13 +66,7 @@ class DAMamba(System):
       rng: draws the parameters.
     """
 
-    def __init__(
-        self,
-        config: DAMambaConfig,
-        data: DataConfig,
-        *,
-        rng: Draws,
-    ) -> None:
+    def __init__(self, config: DAMambaConfig, data: DataConfig, *, rng: Draws) -> None:
         super().__init__(data)
         dtype = jnp.dtype(config.compute_dtype)
         self.config, features = config, data.features
@@ -111,11 +105,7 @@ class DAMamba(System):
         self.head_out = Linear(width, 1, dtype=jnp.float32, bias=True, rng=rng)
 
     def estimate(
-        self,
-        batch: dict[str, Any],
-        statistics: dict[str, Any],
-        num_frames: int,
-        key: Array | None,
+        self, batch: Batch, statistics: Statistics, num_frames: int, key: Array | None
     ) -> Output:
         """Computes the answer, over whole attention chunks.
 

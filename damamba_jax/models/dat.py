@@ -33,9 +33,11 @@ from damamba_jax.config.sections import DataConfig
 from damamba_jax.config.systems import DATConfig
 from damamba_jax.errors import ConfigError
 from damamba_jax.models.inputs import (
+    Batch,
     FeatureInput,
     Output,
     Reader,
+    Statistics,
     System,
     at_labels,
     group_names,
@@ -48,46 +50,31 @@ from damamba_jax.models.transformer import Transformer
 class PersonEncoder(Reader):
     """A person's features, each through a Transformer, then group by group."""
 
-    def __init__(
-        self,
-        config: DATConfig,
-        data: DataConfig,
-        *,
-        dtype: jnp.dtype,
-        rng: Draws,
-    ) -> None:
+    def __init__(self, config: DATConfig, data: DataConfig, *, rng: Draws) -> None:
         super().__init__(data)
-        features, window_frames = data.features, data.window.window_frames
-        self.window_frames = window_frames
+        dtype = jnp.dtype(config.compute_dtype)
+        self.window_frames = data.window.window_frames
         self.one_by_one = config.remat
-        self.groups = nnx.static(group_names(features))
+        self.groups = nnx.static(group_names(data.features))
         self.inputs = nnx.Dict(
             {
                 f.name: FeatureInput(f, config.dim, dtype=dtype, rng=rng)
-                for f in features
+                for f in data.features
             }
         )
         self.dropout = Dropout(config.dropout)
-        self.features = nnx.Dict(
-            {
-                feature.name: Transformer(
-                    config,
-                    config.dim,
-                    config.feature_blocks,
-                    window_frames=window_frames,
-                    head_dim=config.feature_head_dim,
-                    ffn_dim=config.feature_ffn_dim,
-                    dtype=dtype,
-                    rng=rng,
-                )
-                for feature in features
-            }
+        features = _transformers(
+            config,
+            {feature.name: config.dim for feature in data.features},
+            num_blocks=config.feature_blocks,
+            head_dim=config.feature_head_dim,
+            ffn_dim=config.feature_ffn_dim,
+            window_frames=self.window_frames,
+            rng=rng,
         )
-        self.stacks = nnx.Dict(
-            _group_transformers(
-                config, self.groups, config.group_blocks, window_frames, dtype, rng
-            )
-        )
+        self.features = nnx.Dict(features)
+        stacks = _group_transformers(config, data, config.group_blocks, rng)
+        self.stacks = nnx.Dict(stacks)
 
     def __call__(
         self,
@@ -138,33 +125,20 @@ class DAT(System):
       rng: draws the parameters.
     """
 
-    def __init__(
-        self,
-        config: DATConfig,
-        data: DataConfig,
-        *,
-        rng: Draws,
-    ) -> None:
+    def __init__(self, config: DATConfig, data: DataConfig, *, rng: Draws) -> None:
         super().__init__(data)
-        dtype = jnp.dtype(config.compute_dtype)
-        self.window_frames = window_frames = data.window.window_frames
+        self.window_frames = data.window.window_frames
         self.target, self.partner = (
-            PersonEncoder(config, data, dtype=dtype, rng=rng) for _ in range(2)
+            PersonEncoder(config, data, rng=rng) for _ in range(2)
         )
-        groups, num_blocks = self.target.groups, config.partner_blocks
-        self.dialogue = nnx.Dict(
-            _group_transformers(config, groups, num_blocks, window_frames, dtype, rng)
-        )
+        dialogue = _group_transformers(config, data, config.partner_blocks, rng)
+        self.dialogue = nnx.Dict(dialogue)
         width = len(data.features) * config.dim
         self.head_norm = LayerNorm(width)
         self.head = Linear(width, 1, dtype=jnp.float32, bias=True, rng=rng)
 
     def estimate(
-        self,
-        batch: dict[str, Any],
-        statistics: dict[str, Any],
-        num_frames: int,
-        key: Array | None,
+        self, batch: Batch, statistics: Statistics, num_frames: int, key: Array | None
     ) -> Output:
         """Computes the answer for the window whose positions were learned.
 
@@ -193,20 +167,43 @@ class DAT(System):
         return Output(jax.nn.sigmoid(logit[..., 0]), {}, {})
 
 
-def _group_transformers(
-    config: DATConfig, groups, num_blocks: int, window_frames: int, dtype, rng: Draws
+def _transformers(
+    config: DATConfig,
+    widths: Mapping[str, int],
+    *,
+    num_blocks: int,
+    head_dim: int,
+    ffn_dim: int,
+    window_frames: int,
+    rng: Draws,
 ) -> dict[str, Transformer]:
-    """One Transformer per modality group, as wide as its features together."""
+    """Makes one Transformer for each width, by the names of the widths."""
     return {
-        group: Transformer(
+        name: Transformer(
             config,
-            len(names) * config.dim,
+            width,
             num_blocks,
             window_frames=window_frames,
-            head_dim=config.group_head_dim,
-            ffn_dim=config.group_ffn_dim,
-            dtype=dtype,
+            head_dim=head_dim,
+            ffn_dim=ffn_dim,
+            dtype=jnp.dtype(config.compute_dtype),
             rng=rng,
         )
-        for group, names in groups.items()
+        for name, width in widths.items()
     }
+
+
+def _group_transformers(
+    config: DATConfig, data: DataConfig, num_blocks: int, rng: Draws
+) -> dict[str, Transformer]:
+    """Makes one Transformer per modality group, as wide as its features together."""
+    groups = group_names(data.features)
+    return _transformers(
+        config,
+        {group: len(names) * config.dim for group, names in groups.items()},
+        num_blocks=num_blocks,
+        head_dim=config.group_head_dim,
+        ffn_dim=config.group_ffn_dim,
+        window_frames=data.window.window_frames,
+        rng=rng,
+    )

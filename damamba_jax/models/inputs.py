@@ -22,6 +22,11 @@ from damamba_jax.models.layers import (
     standardize,
 )
 
+# Arrays of a batch, as `schema/batch.py` lists them.
+Batch = dict[str, Any]
+# Per feature: `(center, inverse_scale)`, each [dim].
+Statistics = dict[str, Any]
+
 
 class Output(NamedTuple):
     """Answer of a system to one batch.
@@ -158,11 +163,7 @@ class System(Reader):
         return self.estimate(*arrays, num_frames, key)
 
     def estimate(
-        self,
-        batch: dict[str, Any],
-        statistics: dict[str, Any],
-        num_frames: int,
-        key: Array | None,
+        self, batch: Batch, statistics: Statistics, num_frames: int, key: Array | None
     ) -> Output:
         """Computes the answer; the arguments are those of a call, as arrays."""
         raise NotImplementedError(f"{type(self).__name__} estimates nothing.")

@@ -26,9 +26,9 @@ class Stack(nnx.Module):
         dim: int,
         num_blocks: int,
         *,
-        dtype,
+        dtype: jnp.dtype,
         rng: Draws,
-    ):
+    ) -> None:
         block = HybridBlock if config.encoder == "mamba" else TransformerBlock
         self.blocks = nnx.List(
             [block(config, dim, dtype=dtype, rng=rng) for _ in range(num_blocks)]

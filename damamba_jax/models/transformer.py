@@ -31,9 +31,9 @@ class Block(nnx.Module):
         *,
         head_dim: int,
         ffn_dim: int,
-        dtype,
+        dtype: jnp.dtype,
         rng: Draws,
-    ):
+    ) -> None:
         self.attention_norm, self.ffn_norm = LayerNorm(dim), LayerNorm(dim)
         self.attention = ChunkedAttention(
             dim,
@@ -78,9 +78,9 @@ class Transformer(nnx.Module):
         window_frames: int,
         head_dim: int,
         ffn_dim: int,
-        dtype,
+        dtype: jnp.dtype,
         rng: Draws,
-    ):
+    ) -> None:
         self.positions = normal(rng, (window_frames, dim), scale=1.0)
         self.blocks = nnx.List(
             [
