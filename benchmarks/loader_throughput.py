@@ -12,6 +12,7 @@ with interpolation of the whole streams.
 """
 
 import argparse
+import dataclasses
 import datetime
 import os
 import pathlib
@@ -25,7 +26,9 @@ from typing import NamedTuple
 import matplotlib.pyplot as plt
 import numpy as np
 
-from damamba_jax.config.sections import DataConfig, WindowConfig
+from damamba_jax.config.sections import DataConfig
+from damamba_jax.config.tree import from_config_dict
+from damamba_jax.configs import noxi
 from damamba_jax.data.batches import windows
 from damamba_jax.data.corpus import index as corpus_index
 from damamba_jax.data.corpus import sessions
@@ -100,8 +103,9 @@ def write_corpus(
 
 
 def data_config(folder: pathlib.Path) -> DataConfig:
-    return DataConfig(
-        features=FEATURES, window=WindowConfig(), cache_dir=str(folder / "cache")
+    paper = from_config_dict(noxi.get_config()).data
+    return dataclasses.replace(
+        paper, features=FEATURES, cache_dir=str(folder / "cache")
     )
 
 

@@ -57,7 +57,7 @@ def resize(config: Config, *, length: int, batch_size: int) -> Config:
 
 def step_and_shapes(config: Config):
     """The jitted step as `train.py` runs it, and the shapes of its three arguments."""
-    graphdef, params = abstract_model(config)
+    graphdef, params = abstract_model(config.model, config.data)
     optimizer = optim.optimizer(config.optim, config.train.steps)
     state = jax.eval_shape(
         lambda params: train_state.create(params, optimizer, config.seed), params
@@ -72,7 +72,9 @@ def step_and_shapes(config: Config):
 
 def real_arguments(config: Config):
     """Arguments of the step, drawn and put on the device."""
-    params = functional.split_model(build_model(config))[1]
+    params = functional.split_model(
+        build_model(config.model, config.data, seed=config.seed)
+    )[1]
     optimizer = optim.optimizer(config.optim, config.train.steps)
     statistics = {
         f.name: (np.zeros(f.dim, np.float32), np.ones(f.dim, np.float32))

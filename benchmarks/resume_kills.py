@@ -30,25 +30,11 @@ ROOT = Path(__file__).resolve().parent.parent
 SECONDS_TO_STOP = 10.0
 STEPS = 400
 OVERRIDES = {
-    "data.simulated": "tiny",
-    "data.features": "egemaps,clip",
-    "data.window.window_frames": 32,
-    "data.window.core_frames": 16,
-    "data.window.stride_frames": 16,
-    "model.dim": 8,
-    "model.state_dim": 4,
-    "model.feature_blocks": 0,
-    "model.audio_blocks": 0,
-    "model.context_blocks": 0,
-    "model.dialogue_blocks": 0,
-    "model.direction": "forward",
-    "model.dropout": 0.1,
     "train.steps": STEPS,
     "train.batch_size": 16,
     "train.eval_every": 50,
     "train.save_every": 35,
     "train.eval_batches": 5,
-    "train.log_every": 1,
 }
 
 
@@ -80,7 +66,7 @@ def start(workdir: Path, cache: Path) -> subprocess.Popen:
     )
     return subprocess.Popen(
         [
-            sys.executable, "-m", "damamba_jax.train", "--config=configs/noxi.py:demo",
+            sys.executable, "-m", "damamba_jax.train", "--config=configs/noxi.py:tiny",
             *(f"--config.{field}={value}" for field, value in values.items()),
             f"--workdir={workdir}",
         ],

@@ -50,15 +50,15 @@ def get_config(preset: str = "all") -> ml_collections.ConfigDict:
     config = _baseline(noxi.get_config("demo" if preset == "small" else "25hz"))
     config.name = f"baseline-{preset}"
     if preset == "small":
-        config.model.baseline.hidden_dims = (32, 32, 16)
+        config.model.hidden_dims = (32, 32, 16)
         config.model.dropout = 0.0
         return config
     hidden_dims, dropout, lr = CHOSEN.get(preset, CHOSEN["egemaps"])
     if preset in CHOSEN:
         config.data.features = preset
-    config.model.baseline.hidden_dims = hidden_dims
-    config.model.dropout = dropout
-    config.optim.lr = lr
+    config.model.hidden_dims = hidden_dims  # paper; `all` takes those of eGeMAPS
+    config.model.dropout = dropout  # paper; `all` takes that of eGeMAPS
+    config.optim.lr = lr  # paper; `all` takes that of eGeMAPS
     config.optim.weight_decay = 0.0  # paper: Adam
     config.train.steps = 5_000  # ours
     return config
@@ -70,10 +70,8 @@ def _baseline(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
     # ours: whoever sees one frame needs no context, so every frame is scored
     config.data.window.window_frames = config.data.window.core_frames
     config.model = ml_collections.ConfigDict()
-    config.model.system = "baseline"
-    config.model.dropout = 0.0
+    config.model.system = "baseline"  # paper
+    config.model.max_participants = 4  # ours: as for the other systems
     config.model.compute_dtype = "float32"  # paper
-    config.model.baseline = ml_collections.ConfigDict()
-    config.model.baseline.hidden_dims = (360, 384, 128)
     config.optim.infonce_weight = 0.0  # paper: one person's frame, nothing to align
     return config

@@ -55,17 +55,17 @@ def _medium() -> ml_collections.ConfigDict:
 def _large() -> ml_collections.ConfigDict:
     config = _medium()
     config.model.dropout = 0.3  # paper; 0.2 behind the first projection
-    config.model.dat.feature_head_dim = 128  # paper
-    config.model.dat.group_head_dim = 256  # paper
-    config.model.dat.feature_ffn_dim = 1024  # paper
+    config.model.feature_head_dim = 128  # paper
+    config.model.group_head_dim = 256  # paper
+    config.model.feature_ffn_dim = 1024  # paper
     return config
 
 
 def _table() -> ml_collections.ConfigDict:
     config = _with_dat(noxi.get_config())
-    config.model.dat.group_head_dim = 64  # ours
-    config.model.dat.feature_ffn_dim = 256  # ours
-    config.model.dat.group_ffn_dim = 640  # ours
+    config.model.group_head_dim = 64  # ours
+    config.model.feature_ffn_dim = 256  # ours
+    config.model.group_ffn_dim = 640  # ours
     return config
 
 
@@ -73,32 +73,31 @@ def _small() -> ml_collections.ConfigDict:
     config = _with_dat(noxi.get_config("demo"))
     config.model.dropout = 0.0
     config.model.remat = False
-    config.model.dat.dim = 32
-    config.model.dat.num_heads = 2
-    config.model.dat.feature_head_dim = 16
-    config.model.dat.group_head_dim = 32
-    config.model.dat.feature_ffn_dim = 32
-    config.model.dat.group_ffn_dim = 64
+    config.model.dim = 32
+    config.model.num_heads = 2
+    config.model.feature_head_dim = 16
+    config.model.group_head_dim = 32
+    config.model.feature_ffn_dim = 32
+    config.model.group_ffn_dim = 64
     return config
 
 
 def _with_dat(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
     """Puts DAT-M in the place of DA-Mamba; fields that DAT does not read are gone."""
     config.model = ml_collections.ConfigDict()
-    config.model.system = "dat"
+    config.model.system = "dat"  # paper
     config.model.max_participants = 4  # ours: published for two people
     config.model.dropout = 0.1  # paper
     config.model.remat = True  # ours, as for DA-Mamba
     config.model.compute_dtype = "float32"  # paper
-    config.model.dat = ml_collections.ConfigDict()
-    config.model.dat.dim = 512  # paper
-    config.model.dat.num_heads = 8  # paper
-    config.model.dat.feature_head_dim = 64  # paper
-    config.model.dat.group_head_dim = 128  # paper
-    config.model.dat.feature_ffn_dim = 512  # paper
-    config.model.dat.group_ffn_dim = 1024  # paper
-    config.model.dat.feature_blocks = 1  # paper
-    config.model.dat.group_blocks = 1  # paper
-    config.model.dat.partner_blocks = 1  # paper
+    config.model.dim = 512  # paper
+    config.model.num_heads = 8  # paper
+    config.model.feature_head_dim = 64  # paper
+    config.model.group_head_dim = 128  # paper
+    config.model.feature_ffn_dim = 512  # paper
+    config.model.group_ffn_dim = 1024  # paper
+    config.model.feature_blocks = 1  # paper
+    config.model.group_blocks = 1  # paper
+    config.model.partner_blocks = 1  # paper
     config.optim.infonce_weight = 0.0  # paper: no alignment of modalities
     return config

@@ -1,15 +1,18 @@
-"""DA-Mamba on NoXi, as published (arXiv 2509.17711), and two lighter presets.
+"""DA-Mamba on NoXi, as published (arXiv 2509.17711), and three lighter presets.
 
     python -m damamba_jax.train --config=configs/noxi.py            # the paper
     python -m damamba_jax.train --config=configs/noxi.py:25hz       # native rate
     python -m damamba_jax.train --config=configs/noxi.py:demo       # 2-core machine
+    python -m damamba_jax.train --config=configs/noxi.py:tiny       # a check: seconds
 
 Published: CCC 0.77 on NoXi Base, 0.70 on NoXi-Add, 0.52 on MPIIGroupInteraction. The
 code behind these numbers is not public; they are reproduced only when `evaluate`
 prints them on the licensed corpora. Without `--config.data.root=DIR` the simulated
 corpus is used, and everything that a run writes says so.
 
-`paper:` marks what the paper states; `ours:` is our choice, the paper is silent.
+`paper` behind a value marks what the paper states; `ours` marks our choice, where the
+paper is silent. `python -m damamba_jax.config show configs/noxi.py` prints all values
+with their meaning. Every other configuration is this one with some values changed.
 """
 
 import dataclasses
@@ -20,8 +23,8 @@ from damamba_jax.schema.release import DEMO_DIMS, RELEASED_FEATURES
 
 
 def get_config(preset: str = "paper") -> ml_collections.ConfigDict:
-    """Returns the configuration of a preset: `paper`, `25hz` or `demo`."""
-    presets = {"paper": _paper, "25hz": _native_rate, "demo": _demo}
+    """Returns the configuration of a preset: `paper`, `25hz`, `demo` or `tiny`."""
+    presets = {"paper": _paper, "25hz": _native_rate, "demo": _demo, "tiny": _tiny}
     if preset not in presets:
         raise ValueError(
             f"`--config=configs/noxi.py:{preset}`: unknown preset; expected one of "
@@ -31,28 +34,37 @@ def get_config(preset: str = "paper") -> ml_collections.ConfigDict:
 
 
 def _paper() -> ml_collections.ConfigDict:
+    """Lists every value, once; the other presets change some."""
     config = ml_collections.ConfigDict()
-    config.name = "noxi"
-    config.seed = 0
-    config.init_from = ""
+    config.name = "noxi"  # ours
+    config.seed = 0  # ours
+    config.init_from = ""  # ours
     config.features = feature_table()
+    _set_data(config)
+    _set_model(config)
+    _set_optim(config)
+    _set_train(config)
+    return config
 
+
+def _set_data(config: ml_collections.ConfigDict) -> None:
+    """Sets the recordings, and how they are read."""
     config.data = ml_collections.ConfigDict()
-    config.data.root = ""
-    config.data.labels_root = ""
-    config.data.layout = None
+    config.data.root = ""  # ours
+    config.data.labels_root = ""  # ours
+    config.data.layout = None  # ours
     # paper: Ege, W2v, CLIP, OF, OF2; the released streams of these names.
-    config.data.features = "egemaps,w2vbert2,clip,openface2,openpose"
-    config.data.participants = 2
+    config.data.features = "egemaps,w2vbert2,clip,openface2,openpose"  # paper
+    config.data.participants = 2  # paper
     config.data.eval_participants = 0  # ours: as in training
-    config.data.train_splits = "noxi/train"
-    config.data.val_split = "noxi/val"
-    config.data.eval_splits = ""  # every labelled split that is not trained on
-    config.data.num_folds = 0
-    config.data.fold = 0
-    config.data.simulated = "noxi"
-    config.data.cache_dir = "runs/cache"
-    config.data.num_threads = 2
+    config.data.train_splits = "noxi/train"  # paper
+    config.data.val_split = "noxi/val"  # ours
+    config.data.eval_splits = ""  # ours: every labelled split that is not trained on
+    config.data.num_folds = 0  # ours
+    config.data.fold = 0  # ours
+    config.data.simulated = "noxi"  # ours
+    config.data.cache_dir = "runs/cache"  # ours
+    config.data.num_threads = 2  # ours
     config.data.normalization = "training"  # ours
     config.data.window = ml_collections.ConfigDict()
     config.data.window.frame_hz = 100.0  # paper
@@ -60,37 +72,44 @@ def _paper() -> ml_collections.ConfigDict:
     config.data.window.core_frames = 32  # paper
     config.data.window.stride_frames = 32  # paper
 
+
+def _set_model(config: ml_collections.ConfigDict) -> None:
+    """Sets the architecture."""
     config.model = ml_collections.ConfigDict()
-    config.model.system = "damamba"  # the others: configs/dat.py, configs/baseline.py
+    # Other systems have other fields: configs/dat.py, configs/baseline.py.
+    config.model.system = "damamba"  # paper
     config.model.dim = 256  # ours: reaches the published 28.7 M parameters
     config.model.feature_blocks = 1  # ours
     config.model.audio_blocks = 2  # ours
     config.model.visual_blocks = 2  # ours
     config.model.context_blocks = 1  # ours
     config.model.dialogue_blocks = 2  # ours
-    config.model.state_dim = 16  # ours: Mamba's own default, as the next three
-    config.model.expand = 2
-    config.model.conv_width = 4
-    config.model.dt_rank_divisor = 16
+    config.model.state_dim = 16  # ours: Mamba's own default
+    config.model.expand = 2  # ours: Mamba's own default
+    config.model.conv_width = 4  # ours: Mamba's own default
+    config.model.dt_rank_divisor = 16  # ours: Mamba's own default
     config.model.chunk_frames = 16  # ours
     config.model.num_heads = 4  # ours
     config.model.dialogue_dim = 0  # ours: the dialogue encoder is as wide as `dim`
     config.model.max_participants = 4  # ours: the largest released group
-    config.model.encoder = "mamba"
+    config.model.encoder = "mamba"  # paper
     config.model.direction = "bidirectional"  # ours: else the right context is unused
     config.model.partner_order = "concatenated"  # paper
-    config.model.modality_fusion = True
-    config.model.partner_fusion = True
+    config.model.modality_fusion = True  # paper
+    config.model.partner_fusion = True  # paper
     config.model.dropout = 0.1  # ours
     config.model.remat = True  # ours: without it a step takes 12 GB on a GPU
     config.model.compute_dtype = "float32"  # ours
-    config.model.scan = ""  # the best implementation for the device
+    config.model.scan = ""  # ours: the best implementation for the device
     config.model.ssm = "mamba1"  # ours
     config.model.head_dim = 64  # ours: Mamba-2's own default
     config.model.ssd_chunk = 32  # ours; changes the speed only
     config.model.modality_dropout = 0.0  # ours
     config.model.feature_dropout = 0.0  # ours
 
+
+def _set_optim(config: ml_collections.ConfigDict) -> None:
+    """Sets optimizer and loss."""
     config.optim = ml_collections.ConfigDict()
     config.optim.lr = 5e-5  # paper
     config.optim.warmup_steps = 500  # paper
@@ -107,21 +126,23 @@ def _paper() -> ml_collections.ConfigDict:
     config.optim.center_sigma = 0.0  # ours: all core frames count alike
     config.optim.context_weight = 0.0  # ours: the core alone is scored
 
+
+def _set_train(config: ml_collections.ConfigDict) -> None:
+    """Sets the run's length, what it writes, and the smoothing of predictions."""
     config.train = ml_collections.ConfigDict()
     config.train.steps = 20_000  # ours: about 11 passes over NoXi's training split
     config.train.batch_size = 128  # paper
-    config.train.eval_every = 400
-    config.train.save_every = 500
-    config.train.eval_batches = 100
-    config.train.log_every = 50
-    config.train.keep_checkpoints = 2
-    config.train.max_bad_steps = 20
-    config.train.tensorboard = False
+    config.train.eval_every = 400  # ours
+    config.train.save_every = 500  # ours
+    config.train.eval_batches = 100  # ours
+    config.train.log_every = 50  # ours
+    config.train.keep_checkpoints = 2  # ours
+    config.train.max_bad_steps = 20  # ours
+    config.train.tensorboard = False  # ours
 
     config.smoothing = ml_collections.ConfigDict()
     config.smoothing.kind = "none"  # ours
-    config.smoothing.seconds = 0.0
-    return config
+    config.smoothing.seconds = 0.0  # ours
 
 
 def _native_rate() -> ml_collections.ConfigDict:
@@ -162,6 +183,37 @@ def _demo() -> ml_collections.ConfigDict:
     config.train.save_every = 80
     config.train.eval_batches = 40
     config.train.log_every = 10
+    return config
+
+
+def _tiny() -> ml_collections.ConfigDict:
+    """Learns nothing, but passes every phase of a run within five steps.
+
+    Tests and checks of reliability use it: its model compiles in seconds.
+    """
+    config = _demo()
+    config.name = "noxi-tiny"
+    config.data.simulated = "tiny"
+    config.data.features = "egemaps,clip"
+    config.data.window.window_frames = 32
+    config.data.window.core_frames = 16
+    config.data.window.stride_frames = 16
+    config.model.dim = 8
+    config.model.state_dim = 4
+    config.model.feature_blocks = 0
+    config.model.audio_blocks = 0
+    config.model.visual_blocks = 1
+    config.model.context_blocks = 0
+    config.model.dialogue_blocks = 0
+    config.model.direction = "forward"
+    config.model.dropout = 0.1
+    config.optim.warmup_steps = 2
+    config.train.steps = 5
+    config.train.batch_size = 4
+    config.train.eval_every = 2
+    config.train.save_every = 3
+    config.train.eval_batches = 2
+    config.train.log_every = 1
     return config
 
 

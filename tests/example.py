@@ -4,15 +4,12 @@ import dataclasses
 
 import numpy as np
 
-from damamba_jax.config.sections import (
-    Config,
-    DataConfig,
-    FeatureConfig,
-    OptimConfig,
-    TrainConfig,
-    WindowConfig,
-)
-from damamba_jax.config.systems import BaselineConfig, DATConfig, ModelConfig
+from damamba_jax.config.sections import Config, FeatureConfig
+from damamba_jax.config.tree import from_config_dict
+from damamba_jax.configs import baseline, dat, noxi
+
+PAPER = from_config_dict(noxi.get_config())
+TINY = from_config_dict(noxi.get_config("tiny"))
 
 FEATURES = (
     FeatureConfig(name="egemaps", dim=5, group="audio", rate=25.0, stems=("ege",)),
@@ -29,32 +26,28 @@ FEATURES = (
 
 
 def small_config(*, participants=2, features=FEATURES, **model) -> Config:
-    """A model that compiles in seconds; keywords override `ModelConfig`."""
+    """The tiny model with a block in each place; keywords override its architecture."""
     fields = {
-        "dim": 8,
         "feature_blocks": 1,
         "audio_blocks": 1,
-        "visual_blocks": 1,
         "context_blocks": 1,
         "dialogue_blocks": 1,
-        "state_dim": 4,
         "chunk_frames": 8,
-        "num_heads": 2,
+        "direction": "bidirectional",
         "dropout": 0.0,
-        "remat": False,
     }
-    return Config(
+    window = dataclasses.replace(
+        TINY.data.window, window_frames=24, core_frames=8, stride_frames=8
+    )
+    return dataclasses.replace(
+        TINY,
         name="small",
-        data=DataConfig(
-            features=features,
-            participants=participants,
-            window=WindowConfig(
-                frame_hz=25.0, window_frames=24, core_frames=8, stride_frames=8
-            ),
+        data=dataclasses.replace(
+            TINY.data, features=features, participants=participants, window=window
         ),
-        model=ModelConfig(**{**fields, **model}),
-        optim=OptimConfig(warmup_steps=2, lr=1e-3),
-        train=TrainConfig(steps=10, batch_size=4),
+        model=dataclasses.replace(TINY.model, **{**fields, **model}),
+        optim=dataclasses.replace(PAPER.optim, warmup_steps=2, lr=1e-3),
+        train=dataclasses.replace(TINY.train, steps=10),
     )
 
 
@@ -102,22 +95,21 @@ def replace_model(config: Config, **model) -> Config:
 
 
 def small_system(system: str, *, participants=0, features=FEATURES, **model) -> Config:
-    """A small `"dat"` or `"baseline"`; keywords override `ModelConfig`."""
-    fields = {
-        "dat": DATConfig(
-            dim=6, num_heads=2, feature_head_dim=4, group_head_dim=5,
-            feature_ffn_dim=7, group_ffn_dim=9,
+    """A small `"dat"` or `"baseline"`; keywords override its architecture."""
+    file, people, fields = {
+        "dat": (
+            dat, 3, {
+                "dim": 6, "num_heads": 2, "feature_head_dim": 4, "group_head_dim": 5,
+                "feature_ffn_dim": 7, "group_ffn_dim": 9,
+            },
         ),
-        "baseline": BaselineConfig(hidden_dims=(8, 7, 6)),
-    }  # fmt: skip
-    plain = small_config(
-        participants=participants or {"dat": 3, "baseline": 1}[system],
-        features=features,
-    )
+        "baseline": (baseline, 1, {"hidden_dims": (8, 7, 6)}),
+    }[system]  # fmt: skip
+    base = from_config_dict(file.get_config("small"))
+    plain = small_config(features=features)
     return dataclasses.replace(
         plain,
-        model=ModelConfig(
-            **{"system": system, "dropout": 0.0, "remat": False, **fields, **model}
-        ),
+        data=dataclasses.replace(plain.data, participants=participants or people),
+        model=dataclasses.replace(base.model, **{**fields, **model}),
         optim=dataclasses.replace(plain.optim, infonce_weight=0.0),
     )

@@ -89,7 +89,7 @@ def test_a_run_logs_saves_and_evaluates(finished):
 def test_everything_that_a_simulated_run_writes_says_so(finished):
     assert all(line["simulated"] is True for line in lines(finished))
     assert all(line["simulated"] is True for line in read(finished / "timing.jsonl"))
-    assert "simulated noxi-demo: 5/5" in (finished / "output.txt").read_text()
+    assert "simulated noxi-tiny: 5/5" in (finished / "output.txt").read_text()
     assert "| simulated |" in (finished / "results.md").read_text()
     result = json.loads((finished / "results.json").read_text())
     assert "simulated" in json.dumps(result)

@@ -11,35 +11,11 @@ from damamba_jax.runtime.command import load_config
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# A model that compiles in seconds, and every phase of a run within five steps.
-OVERRIDES = {
-    "data.simulated": "tiny",
-    "data.features": "egemaps,clip",
-    "data.window.window_frames": 32,
-    "data.window.core_frames": 16,
-    "data.window.stride_frames": 16,
-    "model.dim": 8,
-    "model.state_dim": 4,
-    "model.feature_blocks": 0,
-    "model.audio_blocks": 0,
-    "model.visual_blocks": 1,
-    "model.context_blocks": 0,
-    "model.dialogue_blocks": 0,
-    "model.direction": "forward",
-    "model.dropout": 0.1,
-    "train.steps": 5,
-    "train.batch_size": 4,
-    "train.eval_every": 2,
-    "train.save_every": 3,
-    "train.eval_batches": 2,
-    "train.log_every": 1,
-}
-
 
 def configure(cache_dir: Path, **overrides) -> Config:
     """What the command would be told, for runs within this process."""
-    config = load_config(f"{ROOT}/configs/noxi.py:demo")
-    fields = {**OVERRIDES, "data.cache_dir": str(cache_dir), **overrides}
+    config = load_config(f"{ROOT}/configs/noxi.py:tiny")
+    fields = {"data.cache_dir": str(cache_dir), **overrides}
     for field, value in fields.items():
         *groups, name = field.split(".")
         group = config
@@ -117,16 +93,14 @@ runpy.run_module("damamba_jax.train", run_name="__main__", alter_sys=True)
 def command(workdir: Path, *flags: str, killed: tuple[str, int] | None = None):
     """The command line; `killed` is (point, signal)."""
     point, number = killed or ("", 0)
-    cache = workdir.parent / "cache"
-    values = {**OVERRIDES, "data.cache_dir": cache}
     return [
         sys.executable,
         "-c",
         PROGRAM,
         point,
         str(int(number)),
-        "--config=configs/noxi.py:demo",
-        *(f"--config.{field}={value}" for field, value in values.items()),
+        "--config=configs/noxi.py:tiny",
+        f"--config.data.cache_dir={workdir.parent / 'cache'}",
         f"--workdir={workdir}",
         *flags,
     ]

@@ -1,23 +1,18 @@
-"""Checks that the sections of a configuration share."""
+"""Checks of values that depend on each other, across sections."""
 
-import math
 import re
-from typing import Any
+from collections.abc import Mapping
 
+from damamba_jax.config.systems import SystemConfig
 from damamba_jax.errors import ConfigError
 
 
-def check_positive(config: Any, *names: str) -> None:
-    for name in names:
-        value = getattr(config, name)
-        if not 0 < value < math.inf:
-            raise ConfigError(
-                f"`{field_path(config, name)}`: expected > 0, got {value}."
-            )
-
-
 def check_plain_names(path: str, *names: str) -> None:
-    """Checks names that become parts of paths; a configuration may be untrusted."""
+    """Checks names that become parts of file paths; a configuration may be untrusted.
+
+    Raises:
+      ConfigError: if a name holds anything but letters, digits, '_', '-' and '.'.
+    """
     for name in names:
         if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", name):
             raise ConfigError(
@@ -26,25 +21,76 @@ def check_plain_names(path: str, *names: str) -> None:
             )
 
 
-def field_path(config: Any, name: str) -> str:
-    """Names a field as its user writes it: `optim.lr`."""
-    section = type(config).__name__.removesuffix("Config").lower()
-    return f"{section}.{name}" if section else name
+def check_people(model: SystemConfig, widths: Mapping[str, int]) -> None:
+    """Checks how many people a batch shows to the system.
 
+    Args:
+      model: the system.
+      widths: people in a batch by the path of the field that says so; 0 means that the
+        field is not used.
 
-def check_not_negative(config: Any, *names: str) -> None:
-    for name in names:
-        value = getattr(config, name)
-        if not value >= 0:
+    Raises:
+      ConfigError: if the system cannot read so many or so few people.
+    """
+    for path, people in widths.items():
+        if people > model.max_participants:
             raise ConfigError(
-                f"`{field_path(config, name)}`: expected >= 0, got {value}."
+                f"`{path}`: expected at most `model.max_participants` = "
+                f"{model.max_participants}, got {people}."
+            )
+        if model.system == "baseline" and people > 1:
+            raise ConfigError(
+                f"`{path}`: the baseline sees the target alone; expected 1, got "
+                f"{people}."
+            )
+        if model.system == "dat" and people == 1:
+            raise ConfigError(
+                f"`{path}`: DAT's target attends to its partners, absent ones "
+                f"included; expected 2 or more, got 1."
             )
 
 
-def check_below_one(config: Any, *names: str) -> None:
-    for name in names:
-        value = getattr(config, name)
-        if not 0 <= value < 1:
-            raise ConfigError(
-                f"`{field_path(config, name)}`: expected [0, 1), got {value}."
-            )
+def check_alignment(model: SystemConfig, infonce_weight: float) -> None:
+    """Checks that the system has the embeddings that the alignment loss compares.
+
+    Raises:
+      ConfigError: if the loss has a weight and the system has no embeddings.
+    """
+    if infonce_weight and model.system != "damamba":
+        raise ConfigError(
+            f"`optim.infonce_weight`: {model.system} has no embeddings to align; "
+            f"expected 0, got {infonce_weight}."
+        )
+
+
+def check_causal(
+    model: SystemConfig, *, people: int, normalization: str, smoothing: str
+) -> None:
+    """Checks that nothing shows the future to a causal model.
+
+    Args:
+      model: the system.
+      people: the largest number of people in a batch.
+      normalization: value of `data.normalization`.
+      smoothing: value of `smoothing.kind`.
+
+    Raises:
+      ConfigError: if a causal model would read a later frame.
+    """
+    if not model.causal:
+        return
+    if normalization == "session":
+        raise ConfigError(
+            "`data.normalization`: 'session' reads the whole recording, which a "
+            "forward model has not seen yet; set it to 'training'."
+        )
+    if smoothing == "gaussian":
+        raise ConfigError(
+            "`smoothing.kind`: 'gaussian' reads the future of a forward model; set "
+            "it to 'exponential'."
+        )
+    if people > 2 and model.partner_order == "concatenated":
+        raise ConfigError(
+            "`model.partner_order`: a forward model of more than one partner would "
+            "see the first partner's future; set it to 'interleaved'."
+        )

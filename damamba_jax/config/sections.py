@@ -1,109 +1,143 @@
-"""Sections of a configuration, as frozen, validated dataclasses."""
+"""Sections of a configuration, as frozen, validated dataclasses.
+
+No hyperparameter has a default. Defaults mean that something is absent
+(`DataConfig.layout`, `FeatureConfig.drop_columns` and `.missing_value`), or that a
+corpus of its own names and rates its files as the released ones do (`LayoutConfig`).
+"""
 
 import dataclasses
-import math
-from typing import Literal
+from typing import ClassVar, Literal
 
-from damamba_jax.config.rules import (
-    check_below_one,
-    check_not_negative,
-    check_plain_names,
-    check_positive,
+from damamba_jax.config.fields import (
+    BELOW_ONE,
+    NOT_NEGATIVE,
+    POSITIVE,
+    Section,
+    setting,
 )
-from damamba_jax.config.systems import ModelConfig
+from damamba_jax.config.rules import (
+    check_alignment,
+    check_causal,
+    check_people,
+    check_plain_names,
+)
+from damamba_jax.config.systems import SystemConfig
 from damamba_jax.errors import ConfigError
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class FeatureConfig:
-    """One feature stream of a participant.
+class FeatureConfig(Section):
+    """One feature stream of a participant."""
 
-    Args:
-      name: canonical name, e.g. `"egemaps"`.
-      dim: columns of the stream.
-      group: modality group that it belongs to, e.g. `"audio"` or `"visual"`.
-      rate: nominal sample rate, Hz. Files at another rate are read at theirs.
-      stems: names under which releases store it, `{role}.{stem}.stream`.
-      drop_columns: columns that never reach the model.
-      missing_value: entries equal to it are missing (OpenPose writes -1).
-    """
+    path: ClassVar[str] = "features"
 
-    name: str
-    dim: int
-    group: str
-    rate: float
-    stems: tuple[str, ...]
-    drop_columns: tuple[int, ...] = ()
-    missing_value: float | None = None
+    name: str = setting("Canonical name, e.g. `egemaps`.")
+    dim: int = setting("Columns of the stream.", range=POSITIVE)
+    group: str = setting("Modality group, e.g. `audio` or `visual`.")
+    rate: float = setting(
+        "Nominal sample rate. A file at another rate is read at its own.",
+        unit="Hz",
+        range=POSITIVE,
+    )
+    stems: tuple[str, ...] = setting(
+        "Names under which releases store it, `{role}.{stem}.stream`."
+    )
+    drop_columns: tuple[int, ...] = setting(
+        "Columns that never reach the model.", default=()
+    )
+    missing_value: float | None = setting(
+        "Entries equal to it are missing (OpenPose writes -1).", default=None
+    )
 
-    def __post_init__(self):
-        check_positive(self, "dim", "rate")
+    def path_of(self, name: str) -> str:
+        """Returns the path of a field, e.g. `features.clip.dim`."""
+        return f"{self.path}.{self.name}.{name}"
+
+    def __post_init__(self) -> None:
+        """Checks the ranges, the name and the dropped columns."""
+        super().__post_init__()
         check_plain_names("features", self.name)
         bad = [c for c in self.drop_columns if not 0 <= c < self.dim]
         if bad:
             raise ConfigError(
-                f"`features.{self.name}.drop_columns`: expected columns in "
+                f"`{self.path_of('drop_columns')}`: expected columns in "
                 f"[0, {self.dim}), got {bad}."
             )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class LayoutConfig:
-    """Where a corpus keeps its files, relative to its root.
+class LayoutConfig(Section):
+    """Places of a corpus's files, relative to its root.
 
     Patterns hold the fields `{split}`, `{session}`, `{role}` and `{stem}`.
-
-    Args:
-      name: how the corpus is called in tables, e.g. `"noxi"`.
-      splits: folders searched for sessions; the name of a split is its folder's.
-      roles: participants of a session, e.g. `("expert", "novice")`.
-      feature_path: pattern of a stream header.
-      label_path: pattern of an annotation, one value per line.
-      label_rate: annotation rate, Hz.
     """
 
-    name: str
-    splits: tuple[str, ...]
-    roles: tuple[str, ...]
-    feature_path: str = "{split}/{session}/{role}.{stem}.stream"
-    label_path: str = "{split}/{session}/{role}.engagement.annotation.csv"
-    label_rate: float = 25.0
+    path: ClassVar[str] = "data.layout"
 
-    def __post_init__(self):
-        check_positive(self, "label_rate")
-        check_plain_names("data.layout", self.name, *self.splits, *self.roles)
+    name: str = setting("Name of the corpus in tables, e.g. `noxi`.")
+    splits: tuple[str, ...] = setting(
+        "Folders that hold sessions; a split has its folder's name."
+    )
+    roles: tuple[str, ...] = setting(
+        "Participants of a session, e.g. `expert` and `novice`."
+    )
+    feature_path: str = setting(
+        "Pattern of a stream header.",
+        default="{split}/{session}/{role}.{stem}.stream",
+    )
+    label_path: str = setting(
+        "Pattern of an annotation, which has one value per line.",
+        default="{split}/{session}/{role}.engagement.annotation.csv",
+    )
+    label_rate: float = setting(
+        "Rate of the annotations.", unit="Hz", range=POSITIVE, default=25.0
+    )
+
+    def __post_init__(self) -> None:
+        """Checks the ranges and the names."""
+        super().__post_init__()
+        check_plain_names(self.path, self.name, *self.splits, *self.roles)
         if not self.roles or not self.splits:
-            raise ConfigError("`layout`: `roles` and `splits` must not be empty.")
+            raise ConfigError(
+                f"`{self.path}`: expected one or more `roles` and `splits`, got "
+                f"{self.roles} and {self.splits}."
+            )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class WindowConfig:
-    """Windows of the model, counted in its own frames.
+class WindowConfig(Section):
+    """Windows of the model, counted in its own frames."""
 
-    Args:
-      frame_hz: frames per second inside the model.
-      window_frames: frames that the model sees.
-      core_frames: frames in the middle that are scored; the rest is context.
-      stride_frames: distance between the cores of neighbouring training windows.
-    """
+    path: ClassVar[str] = "data.window"
 
-    frame_hz: float = 100.0
-    window_frames: int = 96
-    core_frames: int = 32
-    stride_frames: int = 32
+    frame_hz: float = setting(
+        "Frames per second inside the model.", unit="Hz", range=POSITIVE
+    )
+    window_frames: int = setting(
+        "Frames that the model sees.", unit="frames", range=POSITIVE
+    )
+    core_frames: int = setting(
+        "Frames in the middle that are scored; the rest is context.",
+        unit="frames",
+        range=POSITIVE,
+    )
+    stride_frames: int = setting(
+        "Distance between the cores of neighbouring training windows.",
+        unit="frames",
+        range=POSITIVE,
+    )
 
-    def __post_init__(self):
-        check_positive(
-            self, "frame_hz", "window_frames", "core_frames", "stride_frames"
-        )
+    def __post_init__(self) -> None:
+        """Checks the ranges, and that a core has equal context on both sides."""
+        super().__post_init__()
         if self.core_frames > self.window_frames:
             raise ConfigError(
-                f"`window.core_frames`: expected at most `window_frames` = "
+                f"`data.window.core_frames`: expected at most `window_frames` = "
                 f"{self.window_frames}, got {self.core_frames}."
             )
         if (self.window_frames - self.core_frames) % 2:
             raise ConfigError(
-                "`window`: the context on both sides must be equal; "
+                "`data.window`: the context on both sides must be equal; "
                 f"`window_frames - core_frames` = "
                 f"{self.window_frames - self.core_frames} is odd."
             )
@@ -115,57 +149,66 @@ class WindowConfig:
 
     @property
     def window_seconds(self) -> float:
+        """Length of the window, seconds."""
         return self.window_frames / self.frame_hz
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class DataConfig:
-    """Which recordings are read, and how.
+class DataConfig(Section):
+    """The recordings that are read, and how they are read."""
 
-    Args:
-      root: folder of the corpus; empty means the simulated corpus.
-      labels_root: where annotations lie, if not beside the features.
-      layout: patterns of a custom corpus; `None` recognises the released ones.
-      features: the streams used, in this order.
-      participants: width `P` of a batch, the target included.
-      eval_participants: the same in evaluations of whole sessions, at most the people
-        that a session has; 0 means `participants`. A model that was trained on pairs
-        can thus be shown everybody in a group.
-      train_splits: names of splits, e.g. `"noxi/train"`.
-      val_split: validates during training and chooses the best checkpoint.
-      eval_splits: scored at the end; empty means every split not trained on.
-      num_folds, fold: with `num_folds` > 0, every `num_folds`-th session of the
-        training splits, from `fold` on, is held out of training and is the validation
-        split (corpora that release one split only).
-      window: windows of the model.
-      simulated: preset of the simulated corpus, used only when `root` is empty.
-      cache_dir: binary copies of slow sources, statistics and simulated corpora.
-      num_threads: threads that read batches.
-      normalization: centre and spread of features: `"training"`, the training split's;
-        `"session"`, each stream's own over its whole recording, where the spread is at
-        least a tenth of the training split's.
-    """
+    path: ClassVar[str] = "data"
 
-    root: str = ""
-    labels_root: str = ""
-    layout: LayoutConfig | None = None
-    features: tuple[FeatureConfig, ...]
-    participants: int = 2
-    eval_participants: int = 0
-    train_splits: tuple[str, ...] = ("noxi/train",)
-    val_split: str = "noxi/val"
-    eval_splits: tuple[str, ...] = ()
-    num_folds: int = 0
-    fold: int = 0
-    window: WindowConfig
-    simulated: str = "noxi"
-    cache_dir: str = "runs/cache"
-    num_threads: int = 2
-    normalization: Literal["training", "session"] = "training"
+    root: str = setting("Folder of the corpus; empty means the simulated corpus.")
+    labels_root: str = setting(
+        "Folder of the annotations; empty means that they lie beside the features."
+    )
+    layout: LayoutConfig | None = setting(
+        "Patterns of a custom corpus; `None` recognises the released ones.",
+        default=None,
+    )
+    features: tuple[FeatureConfig, ...] = setting("The streams used, in this order.")
+    participants: int = setting(
+        "People in a batch, the target included.", unit="people", range=POSITIVE
+    )
+    eval_participants: int = setting(
+        "The same in evaluations of whole sessions, at most the people that a session "
+        "has; 0 means `participants`. A model that was trained on pairs can thus be "
+        "shown everybody in a group.",
+        unit="people",
+        range=NOT_NEGATIVE,
+    )
+    train_splits: tuple[str, ...] = setting("Splits trained on, e.g. `noxi/train`.")
+    val_split: str = setting(
+        "Split that validates during training and chooses the best checkpoint."
+    )
+    eval_splits: tuple[str, ...] = setting(
+        "Splits scored at the end; empty means every split that is not trained on."
+    )
+    num_folds: int = setting(
+        "With more than 0, every `num_folds`-th session of the training splits, from "
+        "`fold` on, is held out of training and is the validation split, for a corpus "
+        "that releases one split only.",
+        range=NOT_NEGATIVE,
+    )
+    fold: int = setting("The fold that is held out, from 0 on.", range=NOT_NEGATIVE)
+    window: WindowConfig = setting("Windows of the model.")
+    simulated: str = setting(
+        "Preset of the simulated corpus, used only when `root` is empty."
+    )
+    cache_dir: str = setting(
+        "Folder of binary copies of slow sources, statistics and simulated corpora."
+    )
+    num_threads: int = setting("Threads that read batches.", range=POSITIVE)
+    normalization: Literal["training", "session"] = setting(
+        "Centre and spread of features: `training` takes the training split's; "
+        "`session` takes each stream's own over its whole recording, where the spread "
+        "is at least a tenth of the training split's."
+    )
 
-    def __post_init__(self):
-        check_positive(self, "participants", "num_threads")
-        check_not_negative(self, "eval_participants", "num_folds", "fold")
+    def __post_init__(self) -> None:
+        """Checks the ranges, the names of the features and the fold."""
+        super().__post_init__()
         names = [feature.name for feature in self.features]
         if not names or len(set(names)) < len(names):
             raise ConfigError(
@@ -179,172 +222,154 @@ class DataConfig:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class OptimConfig:
-    """AdamW with warm-up and cosine decay, and the loss.
+class OptimConfig(Section):
+    """AdamW with warm-up and cosine decay, and the loss."""
 
-    Args:
-      lr: peak learning rate.
-      warmup_steps: linear warm-up from 0.
-      final_lr_fraction: learning rate at the last step, as a share of `lr`.
-      clip_norm: global norm to which gradients are clipped.
-      weight_decay: not applied to A, D, norms, biases and embeddings.
-      b1, b2: decay of AdamW's moments.
-      ema_decay: of the averaged parameters, reached as
-        `min(ema_decay, (1 + step) / (10 + step))`.
-      ccc_weight, infonce_weight: weights of the two losses; 0 leaves InfoNCE out.
-      infonce_temperature: of the alignment loss.
-      loss: `"ccc"`, over all frames of a batch together, or `"ccc-window"`, the mean
-        of each window's own.
-      center_sigma: width of a Gaussian weight of frames around the middle of their
-        window, in half windows; 0 means that all count alike.
-      context_weight: weight of rated context frames beside the core's 1.
-    """
+    path: ClassVar[str] = "optim"
 
-    lr: float = 5e-5
-    warmup_steps: int = 500
-    final_lr_fraction: float = 0.0
-    clip_norm: float = 5.0
-    weight_decay: float = 0.01
-    b1: float = 0.9
-    b2: float = 0.999
-    ema_decay: float = 0.999
-    ccc_weight: float = 1.0
-    infonce_weight: float = 0.4
-    infonce_temperature: float = 0.07
-    loss: Literal["ccc", "ccc-window"] = "ccc"
-    center_sigma: float = 0.0
-    context_weight: float = 0.0
-
-    def __post_init__(self):
-        check_positive(self, "lr", "clip_norm", "infonce_temperature")
-        check_not_negative(
-            self, "warmup_steps", "final_lr_fraction", "weight_decay", "ccc_weight",
-            "infonce_weight", "center_sigma", "context_weight",
-        )  # fmt: skip
-        check_below_one(self, "b1", "b2", "ema_decay")
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class TrainConfig:
-    """The run.
-
-    Args:
-      steps: optimizer steps.
-      batch_size: windows per step, over all devices and processes.
-      eval_every, save_every: steps between validations and between checkpoints.
-      eval_batches: windows are validated in at most this many batches; 0 means all.
-      log_every: steps between lines of `metrics.jsonl`.
-      keep_checkpoints: newest checkpoints kept, beside the best one.
-      max_bad_steps: non-finite steps in a row after which the run ends.
-      tensorboard: write TensorBoard events into the workdir.
-    """
-
-    steps: int
-    batch_size: int = 128
-    eval_every: int = 1000
-    save_every: int = 500
-    eval_batches: int = 0
-    log_every: int = 50
-    keep_checkpoints: int = 2
-    max_bad_steps: int = 20
-    tensorboard: bool = False
-
-    def __post_init__(self):
-        check_positive(
-            self, "steps", "batch_size", "eval_every", "save_every", "log_every",
-            "keep_checkpoints", "max_bad_steps",
-        )  # fmt: skip
-        check_not_negative(self, "eval_batches")
+    lr: float = setting("Peak learning rate.", range=POSITIVE)
+    warmup_steps: int = setting(
+        "Length of the linear warm-up from 0.", unit="steps", range=NOT_NEGATIVE
+    )
+    final_lr_fraction: float = setting(
+        "Learning rate at the last step, as a share of `lr`.", range=NOT_NEGATIVE
+    )
+    clip_norm: float = setting(
+        "Global norm to which gradients are clipped.", range=POSITIVE
+    )
+    weight_decay: float = setting(
+        "Decay of the kernels of projections, not of A, D, norms, biases and "
+        "embeddings.",
+        range=NOT_NEGATIVE,
+    )
+    b1: float = setting("Decay of AdamW's first moment.", range=BELOW_ONE)
+    b2: float = setting("Decay of AdamW's second moment.", range=BELOW_ONE)
+    ema_decay: float = setting(
+        "Decay of the averaged parameters, reached as "
+        "`min(ema_decay, (1 + step) / (10 + step))`.",
+        range=BELOW_ONE,
+    )
+    ccc_weight: float = setting("Weight of the CCC loss.", range=NOT_NEGATIVE)
+    infonce_weight: float = setting(
+        "Weight of the alignment loss; 0 leaves it out.", range=NOT_NEGATIVE
+    )
+    infonce_temperature: float = setting(
+        "Temperature of the alignment loss.", range=POSITIVE
+    )
+    loss: Literal["ccc", "ccc-window"] = setting(
+        "`ccc` is the CCC over all frames of a batch together; `ccc-window` is the "
+        "mean of each window's own."
+    )
+    center_sigma: float = setting(
+        "Width of a Gaussian weight of frames around the middle of their window; 0 "
+        "means that all count alike.",
+        unit="half windows",
+        range=NOT_NEGATIVE,
+    )
+    context_weight: float = setting(
+        "Weight of rated context frames, where frames of the core weigh 1.",
+        range=NOT_NEGATIVE,
+    )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class SmoothingConfig:
-    """Smoothing of predictions over whole sessions; choose it on validation data.
+class TrainConfig(Section):
+    """The length of a run, its batches and what it writes."""
 
-    Args:
-      kind: `"none"`; `"exponential"`, which is causal; or `"gaussian"`, without delay.
-      seconds: time constant of the exponential, standard deviation of the Gaussian.
-    """
+    path: ClassVar[str] = "train"
 
-    kind: Literal["none", "exponential", "gaussian"] = "none"
-    seconds: float = 0.0
+    steps: int = setting("Optimizer steps.", unit="steps", range=POSITIVE)
+    batch_size: int = setting(
+        "Windows of one step, over all devices and processes.",
+        unit="windows",
+        range=POSITIVE,
+    )
+    eval_every: int = setting(
+        "Distance between validations.", unit="steps", range=POSITIVE
+    )
+    save_every: int = setting(
+        "Distance between checkpoints.", unit="steps", range=POSITIVE
+    )
+    eval_batches: int = setting(
+        "Windows are validated in at most this many batches; 0 means all.",
+        unit="batches",
+        range=NOT_NEGATIVE,
+    )
+    log_every: int = setting(
+        "Distance between lines of `metrics.jsonl`.", unit="steps", range=POSITIVE
+    )
+    keep_checkpoints: int = setting(
+        "Newest checkpoints that are kept, beside the best one.", range=POSITIVE
+    )
+    max_bad_steps: int = setting(
+        "Non-finite steps in a row after which the run ends.",
+        unit="steps",
+        range=POSITIVE,
+    )
+    tensorboard: bool = setting("Whether TensorBoard events are written too.")
 
-    def __post_init__(self):
-        if not 0 <= self.seconds < math.inf or (self.kind == "none") != (
-            self.seconds == 0
-        ):
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SmoothingConfig(Section):
+    """Smoothing of predictions over whole sessions; choose it on validation data."""
+
+    path: ClassVar[str] = "smoothing"
+
+    kind: Literal["none", "exponential", "gaussian"] = setting(
+        "`exponential` is causal; `gaussian` has no delay."
+    )
+    seconds: float = setting(
+        "Time constant of the exponential, or standard deviation of the Gaussian.",
+        unit="s",
+        range=NOT_NEGATIVE,
+    )
+
+    def __post_init__(self) -> None:
+        """Checks that there is a duration exactly where there is a kind."""
+        super().__post_init__()
+        if (self.kind == "none") != (self.seconds == 0):
             raise ConfigError(
                 f"`smoothing.seconds`: expected > 0 for a kind, and 0 for 'none'; got "
                 f"{self.seconds} for {self.kind!r}."
             )
 
     def __str__(self) -> str:
+        """Returns e.g. `gaussian 2 s`."""
         return self.kind if self.kind == "none" else f"{self.kind} {self.seconds:g} s"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config:
-    """Everything a run is made of.
+class Config(Section):
+    """Everything that a run is made of."""
 
-    Args:
-      name: of the configuration, e.g. `"noxi-demo"`; names the default workdir.
-      seed: of parameters, dropout and the order of the data.
-      init_from: workdir whose averaged parameters start this run; empty means none.
-      smoothing: of the predictions that are scored at the end, not of validation.
-    """
+    name: str = setting("Name of the configuration; it names the default workdir.")
+    seed: int = setting(
+        "Seed of parameters, dropout and the order of the data.", range=NOT_NEGATIVE
+    )
+    init_from: str = setting(
+        "Workdir whose averaged parameters start this run; empty means none."
+    )
+    data: DataConfig = setting("The recordings that are read.")
+    model: SystemConfig = setting("The system and its architecture.")
+    optim: OptimConfig = setting("The optimizer and the loss.")
+    train: TrainConfig = setting("The run's length and what it writes.")
+    smoothing: SmoothingConfig = setting(
+        "Smoothing of the predictions that are scored at the end, not in validation."
+    )
 
-    name: str
-    seed: int = 0
-    init_from: str = ""
-    data: DataConfig
-    model: ModelConfig
-    optim: OptimConfig
-    train: TrainConfig
-    smoothing: SmoothingConfig = SmoothingConfig()
-
-    def __post_init__(self):
-        check_not_negative(self, "seed")
-        for name in ("participants", "eval_participants"):
-            if getattr(self.data, name) > self.model.max_participants:
-                raise ConfigError(
-                    f"`data.{name}`: expected at most `model.max_participants` = "
-                    f"{self.model.max_participants}, got {getattr(self.data, name)}."
-                )
-        system = self.model.system
-        if system != "damamba" and self.optim.infonce_weight:
-            raise ConfigError(
-                f"`optim.infonce_weight`: {system} has no embeddings to align; "
-                f"expected 0, got {self.optim.infonce_weight}."
-            )
-        for name in ("participants", "eval_participants"):
-            people = getattr(self.data, name)
-            if system == "baseline" and people > 1:
-                raise ConfigError(
-                    f"`data.{name}`: the baseline sees the target alone; expected 1, "
-                    f"got {people}."
-                )
-            if system == "dat" and people == 1:
-                raise ConfigError(
-                    f"`data.{name}`: DAT's target attends to its partners, absent ones "
-                    f"included; expected 2 or more, got 1."
-                )
-        causal = self.model.direction == "forward"
-        if causal and self.data.normalization == "session":
-            raise ConfigError(
-                "`data.normalization`: 'session' reads the whole recording, which a "
-                "forward model has not seen yet; set it to 'training'."
-            )
-        if causal and self.smoothing.kind == "gaussian":
-            raise ConfigError(
-                "`smoothing.kind`: 'gaussian' reads the future of a forward model; set "
-                "it to 'exponential'."
-            )
-        if (
-            causal
-            and max(self.data.participants, self.data.eval_participants) > 2
-            and self.model.partner_order == "concatenated"
-        ):
-            raise ConfigError(
-                "`model.partner_order`: a forward model of more than one partner would "
-                "see the first partner's future; set it to 'interleaved'."
-            )
+    def __post_init__(self) -> None:
+        """Checks the ranges, and what the sections mean to each other."""
+        super().__post_init__()
+        data = self.data
+        people = {
+            data.path_of(name): getattr(data, name)
+            for name in ("participants", "eval_participants")
+        }
+        check_people(self.model, people)
+        check_alignment(self.model, self.optim.infonce_weight)
+        check_causal(
+            self.model,
+            people=max(people.values()),
+            normalization=data.normalization,
+            smoothing=self.smoothing.kind,
+        )

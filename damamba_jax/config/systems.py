@@ -1,160 +1,164 @@
-"""Architectures: one frozen, validated dataclass for each system."""
+"""Architectures: one frozen, validated dataclass for each system.
+
+No field has a default but `system`, which names the dataclass itself.
+"""
 
 import dataclasses
-from typing import Literal
+from typing import ClassVar, Literal
 
-from damamba_jax.config.rules import check_below_one, check_not_negative, check_positive
+from damamba_jax.config.fields import (
+    BELOW_ONE,
+    NOT_NEGATIVE,
+    POSITIVE,
+    Range,
+    Section,
+    setting,
+)
 from damamba_jax.errors import ConfigError
 
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class DATConfig:
-    """Architecture of DAT; the symbols are those of `models/dat.py`.
-
-    Args:
-      dim: width of one feature's sequence; a group is as many times as wide as it has
-        features.
-      num_heads: attention heads everywhere.
-      feature_head_dim: width of a head in the Transformers of single features.
-      group_head_dim: width of a head in those of modality groups and of the partner.
-      feature_ffn_dim, group_ffn_dim: hidden widths of their feed-forward layers.
-      feature_blocks, group_blocks, partner_blocks: blocks of each Transformer.
-    """
-
-    dim: int = 512
-    num_heads: int = 8
-    feature_head_dim: int = 64
-    group_head_dim: int = 128
-    feature_ffn_dim: int = 512
-    group_ffn_dim: int = 1024
-    feature_blocks: int = 1
-    group_blocks: int = 1
-    partner_blocks: int = 1
-
-    def __post_init__(self):
-        check_positive(
-            self, "dim", "num_heads", "feature_head_dim", "group_head_dim",
-            "feature_ffn_dim", "group_ffn_dim",
-        )  # fmt: skip
-        check_not_negative(self, "feature_blocks", "group_blocks", "partner_blocks")
+_SYSTEM = "Name of the system: it decides which other fields there are."
+_REMAT = (
+    "Recompute the activations of each block in the backward pass: less memory, more "
+    "time."
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class BaselineConfig:
-    """Architecture of the challenge's baseline, `models/baseline.py`.
+class SystemConfig(Section):
+    """What every system can be set to."""
 
-    Args:
-      hidden_dims: widths of the hidden layers.
-    """
+    path: ClassVar[str] = "model"
 
-    hidden_dims: tuple[int, ...] = (360, 384, 128)
+    system: str = setting(_SYSTEM)
+    max_participants: int = setting(
+        "People of a session that can be told apart, the target included.",
+        unit="people",
+        range=POSITIVE,
+    )
+    dropout: float = setting(
+        "Share of channels that are dropped after a branch of a block, in training.",
+        range=BELOW_ONE,
+    )
+    compute_dtype: Literal["float32", "bfloat16"] = setting(
+        "Type of projections and attention. Parameters, scan state, softmax, norms and "
+        "losses are always float32."
+    )
 
-    def __post_init__(self):
-        if not self.hidden_dims or min(self.hidden_dims) < 1:
-            raise ConfigError(
-                f"`baseline.hidden_dims`: expected one width or more, each > 0, got "
-                f"{self.hidden_dims}."
-            )
+    @property
+    def causal(self) -> bool:
+        """Whether a score depends on no later frame."""
+        return False
 
+    @property
+    def fuses_partners(self) -> bool:
+        """Whether a score depends on the partners, where a batch shows them."""
+        return True
 
-# What DA-Mamba alone can be set to; the other systems have one form.
-DAMAMBA_ONLY = (
-    "encoder", "ssm", "direction", "partner_order", "modality_fusion", "partner_fusion",
-    "modality_dropout", "feature_dropout",
-)  # fmt: skip
+    @property
+    def frame_multiple(self) -> int:
+        """Frames to whose multiple the model fills up a sequence."""
+        return 1
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ModelConfig:
-    """Which system, and its architecture.
+class DAMambaConfig(SystemConfig):
+    """Architecture of DA-Mamba, with the symbols of `models/damamba.py`."""
 
-    `dropout`, `remat`, `compute_dtype` and `max_participants` are every system's; `dat`
-    and `baseline` are these systems' own; all else is DA-Mamba's, with the symbols of
-    `models/damamba.py`.
+    system: Literal["damamba"] = setting(_SYSTEM, default="damamba")
+    remat: bool = setting(_REMAT)
+    dim: int = setting("Width of one participant's sequence.", range=POSITIVE)
+    feature_blocks: int = setting("Blocks of each feature.", range=NOT_NEGATIVE)
+    audio_blocks: int = setting("Blocks of the audio group.", range=NOT_NEGATIVE)
+    visual_blocks: int = setting("Blocks of every other group.", range=NOT_NEGATIVE)
+    context_blocks: int = setting("Blocks over the partners.", range=NOT_NEGATIVE)
+    dialogue_blocks: int = setting(
+        "Blocks behind the target's attention to its partners.", range=NOT_NEGATIVE
+    )
+    state_dim: int = setting(
+        "States of each channel of the selective scan.", range=POSITIVE
+    )
+    expand: int = setting(
+        "Inner width of Mamba divided by its outer width.", range=POSITIVE
+    )
+    conv_width: int = setting(
+        "Taps of the causal depthwise convolution.", unit="frames", range=POSITIVE
+    )
+    dt_rank_divisor: int = setting(
+        "Width of a stack divided by the rank of its step-size projection.",
+        range=POSITIVE,
+    )
+    chunk_frames: int = setting(
+        "Length of one chunk of attention.", unit="frames", range=POSITIVE
+    )
+    num_heads: int = setting(
+        "Attention heads at width `dim`; wider stacks have more, in proportion.",
+        range=POSITIVE,
+    )
+    dialogue_dim: int = setting(
+        "Width of the dialogue encoder; 0 means `dim`.", range=NOT_NEGATIVE
+    )
+    encoder: Literal["mamba", "transformer"] = setting(
+        "`mamba` is the hybrid block; `transformer` is attention over the whole "
+        "window, a row of the ablation."
+    )
+    direction: Literal["bidirectional", "forward"] = setting(
+        "`forward` is causal, for streams."
+    )
+    partner_order: Literal["concatenated", "interleaved"] = setting(
+        "`concatenated` puts the partners one after the other along time; "
+        "`interleaved` alternates them frame by frame, as a causal model needs."
+    )
+    modality_fusion: bool = setting("Whether a person's modality groups are fused.")
+    partner_fusion: bool = setting("Whether the target attends to its partners.")
+    scan: str = setting("Implementation of the scan; empty takes the best one here.")
+    ssm: Literal["mamba1", "mamba2"] = setting(
+        "`mamba2` has one transition for each head and computes matrix products."
+    )
+    head_dim: int = setting(
+        "Channels of a head of Mamba-2; they divide the inner width of every stack.",
+        range=POSITIVE,
+    )
+    ssd_chunk: int = setting(
+        "Steps of Mamba-2 that become one matrix product; it changes the speed only.",
+        unit="frames",
+        range=POSITIVE,
+    )
+    modality_dropout: float = setting(
+        "In training, share of each person's windows in which a modality group is "
+        "missing; never all of the groups that are there.",
+        range=Range(
+            "[0, 0.5], since of two groups one always stays",
+            lambda value: 0 <= value <= 0.5,
+        ),
+    )
+    feature_dropout: float = setting(
+        "In training, share of each person's windows in which a feature is missing; "
+        "one of each person stays.",
+        range=BELOW_ONE,
+    )
 
-    Args:
-      system: `"damamba"`, or one that it is compared with: `"dat"` or `"baseline"`.
-      dim: width of one participant's sequence.
-      feature_blocks .. dialogue_blocks: hybrid blocks of each stage.
-      state_dim: states per channel of the selective scan.
-      expand: inner width of Mamba over its outer width.
-      conv_width: taps of the causal depthwise convolution.
-      dt_rank_divisor: rank of the step-size projection = width / this.
-      chunk_frames: frames of one attention chunk.
-      num_heads: attention heads at width `dim`; wider stacks scale with it.
-      dialogue_dim: width of the dialogue encoder; 0 means `dim`.
-      max_participants: people that can be told apart (embeddings).
-      encoder: `"mamba"` (the hybrid block) or `"transformer"` (attention over the
-        whole window, the ablation's row).
-      direction: `"bidirectional"`, or `"forward"` for causal, streaming models.
-      partner_order: partners concatenated along time (the paper) or interleaved
-        frame by frame (what a causal model needs).
-      modality_fusion, partner_fusion: the ablation's switches.
-      dropout: after each branch of a block, in training.
-      remat: recompute each block's activations in the backward pass.
-      compute_dtype: of projections and attention; parameters, scan state, softmax,
-        norms and losses are float32 always.
-      scan: implementation of the scan; empty picks the best one here.
-      ssm: `"mamba1"`, or `"mamba2"`: one transition per head, matrix products.
-      head_dim: channels of a head of Mamba-2; divides the inner width of every stack.
-      ssd_chunk: steps of Mamba-2 that become one matrix product.
-      modality_dropout: in training, share of each person's windows in which a modality
-        group is missing; never all of the groups that are there.
-      feature_dropout: the same of single features; one of each person stays.
-      dat, baseline: architectures of these systems.
-    """
+    @property
+    def causal(self) -> bool:
+        """Whether a score depends on no later frame."""
+        return self.direction == "forward"
 
-    system: Literal["damamba", "dat", "baseline"] = "damamba"
-    dim: int = 256
-    feature_blocks: int = 1
-    audio_blocks: int = 2
-    visual_blocks: int = 2
-    context_blocks: int = 1
-    dialogue_blocks: int = 2
-    state_dim: int = 16
-    expand: int = 2
-    conv_width: int = 4
-    dt_rank_divisor: int = 16
-    chunk_frames: int = 16
-    num_heads: int = 4
-    dialogue_dim: int = 0
-    max_participants: int = 4
-    encoder: Literal["mamba", "transformer"] = "mamba"
-    direction: Literal["bidirectional", "forward"] = "bidirectional"
-    partner_order: Literal["concatenated", "interleaved"] = "concatenated"
-    modality_fusion: bool = True
-    partner_fusion: bool = True
-    dropout: float = 0.1
-    remat: bool = True
-    compute_dtype: Literal["float32", "bfloat16"] = "float32"
-    scan: str = ""
-    ssm: Literal["mamba1", "mamba2"] = "mamba1"
-    head_dim: int = 64
-    ssd_chunk: int = 32
-    modality_dropout: float = 0.0
-    feature_dropout: float = 0.0
-    dat: DATConfig = dataclasses.field(default_factory=DATConfig)
-    baseline: BaselineConfig = dataclasses.field(default_factory=BaselineConfig)
+    @property
+    def fuses_partners(self) -> bool:
+        """Whether a score depends on the partners, where a batch shows them."""
+        return self.partner_fusion
 
-    def __post_init__(self):
-        check_positive(
-            self, "dim", "state_dim", "expand", "conv_width", "dt_rank_divisor",
-            "chunk_frames", "num_heads", "max_participants", "head_dim", "ssd_chunk",
-        )  # fmt: skip
-        check_not_negative(
-            self, "feature_blocks", "audio_blocks", "visual_blocks", "context_blocks",
-            "dialogue_blocks", "dialogue_dim",
-        )  # fmt: skip
+    @property
+    def frame_multiple(self) -> int:
+        """Frames to whose multiple the model fills up a sequence."""
+        return self.chunk_frames
+
+    def __post_init__(self) -> None:
+        """Checks the ranges, and that heads divide the widths."""
+        super().__post_init__()
         if self.dim % self.num_heads:
             raise ConfigError(
                 f"`model.dim`: expected a multiple of `num_heads` = {self.num_heads}, "
                 f"got {self.dim}."
-            )
-        check_below_one(self, "dropout", "feature_dropout")
-        if not 0 <= self.modality_dropout <= 0.5:
-            raise ConfigError(
-                f"`model.modality_dropout`: expected [0, 0.5], since of two groups one "
-                f"always stays, got {self.modality_dropout}."
             )
         width = self.dialogue_dim or self.dim
         for inner in (self.expand * self.dim, self.expand * width):
@@ -169,14 +173,63 @@ class ModelConfig:
                 f"`model.dialogue_dim`: expected a multiple of its {heads} heads "
                 f"(`num_heads` per `dim`), got {width}."
             )
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if (
-                field.name in DAMAMBA_ONLY
-                and self.system != "damamba"
-                and value != field.default
-            ):
-                raise ConfigError(
-                    f"`model.{field.name}`: {self.system} has no such switch; expected "
-                    f"{field.default!r}, got {value!r}."
-                )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DATConfig(SystemConfig):
+    """Architecture of DAT, with the symbols of `models/dat.py`."""
+
+    system: Literal["dat"] = setting(_SYSTEM, default="dat")
+    remat: bool = setting(_REMAT)
+    dim: int = setting(
+        "Width of one feature's sequence; a group is as many times as wide as it has "
+        "features.",
+        range=POSITIVE,
+    )
+    num_heads: int = setting("Attention heads everywhere.", range=POSITIVE)
+    feature_head_dim: int = setting(
+        "Width of a head in the Transformers of single features.", range=POSITIVE
+    )
+    group_head_dim: int = setting(
+        "Width of a head in the Transformers of modality groups and of the partner.",
+        range=POSITIVE,
+    )
+    feature_ffn_dim: int = setting(
+        "Hidden width of the feed-forward layers of single features.", range=POSITIVE
+    )
+    group_ffn_dim: int = setting(
+        "Hidden width of the feed-forward layers of modality groups and of the "
+        "partner.",
+        range=POSITIVE,
+    )
+    feature_blocks: int = setting("Blocks of each feature.", range=NOT_NEGATIVE)
+    group_blocks: int = setting("Blocks of each modality group.", range=NOT_NEGATIVE)
+    partner_blocks: int = setting(
+        "Blocks in which the target attends to its partners.", range=NOT_NEGATIVE
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BaselineConfig(SystemConfig):
+    """Architecture of the challenge's baseline, `models/baseline.py`."""
+
+    system: Literal["baseline"] = setting(_SYSTEM, default="baseline")
+    hidden_dims: tuple[int, ...] = setting(
+        "Widths of the hidden layers.",
+        range=Range(
+            "one width or more, each > 0",
+            lambda widths: bool(widths) and min(widths) > 0,
+        ),
+    )
+
+    @property
+    def fuses_partners(self) -> bool:
+        """Whether a score depends on the partners, where a batch shows them."""
+        return False
+
+
+SYSTEMS: dict[str, type[SystemConfig]] = {
+    "damamba": DAMambaConfig,
+    "dat": DATConfig,
+    "baseline": BaselineConfig,
+}

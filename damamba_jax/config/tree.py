@@ -12,7 +12,9 @@ from typing import Any, Literal, TypeVar
 
 import ml_collections
 
+from damamba_jax.config.migrate import migrate
 from damamba_jax.config.sections import Config
+from damamba_jax.config.systems import SYSTEMS, SystemConfig
 from damamba_jax.errors import ConfigError, nearest
 
 T = TypeVar("T")
@@ -55,21 +57,31 @@ def check_field(config: ml_collections.ConfigDict, path: str) -> None:
 
 
 def from_tree(tree: Any) -> Config:
-    """Builds `Config` from nested plain values, as `to_json` wrote them."""
+    """Builds `Config` from nested plain values that have all present fields.
+
+    Raises:
+      ConfigError: for an unknown or an absent field, or a value out of its range.
+    """
     return _build(Config, tree, "config")
 
 
 def to_json(config: Config) -> str:
+    """Writes a configuration as text that `from_json` reads."""
     return json.dumps(dataclasses.asdict(config), indent=2) + "\n"
 
 
 def from_json(text: str) -> Config:
-    return from_tree(json.loads(text))
+    """Reads a stored configuration, of this version or an older one.
+
+    Raises:
+      ConfigError: as `from_tree` does.
+    """
+    return from_tree(migrate(json.loads(text)))
 
 
 def differences(old: Config, new: Config) -> list[str]:
     """Names the fields in which two configurations differ, as `path: old -> new`."""
-    a, b = _flatten(dataclasses.asdict(old)), _flatten(dataclasses.asdict(new))
+    a, b = flatten(dataclasses.asdict(old)), flatten(dataclasses.asdict(new))
     return [
         f"{key}: {a.get(key, 'absent')!r} -> {b.get(key, 'absent')!r}"
         for key in sorted(a.keys() | b.keys())
@@ -77,7 +89,8 @@ def differences(old: Config, new: Config) -> list[str]:
     ]
 
 
-def _flatten(tree: Any, path: str = "") -> dict[str, Any]:
+def flatten(tree: Any, path: str = "") -> dict[str, Any]:
+    """Lists nested values by dotted path; an item of a list has its index as name."""
     if isinstance(tree, Mapping):
         items = tree.items()
     elif isinstance(tree, (list, tuple)) and tree:
@@ -86,18 +99,22 @@ def _flatten(tree: Any, path: str = "") -> dict[str, Any]:
         return {path: tree}
     flat = {}
     for key, value in items:
-        flat.update(_flatten(value, f"{path}.{key}" if path else str(key)))
+        flat.update(flatten(value, f"{path}.{key}" if path else str(key)))
     return flat
 
 
 def _build(cls: type[T], tree: Any, path: str) -> T:
+    """Builds one section from a group of fields."""
     if not isinstance(tree, Mapping):
         raise ConfigError(f"`{path}`: expected a group of fields, got {tree!r}.")
-    hints = typing.get_type_hints(cls)
+    if cls is SystemConfig:
+        cls = _system(tree, path)
+    hints = {f.name: hint for f, hint in section_fields(cls)}
     unknown = [key for key in tree if key not in hints]
     if unknown:
+        owner = f" of system {cls.system!r}" if issubclass(cls, SystemConfig) else ""
         raise ConfigError(
-            f"`{path}.{unknown[0]}`: unknown field{nearest(unknown[0], hints)}"
+            f"`{path}.{unknown[0]}`: unknown field{owner}{nearest(unknown[0], hints)}"
         )
     values = {
         key: _convert(hints[key], value, f"{path}.{key}") for key, value in tree.items()
@@ -105,13 +122,27 @@ def _build(cls: type[T], tree: Any, path: str) -> T:
     missing = [
         field.name
         for field in dataclasses.fields(cls)
-        if field.default is dataclasses.MISSING
-        and field.default_factory is dataclasses.MISSING
-        and field.name not in values
+        if field.default is dataclasses.MISSING and field.name not in values
     ]
     if missing:
         raise ConfigError(f"`{path}.{missing[0]}`: required, but not given.")
     return cls(**values)
+
+
+def section_fields(cls: type) -> list[tuple[dataclasses.Field, Any]]:
+    """Lists the fields of a section, each with its type."""
+    hints = typing.get_type_hints(cls)
+    return [(field, hints[field.name]) for field in dataclasses.fields(cls)]
+
+
+def _system(tree: Mapping[str, Any], path: str) -> type[SystemConfig]:
+    """Finds the dataclass of the system that a group of fields names."""
+    name = tree.get("system")
+    if name not in SYSTEMS:
+        raise ConfigError(
+            f"`{path}.system`: expected one of {list(SYSTEMS)}, got {name!r}."
+        )
+    return SYSTEMS[name]
 
 
 def _convert(hint: Any, value: Any, path: str) -> Any:

@@ -114,8 +114,8 @@ def find_oracle(
         split,
         window=window,
         groups=sorted({feature.group for feature in config.data.features}),
-        partners=config.data.participants > 1 and config.model.partner_fusion,
-        causal=config.model.direction == "forward",
+        partners=config.data.participants > 1 and config.model.fuses_partners,
+        causal=config.model.causal,
     )
     seen = "whole session" if window is None else f"{window.window_seconds:g} s window"
     # What reaches beyond the window is known to the model, not to this oracle.

@@ -85,7 +85,7 @@ class Estimator:
 @functools.lru_cache(maxsize=2)
 def _make_predict(config: Config) -> Callable:
     """Models of one structure share what was compiled for the first of them."""
-    return make_predict(abstract_model(config)[0])
+    return make_predict(abstract_model(config.model, config.data)[0])
 
 
 def load_checkpoint(workdir: str | Path, *, which: str = "best") -> Estimator:
@@ -105,7 +105,7 @@ def load_checkpoint(workdir: str | Path, *, which: str = "best") -> Estimator:
             f"{workdir}. Train first: python -m damamba_jax.train --workdir={workdir}."
         )
     config = read_config(workdir)
-    _, params = abstract_model(config)
+    _, params = abstract_model(config.model, config.data)
     statistics = {
         feature.name: {
             field: jax.ShapeDtypeStruct((feature.dim,), np.float32)

@@ -116,7 +116,7 @@ def _passes(
         batch_size = 1
         # Whole attention chunks as well, so that padding is the same for everybody.
         frames = LONG_MULTIPLE_SECONDS * config.data.window.frame_hz
-        chunk = config.model.chunk_frames
+        chunk = config.model.frame_multiple
         multiple = math.ceil(frames / chunk) * chunk
         groups = windows.long_passes(sessions, config.data, multiple_frames=multiple)
     else:

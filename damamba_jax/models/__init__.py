@@ -2,37 +2,27 @@
 
 import numpy as np
 
-from damamba_jax.config.sections import Config
-from damamba_jax.models.baseline import Baseline
-from damamba_jax.models.damamba import DAMamba
-from damamba_jax.models.dat import DAT
-from damamba_jax.models.inputs import Output
+from damamba_jax.config.sections import DataConfig
+from damamba_jax.config.systems import SystemConfig
+from damamba_jax.models.inputs import System
 
-__all__ = ["DAMamba", "DAT", "Baseline", "Output", "build_model"]
+__all__ = ["build_model"]
 
 
-def build_model(config: Config, *, draw: bool = True) -> DAMamba | DAT | Baseline:
-    """Builds the configured system with parameters drawn from `config.seed`.
+def build_model(model: SystemConfig, data: DataConfig, *, seed: int | None) -> System:
+    """Builds a system; only the module of that system is imported.
 
     Args:
-      config: of the run; `model.system` says which system.
-      draw: False makes zeros, for use under `jax.eval_shape`.
+      model: the system and its architecture.
+      data: features, frame rate, window and normalization of the batches.
+      seed: seed of the parameters; `None` makes zeros, for use under `jax.eval_shape`.
     """
-    window = config.data.window
-    shared = {
-        "frame_hz": window.frame_hz,
-        "session_statistics": config.data.normalization == "session",
-        "rng": np.random.default_rng(config.seed) if draw else None,
-    }
-    match config.model.system:
+    rng = None if seed is None else np.random.default_rng(seed)
+    match model.system:
         case "damamba":
-            return DAMamba(config.model, config.data.features, **shared)
+            from damamba_jax.models.damamba import DAMamba as chosen
         case "dat":
-            return DAT(
-                config.model,
-                config.data.features,
-                window_frames=window.window_frames,
-                **shared,
-            )
+            from damamba_jax.models.dat import DAT as chosen
         case "baseline":
-            return Baseline(config.model, config.data.features, **shared)
+            from damamba_jax.models.baseline import Baseline as chosen
+    return chosen(model, data, rng=rng)

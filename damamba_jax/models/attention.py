@@ -37,9 +37,9 @@ class ChunkedAttention(nnx.Module):
         null_token: bool = False,
         head_dim: int = 0,
         out_bias: bool = False,
-        dtype,
+        dtype: jnp.dtype,
         rng: Draws,
-    ):
+    ) -> None:
         self.num_heads, self.chunk_frames, self.causal = num_heads, chunk_frames, causal
         inner = num_heads * head_dim or dim
         self.query = Linear(dim, inner, dtype=dtype, rng=rng)

@@ -15,45 +15,42 @@ standardised by training statistics and placed in time, a learned vector where o
 missing, the loss of the run, and a score within [0, 1].
 """
 
-from collections.abc import Mapping
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
 from damamba_jax.array_types import Array
-from damamba_jax.config.sections import FeatureConfig
-from damamba_jax.config.systems import ModelConfig
-from damamba_jax.models.inputs import FeatureInput, Output, at_labels, read_people
+from damamba_jax.config.sections import DataConfig
+from damamba_jax.config.systems import BaselineConfig
+from damamba_jax.models.inputs import (
+    Batch,
+    FeatureInput,
+    Output,
+    Statistics,
+    System,
+    at_labels,
+)
 from damamba_jax.models.layers import Draws, Dropout, Linear
 
 
-class Baseline(nnx.Module):
+class Baseline(System):
     """Multi-layer perceptron over the target's features of one frame.
 
     Args:
       config: architecture.
-      features: the streams of a batch.
-      frame_hz: frames per second at which features are read.
-      session_statistics: as `read_people` takes it.
+      data: features, frame rate, window and normalization of the batches.
       rng: draws the parameters.
     """
 
-    def __init__(
-        self,
-        config: ModelConfig,
-        features: tuple[FeatureConfig, ...],
-        *,
-        frame_hz: float,
-        session_statistics: bool,
-        rng: Draws,
-    ):
+    def __init__(self, config: BaselineConfig, data: DataConfig, *, rng: Draws) -> None:
+        super().__init__(data)
         dtype = jnp.dtype(config.compute_dtype)
-        first, *others = config.baseline.hidden_dims
-        self.frame_hz, self.session_statistics = frame_hz, session_statistics
+        first, *others = config.hidden_dims
         self.inputs = nnx.Dict(
-            {f.name: FeatureInput(f, first, dtype=dtype, rng=rng) for f in features}
+            {
+                f.name: FeatureInput(f, first, dtype=dtype, rng=rng)
+                for f in data.features
+            }
         )
         widths = [first, *others]
         self.hidden = nnx.List(
@@ -65,32 +62,17 @@ class Baseline(nnx.Module):
         self.dropout = Dropout(config.dropout)
         self.head = Linear(widths[-1], 1, dtype=jnp.float32, bias=True, rng=rng)
 
-    def __call__(
-        self,
-        batch: dict[str, Any],
-        statistics: Mapping[str, Any],
-        *,
-        num_frames: int,
-        key: Array | None = None,
+    def estimate(
+        self, batch: Batch, statistics: Statistics, num_frames: int, key: Array | None
     ) -> Output:
-        """Estimates the target's engagement.
-
-        Args:
-          batch: of `schema/batch.py`; its module docstring lists keys and shapes.
-          statistics: per feature `(center, inverse_scale)`, each [dim].
-          num_frames: frames of the window.
-          key: of dropout; None outside training.
-        """
-        batch, statistics = jax.tree.map(jnp.asarray, (batch, dict(statistics)))
-        sequences, _ = read_people(
+        """Computes the answer, frame by frame."""
+        sequences, _ = self.read_people(
             self.inputs,
             batch,
             statistics,
             first=0,
             last=1,
             num_frames=num_frames,
-            frame_hz=self.frame_hz,
-            session_statistics=self.session_statistics,
         )
         x = jax.nn.relu(sum(sequences.values()))
         for number, layer in enumerate(self.hidden, start=1):

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from damamba_jax.array_types import Array, Float
-from damamba_jax.config.systems import ModelConfig
+from damamba_jax.config.systems import DAMambaConfig
 from damamba_jax.models.attention import ChunkedAttention
 from damamba_jax.models.layers import Draws, Dropout, Linear, Norm, split_key
 from damamba_jax.models.mamba import Mamba
@@ -21,7 +21,9 @@ class HybridBlock(nnx.Module):
     one; both cost time linear in the number of frames.
     """
 
-    def __init__(self, config: ModelConfig, dim: int, *, dtype, rng: Draws):
+    def __init__(
+        self, config: DAMambaConfig, dim: int, *, dtype: jnp.dtype, rng: Draws
+    ) -> None:
         self.norm = Norm(dim)
         self.gate = Linear(dim, dim, dtype=dtype, bias=True, rng=rng)
         mamba = Mamba2 if config.ssm == "mamba2" else Mamba
@@ -56,7 +58,9 @@ class TransformerBlock(nnx.Module):
     those of a hybrid block within 4 %.
     """
 
-    def __init__(self, config: ModelConfig, dim: int, *, dtype, rng: Draws):
+    def __init__(
+        self, config: DAMambaConfig, dim: int, *, dtype: jnp.dtype, rng: Draws
+    ) -> None:
         self.attention_norm, self.mlp_norm = Norm(dim), Norm(dim)
         self.attention = ChunkedAttention(
             dim,
@@ -87,6 +91,6 @@ def sinusoidal_positions(length: int, dim: int) -> Float[Array, "T C"]:
     return jnp.concatenate([jnp.sin(angle), jnp.cos(angle)], axis=-1)[:, :dim]
 
 
-def num_heads(config: ModelConfig, dim: int) -> int:
+def num_heads(config: DAMambaConfig, dim: int) -> int:
     """Keeps the width of a head when a stack is wider than `config.dim`."""
     return max(1, config.num_heads * dim // config.dim)

@@ -8,16 +8,13 @@
 Weights are shared between participants.
 """
 
-from collections.abc import Mapping
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
 from damamba_jax.array_types import Array
-from damamba_jax.config.sections import FeatureConfig
-from damamba_jax.config.systems import ModelConfig
+from damamba_jax.config.sections import DataConfig, FeatureConfig
+from damamba_jax.config.systems import DAMambaConfig
 from damamba_jax.models.fusion import (
     DialogueEncoder,
     ModalityFusion,
@@ -25,11 +22,13 @@ from damamba_jax.models.fusion import (
     PartnerFusion,
 )
 from damamba_jax.models.inputs import (
+    Batch,
     FeatureInput,
     Output,
+    Statistics,
+    System,
     at_labels,
     group_names,
-    read_people,
 )
 from damamba_jax.models.layers import Draws, Linear, split_key
 from damamba_jax.models.modality_dropout import drop_modalities
@@ -46,41 +45,31 @@ class FeatureEncoder(FeatureInput):
 
     def __init__(
         self,
-        config: ModelConfig,
+        config: DAMambaConfig,
         feature: FeatureConfig,
         *,
-        dtype,
+        dtype: jnp.dtype,
         rng: Draws,
-    ):
+    ) -> None:
         super().__init__(feature, config.dim, dtype=dtype, rng=rng)
         self.stack = Stack(
             config, config.dim, config.feature_blocks, dtype=dtype, rng=rng
         )
 
 
-class DAMamba(nnx.Module):
+class DAMamba(System):
     """The whole model; see the module's docstring for the order of its stages.
 
     Args:
       config: architecture.
-      features: the streams of a batch, in the order of their concatenation.
-      frame_hz: frames per second inside the model.
-      session_statistics: as `read_people` takes it.
+      data: features, frame rate, window and normalization of the batches.
       rng: draws the parameters.
     """
 
-    def __init__(
-        self,
-        config: ModelConfig,
-        features: tuple[FeatureConfig, ...],
-        *,
-        frame_hz: float,
-        session_statistics: bool,
-        rng: Draws,
-    ):
+    def __init__(self, config: DAMambaConfig, data: DataConfig, *, rng: Draws) -> None:
+        super().__init__(data)
         dtype = jnp.dtype(config.compute_dtype)
-        self.config, self.frame_hz = config, frame_hz
-        self.session_statistics = session_statistics
+        self.config, features = config, data.features
         self.groups = nnx.static(group_names(features))
         self.encoders = nnx.Dict(
             {f.name: FeatureEncoder(config, f, dtype=dtype, rng=rng) for f in features}
@@ -115,24 +104,13 @@ class DAMamba(nnx.Module):
         self.head_in = Linear(width, width, dtype=dtype, bias=True, rng=rng)
         self.head_out = Linear(width, 1, dtype=jnp.float32, bias=True, rng=rng)
 
-    def __call__(
-        self,
-        batch: dict[str, Any],
-        statistics: Mapping[str, Any],
-        *,
-        num_frames: int,
-        key: Array | None = None,
+    def estimate(
+        self, batch: Batch, statistics: Statistics, num_frames: int, key: Array | None
     ) -> Output:
-        """Estimates the target's engagement.
+        """Computes the answer, over whole attention chunks.
 
-        Args:
-          batch: of `schema/batch.py`; its module docstring lists keys and shapes.
-          statistics: per feature `(center, inverse_scale)`, each [dim].
-          num_frames: frames of the window; rounded up to whole attention chunks, in
-            which the last row of a feature repeats.
-          key: of dropout; None outside training.
+        In frames that fill up the last chunk, the last row of a feature repeats.
         """
-        batch, statistics = jax.tree.map(jnp.asarray, (batch, dict(statistics)))
         config = self.config
         if key is not None and (config.modality_dropout or config.feature_dropout):
             batch["feature_valid"] = drop_modalities(
@@ -182,15 +160,13 @@ class DAMamba(nnx.Module):
         def target(x):
             return x.reshape(batch_size, people, *x.shape[1:])[:, 0]
 
-        projected, valid = read_people(
+        projected, valid = self.read_people(
             self.encoders,
             batch,
             statistics,
             first=0,
             last=people,
             num_frames=num_frames,
-            frame_hz=self.frame_hz,
-            session_statistics=self.session_statistics,
         )
         stacks = [encoder.stack for encoder in self.encoders.values()]
         sequences = encode_all(

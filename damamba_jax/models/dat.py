@@ -29,64 +29,52 @@ import jax.numpy as jnp
 from flax import nnx
 
 from damamba_jax.array_types import Array, Float
-from damamba_jax.config.sections import FeatureConfig
-from damamba_jax.config.systems import ModelConfig
+from damamba_jax.config.sections import DataConfig
+from damamba_jax.config.systems import DATConfig
 from damamba_jax.errors import ConfigError
 from damamba_jax.models.inputs import (
+    Batch,
     FeatureInput,
     Output,
+    Reader,
+    Statistics,
+    System,
     at_labels,
     group_names,
-    read_people,
 )
 from damamba_jax.models.layers import Draws, Dropout, LayerNorm, Linear, split_key
 from damamba_jax.models.stacking import encode_all
 from damamba_jax.models.transformer import Transformer
 
 
-class PersonEncoder(nnx.Module):
+class PersonEncoder(Reader):
     """A person's features, each through a Transformer, then group by group."""
 
-    def __init__(
-        self,
-        config: ModelConfig,
-        features: tuple[FeatureConfig, ...],
-        *,
-        window_frames: int,
-        frame_hz: float,
-        session_statistics: bool,
-        dtype,
-        rng: Draws,
-    ):
-        dat = config.dat
-        self.frame_hz, self.window_frames = frame_hz, window_frames
-        self.session_statistics = session_statistics
+    def __init__(self, config: DATConfig, data: DataConfig, *, rng: Draws) -> None:
+        super().__init__(data)
+        dtype = jnp.dtype(config.compute_dtype)
+        self.window_frames = data.window.window_frames
         self.one_by_one = config.remat
-        self.groups = nnx.static(group_names(features))
+        self.groups = nnx.static(group_names(data.features))
         self.inputs = nnx.Dict(
-            {f.name: FeatureInput(f, dat.dim, dtype=dtype, rng=rng) for f in features}
-        )
-        self.dropout = Dropout(config.dropout)
-        self.features = nnx.Dict(
             {
-                feature.name: Transformer(
-                    config,
-                    dat.dim,
-                    dat.feature_blocks,
-                    window_frames=window_frames,
-                    head_dim=dat.feature_head_dim,
-                    ffn_dim=dat.feature_ffn_dim,
-                    dtype=dtype,
-                    rng=rng,
-                )
-                for feature in features
+                f.name: FeatureInput(f, config.dim, dtype=dtype, rng=rng)
+                for f in data.features
             }
         )
-        self.stacks = nnx.Dict(
-            _group_transformers(
-                config, self.groups, dat.group_blocks, window_frames, dtype, rng
-            )
+        self.dropout = Dropout(config.dropout)
+        features = _transformers(
+            config,
+            {feature.name: config.dim for feature in data.features},
+            num_blocks=config.feature_blocks,
+            head_dim=config.feature_head_dim,
+            ffn_dim=config.feature_ffn_dim,
+            window_frames=self.window_frames,
+            rng=rng,
         )
+        self.features = nnx.Dict(features)
+        stacks = _group_transformers(config, data, config.group_blocks, rng)
+        self.stacks = nnx.Dict(stacks)
 
     def __call__(
         self,
@@ -98,15 +86,13 @@ class PersonEncoder(nnx.Module):
         last: int,
     ) -> dict[str, Float[Array, "BP T _"]]:
         """Encodes people `first` to `last - 1`; returns a sequence per group."""
-        sequences, _ = read_people(
+        sequences, _ = self.read_people(
             self.inputs,
             batch,
             statistics,
             first=first,
             last=last,
             num_frames=self.window_frames,
-            frame_hz=self.frame_hz,
-            session_statistics=self.session_statistics,
         )
         key_features, *keys = split_key(key, 1 + len(sequences) + len(self.groups))
         inputs = [
@@ -130,64 +116,34 @@ class PersonEncoder(nnx.Module):
         }
 
 
-class DAT(nnx.Module):
+class DAT(System):
     """The whole model; see the module's docstring for the order of its stages.
 
     Args:
       config: architecture.
-      features: the streams of a batch, in the order of their concatenation.
-      window_frames: frames of the window, for which positions are learned.
-      frame_hz: frames per second inside the model.
-      session_statistics: as `read_people` takes it.
+      data: features, frame rate, window and normalization of the batches.
       rng: draws the parameters.
     """
 
-    def __init__(
-        self,
-        config: ModelConfig,
-        features: tuple[FeatureConfig, ...],
-        *,
-        window_frames: int,
-        frame_hz: float,
-        session_statistics: bool,
-        rng: Draws,
-    ):
-        dtype = jnp.dtype(config.compute_dtype)
-        self.window_frames, self.frame_hz = window_frames, frame_hz
-
-        def encoder():
-            return PersonEncoder(
-                config, features, window_frames=window_frames, frame_hz=frame_hz,
-                session_statistics=session_statistics, dtype=dtype, rng=rng,
-            )  # fmt: skip
-
-        self.target, self.partner = encoder(), encoder()
-        groups, num_blocks = self.target.groups, config.dat.partner_blocks
-        self.dialogue = nnx.Dict(
-            _group_transformers(config, groups, num_blocks, window_frames, dtype, rng)
+    def __init__(self, config: DATConfig, data: DataConfig, *, rng: Draws) -> None:
+        super().__init__(data)
+        self.window_frames = data.window.window_frames
+        self.target, self.partner = (
+            PersonEncoder(config, data, rng=rng) for _ in range(2)
         )
-        width = len(features) * config.dat.dim
+        dialogue = _group_transformers(config, data, config.partner_blocks, rng)
+        self.dialogue = nnx.Dict(dialogue)
+        width = len(data.features) * config.dim
         self.head_norm = LayerNorm(width)
         self.head = Linear(width, 1, dtype=jnp.float32, bias=True, rng=rng)
 
-    def __call__(
-        self,
-        batch: dict[str, Any],
-        statistics: Mapping[str, Any],
-        *,
-        num_frames: int,
-        key: Array | None = None,
+    def estimate(
+        self, batch: Batch, statistics: Statistics, num_frames: int, key: Array | None
     ) -> Output:
-        """Estimates the target's engagement.
-
-        Args:
-          batch: of `schema/batch.py`; its module docstring lists keys and shapes.
-          statistics: per feature `(center, inverse_scale)`, each [dim].
-          num_frames: frames of the window.
-          key: of dropout; None outside training.
+        """Computes the answer for the window whose positions were learned.
 
         Raises:
-          ConfigError: if the window is not the one that positions were learned for.
+          ConfigError: if the window is another one.
         """
         if num_frames != self.window_frames:
             raise ConfigError(
@@ -195,7 +151,6 @@ class DAT(nnx.Module):
                 f"frames, got {num_frames}. Whole sessions are stitched from windows: "
                 f"use the protocol 'stitched'."
             )
-        batch, statistics = jax.tree.map(jnp.asarray, (batch, dict(statistics)))
         key_target, key_partner, *keys = split_key(key, 2 + len(self.dialogue))
         groups = self.target(batch, statistics, key_target, first=0, last=1)
         valid = batch["participant_valid"][:, 1:]
@@ -212,20 +167,43 @@ class DAT(nnx.Module):
         return Output(jax.nn.sigmoid(logit[..., 0]), {}, {})
 
 
-def _group_transformers(
-    config: ModelConfig, groups, num_blocks: int, window_frames: int, dtype, rng: Draws
+def _transformers(
+    config: DATConfig,
+    widths: Mapping[str, int],
+    *,
+    num_blocks: int,
+    head_dim: int,
+    ffn_dim: int,
+    window_frames: int,
+    rng: Draws,
 ) -> dict[str, Transformer]:
-    """One Transformer per modality group, as wide as its features together."""
+    """Makes one Transformer for each width, by the names of the widths."""
     return {
-        group: Transformer(
+        name: Transformer(
             config,
-            len(names) * config.dat.dim,
+            width,
             num_blocks,
             window_frames=window_frames,
-            head_dim=config.dat.group_head_dim,
-            ffn_dim=config.dat.group_ffn_dim,
-            dtype=dtype,
+            head_dim=head_dim,
+            ffn_dim=ffn_dim,
+            dtype=jnp.dtype(config.compute_dtype),
             rng=rng,
         )
-        for group, names in groups.items()
+        for name, width in widths.items()
     }
+
+
+def _group_transformers(
+    config: DATConfig, data: DataConfig, num_blocks: int, rng: Draws
+) -> dict[str, Transformer]:
+    """Makes one Transformer per modality group, as wide as its features together."""
+    groups = group_names(data.features)
+    return _transformers(
+        config,
+        {group: len(names) * config.dim for group, names in groups.items()},
+        num_blocks=num_blocks,
+        head_dim=config.group_head_dim,
+        ffn_dim=config.group_ffn_dim,
+        window_frames=data.window.window_frames,
+        rng=rng,
+    )

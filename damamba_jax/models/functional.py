@@ -7,11 +7,19 @@ from typing import Any
 import jax
 from flax import nnx
 
-from damamba_jax.config.sections import Config
+from damamba_jax.config.sections import DataConfig
+from damamba_jax.config.systems import SystemConfig
 from damamba_jax.models import build_model
+from damamba_jax.models.inputs import Output
+
+Params = dict[str, Any]
 
 
-def parameter_counts(params) -> dict[str, int]:
+# Per feature: `(center, inverse_scale)`, each [dim].
+Statistics = Mapping[str, Any]
+
+
+def parameter_counts(params: Any) -> dict[str, int]:
     """Counts parameters per stage, `encoders/clip` and the like."""
     counts: dict[str, int] = {}
     for path, leaf in jax.tree_util.tree_flatten_with_path(params)[0]:
@@ -22,31 +30,32 @@ def parameter_counts(params) -> dict[str, int]:
     return counts
 
 
-Params = dict[str, Any]
-
-
-# Per feature: `(center, inverse_scale)`, each [dim].
-Statistics = Mapping[str, Any]
-
-
 def split_model(model: nnx.Module) -> tuple[nnx.GraphDef, Params]:
     """Splits a model into its structure and a plain dict of parameters."""
     graphdef, params = nnx.split(model, nnx.Param)
     return graphdef, nnx.to_pure_dict(params)
 
 
-def forward(graphdef, params: Params, batch, statistics: Statistics, **kwargs):
+def forward(
+    graphdef: nnx.GraphDef,
+    params: Params,
+    batch: Mapping[str, Any],
+    statistics: Statistics,
+    **kwargs: Any,
+) -> Output:
     """Applies the model; keywords are those of its `__call__`."""
     return nnx.merge(graphdef, params)(batch, statistics, **kwargs)
 
 
 @functools.lru_cache(maxsize=8)
-def abstract_model(config: Config) -> tuple[nnx.GraphDef, dict[str, Any]]:
-    """Structure of the configured model, and its parameters as shapes alone."""
+def abstract_model(
+    model: SystemConfig, data: DataConfig
+) -> tuple[nnx.GraphDef, Params]:
+    """Returns the structure of a model, and its parameters as shapes alone."""
     graphdefs = []
 
-    def create():
-        graphdef, params = split_model(build_model(config, draw=False))
+    def create() -> Params:
+        graphdef, params = split_model(build_model(model, data, seed=None))
         graphdefs.append(graphdef)
         return params
 

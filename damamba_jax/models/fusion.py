@@ -5,8 +5,8 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from damamba_jax.array_types import Array, Bool, Float
-from damamba_jax.config.systems import ModelConfig
+from damamba_jax.array_types import Array, Bool, Float, Int
+from damamba_jax.config.systems import DAMambaConfig
 from damamba_jax.models.attention import ChunkedAttention
 from damamba_jax.models.layers import Draws, Linear, Norm, normal
 from damamba_jax.models.stacking import Stack
@@ -17,13 +17,13 @@ class ModalityGroup(nnx.Module):
 
     def __init__(
         self,
-        config: ModelConfig,
+        config: DAMambaConfig,
         num_features: int,
         blocks: int,
         *,
-        dtype,
+        dtype: jnp.dtype,
         rng: Draws,
-    ):
+    ) -> None:
         width = num_features * config.dim
         self.stack = Stack(config, width, blocks, dtype=dtype, rng=rng)
         self.norm = Norm(width)
@@ -45,7 +45,9 @@ class ModalityFusion(nnx.Module):
     a sum of their logits learn to cancel each other's errors in it.
     """
 
-    def __init__(self, config: ModelConfig, groups: list[str], *, dtype, rng: Draws):
+    def __init__(
+        self, config: DAMambaConfig, groups: list[str], *, dtype: jnp.dtype, rng: Draws
+    ) -> None:
         self.fuse = config.modality_fusion and len(groups) > 1
         self.norms = nnx.Dict({group: Norm(config.dim) for group in groups})
         if len(groups) == 1:
@@ -98,7 +100,7 @@ class PartnerFusion(nnx.Module):
     still tell how many seats are empty.
     """
 
-    def __init__(self, config: ModelConfig, *, dtype, rng: Draws):
+    def __init__(self, config: DAMambaConfig, *, dtype: jnp.dtype, rng: Draws) -> None:
         self.order = config.partner_order
         self.slots = normal(rng, (config.max_participants, config.dim), scale=0.02)
         self.stack = Stack(
@@ -110,7 +112,7 @@ class PartnerFusion(nnx.Module):
         self,
         partners: Float[Array, "B S T C"],
         valid: Bool[Array, "B S"],
-        slots,
+        slots: Int[Array, "B S"],
         key: Array | None = None,
     ) -> Float[Array, "B S T C"]:
         num_partners = partners.shape[1]
@@ -129,7 +131,7 @@ class DialogueEncoder(nnx.Module):
     the removed parameters back.
     """
 
-    def __init__(self, config: ModelConfig, *, dtype, rng: Draws):
+    def __init__(self, config: DAMambaConfig, *, dtype: jnp.dtype, rng: Draws) -> None:
         width = config.dialogue_dim or config.dim
         self.attention_norm = Norm(config.dim) if config.partner_fusion else None
         self.attention = (

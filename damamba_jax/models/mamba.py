@@ -8,7 +8,7 @@ from flax import nnx
 from jax.ad_checkpoint import checkpoint_name
 
 from damamba_jax.array_types import Array, Float
-from damamba_jax.config.systems import ModelConfig
+from damamba_jax.config.systems import DAMambaConfig
 from damamba_jax.errors import ConfigError
 from damamba_jax.kernels import selective_scan
 from damamba_jax.kernels.selective_scan import IMPLEMENTATIONS, choose, describe
@@ -26,7 +26,9 @@ class Mamba(nnx.Module):
     directions share `in_proj` and `out_proj` and own everything between.
     """
 
-    def __init__(self, config: ModelConfig, dim: int, *, dtype, rng: Draws):
+    def __init__(
+        self, config: DAMambaConfig, dim: int, *, dtype: jnp.dtype, rng: Draws
+    ) -> None:
         inner = config.expand * dim
         self.in_proj = Linear(dim, 2 * inner, dtype=dtype, rng=rng)
         self.forward = SelectiveSSM(config, dim, reverse=False, dtype=dtype, rng=rng)
@@ -57,13 +59,13 @@ class SelectiveSSM(nnx.Module):
 
     def __init__(
         self,
-        config: ModelConfig,
+        config: DAMambaConfig,
         dim: int,
         *,
         reverse: bool,
-        dtype,
+        dtype: jnp.dtype,
         rng: Draws,
-    ):
+    ) -> None:
         inner, states = config.expand * dim, config.state_dim
         self.rank = math.ceil(dim / config.dt_rank_divisor)
         self.states, self.reverse = states, reverse
@@ -137,7 +139,7 @@ class DepthwiseConv(nnx.Module):
     fuses it with the activation on every platform. A SiLU follows.
     """
 
-    def __init__(self, dim: int, width: int, *, reverse: bool, rng: Draws):
+    def __init__(self, dim: int, width: int, *, reverse: bool, rng: Draws) -> None:
         self.reverse = reverse
         bound = width**-0.5
         self.kernel = uniform(rng, (width, dim), low=-bound, high=bound)

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from damamba_jax.array_types import Array, Float
-from damamba_jax.config.systems import ModelConfig
+from damamba_jax.config.systems import DAMambaConfig
 from damamba_jax.errors import ConfigError
 from damamba_jax.kernels import ssd
 from damamba_jax.kernels.ssd import IMPLEMENTATIONS
@@ -24,7 +24,9 @@ class Mamba2(nnx.Module):
     everything between.
     """
 
-    def __init__(self, config: ModelConfig, dim: int, *, dtype, rng: Draws):
+    def __init__(
+        self, config: DAMambaConfig, dim: int, *, dtype: jnp.dtype, rng: Draws
+    ) -> None:
         inner = config.expand * dim
         self.in_proj = Linear(dim, 2 * inner, dtype=dtype, rng=rng)
         self.forward = ScalarSSM(config, dim, reverse=False, dtype=dtype, rng=rng)
@@ -51,8 +53,14 @@ class ScalarSSM(nnx.Module):
     """
 
     def __init__(
-        self, config: ModelConfig, dim: int, *, reverse: bool, dtype, rng: Draws
-    ):
+        self,
+        config: DAMambaConfig,
+        dim: int,
+        *,
+        reverse: bool,
+        dtype: jnp.dtype,
+        rng: Draws,
+    ) -> None:
         inner, self.states = config.expand * dim, config.state_dim
         heads = inner // config.head_dim
         self.heads, self.chunk, self.reverse = heads, config.ssd_chunk, reverse

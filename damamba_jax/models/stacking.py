@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from damamba_jax.array_types import Array, Float
-from damamba_jax.config.systems import ModelConfig
+from damamba_jax.config.systems import DAMambaConfig
 from damamba_jax.models.blocks import (
     HybridBlock,
     TransformerBlock,
@@ -22,13 +22,13 @@ class Stack(nnx.Module):
 
     def __init__(
         self,
-        config: ModelConfig,
+        config: DAMambaConfig,
         dim: int,
         num_blocks: int,
         *,
-        dtype,
+        dtype: jnp.dtype,
         rng: Draws,
-    ):
+    ) -> None:
         block = HybridBlock if config.encoder == "mamba" else TransformerBlock
         self.blocks = nnx.List(
             [block(config, dim, dtype=dtype, rng=rng) for _ in range(num_blocks)]

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from damamba_jax.array_types import Array, Bool, Float
-from damamba_jax.config.systems import ModelConfig
+from damamba_jax.config.systems import DATConfig
 from damamba_jax.models.attention import ChunkedAttention
 from damamba_jax.models.layers import (
     Draws,
@@ -26,18 +26,18 @@ class Block(nnx.Module):
 
     def __init__(
         self,
-        config: ModelConfig,
+        config: DATConfig,
         dim: int,
         *,
         head_dim: int,
         ffn_dim: int,
-        dtype,
+        dtype: jnp.dtype,
         rng: Draws,
-    ):
+    ) -> None:
         self.attention_norm, self.ffn_norm = LayerNorm(dim), LayerNorm(dim)
         self.attention = ChunkedAttention(
             dim,
-            num_heads=config.dat.num_heads,
+            num_heads=config.num_heads,
             head_dim=head_dim,
             chunk_frames=0,
             causal=False,
@@ -71,16 +71,16 @@ class Transformer(nnx.Module):
 
     def __init__(
         self,
-        config: ModelConfig,
+        config: DATConfig,
         dim: int,
         num_blocks: int,
         *,
         window_frames: int,
         head_dim: int,
         ffn_dim: int,
-        dtype,
+        dtype: jnp.dtype,
         rng: Draws,
-    ):
+    ) -> None:
         self.positions = normal(rng, (window_frames, dim), scale=1.0)
         self.blocks = nnx.List(
             [

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from damamba_jax.config.sections import Config
-from damamba_jax.config.systems import ModelConfig
+from damamba_jax.config.systems import DAMambaConfig
 from damamba_jax.errors import ConfigError
 from damamba_jax.models.functional import abstract_model, parameter_counts
 from damamba_jax.studies.runs import Run
@@ -121,7 +121,16 @@ def make_cells(
 
 
 def configure(base: Config, row: Row) -> Config:
-    """Sets the switches of one row."""
+    """Sets the switches of one row.
+
+    Raises:
+      ConfigError: if the base is another system, which has no such switches.
+    """
+    if not isinstance(base.model, DAMambaConfig):
+        raise ConfigError(
+            f"`model.system`: expected 'damamba', whose parts the ablation leaves out, "
+            f"got {base.model.system!r}."
+        )
     model = dataclasses.replace(
         base.model,
         encoder=row.encoder,
@@ -134,7 +143,7 @@ def configure(base: Config, row: Row) -> Config:
 @functools.cache
 def count_parameters(config: Config) -> int:
     """Counts parameters from shapes alone."""
-    return sum(parameter_counts(abstract_model(config)[1]).values())
+    return sum(parameter_counts(abstract_model(config.model, config.data)[1]).values())
 
 
 def match_parameters(config: Config, target: int) -> Config:
@@ -173,7 +182,7 @@ def match_parameters(config: Config, target: int) -> Config:
     return widened(best)
 
 
-def _is_width(model: ModelConfig, width: int) -> bool:
+def _is_width(model: DAMambaConfig, width: int) -> bool:
     try:
         dataclasses.replace(model, dialogue_dim=width)
     except ConfigError:

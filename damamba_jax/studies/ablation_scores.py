@@ -199,7 +199,7 @@ def _predict(split: str, base: Config, index: CorpusIndex) -> PredictedGaps | No
     seen = {feature.group for feature in base.data.features}
     if root is None or seen != {"audio", "visual"} or base.data.participants < 2:
         return None
-    if base.model.direction == "forward":  # sees less than its window
+    if base.model.causal:  # sees less than its window
         return None
     if split not in oracle_views.list_splits(root) or oracle_views.is_shifted(
         root, split

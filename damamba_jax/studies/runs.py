@@ -125,7 +125,9 @@ def train(
 def _announce(config: Config, *, simulated: bool, console: Console) -> None:
     """Says how large the model is, and in which numbers it is not the paper's."""
     mark = "simulated " if simulated else ""
-    table = parameter_table(abstract_model(config)[1], f"{mark}{config.name}")
+    table = parameter_table(
+        abstract_model(config.model, config.data)[1], f"{mark}{config.name}"
+    )
     show(table, console)
     numbers = ("data.window", "model.", "optim.", "train.batch_size")
     paper = from_config_dict(noxi.get_config())

@@ -155,7 +155,7 @@ def _compile(config: Config) -> _Compiled:
     alone, one after the other, share what was compiled."""
     _, replicated = shardings(config.train.batch_size)
     optimizer = optim.optimizer(config.optim, config.train.steps)
-    graphdef, _ = abstract_model(config)
+    graphdef, _ = abstract_model(config.model, config.data)
     return _Compiled(
         train_step.jit_train_step(config, graphdef, optimizer),
         estimator.make_predict(graphdef, replicated),

@@ -35,7 +35,7 @@ def initialize(
                 f"normalised by {origin.config.data.normalization!r}, this run has "
                 f"{config.data.normalization!r}."
             )
-        _, wanted = abstract_model(config)
+        _, wanted = abstract_model(config.model, config.data)
         check_shapes(
             {"model": origin.params}, {"model": wanted}, source=config.init_from
         )
@@ -55,7 +55,9 @@ def initialize(
             cache_dir=config.data.cache_dir,
             progress=lambda report: progress(report.done, report.total),
         )
-    return statistics, functional.split_model(build_model(config))[1]
+    return statistics, functional.split_model(
+        build_model(config.model, config.data, seed=config.seed)
+    )[1]
 
 
 def _names(config: Config) -> str:

@@ -9,10 +9,9 @@ import sys
 import jax
 import numpy as np
 import pytest
-from training_child import OVERRIDES
 
 from damamba_jax import evaluate, train
-from damamba_jax.config.tree import from_config_dict
+from damamba_jax.config.tree import flatten, from_config_dict
 from damamba_jax.configs import noxi
 from damamba_jax.inference.smoothing import parse_smoothing
 from damamba_jax.metrics.intervals import score
@@ -189,8 +188,10 @@ def test_a_tiny_run_is_trained_once_and_bound_to_its_settings(
 ):
     """The tiny corpus has a validation split alone."""
     monkeypatch.setattr(benchmark, "SPLITS", ("noxi/val", "noxi/val"))
+    demo, small = (flatten(noxi.get_config(p).to_dict()) for p in ("demo", "tiny"))
     tiny = {
-        **OVERRIDES, "train.steps": 2, "model.scan": "reference",
+        **{path: small[path] for path in demo if small[path] != demo[path]},
+        "train.steps": 2, "model.scan": "reference",
         "model.direction": "bidirectional", "data.normalization": "session",
         "data.cache_dir": str(tmp_path / "cache"),
     }  # fmt: skip

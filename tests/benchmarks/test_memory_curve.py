@@ -87,7 +87,8 @@ def test_measures_and_writes_table_numbers_and_picture(modules, tmp_path, capsys
     dim = tree["config"]["data"]["features"][0]["dim"]
     assert first["input_bytes"] > 64 * 2 * 258 * dim * 4
     # Parameters, two moments, moving average, in vectors of whole lines.
-    _, params = abstract_model(from_tree(tree["config"]))
+    config = from_tree(tree["config"])
+    _, params = abstract_model(config.model, config.data)
     assert first["parameters"] == sum(x.size for x in jax.tree.leaves(params))
     vectors = jax.tree.leaves(jax.eval_shape(FlatParams.from_tree, params))
     size = sum(x.size for x in vectors)

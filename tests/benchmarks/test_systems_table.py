@@ -45,7 +45,7 @@ def test_systems_differ_in_model_and_losses_alone(benchmark, name):
 def test_published_sizes_are_compared(benchmark):
     preset = benchmark.presets()["published"]
     dims = [
-        benchmark.configure(preset, system, 1e-3, 0).model.dat.group_ffn_dim
+        benchmark.configure(preset, system, 1e-3, 0).model.group_ffn_dim
         for system in ("DAT paper_table", "DAT m", "DAT l")
     ]
     assert dims == [640, 1024, 1024]

@@ -8,17 +8,10 @@ import shutil
 import jax
 import numpy as np
 import pytest
+from example import PAPER
 from rich.console import Console
 
 from damamba_jax import evaluate
-from damamba_jax.config.sections import (
-    Config,
-    DataConfig,
-    OptimConfig,
-    TrainConfig,
-    WindowConfig,
-)
-from damamba_jax.config.systems import ModelConfig
 from damamba_jax.data.batches.statistics import fit_statistics
 from damamba_jax.data.corpus import index as corpus_index
 from damamba_jax.data.corpus import splits
@@ -76,17 +69,16 @@ def make_config(cache_dir, **data):
     )
     options = {
         "features": features,
-        "window": WindowConfig(frame_hz=25.0),
+        "window": dataclasses.replace(PAPER.data.window, frame_hz=25.0),
         "simulated": "tiny",
         "cache_dir": str(cache_dir),
         "num_threads": 1,
     }
-    return Config(
+    return dataclasses.replace(
+        PAPER,
         name="tiny",
-        data=DataConfig(**{**options, **data}),
-        model=ModelConfig(),
-        optim=OptimConfig(),
-        train=TrainConfig(steps=1, batch_size=16),
+        data=dataclasses.replace(PAPER.data, **{**options, **data}),
+        train=dataclasses.replace(PAPER.train, steps=1, batch_size=16),
     )
 
 
@@ -125,7 +117,9 @@ def expected(session, participant, cache_dir):
 
 @pytest.mark.parametrize("frame_hz", [25.0, 100.0])
 def test_stitched_cores_are_the_whole_session(cache_dir, index, frame_hz):
-    config = make_config(cache_dir, window=WindowConfig(frame_hz=frame_hz))
+    config = make_config(
+        cache_dir, window=dataclasses.replace(PAPER.data.window, frame_hz=frame_hz)
+    )
     model = FrameEstimator(config)
     sessions = index.split("noxi/val")
     told = []

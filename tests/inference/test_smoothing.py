@@ -65,11 +65,11 @@ def test_exponential_is_causal_and_gaussian_delays_nothing():
 
 def test_without_smoothing_nothing_is_touched():
     values = np.random.default_rng(0).uniform(size=9)
-    assert smooth(values, RATE, SmoothingConfig()) is values
+    assert smooth(values, RATE, config("none", 0.0)) is values
 
 
 def test_the_option_is_read_and_nonsense_refused():
-    assert parse_smoothing("none") == SmoothingConfig()
+    assert parse_smoothing("none") == config("none", 0.0)
     assert parse_smoothing("gaussian:1.5") == config("gaussian", 1.5)
     assert str(parse_smoothing("exponential:2")) == "exponential 2 s"
     for wrong in ("", "mean:2", "gaussian", "gaussian:", "gaussian:-1", "none:1",

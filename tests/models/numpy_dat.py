@@ -79,7 +79,7 @@ def transformer(x, p, num_heads, partners=None):
 
 def encode(p, batch, row, person, statistics, config):
     """One person's sequences, group by group."""
-    window, num_heads = config.data.window, config.model.dat.num_heads
+    window, num_heads = config.data.window, config.model.num_heads
     groups = {}
     for feature in config.data.features:
         name = feature.name
@@ -116,7 +116,7 @@ def score(params, batch, statistics, config):
         hidden = np.concatenate(
             [
                 transformer(
-                    x, params["dialogue"][group], config.model.dat.num_heads,
+                    x, params["dialogue"][group], config.model.num_heads,
                     partners=[partner[group] for partner in partners],
                 )
                 for group, x in target.items()

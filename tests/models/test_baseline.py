@@ -16,7 +16,9 @@ from damamba_jax.training.objective import loss_function
 
 def scorer(config):
     """The jitted `score(batch) -> [B, Tl]`, and the parameters."""
-    graphdef, params = functional.split_model(build_model(config))
+    graphdef, params = functional.split_model(
+        build_model(config.model, config.data, seed=config.seed)
+    )
     predict = estimator.make_predict(graphdef)
     statistics = unit_statistics(config)
     return lambda batch: np.asarray(
@@ -66,7 +68,9 @@ def test_gradients_are_finite_and_a_missing_feature_is_learned():
     batch = random_batch(config)
     batch["features"]["openpose"][:, :, 3:9] = -1.0
     batch = jax.tree.map(jnp.asarray, batch)
-    graphdef, params = functional.split_model(build_model(config))
+    graphdef, params = functional.split_model(
+        build_model(config.model, config.data, seed=config.seed)
+    )
 
     def loss(params):
         return loss_function(
@@ -83,7 +87,9 @@ def test_gradients_are_finite_and_a_missing_feature_is_learned():
 
 def test_dropout_acts_before_the_last_hidden_layer():
     config = small_system("baseline", dropout=0.5)
-    graphdef, params = functional.split_model(build_model(config))
+    graphdef, params = functional.split_model(
+        build_model(config.model, config.data, seed=config.seed)
+    )
     batch, statistics = random_batch(config), unit_statistics(config)
 
     @jax.jit
@@ -106,7 +112,7 @@ def test_a_preset_reads_what_it_is_called_after(preset):
     names = [feature.name for feature in config.data.features]
     every = [*("egemaps", "w2vbert2", "clip", "openface2", "openpose")]
     assert names == ([preset] if preset in baseline.CHOSEN else every)
-    _, params = abstract_model(config)
+    _, params = abstract_model(config.model, config.data)
     widths = [layer["kernel"].shape[1] for layer in params["hidden"].values()]
     first = params["inputs"][names[0]]["project"]["kernel"].shape[1]
-    assert (first, *widths) == config.model.baseline.hidden_dims
+    assert (first, *widths) == config.model.hidden_dims

@@ -20,7 +20,9 @@ QUICK = {"direction": "forward", "scan": "reference"}
 
 def scorer(config: Config):
     """The jitted `score(batch) -> [B, Tl]` of a freshly initialised model."""
-    graphdef, params = functional.split_model(build_model(config))
+    graphdef, params = functional.split_model(
+        build_model(config.model, config.data, seed=config.seed)
+    )
     predict = estimator.make_predict(graphdef)
     statistics = unit_statistics(config)
     frames = config.data.window.window_frames
@@ -29,7 +31,9 @@ def scorer(config: Config):
 
 def gradient_of_core(config: Config, batch: dict, label: int) -> dict:
     """|d score / d x| of one label, largest per feature, person and row."""
-    graphdef, params = functional.split_model(build_model(config))
+    graphdef, params = functional.split_model(
+        build_model(config.model, config.data, seed=config.seed)
+    )
 
     @jax.jit
     def gradient(features):
@@ -49,7 +53,10 @@ def gradient_of_core(config: Config, batch: dict, label: int) -> dict:
 
 
 def count(config: Config) -> int:
-    return sum(leaf.size for leaf in jax.tree.leaves(abstract_model(config)[1]))
+    return sum(
+        leaf.size
+        for leaf in jax.tree.leaves(abstract_model(config.model, config.data)[1])
+    )
 
 
 def test_paper_configuration_has_the_published_number_of_parameters():
@@ -111,7 +118,9 @@ def test_groups_interact_by_modality_fusion_alone(fused):
 
 def test_of_late_fusion_the_groups_learn_alone_and_the_mix_its_weights():
     config = small_config(**QUICK, modality_fusion=False)
-    graphdef, params = functional.split_model(build_model(config))
+    graphdef, params = functional.split_model(
+        build_model(config.model, config.data, seed=config.seed)
+    )
     batch = jax.tree.map(jnp.asarray, random_batch(config))
     statistics = unit_statistics(config)
 
@@ -203,7 +212,9 @@ def test_remat_changes_memory_but_no_number():
     results = []
     for remat in (False, True):
         config = small_config(remat=remat, dropout=0.3, **QUICK)
-        graphdef, params = functional.split_model(build_model(config))
+        graphdef, params = functional.split_model(
+            build_model(config.model, config.data, seed=config.seed)
+        )
 
         def loss(params, config=config, graphdef=graphdef):
             # Dropout draws the same.
@@ -243,7 +254,9 @@ def test_remat_changes_memory_but_no_number():
 )
 def test_variants_train(change):
     config = small_config(**{**QUICK, **change})
-    graphdef, params = functional.split_model(build_model(config))
+    graphdef, params = functional.split_model(
+        build_model(config.model, config.data, seed=config.seed)
+    )
     batch = jax.tree.map(jnp.asarray, random_batch(config))
 
     def loss(params):

@@ -9,7 +9,6 @@ import pytest
 from example import FEATURES, random_batch, replace_model, small_system, unit_statistics
 from numpy_dat import score as numpy_score
 
-from damamba_jax.config.systems import DATConfig
 from damamba_jax.config.tree import from_config_dict
 from damamba_jax.configs import dat
 from damamba_jax.errors import ConfigError
@@ -20,7 +19,10 @@ from damamba_jax.training.objective import loss_function
 
 
 def count(config) -> int:
-    return sum(leaf.size for leaf in jax.tree.leaves(abstract_model(config)[1]))
+    return sum(
+        leaf.size
+        for leaf in jax.tree.leaves(abstract_model(config.model, config.data)[1])
+    )
 
 
 def with_window(config, **window):
@@ -37,10 +39,10 @@ class Small:
         config = small_system("dat")
         # Two frames per sample and label, two blocks where partners are attended to.
         config = with_window(config, frame_hz=50.0)
-        self.config = replace_model(
-            config, dat=dataclasses.replace(config.model.dat, partner_blocks=2)
+        self.config = replace_model(config, partner_blocks=2)
+        self.graphdef, params = functional.split_model(
+            build_model(self.config.model, self.config.data, seed=self.config.seed)
         )
-        self.graphdef, params = functional.split_model(build_model(self.config))
         rng = np.random.default_rng(1)
         self.params = jax.tree.map(
             lambda x: x + jnp.asarray(0.3 * rng.standard_normal(x.shape), jnp.float32),
@@ -142,11 +144,13 @@ def test_gradients_are_finite_and_remat_does_not_change_them():
     batch = jax.tree.map(jnp.asarray, random_batch(config))
     pose = batch["features"]["openpose"].at[:, :, 3:9].set(-1.0)
     batch = batch | {"features": {"openpose": pose}}
-    _, params = functional.split_model(build_model(config))
+    _, params = functional.split_model(
+        build_model(config.model, config.data, seed=config.seed)
+    )
     results = []
     for remat in (False, True):
         variant = replace_model(config, remat=remat)
-        graphdef, _ = abstract_model(variant)
+        graphdef, _ = abstract_model(variant.model, variant.data)
 
         def loss(params, config=variant, graphdef=graphdef):
             return loss_function(
@@ -167,12 +171,14 @@ def test_gradients_are_finite_and_remat_does_not_change_them():
 
 
 def test_dropout_acts_in_training_only():
-    alone = DATConfig(
-        dim=4, num_heads=1, feature_head_dim=4, group_head_dim=4, feature_ffn_dim=4,
-        group_ffn_dim=4, feature_blocks=0, group_blocks=0,
+    config = small_system(
+        "dat", dropout=0.5, features=FEATURES[2:], dim=4, num_heads=1,
+        feature_head_dim=4, group_head_dim=4, feature_ffn_dim=4, group_ffn_dim=4,
+        feature_blocks=0, group_blocks=0,
     )  # fmt: skip
-    config = small_system("dat", dropout=0.5, features=FEATURES[2:], dat=alone)
-    graphdef, params = functional.split_model(build_model(config))
+    graphdef, params = functional.split_model(
+        build_model(config.model, config.data, seed=config.seed)
+    )
     batch, statistics = random_batch(config), unit_statistics(config)
 
     @jax.jit

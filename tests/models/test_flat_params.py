@@ -60,7 +60,8 @@ def test_the_gradient_is_one_of_vectors():
 
 
 def test_projections_are_the_kernels_with_an_input_axis():
-    _, params = abstract_model(small_config())
+    config = small_config()
+    _, params = abstract_model(config.model, config.data)
     flat = jax.eval_shape(FlatParams.from_tree, params)
     leaves = jax.tree_util.tree_leaves_with_path(params)
     total = 0

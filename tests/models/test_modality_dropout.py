@@ -85,7 +85,9 @@ def test_only_training_drops_and_a_dropped_group_is_a_missing_one():
         direction="forward", scan="reference", modality_dropout=0.5, participants=1,
         feature_blocks=0, audio_blocks=0, visual_blocks=0, dialogue_blocks=0,
     )  # fmt: skip
-    graphdef, params = functional.split_model(build_model(config))
+    graphdef, params = functional.split_model(
+        build_model(config.model, config.data, seed=config.seed)
+    )
     batch = random_batch(config, size=16)
 
     @jax.jit

@@ -9,11 +9,13 @@ import pytest
 from example import FEATURES, random_batch, small_config, small_system, unit_statistics
 
 from damamba_jax.config.sections import Config
-from damamba_jax.config.systems import DATConfig
 from damamba_jax.config.tree import to_json
 from damamba_jax.inference import estimator
 from damamba_jax.inference.estimator import load_checkpoint
-from damamba_jax.models import DAT, Baseline, DAMamba, build_model, functional
+from damamba_jax.models import build_model, functional
+from damamba_jax.models.baseline import Baseline
+from damamba_jax.models.damamba import DAMamba
+from damamba_jax.models.dat import DAT
 from damamba_jax.models.functional import abstract_model, parameter_counts
 from damamba_jax.schema.statistics import FeatureStatistics
 from damamba_jax.training import optim
@@ -31,19 +33,24 @@ def system(name: str) -> Config:
 
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_the_configuration_chooses_the_system(name):
-    assert type(build_model(system(name), draw=False)) is SYSTEMS[name]
+    config = system(name)
+    assert type(build_model(config.model, config.data, seed=None)) is SYSTEMS[name]
 
 
 @pytest.mark.parametrize("name", ["dat", "baseline"])
 def test_a_step_trains_and_its_checkpoint_predicts(name, tmp_path):
     # Few blocks: what they compute is tested where they are defined.
-    config = small_system(
-        name, dropout=0.2, features=FEATURES[2:], dat=DATConfig(
+    few = {
+        "dat": dict(
             dim=4, num_heads=1, feature_head_dim=4, group_head_dim=4,
             feature_ffn_dim=4, group_ffn_dim=4, group_blocks=0,
-        )
-    )  # fmt: skip
-    graphdef, params = functional.split_model(build_model(config))
+        ),
+        "baseline": {},
+    }[name]  # fmt: skip
+    config = small_system(name, dropout=0.2, features=FEATURES[2:], **few)
+    graphdef, params = functional.split_model(
+        build_model(config.model, config.data, seed=config.seed)
+    )
     optimizer = optim.optimizer(config.optim, config.train.steps)
     state = train_state.create(params, optimizer, seed=0)
     step = jax.jit(train_step.make_train_step(config, graphdef, optimizer))
@@ -112,7 +119,9 @@ def test_session_statistics_take_the_offset_and_scale_of_a_recording_away(name):
 
 
 def scorer(config: Config):
-    graphdef, params = functional.split_model(build_model(config))
+    graphdef, params = functional.split_model(
+        build_model(config.model, config.data, seed=config.seed)
+    )
     predict = estimator.make_predict(graphdef)
     statistics = unit_statistics(config)
     return lambda batch: predict(params, batch, statistics, num_frames=24)
@@ -120,7 +129,8 @@ def scorer(config: Config):
 
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_stages_add_up_to_all_parameters(name):
-    _, params = abstract_model(system(name))
+    config = system(name)
+    _, params = abstract_model(config.model, config.data)
     counts = parameter_counts(params)
     assert sum(counts.values()) == sum(x.size for x in jax.tree.leaves(params))
     if name == "dat":
@@ -137,7 +147,7 @@ def test_without_its_weight_infonce_is_left_out():
 
 
 def loss_terms(config: Config) -> set[str]:
-    graphdef, params = abstract_model(config)
+    graphdef, params = abstract_model(config.model, config.data)
     _, terms = jax.eval_shape(
         lambda p, b: loss_function(
             config, graphdef, p, unit_statistics(config), b, None

@@ -214,7 +214,9 @@ def trained(tmp_path_factory):
     workdir = tmp_path_factory.mktemp("trained")
     config = small_config(dialogue_blocks=0)
     (workdir / "config.json").write_text(to_json(config))
-    _, params = functional.split_model(build_model(config))
+    _, params = functional.split_model(
+        build_model(config.model, config.data, seed=config.seed)
+    )
     optimizer = optim.optimizer(config.optim, config.train.steps)
     state = train_state.create(params, optimizer, seed=0)
     saver = Saver(

@@ -1,11 +1,12 @@
 """Scalars of steps: logged in order, one step late, without non-finite streaks."""
 
+import dataclasses
 import json
 
 import jax.numpy as jnp
 import pytest
+from example import PAPER
 
-from damamba_jax.config.sections import TrainConfig
 from damamba_jax.errors import TrainingError
 from damamba_jax.runs.run_log import RunLog, read
 from damamba_jax.training.meter import Meter
@@ -23,7 +24,7 @@ def log(tmp_path):
 
 
 def test_every_logged_step_gets_its_own_scalars(tmp_path, log):
-    meter = Meter(log, TrainConfig(steps=9, log_every=2), start=0)
+    meter = Meter(log, dataclasses.replace(PAPER.train, steps=9, log_every=2), start=0)
     for step in range(1, 6):
         meter.add(step, scalars(loss=step))
     assert [line["step"] for line in read(tmp_path / "metrics.jsonl")] == [2, 4]
@@ -37,7 +38,9 @@ def test_every_logged_step_gets_its_own_scalars(tmp_path, log):
 
 
 def test_a_streak_of_bad_steps_ends_the_run(log):
-    meter = Meter(log, TrainConfig(steps=9, max_bad_steps=3), start=0)
+    meter = Meter(
+        log, dataclasses.replace(PAPER.train, steps=9, max_bad_steps=3), start=0
+    )
     meter.add(1, scalars(bad=1))
     meter.add(2, scalars(bad=2))
     meter.add(3, scalars(bad=3))
@@ -48,7 +51,9 @@ def test_a_streak_of_bad_steps_ends_the_run(log):
 def test_speed_leaves_pauses_out(log, monkeypatch):
     now = [0.0]
     monkeypatch.setattr("time.perf_counter", lambda: now[0])
-    meter = Meter(log, TrainConfig(steps=99, batch_size=8), start=0)
+    meter = Meter(
+        log, dataclasses.replace(PAPER.train, steps=99, batch_size=8), start=0
+    )
     for step, seconds in ((1, 100.0), (2, 0.5), (3, 0.5)):
         now[0] += seconds  # the first one compiles
         meter.add(step, scalars())
@@ -64,5 +69,8 @@ def test_speed_leaves_pauses_out(log, monkeypatch):
 
 def test_a_resumed_run_shows_the_last_validation(tmp_path, log):
     log.metrics(3, {"val_ccc": 0.5})
-    assert "val CCC 0.500" in Meter(log, TrainConfig(steps=9), start=3).text
+    assert (
+        "val CCC 0.500"
+        in Meter(log, dataclasses.replace(PAPER.train, steps=9), start=3).text
+    )
     assert json.loads((tmp_path / "metrics.jsonl").read_text())["val_ccc"] == 0.5

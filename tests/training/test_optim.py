@@ -1,18 +1,22 @@
 """Learning rate, weight decay and the moving average."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from example import PAPER
 
-from damamba_jax.config.sections import OptimConfig
 from damamba_jax.models.flat_params import FlatParams
 from damamba_jax.training import optim
 
 
 def test_learning_rate_warms_up_then_follows_half_a_cosine():
-    config = OptimConfig(lr=2e-3, warmup_steps=10, final_lr_fraction=0.1)
+    config = dataclasses.replace(
+        PAPER.optim, lr=2e-3, warmup_steps=10, final_lr_fraction=0.1
+    )
     rate = optim.learning_rate(config, 110)
     expected = {
         0: 0.0,
@@ -29,7 +33,9 @@ def test_learning_rate_warms_up_then_follows_half_a_cosine():
 
 @pytest.mark.parametrize("steps", [1, 2, 10])
 def test_a_run_shorter_than_the_warm_up_has_a_schedule(steps):
-    rate = optim.learning_rate(OptimConfig(lr=1e-3, warmup_steps=500), steps)
+    rate = optim.learning_rate(
+        dataclasses.replace(PAPER.optim, lr=1e-3, warmup_steps=500), steps
+    )
     values = [float(rate(step)) for step in range(steps + 1)]
     assert np.isfinite(values).all()
     assert max(values) == pytest.approx(1e-3)
@@ -48,7 +54,7 @@ PARAMS = FlatParams.from_tree(
 
 
 def test_weight_decay_shrinks_by_lr_times_decay(loose):
-    config = OptimConfig(lr=0.1, warmup_steps=0, weight_decay=0.5)
+    config = dataclasses.replace(PAPER.optim, lr=0.1, warmup_steps=0, weight_decay=0.5)
     optimizer = optim.optimizer(config, 100)
     zero = jax.tree.map(jnp.zeros_like, PARAMS)
     updates, _ = optimizer.update(zero, optimizer.init(PARAMS), PARAMS)
@@ -59,7 +65,9 @@ def test_weight_decay_shrinks_by_lr_times_decay(loose):
 
 @pytest.mark.parametrize(("norm", "expected"), [(1e6, 5.0), (3.0, 3.0)])
 def test_gradients_are_clipped_by_their_global_norm(loose, norm, expected):
-    optimizer = optim.optimizer(OptimConfig(clip_norm=5.0, b1=0.75), 100)
+    optimizer = optim.optimizer(
+        dataclasses.replace(PAPER.optim, clip_norm=5.0, b1=0.75), 100
+    )
     gradient = jax.tree.map(lambda x: x * norm / np.sqrt(6.0), PARAMS)
     _, state = optimizer.update(gradient, optimizer.init(PARAMS), PARAMS)
     first_moment = optax.tree.get(state, "mu")

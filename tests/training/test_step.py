@@ -37,7 +37,9 @@ class Setup:
         self.config = dataclasses.replace(
             config, optim=dataclasses.replace(config.optim, warmup_steps=0)
         )
-        self.graphdef, params = functional.split_model(build_model(self.config))
+        self.graphdef, params = functional.split_model(
+            build_model(self.config.model, self.config.data, seed=self.config.seed)
+        )
         self.optimizer = optim.optimizer(self.config.optim, self.config.train.steps)
         self.step = jax.jit(
             train_step.make_train_step(self.config, self.graphdef, self.optimizer)
@@ -194,7 +196,7 @@ def test_the_loss_of_one_modality_group_has_no_alignment(names):
     config = small_config()
     features = tuple(f for f in config.data.features if f.name in names)
     config = small_config(features=features)
-    graphdef, params = abstract_model(config)
+    graphdef, params = abstract_model(config.model, config.data)
     _, terms = jax.eval_shape(
         lambda p, b: loss_function(
             config, graphdef, p, unit_statistics(config), b, None
@@ -266,7 +268,7 @@ def test_only_core_frames_are_scored(monkeypatch):
         losses, "ccc", lambda p, y, mask: masks.append(mask) or jnp.float32(0.0)
     )
     batch["label_valid"][0] = False
-    graphdef, params = abstract_model(config)
+    graphdef, params = abstract_model(config.model, config.data)
     jax.eval_shape(
         lambda p: loss_function(
             config, graphdef, p, unit_statistics(config), batch, None

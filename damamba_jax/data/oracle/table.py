@@ -44,7 +44,10 @@ LATE, LATE_ALONE = "late fusion", "late fusion, target only"
 _GAP_VIEWS = tuple(name for name in VIEWS if name != "both, causal")
 
 # The published window (96 frames at 100 Hz) and the same count at the native rate.
-WINDOWS = (WindowConfig(), WindowConfig(frame_hz=FRAME_HZ))
+WINDOWS = tuple(
+    WindowConfig(frame_hz=hz, window_frames=96, core_frames=32, stride_frames=32)
+    for hz in (100.0, FRAME_HZ)
+)
 
 
 class PredictedGaps(NamedTuple):

@@ -4,9 +4,9 @@ import dataclasses
 
 import numpy as np
 import pytest
+from example import PAPER
 from test_statistics import FEATURE, gaussian, make_sessions
 
-from damamba_jax.config.sections import DataConfig, WindowConfig
 from damamba_jax.data.batches import session_statistics, windows
 from damamba_jax.data.batches.builder import BatchBuilder, BatchRows
 from damamba_jax.data.batches.session_statistics import (
@@ -85,7 +85,7 @@ def test_statistics_travel_with_the_people_of_a_batch(tmp_path):
     builder = BatchBuilder(
         [*sessions, lonely],
         features=[FEATURE],
-        window=WindowConfig(),
+        window=PAPER.data.window,
         cache_dir=str(tmp_path / "cache"),
         normalization="session",
     )
@@ -112,8 +112,8 @@ def test_prediction_needs_no_training_split_and_batches_do_not_depend_on_the_sta
 ):
     """A window of a recording carries the same statistics in every source."""
     sessions = make_sessions(tmp_path, [gaussian(s, length=400) for s in (8, 9)])
-    data = DataConfig(
-        features=(FEATURE,), participants=1, window=WindowConfig(),
+    data = dataclasses.replace(
+        PAPER.data, features=(FEATURE,), participants=1,
         cache_dir=str(tmp_path / "cache"), normalization="session",
     )  # fmt: skip
     by_session = {}

@@ -6,8 +6,9 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from example import PAPER
 
-from damamba_jax.config.sections import DataConfig, FeatureConfig, WindowConfig
+from damamba_jax.config.sections import FeatureConfig, WindowConfig
 from damamba_jax.data.batches import windows
 from damamba_jax.data.batches.builder import Rows
 from damamba_jax.data.batches.timeline import first_label, num_cores
@@ -80,7 +81,8 @@ def dyad(folder, *, name="001", frames=100, num_people=2):
 
 
 def config(folder, *, window=SHORT, participants=2):
-    return DataConfig(
+    return dataclasses.replace(
+        PAPER.data,
         features=(FACE, VOICE),
         participants=participants,
         window=window,

@@ -1,11 +1,12 @@
 """The oracle's scores: more to see is better, and nothing passes it."""
 
+import dataclasses
 from fractions import Fraction
 
 import numpy as np
 import pytest
+from example import PAPER
 
-from damamba_jax.config.sections import WindowConfig
 from damamba_jax.data.oracle import score as oracle_score
 from damamba_jax.data.oracle import smoother
 from damamba_jax.data.oracle import table as oracle_table
@@ -15,7 +16,7 @@ from damamba_jax.data.simulated import write as simulated_write
 from damamba_jax.data.simulated.dialogue import LABEL_MEAN, LABEL_SCALE
 from damamba_jax.data.simulated.presets import DOMAINS, Preset, SplitPreset
 
-NATIVE = WindowConfig(frame_hz=25.0)
+NATIVE = dataclasses.replace(PAPER.data.window, frame_hz=25.0)
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +127,7 @@ def test_gaps_need_recordings_to_fit_on(tmp_path):
 
 
 def test_table_agrees_with_single_scores(root, table):
-    for span, window in enumerate([WindowConfig(), NATIVE, None]):
+    for span, window in enumerate([PAPER.data.window, NATIVE, None]):
         for name, view in oracle_table.VIEWS.items():
             if span == 2 and name not in ("both", "both, causal"):
                 continue
@@ -190,11 +191,17 @@ def test_no_regression_on_windows_passes_the_oracle(root):
 @pytest.mark.parametrize(
     "window",
     [
-        WindowConfig(),
+        PAPER.data.window,
         NATIVE,
-        WindowConfig(frame_hz=30.0, window_frames=20, core_frames=6),
-        WindowConfig(frame_hz=12.5, window_frames=8, core_frames=8),
-        WindowConfig(frame_hz=25.0, window_frames=4000, core_frames=2000),
+        dataclasses.replace(
+            PAPER.data.window, frame_hz=30.0, window_frames=20, core_frames=6
+        ),
+        dataclasses.replace(
+            PAPER.data.window, frame_hz=12.5, window_frames=8, core_frames=8
+        ),
+        dataclasses.replace(
+            PAPER.data.window, frame_hz=25.0, window_frames=4000, core_frames=2000
+        ),
     ],
     ids=["100hz", "25hz", "30hz", "12hz", "longer"],
 )
@@ -238,7 +245,9 @@ def test_a_window_sees_itself_only(root):
 
 
 def test_one_window_over_everything_is_the_whole_recording(root):
-    wide = WindowConfig(frame_hz=25.0, window_frames=6000, core_frames=2000)
+    wide = dataclasses.replace(
+        PAPER.data.window, frame_hz=25.0, window_frames=6000, core_frames=2000
+    )
     a = oracle_score.oracle_ccc(root, "noxi/test-base", window=wide)
     b = oracle_score.oracle_ccc(root, "noxi/test-base")
     assert a.r == pytest.approx(b.r, abs=1e-9)

@@ -1,0 +1,69 @@
+"""Fields of a configuration: their meaning, unit and range stand beside their type.
+
+`setting` describes a field and gives it no value: values stand in `configs/` alone.
+A section is a frozen dataclass on `Section`, which checks the ranges.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import Any, ClassVar, NamedTuple
+
+from damamba_jax.errors import ConfigError
+
+
+class Range(NamedTuple):
+    """Values that a field may have.
+
+    Attributes:
+      text: the range in words of an error, e.g. `"> 0"`.
+      holds: tells whether a value lies within it.
+    """
+
+    text: str
+    holds: Callable[[Any], bool]
+
+
+POSITIVE = Range("> 0", lambda value: 0 < value < math.inf)
+NOT_NEGATIVE = Range(">= 0", lambda value: 0 <= value < math.inf)
+BELOW_ONE = Range("[0, 1)", lambda value: 0 <= value < 1)
+
+
+def setting(
+    meaning: str, *, unit: str = "", range: Range | None = None, **options: Any
+) -> Any:
+    """Describes one field.
+
+    Args:
+      meaning: one sentence or more, with a full stop.
+      unit: unit of the value; empty for numbers without one, names and switches.
+      range: values that are allowed; `None` allows all values of the type.
+      **options: passed to `dataclasses.field`, such as `default`.
+    """
+    described = {"meaning": meaning, "unit": unit, "range": range}
+    return dataclasses.field(metadata=described, **options)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Section:
+    """A part of a configuration; creating one checks the range of each field.
+
+    Attributes:
+      path: dotted path of the section, as its user writes it.
+    """
+
+    path: ClassVar[str] = ""
+
+    def __post_init__(self) -> None:
+        """Checks the range of each field."""
+        for field in dataclasses.fields(self):
+            allowed, value = field.metadata["range"], getattr(self, field.name)
+            if allowed is not None and not allowed.holds(value):
+                raise ConfigError(
+                    f"`{self.path_of(field.name)}`: expected {allowed.text}, got "
+                    f"{value}."
+                )
+
+    def path_of(self, name: str) -> str:
+        """Returns the path of a field, e.g. `optim.lr`."""
+        return f"{self.path}.{name}" if self.path else name
