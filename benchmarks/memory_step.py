@@ -66,7 +66,9 @@ def step_and_shapes(config: Config):
         f.name: (jax.ShapeDtypeStruct((f.dim,), np.float32),) * 2
         for f in config.data.features
     }
-    step = train_step.jit_train_step(config, graphdef, optimizer)
+    step = train_step.jit_train_step(
+        config.model, config.data, config.optim, num_steps=config.train.steps
+    )
     return step, (state, abstract_batch(config), statistics)
 
 

@@ -7,6 +7,8 @@ import numpy as np
 from damamba_jax.config.sections import Config, FeatureConfig
 from damamba_jax.config.tree import from_config_dict
 from damamba_jax.configs import baseline, dat, noxi
+from damamba_jax.training import step as train_step
+from damamba_jax.training.objective import Objective, make_objective
 
 PAPER = from_config_dict(noxi.get_config())
 TINY = from_config_dict(noxi.get_config("tiny"))
@@ -112,4 +114,20 @@ def small_system(system: str, *, participants=0, features=FEATURES, **model) -> 
         data=dataclasses.replace(plain.data, participants=participants or people),
         model=dataclasses.replace(base.model, **{**fields, **model}),
         optim=dataclasses.replace(plain.optim, infonce_weight=0.0),
+    )
+
+
+def objective_of(config: Config) -> Objective:
+    """What training with this configuration minimises."""
+    return make_objective(config.data, config.model, config.optim)
+
+
+def train_step_of(config: Config, graphdef, optimizer):
+    """A step of training with this configuration, not jitted."""
+    return train_step.make_train_step(
+        graphdef,
+        optimizer,
+        objective=objective_of(config),
+        num_steps=config.train.steps,
+        is_random=config.model.is_random,
     )

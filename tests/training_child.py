@@ -52,10 +52,9 @@ def wrap(owner, name, before=None, after=None):
     setattr(owner, name, wrapped)
 
 
-from damamba_jax.inference import estimator
 from damamba_jax.runs import checkpoints
 from damamba_jax.studies import runs
-from damamba_jax.training import meter, saver
+from damamba_jax.training import meter, saver, validation
 
 if point == "step":  # the third one
     wrap(meter.Meter, "add", after=lambda _, step, __: step == 3 and kill())
@@ -65,9 +64,9 @@ elif point == "save":  # files half written
     wrap(checkpoints.Checkpoints, "save",
          before=lambda *_: threading.Timer(0.03, kill).start())
 elif point == "validation":  # between its batches
-    make = estimator.make_predict
+    make = validation.predict_function
 
-    def make_predict(*args):
+    def predict_function(*args):
         predict = make(*args)
 
         def killing(*args, **kwargs):
@@ -76,7 +75,7 @@ elif point == "validation":  # between its batches
 
         return killing
 
-    estimator.make_predict = make_predict
+    validation.predict_function = predict_function
 elif point == "evaluation":
     wrap(runs, "evaluate", before=lambda *_: kill())
 elif point == "":  # tell what pictures say instead

@@ -50,6 +50,11 @@ class SystemConfig(Section):
         return False
 
     @property
+    def is_random(self) -> bool:
+        """Whether the model draws random numbers in training."""
+        return self.dropout > 0
+
+    @property
     def fuses_partners(self) -> bool:
         """Whether a score depends on the partners, where a batch shows them."""
         return True
@@ -141,6 +146,11 @@ class DAMambaConfig(SystemConfig):
     def causal(self) -> bool:
         """Whether a score depends on no later frame."""
         return self.direction == "forward"
+
+    @property
+    def is_random(self) -> bool:
+        """Whether the model draws random numbers in training."""
+        return max(self.dropout, self.modality_dropout, self.feature_dropout) > 0
 
     @property
     def fuses_partners(self) -> bool:

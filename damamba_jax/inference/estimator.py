@@ -8,8 +8,12 @@ from typing import Any
 
 import jax
 import numpy as np
+from flax import nnx
+from jax.sharding import NamedSharding
 
-from damamba_jax.config.sections import Config
+from damamba_jax.array_types import Array
+from damamba_jax.config.sections import Config, DataConfig
+from damamba_jax.config.systems import SystemConfig
 from damamba_jax.errors import CheckpointError
 from damamba_jax.models.flat_params import FlatParams
 from damamba_jax.models.functional import Params, Statistics, abstract_model, forward
@@ -19,13 +23,27 @@ from damamba_jax.runtime.compiler import compiler_options
 from damamba_jax.schema.statistics import FeatureStatistics, from_arrays
 
 
-def make_predict(graphdef, out_sharding=None) -> Callable:
+# Models of one structure share what was compiled for the first of them.
+@functools.lru_cache(maxsize=4)
+def predict_function(
+    model: SystemConfig, data: DataConfig, out_sharding: NamedSharding | None = None
+) -> Callable[..., Array]:
     """Returns the jitted `predict(params, batch, statistics, *, num_frames)`.
 
+    This is the only way from a batch to scores, in validation as well.
+
     Args:
-      graphdef: structure of the model.
-      out_sharding: of the scores; wherever XLA leaves them when None.
+      model: the system and its architecture.
+      data: features, frame rate, window and normalization of the batches.
+      out_sharding: where the scores lie; wherever XLA leaves them when `None`.
     """
+    return make_predict(abstract_model(model, data)[0], out_sharding)
+
+
+def make_predict(
+    graphdef: nnx.GraphDef, out_sharding: NamedSharding | None = None
+) -> Callable[..., Array]:
+    """Returns `predict_function` for a structure that is at hand."""
 
     @functools.partial(
         jax.jit,
@@ -34,8 +52,12 @@ def make_predict(graphdef, out_sharding=None) -> Callable:
         compiler_options=compiler_options(),
     )
     def predict(
-        params: Params | FlatParams, batch, statistics: Statistics, *, num_frames: int
-    ):
+        params: Params | FlatParams,
+        batch: Mapping[str, Any],
+        statistics: Statistics,
+        *,
+        num_frames: int,
+    ) -> Array:
         params = params.to_tree() if isinstance(params, FlatParams) else params
         output = forward(graphdef, params, batch, statistics, num_frames=num_frames)
         return output.score
@@ -61,9 +83,9 @@ class Estimator:
     simulated: bool
     step: int
 
-    def __post_init__(self):
-        # Neither the name nor the seed changes what is compiled.
-        self._predict = _make_predict(dataclasses.replace(self.config, name="", seed=0))
+    def __post_init__(self) -> None:
+        """Finds or makes the compiled function."""
+        self._predict = predict_function(self.config.model, self.config.data)
 
     def predict(
         self, batch: Mapping[str, Any], *, num_frames: int | None = None
@@ -80,12 +102,6 @@ class Estimator:
             self.statistics,
             num_frames=num_frames or self.config.data.window.window_frames,
         )
-
-
-@functools.lru_cache(maxsize=2)
-def _make_predict(config: Config) -> Callable:
-    """Models of one structure share what was compiled for the first of them."""
-    return make_predict(abstract_model(config.model, config.data)[0])
 
 
 def load_checkpoint(workdir: str | Path, *, which: str = "best") -> Estimator:

@@ -1,16 +1,23 @@
 """Devices and processes of a run."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import jax
 from jax.sharding import NamedSharding, PartitionSpec
 
 from damamba_jax.errors import ConfigError
 
-# No evaluation takes longer.
+# An evaluation that takes longer than this is stuck.
 EVALUATION_SECONDS = 24 * 3600
 
 
 def shardings(batch_size: int) -> tuple[NamedSharding, NamedSharding]:
-    """Batches are spread over all devices, the state is on each of them."""
+    """Returns how a batch lies on the devices (spread), and a state (on each).
+
+    Raises:
+      ConfigError: if the devices cannot share a batch evenly.
+    """
     devices = jax.device_count()
     if batch_size % devices:
         raise ConfigError(
@@ -25,7 +32,7 @@ def shardings(batch_size: int) -> tuple[NamedSharding, NamedSharding]:
     )
 
 
-def place(batch, sharding: NamedSharding):
+def place(batch: Mapping[str, Any], sharding: NamedSharding) -> dict[str, Any]:
     """Puts this process's share of a batch onto its devices."""
     return jax.tree.map(
         lambda x: jax.make_array_from_process_local_data(sharding, x), batch

@@ -4,9 +4,9 @@ import contextlib
 import dataclasses
 import functools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
@@ -16,26 +16,26 @@ from damamba_jax.config.sections import Config
 from damamba_jax.data.batches import windows
 from damamba_jax.data.corpus import splits
 from damamba_jax.data.corpus.sessions import CorpusIndex
-from damamba_jax.inference import estimator
-from damamba_jax.models.functional import abstract_model
-from damamba_jax.runs import run_log
-from damamba_jax.runtime.mesh import place, shardings
+from damamba_jax.runs.run_log import RunLog
+from damamba_jax.runtime import mesh
 from damamba_jax.runtime.progress import ProgressLine
 from damamba_jax.runtime.stop import Stopped, StopRequest
 from damamba_jax.schema.statistics import from_arrays
-from damamba_jax.training import optim
-from damamba_jax.training import state as train_state
-from damamba_jax.training import step as train_step
+from damamba_jax.training import optim, state, step
 from damamba_jax.training.meter import Meter
 from damamba_jax.training.saver import Saver
-from damamba_jax.training.start import initialize
-from damamba_jax.training.validation import make_validation, validation_due
+from damamba_jax.training.start import Start, initialize
+from damamba_jax.training.state import TrainState
+from damamba_jax.training.validation import Validation
 
 _log = logging.getLogger(__name__)
 
 # After a slower step the state is copied to the host: a signal must be obeyed within
 # seconds, and the next safe point may be further away than that.
 SLOW_STEP_SECONDS = 2.0
+
+# Called with (steps done, steps in all, note=...).
+Tell = Callable[..., None]
 
 
 def fit(
@@ -45,40 +45,85 @@ def fit(
     *,
     stop: StopRequest,
     console: Console,
-    follow: Callable[..., None] | None,
+    follow: Tell | None = None,
 ) -> None:
-    """The loop: restore, then step, log, save and validate until all steps are done."""
-    sharded, replicated = shardings(config.train.batch_size)
-    sessions = splits.training_sessions(index, config.data)
-    statistics, params = initialize(
-        config, sessions, console, simulated=index.simulated
-    )
-    optimizer = optim.optimizer(config.optim, config.train.steps)
-    mark = "simulated " if index.simulated else ""
-    state = train_state.create(params, optimizer, config.seed)
-    del params
-    state = jax.device_put(state, replicated)
+    """Trains to the last step, from wherever the workdir stands.
 
+    Args:
+      config: the run's configuration.
+      directory: the workdir.
+      index: the corpus.
+      stop: watches for signals.
+      console: where progress goes.
+      follow: told of every step as well, for a display that covers several runs.
+
+    Raises:
+      Stopped: on a signal, after the state was saved.
+      TrainingError: after too many non-finite steps in a row.
+      ValueError: for bad configuration or data; the message says what to change.
+    """
+    # Restore.
+    sharded, replicated = mesh.shardings(config.train.batch_size)
+    sessions = splits.training_sessions(index, config.data)
+    start = initialize(config, sessions, console, simulated=index.simulated)
     saver = Saver(
         directory,
-        statistics=statistics,
+        statistics=start.statistics,
         simulated=index.simulated,
         keep=config.train.keep_checkpoints,
     )
-    state, restored_statistics = saver.restore(state)
-    if restored_statistics is not None:
-        statistics = from_arrays(
-            jax.device_get(restored_statistics), config.data.features
-        )
-        _log.info("resuming at step %d.", state.step)
-    start = int(state.step)
-    log = run_log.RunLog(
+    current, statistics = _restore(config, start, saver, replicated)
+    first = int(current.step)
+    del start
+
+    # Read, compile and validate.
+    batches = _read(config, sessions, first)
+    train_step = _jit_step(dataclasses.replace(config, name="", seed=0))
+    validation = Validation(
+        config.model, config.data, config.train, index=index, sharding=sharded
+    )
+
+    # Loop.
+    log = RunLog(
         directory,
-        step=start,
+        step=first,
         simulated=index.simulated,
         tensorboard=config.train.tensorboard,
         write=jax.process_index() == 0,
     )
+    title = f"{'simulated ' * index.simulated}{config.name}"
+    with (
+        contextlib.closing(log),
+        contextlib.closing(saver),
+        ProgressLine(title, console, unit="steps", start=first) as progress,
+        # One process of several cannot save: signals end it, checkpoints resume it.
+        stop.protect(saver.save_held if jax.process_count() == 1 else None),
+    ):
+        loop = _Loop(config, saver, log, stop, progress, _both(progress, follow))
+        loop.run(
+            current,
+            lambda state: train_step(
+                state, mesh.place(next(batches), sharded), statistics
+            ),
+            lambda state: validation.score(state.average, statistics, stop),
+        )
+
+
+def _restore(
+    config: Config, start: Start, saver: Saver, replicated: jax.sharding.NamedSharding
+) -> tuple[TrainState, Any]:
+    """Returns the newest saved state, or the one before the first step; statistics."""
+    optimizer = optim.optimizer(config.optim, config.train.steps)
+    fresh = state.create(start.params, optimizer, config.seed)
+    restored, statistics = saver.restore(jax.device_put(fresh, replicated))
+    if statistics is None:
+        return restored, start.statistics
+    _log.info("resuming at step %d.", restored.step)
+    return restored, from_arrays(jax.device_get(statistics), config.data.features)
+
+
+def _read(config: Config, sessions: Any, first: int) -> Iterator[Any]:
+    """Iterates over the batches of all steps from `first` on."""
     source = windows.TrainingSource(
         sessions,
         config.data,
@@ -89,82 +134,21 @@ def fit(
         process_index=jax.process_index(),
         process_count=jax.process_count(),
     )
-    batches = windows.read_batches(
-        source, num_threads=config.data.num_threads, start_step=start
+    return windows.read_batches(
+        source, num_threads=config.data.num_threads, start_step=first
     )
-    compiled = _compile(dataclasses.replace(config, name="", seed=0))
-    validate = make_validation(config, index, compiled.predict, sharded)
-
-    total = config.train.steps
-    meter = Meter(log, config.train, start=start)
-    best = max(log.values("val_ccc"), default=-np.inf)
-    title = f"{mark}{config.name}"
-    with (
-        contextlib.closing(log),
-        contextlib.closing(saver),
-        ProgressLine(title, console, unit="steps", start=start) as progress,
-        # One process of several cannot save: signals end it, checkpoints resume it.
-        stop.protect(saver.save_held if jax.process_count() == 1 else None),
-    ):
-        tell = _both(progress, follow)
-        tell(start, total, note="compiling")
-        try:
-            for step in range(start, total + 1):
-                if validation_due(step, config) and not log.has(step, "val_ccc"):
-                    meter.flush()
-                    saver.hold(state)
-                    scores = validate(state, statistics, stop)
-                    if scores["val_ccc"] > best:
-                        best = scores["val_ccc"]
-                        saver.save_best(state, best)
-                    log.metrics(step, scores)
-                    meter.pause(val_ccc=scores["val_ccc"])
-                if step == total:
-                    break
-                batch = place(next(batches), sharded)
-                state, scalars = compiled.train_step(state, batch, statistics)
-                meter.add(step + 1, scalars)
-                if step == start or meter.seconds_per_step > SLOW_STEP_SECONDS:
-                    meter.flush()
-                    saver.hold(state)
-                if step == start:
-                    progress.restart(step + 1)
-                tell(step + 1, total, note=meter.text)
-                if (step + 1) % config.train.save_every == 0 or step + 1 == total:
-                    meter.flush()
-                    saver.save(state)
-                    meter.pause()
-                stop.check()
-        except Stopped:
-            meter.flush()
-            saver.save(state)
-            _log.info("saved step %d.", state.step)
-            raise
-
-
-class _Compiled(NamedTuple):
-    """The functions of a run that XLA compiles."""
-
-    train_step: Callable
-    predict: Callable
 
 
 @functools.lru_cache(maxsize=1)
-def _compile(config: Config) -> _Compiled:
+def _jit_step(config: Config) -> step.Step:
     """Compiles when first called; runs of one process that differ in name and seed
     alone, one after the other, share what was compiled."""
-    _, replicated = shardings(config.train.batch_size)
-    optimizer = optim.optimizer(config.optim, config.train.steps)
-    graphdef, _ = abstract_model(config.model, config.data)
-    return _Compiled(
-        train_step.jit_train_step(config, graphdef, optimizer),
-        estimator.make_predict(graphdef, replicated),
+    return step.jit_train_step(
+        config.model, config.data, config.optim, num_steps=config.train.steps
     )
 
 
-def _both(
-    progress: Callable[..., None], follow: Callable[..., None] | None
-) -> Callable[..., None]:
+def _both(progress: Tell, follow: Tell | None) -> Tell:
     """Tells two displays the same, if there are two."""
 
     def tell(done: int, total: int, *, note: str) -> None:
@@ -173,3 +157,79 @@ def _both(
             follow(done, total, note=note)
 
     return tell
+
+
+class _Loop:
+    """The steps of one run, with everything that happens between them."""
+
+    def __init__(
+        self,
+        config: Config,
+        saver: Saver,
+        log: RunLog,
+        stop: StopRequest,
+        progress: ProgressLine,
+        tell: Tell,
+    ) -> None:
+        self.config, self.train = config, config.train
+        self.saver, self.log, self.stop = saver, log, stop
+        self.progress, self.tell = progress, tell
+        self.best = max(log.values("val_ccc"), default=-np.inf)
+
+    def run(
+        self,
+        current: TrainState,
+        take_step: Callable[[TrainState], tuple[TrainState, Any]],
+        validate: Callable[[TrainState], dict[str, float]],
+    ) -> None:
+        """Takes all steps that are left; saves before it is stopped."""
+        first, total = int(current.step), self.train.steps
+        self.meter = Meter(self.log, self.train, start=first)
+        self.tell(first, total, note="compiling")
+        try:
+            for number in range(first, total + 1):
+                if self._validation_due(number):
+                    self._validate(current, validate)
+                if number == total:
+                    break
+                current, scalars = take_step(current)
+                self.meter.add(number + 1, scalars)
+                self._after_step(current, number, is_first=number == first)
+                self.stop.check()
+        except Stopped:
+            self.meter.flush()
+            self.saver.save(current)
+            _log.info("saved step %d.", current.step)
+            raise
+
+    def _validation_due(self, number: int) -> bool:
+        due = number % self.train.eval_every == 0 or number == self.train.steps
+        return number > 0 and due and not self.log.has(number, "val_ccc")
+
+    def _validate(
+        self,
+        current: TrainState,
+        validate: Callable[[TrainState], dict[str, float]],
+    ) -> None:
+        self.meter.flush()
+        self.saver.hold(current)
+        scores = validate(current)
+        if scores["val_ccc"] > self.best:
+            self.best = scores["val_ccc"]
+            self.saver.save_best(current, self.best)
+        self.log.metrics(int(current.step), scores)
+        self.meter.pause(val_ccc=scores["val_ccc"])
+
+    def _after_step(self, current: TrainState, number: int, *, is_first: bool) -> None:
+        """Holds, tells and saves, as it is due."""
+        done, total = number + 1, self.train.steps
+        if is_first or self.meter.seconds_per_step > SLOW_STEP_SECONDS:
+            self.meter.flush()
+            self.saver.hold(current)
+        if is_first:
+            self.progress.restart(done)
+        self.tell(done, total, note=self.meter.text)
+        if done % self.train.save_every == 0 or done == total:
+            self.meter.flush()
+            self.saver.save(current)
+            self.meter.pause()

@@ -1,74 +1,118 @@
 """Loss of a batch: what a training step minimises."""
 
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
 import jax.numpy as jnp
+from flax import nnx
 
 from damamba_jax.array_types import Array, Float
-from damamba_jax.config.sections import Config
+from damamba_jax.config.sections import DataConfig, OptimConfig, WindowConfig
+from damamba_jax.config.systems import SystemConfig
 from damamba_jax.models.functional import Params, Statistics, forward
+from damamba_jax.models.inputs import Output
 from damamba_jax.training import losses
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Objective:
+    """Everything that the loss of a batch depends on besides the model.
+
+    Args:
+      window: length and core of the windows.
+      optim: which losses, and their weights.
+      block_frames: frames among which a frame's negatives are found, for InfoNCE.
+      min_distance: frames between a frame and its nearest negative: less are copies of
+        the same native frame.
+    """
+
+    window: WindowConfig
+    optim: OptimConfig
+    block_frames: int
+    min_distance: int
+
+
+def make_objective(
+    data: DataConfig, model: SystemConfig, optim: OptimConfig
+) -> Objective:
+    """Takes from the sections of a configuration what the loss depends on."""
+    native_hz = min(feature.rate for feature in data.features)
+    return Objective(
+        window=data.window,
+        optim=optim,
+        block_frames=model.frame_multiple,
+        min_distance=max(1, round(data.window.frame_hz / native_hz)),
+    )
+
+
 def loss_function(
-    config: Config, graphdef, params: Params, statistics: Statistics, batch, key
+    objective: Objective,
+    graphdef: nnx.GraphDef,
+    params: Params,
+    statistics: Statistics,
+    batch: Mapping[str, Any],
+    key: Array | None,
 ) -> tuple[Float[Array, ""], dict[str, Array]]:
-    """Weighted sum of the losses, and the terms by name.
+    """Computes the weighted sum of the losses, and the terms by name.
 
     `ccc` is that of the score; `group_ccc`, of late fusion alone, the mean of what the
     groups score, which is then trained beside it.
     """
-    window = config.data.window
-    output = forward(
-        graphdef, params, batch, statistics, num_frames=window.window_frames, key=key
-    )
-    ccc = concordance(config, output.score, batch)
+    frames, optim = objective.window.window_frames, objective.optim
+    output = forward(graphdef, params, batch, statistics, num_frames=frames, key=key)
+    ccc = concordance(objective, output.score, batch)
     terms = {"ccc": ccc}
-    loss = config.optim.ccc_weight * (1.0 - ccc)
+    loss = optim.ccc_weight * (1.0 - ccc)
     if output.group_scores is not None:
-        each = jnp.stack([concordance(config, s, batch) for s in output.group_scores])
+        scores = output.group_scores
+        each = jnp.stack([concordance(objective, s, batch) for s in scores])
         terms["group_ccc"] = jnp.mean(each)
-        loss += config.optim.ccc_weight * (1.0 - terms["group_ccc"])
-    if config.optim.infonce_weight:
-        terms["infonce"], terms["infonce_aligned"] = _alignment_loss(config, output)
-        loss += config.optim.infonce_weight * terms["infonce"]
+        loss += optim.ccc_weight * (1.0 - terms["group_ccc"])
+    if optim.infonce_weight:
+        terms["infonce"], terms["infonce_aligned"] = _alignment_loss(objective, output)
+        loss += optim.infonce_weight * terms["infonce"]
     return loss, {"loss": loss, **terms}
 
 
 def _alignment_loss(
-    config: Config, output
+    objective: Objective, output: Output
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    """InfoNCE of the core frames, and what perfect alignment would leave of it."""
-    window = config.data.window
+    """Computes InfoNCE of the core frames, and what perfect alignment leaves of it."""
+    window = objective.window
     num_frames = next(iter(output.alignment.values())).shape[1]
     frame = jnp.arange(num_frames)
-    native = min(feature.rate for feature in config.data.features)
     return losses.infonce(
         output.alignment,
         output.group_valid,
         (frame >= window.context_frames)
         & (frame < window.context_frames + window.core_frames),
-        block_frames=config.model.chunk_frames,
-        min_distance=max(1, round(window.frame_hz / native)),
-        temperature=config.optim.infonce_temperature,
+        block_frames=objective.block_frames,
+        min_distance=objective.min_distance,
+        temperature=objective.optim.infonce_temperature,
     )
 
 
-def concordance(config: Config, score, batch) -> Float[Array, ""]:
+def concordance(
+    objective: Objective, score: Float[Array, "B Tl"], batch: Mapping[str, Any]
+) -> Float[Array, ""]:
     """Computes the configured CCC of scores, over rated core frames or all rated ones.
 
     Args:
-      config: `optim` says which CCC, and what frames weigh.
-      score: [B, Tl], one per label.
-      batch: of `schema/batch.py`.
+      objective: its `optim` says which CCC, and what frames weigh.
+      score: one per label.
+      batch: a batch of `schema/batch.py`.
     """
-    ccc = {"ccc": losses.ccc, "ccc-window": losses.window_ccc}[config.optim.loss]
+    optim = objective.optim
+    ccc = {"ccc": losses.ccc, "ccc-window": losses.window_ccc}[optim.loss]
     core = batch["label_core"]
-    if not (config.optim.center_sigma or config.optim.context_weight):
+    if not (optim.center_sigma or optim.context_weight):
         return ccc(score, batch["label"], batch["label_valid"] & core)
     weight = losses.frame_weights(
         batch["label_time"],
         core,
-        window_seconds=config.data.window.window_seconds,
-        center_sigma=config.optim.center_sigma,
-        context_weight=config.optim.context_weight,
+        window_seconds=objective.window.window_seconds,
+        center_sigma=optim.center_sigma,
+        context_weight=optim.context_weight,
     )
     return ccc(score, batch["label"], batch["label_valid"] & (weight > 0), weight)

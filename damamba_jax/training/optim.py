@@ -1,12 +1,15 @@
 """AdamW with warm-up and cosine decay, and the moving average of parameters."""
 
 import dataclasses
+from typing import TypeVar
 
 import jax.numpy as jnp
 import optax
 
 from damamba_jax.array_types import Array
 from damamba_jax.config.sections import OptimConfig
+
+T = TypeVar("T")
 
 
 def learning_rate(config: OptimConfig, steps: int) -> optax.Schedule:
@@ -36,7 +39,7 @@ def optimizer(config: OptimConfig, steps: int) -> optax.GradientTransformation:
     )
 
 
-def update_average(average, params, decay: float, step: Array):
+def update_average(average: T, params: T, decay: float, step: Array) -> T:
     """Moves the average towards `params`, with decay `min(decay, (1 + t) / (10 + t))`.
 
     The first averages follow the parameters quickly instead of remembering their

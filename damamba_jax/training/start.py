@@ -1,7 +1,8 @@
 """Start of a run: parameters and statistics before the first step."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from rich.console import Console
 
@@ -10,43 +11,44 @@ from damamba_jax.data.batches.statistics import fit_statistics
 from damamba_jax.data.corpus.sessions import Session
 from damamba_jax.errors import ConfigError
 from damamba_jax.inference.estimator import load_checkpoint
-from damamba_jax.models import build_model, functional
-from damamba_jax.models.functional import abstract_model
+from damamba_jax.models import build_model
+from damamba_jax.models.functional import Params, abstract_model, split_model
 from damamba_jax.runs.checkpoints import check_shapes
 from damamba_jax.runtime.progress import ProgressLine
+from damamba_jax.schema.statistics import FeatureStatistics
 
 _log = logging.getLogger(__name__)
 
 
+class Start(NamedTuple):
+    """State of knowledge before the first step.
+
+    Attributes:
+      statistics: of each feature, for standardisation.
+      params: tree of parameters.
+    """
+
+    statistics: Mapping[str, FeatureStatistics]
+    params: Params
+
+
 def initialize(
     config: Config, sessions: Sequence[Session], console: Console, *, simulated: bool
-):
-    """Statistics and parameters before the first step."""
+) -> Start:
+    """Takes statistics and parameters from another run, or makes them.
+
+    Args:
+      config: the run's configuration; `init_from` names the other run.
+      sessions: training sessions, whose statistics are computed.
+      console: where progress goes.
+      simulated: whether the sessions were drawn.
+
+    Raises:
+      ConfigError: if the other run has other features or another normalization.
+      ShapeError: if it has another model.
+    """
     if config.init_from:
-        origin = load_checkpoint(config.init_from)
-        if origin.simulated != simulated:
-            _log.warning(
-                "%s was trained on %s data, this run is not.",
-                config.init_from, "simulated" if origin.simulated else "recorded",
-            )  # fmt: skip
-        if origin.config.data.normalization != config.data.normalization:
-            raise ConfigError(
-                f"`data.normalization`: {config.init_from} was trained on features "
-                f"normalised by {origin.config.data.normalization!r}, this run has "
-                f"{config.data.normalization!r}."
-            )
-        _, wanted = abstract_model(config.model, config.data)
-        check_shapes(
-            {"model": origin.params}, {"model": wanted}, source=config.init_from
-        )
-        if origin.config.data.features != config.data.features:
-            raise ConfigError(
-                f"`init_from`: {config.init_from} was trained on the features "
-                f"{_names(origin.config)}, in this order and with these settings; this "
-                f"run has {_names(config)}."
-            )
-        # The parameters expect features as they were standardised in their training.
-        return dict(origin.statistics), origin.params
+        return _take_over(config, simulated=simulated)
     title = f"{'simulated ' * simulated}feature statistics"
     with ProgressLine(title, console, unit="streams") as progress:
         statistics = fit_statistics(
@@ -55,9 +57,34 @@ def initialize(
             cache_dir=config.data.cache_dir,
             progress=lambda report: progress(report.done, report.total),
         )
-    return statistics, functional.split_model(
-        build_model(config.model, config.data, seed=config.seed)
-    )[1]
+    model = build_model(config.model, config.data, seed=config.seed)
+    return Start(statistics, split_model(model)[1])
+
+
+def _take_over(config: Config, *, simulated: bool) -> Start:
+    """Takes both from the run that `init_from` names."""
+    origin = load_checkpoint(config.init_from)
+    if origin.simulated != simulated:
+        trained_on = "simulated" if origin.simulated else "recorded"
+        _log.warning(
+            "%s was trained on %s data, this run is not.", config.init_from, trained_on
+        )
+    if origin.config.data.normalization != config.data.normalization:
+        raise ConfigError(
+            f"`data.normalization`: {config.init_from} was trained on features "
+            f"normalised by {origin.config.data.normalization!r}, this run has "
+            f"{config.data.normalization!r}."
+        )
+    _, wanted = abstract_model(config.model, config.data)
+    check_shapes({"model": origin.params}, {"model": wanted}, source=config.init_from)
+    if origin.config.data.features != config.data.features:
+        raise ConfigError(
+            f"`init_from`: {config.init_from} was trained on the features "
+            f"{_names(origin.config)}, in this order and with these settings; this "
+            f"run has {_names(config)}."
+        )
+    # The parameters expect features as they were standardised in their training.
+    return Start(dict(origin.statistics), origin.params)
 
 
 def _names(config: Config) -> str:

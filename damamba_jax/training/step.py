@@ -1,60 +1,68 @@
 """Pure function that moves a run on by one step."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
+from flax import nnx
 
-from damamba_jax.config.sections import Config
-from damamba_jax.models.functional import Statistics
+from damamba_jax.array_types import Array, Bool
+from damamba_jax.config.sections import DataConfig, OptimConfig
+from damamba_jax.config.systems import SystemConfig
+from damamba_jax.models.flat_params import FlatParams
+from damamba_jax.models.functional import Statistics, abstract_model
 from damamba_jax.runtime.compiler import compiler_options
 from damamba_jax.training import optim
-from damamba_jax.training.objective import loss_function
+from damamba_jax.training.objective import (
+    Objective,
+    loss_function,
+    make_objective,
+)
 from damamba_jax.training.state import TrainState
+
+Step = Callable[[TrainState, Mapping[str, Any], Statistics], Any]
 
 
 def make_train_step(
-    config: Config, graphdef, optimizer: optax.GradientTransformation
-) -> Callable:
+    graphdef: nnx.GraphDef,
+    optimizer: optax.GradientTransformation,
+    *,
+    objective: Objective,
+    num_steps: int,
+    is_random: bool,
+) -> Step:
     """Returns `step(state, batch, statistics) -> (state, metrics)`, not yet jitted.
 
     A step whose loss or gradient is not finite consumes its batch and changes nothing
     else; it is counted in `skipped` and `bad_steps`.
+
+    Args:
+      graphdef: structure of the model.
+      optimizer: transformation of the gradients.
+      objective: what is minimised.
+      num_steps: steps of the run, for the learning rate that is logged.
+      is_random: whether the model draws anything in training.
     """
-    schedule = optim.learning_rate(config.optim, config.train.steps)
-    model = config.model
-    random = model.dropout or model.modality_dropout or model.feature_dropout
+    schedule = optim.learning_rate(objective.optim, num_steps)
 
-    def step(state: TrainState, batch, statistics: Statistics):
+    def step(
+        state: TrainState, batch: Mapping[str, Any], statistics: Statistics
+    ) -> tuple[TrainState, dict[str, Array]]:
         rng = jax.random.wrap_key_data(state.rng)
-        key = jax.random.fold_in(rng, state.step) if random else None
+        key = jax.random.fold_in(rng, state.step) if is_random else None
 
-        def loss_of(params):
+        def loss_of(params: FlatParams) -> tuple[Array, dict[str, Array]]:
             tree = params.to_tree()
-            return loss_function(config, graphdef, tree, statistics, batch, key)
+            return loss_function(objective, graphdef, tree, statistics, batch, key)
 
         (loss, terms), grads = jax.value_and_grad(loss_of, has_aux=True)(state.params)
         grad_norm = optax.tree.norm(grads)
         finite = jnp.isfinite(loss) & jnp.isfinite(grad_norm)
-        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
-        params = optax.apply_updates(state.params, updates)
         done = state.step - state.skipped
-        average = optim.update_average(
-            state.average, params, config.optim.ema_decay, done
-        )
-        bad = jnp.where(finite, 0, 1)
-        kept = jax.tree.map(
-            lambda new, old: jnp.where(finite, new, old),
-            (params, average, opt_state),
-            (state.params, state.average, state.opt_state),
-        )
-        new_state = TrainState(
-            state.step + 1,
-            *kept,
-            state.rng,
-            state.skipped + bad,
-            jnp.where(finite, 0, state.bad_steps + 1),
+        new_state = _update(
+            state, grads, finite, optimizer, decay=objective.optim.ema_decay
         )
         metrics = {
             **terms,
@@ -68,9 +76,44 @@ def make_train_step(
     return step
 
 
+def _update(
+    state: TrainState,
+    grads: FlatParams,
+    finite: Bool[Array, ""],
+    optimizer: optax.GradientTransformation,
+    *,
+    decay: float,
+) -> TrainState:
+    """Moves parameters and their average, unless a gradient is not finite."""
+    updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+    params = optax.apply_updates(state.params, updates)
+    done = state.step - state.skipped
+    average = optim.update_average(state.average, params, decay, done)
+    bad = jnp.where(finite, 0, 1)
+    kept = jax.tree.map(
+        lambda new, old: jnp.where(finite, new, old),
+        (params, average, opt_state),
+        (state.params, state.average, state.opt_state),
+    )
+    return TrainState(
+        state.step + 1,
+        *kept,
+        state.rng,
+        state.skipped + bad,
+        jnp.where(finite, 0, state.bad_steps + 1),
+    )
+
+
 def jit_train_step(
-    config: Config, graphdef, optimizer: optax.GradientTransformation
-) -> Callable:
-    """Jits `make_train_step`, which then gives its state's memory to the new one."""
-    step = make_train_step(config, graphdef, optimizer)
+    model: SystemConfig, data: DataConfig, optim_config: OptimConfig, *, num_steps: int
+) -> Step:
+    """Builds and jits the step of a configuration; it donates its state's memory."""
+    graphdef, _ = abstract_model(model, data)
+    step = make_train_step(
+        graphdef,
+        optim.optimizer(optim_config, num_steps),
+        objective=make_objective(data, model, optim_config),
+        num_steps=num_steps,
+        is_random=model.is_random,
+    )
     return jax.jit(step, donate_argnums=0, compiler_options=compiler_options())

@@ -1,71 +1,84 @@
-"""Validation during training."""
-
-from collections.abc import Callable
-from typing import Any
+"""Validation during training, by the prediction path of a trained model."""
 
 import jax
 import numpy as np
 from jax.sharding import NamedSharding
 
-from damamba_jax.config.sections import Config
+from damamba_jax.config.sections import DataConfig, TrainConfig
+from damamba_jax.config.systems import SystemConfig
 from damamba_jax.data.batches import windows
 from damamba_jax.data.corpus import splits
 from damamba_jax.data.corpus.sessions import CorpusIndex
+from damamba_jax.inference.estimator import predict_function
 from damamba_jax.metrics.ccc import ccc
+from damamba_jax.models.flat_params import FlatParams
+from damamba_jax.models.functional import Statistics
 from damamba_jax.runtime.stop import StopRequest
-from damamba_jax.training.state import TrainState
 
 
-def validation_due(step: int, config: Config) -> bool:
-    return step > 0 and (
-        step % config.train.eval_every == 0 or step == config.train.steps
-    )
-
-
-def make_validation(
-    config: Config,
-    index: CorpusIndex,
-    predict: Callable,
-    sharded: NamedSharding,
-) -> Callable[[TrainState, Any, StopRequest], dict[str, float]]:
-    """Returns `validate(state, statistics, stop)`: scores of the averaged parameters.
+class Validation:
+    """Scores averaged parameters on the validation split.
 
     The official pooled metric, over at most `train.eval_batches` batches of windows
-    spread over the validation split.
+    spread over the split.
+
+    Args:
+      model: the system and its architecture.
+      data: windows and validation split.
+      train: size and number of the batches.
+      index: the corpus.
+      sharding: how the rows of a batch lie on the devices.
     """
-    sessions = splits.validation_sessions(index, config.data)
-    source = windows.EvaluationSource(
-        sessions,
-        config.data,
-        batch_size=config.train.batch_size,
-        max_batches=config.train.eval_batches,
-    )
-    num_frames = config.data.window.window_frames
 
-    def spread(x):
-        # Every process reads the whole batch and hands over its devices' rows.
-        return jax.make_array_from_callback(x.shape, sharded, lambda rows: x[rows])
+    def __init__(
+        self,
+        model: SystemConfig,
+        data: DataConfig,
+        train: TrainConfig,
+        *,
+        index: CorpusIndex,
+        sharding: NamedSharding,
+    ) -> None:
+        self._source = windows.EvaluationSource(
+            splits.validation_sessions(index, data),
+            data,
+            batch_size=train.batch_size,
+            max_batches=train.eval_batches,
+        )
+        everywhere = NamedSharding(sharding.mesh, jax.sharding.PartitionSpec())
+        self._predict = predict_function(model, data, everywhere)
+        self._data, self._sharding = data, sharding
 
-    def validate(state, statistics, stop):
+    def score(
+        self, average: FlatParams, statistics: Statistics, stop: StopRequest
+    ) -> dict[str, float]:
+        """Computes the scores of `metrics.jsonl` for some averaged parameters.
+
+        Raises:
+          Stopped: on a signal, between two batches.
+        """
         labels, scores = [], []
         for batch, rows in windows.read_batches(
-            source, num_threads=config.data.num_threads
+            self._source, num_threads=self._data.num_threads
         ):
             stop.check()
-            score = predict(
-                state.average,
-                jax.tree.map(spread, batch),
+            score = self._predict(
+                average,
+                jax.tree.map(self._spread, batch),
                 statistics,
-                num_frames=num_frames,
+                num_frames=self._data.window.window_frames,
             )
             scored = (rows.label_index >= 0) & batch["label_valid"]
             labels.append(batch["label"][scored])
             scores.append(np.asarray(score)[scored])
-        label, score = np.concatenate(labels), np.concatenate(scores)
-        label, score = label.astype(np.float64), score.astype(np.float64)
+        label, score = (np.concatenate(v).astype(np.float64) for v in (labels, scores))
         return {
             "val_ccc": float(ccc(label, score)),
             "val_mse": float(np.mean((label - score) ** 2)),
         }
 
-    return validate
+    def _spread(self, x: np.ndarray) -> jax.Array:
+        # Every process reads the whole batch and hands over its devices' rows.
+        return jax.make_array_from_callback(
+            x.shape, self._sharding, lambda rows: x[rows]
+        )

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from example import FEATURES, random_batch, small_system, unit_statistics
+from example import FEATURES, objective_of, random_batch, small_system, unit_statistics
 
 from damamba_jax.config.tree import from_config_dict
 from damamba_jax.configs import baseline
@@ -74,7 +74,7 @@ def test_gradients_are_finite_and_a_missing_feature_is_learned():
 
     def loss(params):
         return loss_function(
-            config, graphdef, params, unit_statistics(config), batch, None
+            objective_of(config), graphdef, params, unit_statistics(config), batch, None
         )[0]
 
     grads = jax.jit(jax.grad(loss))(params)

@@ -4,7 +4,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from example import FEATURES, random_batch, replace_model, small_config, unit_statistics
+from example import (
+    FEATURES,
+    objective_of,
+    random_batch,
+    replace_model,
+    small_config,
+    unit_statistics,
+)
 
 from damamba_jax.config.sections import Config
 from damamba_jax.config.tree import from_config_dict
@@ -133,7 +140,9 @@ def test_of_late_fusion_the_groups_learn_alone_and_the_mix_its_weights():
         return jnp.sum(output.score)
 
     def loss(params):
-        return loss_function(config, graphdef, params, statistics, batch, None)[0]
+        return loss_function(
+            objective_of(config), graphdef, params, statistics, batch, None
+        )[0]
 
     of_mix, of_loss = jax.jit(lambda p: (jax.grad(mixed)(p), jax.grad(loss)(p)))(params)
     names = [jax.tree_util.keystr(p) for p, _ in jax.tree.leaves_with_path(params)]
@@ -220,7 +229,12 @@ def test_remat_changes_memory_but_no_number():
             # Dropout draws the same.
             key = jax.random.key(0)
             return loss_function(
-                config, graphdef, params, unit_statistics(config), batch, key
+                objective_of(config),
+                graphdef,
+                params,
+                unit_statistics(config),
+                batch,
+                key,
             )[0]
 
         results.append(jax.jit(jax.value_and_grad(loss))(params))
@@ -261,7 +275,7 @@ def test_variants_train(change):
 
     def loss(params):
         return loss_function(
-            config, graphdef, params, unit_statistics(config), batch, None
+            objective_of(config), graphdef, params, unit_statistics(config), batch, None
         )[0]
 
     value, grads = jax.jit(jax.value_and_grad(loss))(params)

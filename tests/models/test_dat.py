@@ -6,7 +6,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from example import FEATURES, random_batch, replace_model, small_system, unit_statistics
+from example import (
+    FEATURES,
+    objective_of,
+    random_batch,
+    replace_model,
+    small_system,
+    unit_statistics,
+)
 from numpy_dat import score as numpy_score
 
 from damamba_jax.config.tree import from_config_dict
@@ -154,7 +161,12 @@ def test_gradients_are_finite_and_remat_does_not_change_them():
 
         def loss(params, config=variant, graphdef=graphdef):
             return loss_function(
-                config, graphdef, params, unit_statistics(config), batch, None
+                objective_of(config),
+                graphdef,
+                params,
+                unit_statistics(config),
+                batch,
+                None,
             )[0]
 
         results.append(jax.jit(jax.value_and_grad(loss))(params))

@@ -6,7 +6,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from example import FEATURES, random_batch, small_config, small_system, unit_statistics
+from example import (
+    FEATURES,
+    objective_of,
+    random_batch,
+    small_config,
+    small_system,
+    train_step_of,
+    unit_statistics,
+)
 
 from damamba_jax.config.sections import Config
 from damamba_jax.config.tree import to_json
@@ -20,7 +28,6 @@ from damamba_jax.models.functional import abstract_model, parameter_counts
 from damamba_jax.schema.statistics import FeatureStatistics
 from damamba_jax.training import optim
 from damamba_jax.training import state as train_state
-from damamba_jax.training import step as train_step
 from damamba_jax.training.objective import loss_function
 from damamba_jax.training.saver import Saver
 
@@ -53,7 +60,7 @@ def test_a_step_trains_and_its_checkpoint_predicts(name, tmp_path):
     )
     optimizer = optim.optimizer(config.optim, config.train.steps)
     state = train_state.create(params, optimizer, seed=0)
-    step = jax.jit(train_step.make_train_step(config, graphdef, optimizer))
+    step = jax.jit(train_step_of(config, graphdef, optimizer))
     batch, statistics = random_batch(config), unit_statistics(config)
     # Optax's bias correction mixes integers and floats.
     with jax.numpy_dtype_promotion("standard"):
@@ -150,7 +157,7 @@ def loss_terms(config: Config) -> set[str]:
     graphdef, params = abstract_model(config.model, config.data)
     _, terms = jax.eval_shape(
         lambda p, b: loss_function(
-            config, graphdef, p, unit_statistics(config), b, None
+            objective_of(config), graphdef, p, unit_statistics(config), b, None
         ),
         params,
         random_batch(config),

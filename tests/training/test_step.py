@@ -9,9 +9,11 @@ import optax
 import pytest
 from example import (
     FEATURES,
+    objective_of,
     random_batch,
     replace_model,
     small_config,
+    train_step_of,
     unit_statistics,
 )
 from jax.sharding import NamedSharding, PartitionSpec
@@ -41,9 +43,7 @@ class Setup:
             build_model(self.config.model, self.config.data, seed=self.config.seed)
         )
         self.optimizer = optim.optimizer(self.config.optim, self.config.train.steps)
-        self.step = jax.jit(
-            train_step.make_train_step(self.config, self.graphdef, self.optimizer)
-        )
+        self.step = jax.jit(train_step_of(self.config, self.graphdef, self.optimizer))
         self.state = train_state.create(params, self.optimizer, seed=3)
         self.batch = random_batch(self.config)
         self.statistics = unit_statistics(self.config)
@@ -114,7 +114,7 @@ def test_a_step_is_optax_on_the_gradient_of_the_loss(monkeypatch):
     state = train_state.create(params, optimizer, seed=0)
     params = FlatParams.from_tree(params)
     opt_state = optimizer.init(params)
-    step = train_step.make_train_step(config, None, optimizer)
+    step = train_step_of(config, None, optimizer)
     with jax.numpy_dtype_promotion("standard"):
         for number in range(4):
             scale = jnp.float32(1.0 if number != 2 else np.nan)
@@ -199,7 +199,7 @@ def test_the_loss_of_one_modality_group_has_no_alignment(names):
     graphdef, params = abstract_model(config.model, config.data)
     _, terms = jax.eval_shape(
         lambda p, b: loss_function(
-            config, graphdef, p, unit_statistics(config), b, None
+            objective_of(config), graphdef, p, unit_statistics(config), b, None
         ),
         params,
         random_batch(config),
@@ -221,7 +221,7 @@ def test_the_configured_concordance_and_weights_are_used():
         config = dataclasses.replace(
             config, optim=dataclasses.replace(config.optim, **fields)
         )
-        return objective.concordance(config, score, batch)
+        return objective.concordance(objective_of(config), score, batch)
 
     weight = jnp.where(core, 1.0, 0.25)
     # Half a window is 12 frames, 0.5 of it one deviation.
@@ -256,7 +256,7 @@ def test_steps_of_a_model_without_dropout_draw_what_goes_missing(monkeypatch, ra
         optimizer = optim.optimizer(config.optim, config.train.steps)
         state = train_state.create({"w": jnp.ones(2)}, optimizer, seed=0)
         with jax.numpy_dtype_promotion("standard"):
-            train_step.make_train_step(config, None, optimizer)(state, {}, {})
+            train_step_of(config, None, optimizer)(state, {}, {})
     assert keys[0] is None and keys[1] is not None
 
 
@@ -271,7 +271,7 @@ def test_only_core_frames_are_scored(monkeypatch):
     graphdef, params = abstract_model(config.model, config.data)
     jax.eval_shape(
         lambda p: loss_function(
-            config, graphdef, p, unit_statistics(config), batch, None
+            objective_of(config), graphdef, p, unit_statistics(config), batch, None
         ),
         params,
     )
