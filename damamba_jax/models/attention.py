@@ -4,6 +4,7 @@ import einops
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.typing import DTypeLike
 
 from damamba_jax.array_types import Array, Bool, Float
 from damamba_jax.models.layers import Draws, Linear, normal
@@ -37,7 +38,7 @@ class ChunkedAttention(nnx.Module):
         null_token: bool = False,
         head_dim: int = 0,
         out_bias: bool = False,
-        dtype: jnp.dtype,
+        dtype: DTypeLike,
         rng: Draws,
     ) -> None:
         self.num_heads, self.chunk_frames, self.causal = num_heads, chunk_frames, causal

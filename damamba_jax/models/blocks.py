@@ -5,6 +5,7 @@ import math
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.typing import DTypeLike
 
 from damamba_jax.array_types import Array, Float
 from damamba_jax.config.systems import DAMambaConfig
@@ -22,7 +23,7 @@ class HybridBlock(nnx.Module):
     """
 
     def __init__(
-        self, config: DAMambaConfig, dim: int, *, dtype: jnp.dtype, rng: Draws
+        self, config: DAMambaConfig, dim: int, *, dtype: DTypeLike, rng: Draws
     ) -> None:
         self.norm = Norm(dim)
         self.gate = Linear(dim, dim, dtype=dtype, bias=True, rng=rng)
@@ -59,7 +60,7 @@ class TransformerBlock(nnx.Module):
     """
 
     def __init__(
-        self, config: DAMambaConfig, dim: int, *, dtype: jnp.dtype, rng: Draws
+        self, config: DAMambaConfig, dim: int, *, dtype: DTypeLike, rng: Draws
     ) -> None:
         self.attention_norm, self.mlp_norm = Norm(dim), Norm(dim)
         self.attention = ChunkedAttention(

@@ -11,6 +11,7 @@ Weights are shared between participants.
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.typing import DTypeLike
 
 from damamba_jax.array_types import Array
 from damamba_jax.config.sections import DataConfig, FeatureConfig
@@ -48,7 +49,7 @@ class FeatureEncoder(FeatureInput):
         config: DAMambaConfig,
         feature: FeatureConfig,
         *,
-        dtype: jnp.dtype,
+        dtype: DTypeLike,
         rng: Draws,
     ) -> None:
         super().__init__(feature, config.dim, dtype=dtype, rng=rng)

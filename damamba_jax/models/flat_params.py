@@ -1,8 +1,8 @@
 """All parameters of a model as two vectors.
 
-An optimizer does the same to each of them. Over the hundreds of arrays of a model it
-would be thousands of small operations: nearly half of a step's compilation, and a third
-of its kernels on a GPU.
+An optimizer does the same to each parameter. Over the hundreds of arrays of a model
+that would be thousands of small operations: nearly half of a step's compilation, and a
+third of its kernels on a GPU.
 """
 
 import dataclasses
@@ -26,8 +26,8 @@ class Layout(NamedTuple):
     """Where the arrays of a tree lie.
 
     Attributes:
-      structure: of the tree.
-      shapes: of its leaves, in order.
+      structure: structure of the tree.
+      shapes: shapes of its leaves, in order.
       projections: whether a leaf lies in the first vector, in order.
     """
 
@@ -43,14 +43,14 @@ class Layout(NamedTuple):
 )
 @dataclasses.dataclass(frozen=True)
 class FlatParams:
-    """Parameters, apart by whether weight decay may shrink them; a pytree.
+    """Parameters in two vectors: those that weight decay shrinks, and the others.
 
     Attributes:
       projections: kernels of projections, [P], one after the other, each filled up with
         zeros to a multiple of `ALIGNMENT`. The filler's gradient is zero.
       others: A, D, norms, biases, embeddings and the taps of depthwise convolutions,
         [Q], likewise: scales or time constants, which decay would not regularise.
-      layout: of the tree that they came from.
+      layout: layout of the tree that they came from.
     """
 
     projections: Any
@@ -77,7 +77,7 @@ class FlatParams:
 
 
 def _sort(items: Sequence[Any], flags: Sequence[bool]) -> tuple[list[Any], list[Any]]:
-    """Those of projections, and the others."""
+    """Returns the items of projections, and the other items."""
     rest = [not flag for flag in flags]
     return list(itertools.compress(items, flags)), list(itertools.compress(items, rest))
 

@@ -4,6 +4,7 @@ import einops
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.typing import DTypeLike
 
 from damamba_jax.array_types import Array, Bool, Float, Int
 from damamba_jax.config.systems import DAMambaConfig
@@ -21,7 +22,7 @@ class ModalityGroup(nnx.Module):
         num_features: int,
         blocks: int,
         *,
-        dtype: jnp.dtype,
+        dtype: DTypeLike,
         rng: Draws,
     ) -> None:
         width = num_features * config.dim
@@ -46,7 +47,7 @@ class ModalityFusion(nnx.Module):
     """
 
     def __init__(
-        self, config: DAMambaConfig, groups: list[str], *, dtype: jnp.dtype, rng: Draws
+        self, config: DAMambaConfig, groups: list[str], *, dtype: DTypeLike, rng: Draws
     ) -> None:
         self.fuse = config.modality_fusion and len(groups) > 1
         self.norms = nnx.Dict({group: Norm(config.dim) for group in groups})
@@ -100,7 +101,7 @@ class PartnerFusion(nnx.Module):
     still tell how many seats are empty.
     """
 
-    def __init__(self, config: DAMambaConfig, *, dtype: jnp.dtype, rng: Draws) -> None:
+    def __init__(self, config: DAMambaConfig, *, dtype: DTypeLike, rng: Draws) -> None:
         self.order = config.partner_order
         self.slots = normal(rng, (config.max_participants, config.dim), scale=0.02)
         self.stack = Stack(
@@ -131,7 +132,7 @@ class DialogueEncoder(nnx.Module):
     the removed parameters back.
     """
 
-    def __init__(self, config: DAMambaConfig, *, dtype: jnp.dtype, rng: Draws) -> None:
+    def __init__(self, config: DAMambaConfig, *, dtype: DTypeLike, rng: Draws) -> None:
         width = config.dialogue_dim or config.dim
         self.attention_norm = Norm(config.dim) if config.partner_fusion else None
         self.attention = (

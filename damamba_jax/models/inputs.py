@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.typing import DTypeLike
 
 from damamba_jax.array_types import Array, Bool, Float
 from damamba_jax.config.sections import DataConfig, FeatureConfig
@@ -57,7 +58,7 @@ class FeatureInput(nnx.Module):
     """
 
     def __init__(
-        self, feature: FeatureConfig, dim: int, *, dtype: jnp.dtype, rng: Draws
+        self, feature: FeatureConfig, dim: int, *, dtype: DTypeLike, rng: Draws
     ) -> None:
         self.missing_value = feature.missing_value
         self.dtype = dtype

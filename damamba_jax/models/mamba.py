@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax.ad_checkpoint import checkpoint_name
+from jax.typing import DTypeLike
 
 from damamba_jax.array_types import Array, Float
 from damamba_jax.config.systems import DAMambaConfig
@@ -27,7 +28,7 @@ class Mamba(nnx.Module):
     """
 
     def __init__(
-        self, config: DAMambaConfig, dim: int, *, dtype: jnp.dtype, rng: Draws
+        self, config: DAMambaConfig, dim: int, *, dtype: DTypeLike, rng: Draws
     ) -> None:
         inner = config.expand * dim
         self.in_proj = Linear(dim, 2 * inner, dtype=dtype, rng=rng)
@@ -63,7 +64,7 @@ class SelectiveSSM(nnx.Module):
         dim: int,
         *,
         reverse: bool,
-        dtype: jnp.dtype,
+        dtype: DTypeLike,
         rng: Draws,
     ) -> None:
         inner, states = config.expand * dim, config.state_dim

@@ -4,6 +4,7 @@ import einops
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.typing import DTypeLike
 
 from damamba_jax.array_types import Array, Float
 from damamba_jax.config.systems import DAMambaConfig
@@ -25,7 +26,7 @@ class Mamba2(nnx.Module):
     """
 
     def __init__(
-        self, config: DAMambaConfig, dim: int, *, dtype: jnp.dtype, rng: Draws
+        self, config: DAMambaConfig, dim: int, *, dtype: DTypeLike, rng: Draws
     ) -> None:
         inner = config.expand * dim
         self.in_proj = Linear(dim, 2 * inner, dtype=dtype, rng=rng)
@@ -58,7 +59,7 @@ class ScalarSSM(nnx.Module):
         dim: int,
         *,
         reverse: bool,
-        dtype: jnp.dtype,
+        dtype: DTypeLike,
         rng: Draws,
     ) -> None:
         inner, self.states = config.expand * dim, config.state_dim

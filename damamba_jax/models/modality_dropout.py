@@ -24,15 +24,15 @@ def drop_modalities(
     the spared group, drawn in the same way, is spared as well; each other feature is
     dropped with probability `feature_rate`.
 
-    What is dropped looks to the model as if there had been no file: its learned vector
-    stands in, and alignment skips it.
+    A feature that is dropped looks to the model as if it had no file: its learned
+    vector stands in, and alignment skips it.
 
     Args:
       feature_valid: per feature, frames with a sample.
       groups: names of the features of each group.
-      key: of the draws.
-      group_rate: at most 0.5.
-      feature_rate: below 1.
+      key: key of the draws.
+      group_rate: probability for a group, at most 0.5.
+      feature_rate: probability for a feature, below 1.
     """
     keys = jax.random.split(key, 4)
     present = {name: jnp.any(valid, axis=-1) for name, valid in feature_valid.items()}

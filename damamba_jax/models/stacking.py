@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.typing import DTypeLike
 
 from damamba_jax.array_types import Array, Float
 from damamba_jax.config.systems import DAMambaConfig
@@ -26,7 +27,7 @@ class Stack(nnx.Module):
         dim: int,
         num_blocks: int,
         *,
-        dtype: jnp.dtype,
+        dtype: DTypeLike,
         rng: Draws,
     ) -> None:
         block = HybridBlock if config.encoder == "mamba" else TransformerBlock

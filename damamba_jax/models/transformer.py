@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.typing import DTypeLike
 
 from damamba_jax.array_types import Array, Bool, Float
 from damamba_jax.config.systems import DATConfig
@@ -31,7 +32,7 @@ class Block(nnx.Module):
         *,
         head_dim: int,
         ffn_dim: int,
-        dtype: jnp.dtype,
+        dtype: DTypeLike,
         rng: Draws,
     ) -> None:
         self.attention_norm, self.ffn_norm = LayerNorm(dim), LayerNorm(dim)
@@ -78,7 +79,7 @@ class Transformer(nnx.Module):
         window_frames: int,
         head_dim: int,
         ffn_dim: int,
-        dtype: jnp.dtype,
+        dtype: DTypeLike,
         rng: Draws,
     ) -> None:
         self.positions = normal(rng, (window_frames, dim), scale=1.0)

@@ -1,6 +1,9 @@
 """Every system goes through the same loss, step and checkpoint."""
 
 import dataclasses
+import subprocess
+import sys
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -31,6 +34,7 @@ from damamba_jax.training import state as train_state
 from damamba_jax.training.objective import loss_function
 from damamba_jax.training.saver import Saver
 
+ROOT = Path(__file__).parents[2]
 SYSTEMS = {"damamba": DAMamba, "dat": DAT, "baseline": Baseline}
 
 
@@ -42,6 +46,23 @@ def system(name: str) -> Config:
 def test_the_configuration_chooses_the_system(name):
     config = system(name)
     assert type(build_model(config.model, config.data, seed=None)) is SYSTEMS[name]
+
+
+def test_no_other_system_is_imported():
+    program = (
+        "import sys; from damamba_jax.config.tree import from_config_dict; "
+        "from damamba_jax.configs import noxi; "
+        "from damamba_jax.models.functional import abstract_model; "
+        "config = from_config_dict(noxi.get_config('tiny')); "
+        "abstract_model(config.model, config.data); print(*sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    loaded = done.stdout.split()
+    assert "damamba_jax.models.damamba" in loaded
+    assert not {"damamba_jax.models.dat", "damamba_jax.models.baseline"} & set(loaded)
 
 
 @pytest.mark.parametrize("name", ["dat", "baseline"])
