@@ -60,6 +60,7 @@ class Outcome:
 
     @property
     def verdict(self) -> str:
+        """One word for the table."""
         if self.failures:
             return "FAILED"
         return "ok" if self.passed else "not here"

@@ -39,6 +39,7 @@ class OracleReference:
 
     @property
     def name(self) -> str:
+        """Name of the row in tables."""
         return f"{'transfer ' * self.is_transfer}oracle, {self.seen}"
 
 
@@ -105,6 +106,7 @@ class Result:
 
     @property
     def mark(self) -> str:
+        """How the row is to be read, as `origin_mark` says it."""
         return origin_mark(self.trained_on_simulated, self.scored_on_simulated)
 
 

@@ -42,6 +42,7 @@ class FrameInputs:
 
     @property
     def width(self) -> int:
+        """Columns of the inputs: each value, and whether it is missing."""
         return 2 * sum(feature.dim for feature in self.features)
 
     def blocks(

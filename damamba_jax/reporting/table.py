@@ -23,6 +23,7 @@ class Table:
     notes: tuple[str, ...] = ()
 
     def to_markdown(self) -> str:
+        """Writes the table as Markdown."""
         header = [self.columns, ("---", *["---:"] * (len(self.columns) - 1))]
         lines = [
             f"| {' | '.join(map(_escape, row))} |" for row in [*header, *self.rows]
@@ -31,6 +32,7 @@ class Table:
         return "\n".join([f"## {self.title}", "", *lines, *notes, ""])
 
     def to_rich(self) -> rich_table.Table:
+        """Makes a table for a terminal."""
         table = rich_table.Table(
             title=plain(self.title), caption=plain("\n".join(self.notes)),
             box=box.SIMPLE, title_justify="left", caption_justify="left",

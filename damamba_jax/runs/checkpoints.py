@@ -170,6 +170,7 @@ class Checkpoints:
         self._manager = self._open()
 
     def close(self) -> None:
+        """Releases what Orbax holds."""
         self._manager.close()
 
 

@@ -47,9 +47,11 @@ class RunLog:
                 self._files[name] = (workdir / f"{name}.jsonl").open("a")
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
+        """Writes a line of `metrics.jsonl`."""
         self._write("metrics", step, values)
 
     def timing(self, step: int, values: Mapping[str, float]) -> None:
+        """Writes a line of `timing.jsonl`."""
         self._write("timing", step, values)
 
     def values(self, key: str) -> list[float]:
@@ -77,6 +79,7 @@ class RunLog:
                 self._board.add_scalar(f"{origin}{name}/{key}", value, step)
 
     def close(self) -> None:
+        """Closes all files."""
         for file in self._files.values():
             file.close()
         if self._board is not None:

@@ -42,6 +42,7 @@ class StopRequest:
 
     @property
     def requested(self) -> bool:
+        """Whether a signal has come."""
         return self._asked.is_set()
 
     @property

@@ -79,6 +79,7 @@ class Gap:
 
     @property
     def agrees(self) -> bool | None:
+        """Whether the gap lies within `MOST_ERRORS` of the predicted one."""
         away = self.errors_away
         return None if away is None else away <= MOST_ERRORS
 
@@ -93,6 +94,7 @@ class Share:
 
     @property
     def share(self) -> float:
+        """CCC divided by the oracle's."""
         return self.ccc / self.oracle.ccc
 
 

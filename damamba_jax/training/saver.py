@@ -9,11 +9,13 @@ import jax
 
 from damamba_jax.models.flat_params import FlatParams
 from damamba_jax.runs.checkpoints import Checkpoints
-from damamba_jax.schema.statistics import to_arrays
+from damamba_jax.schema.statistics import FeatureStatistics, to_arrays
 from damamba_jax.training.state import TrainState
 
 
-def model_item(average: FlatParams, statistics) -> dict[str, Any]:
+def model_item(
+    average: FlatParams, statistics: Mapping[str, FeatureStatistics]
+) -> dict[str, Any]:
     """Makes the item `model`; parameters are saved as trees."""
     return {"average": average.to_tree(), "statistics": to_arrays(statistics)}
 
@@ -58,7 +60,7 @@ class Saver:
 
     def __init__(
         self, directory: Path, *, statistics: Mapping, simulated: bool, keep: int
-    ):
+    ) -> None:
         folder = directory / "checkpoints"
         self._last = Checkpoints(folder / "last", keep=keep)
         self._best = Checkpoints(folder / "best", keep=1)
@@ -113,6 +115,7 @@ class Saver:
         )
 
     def close(self) -> None:
+        """Releases both folders of checkpoints."""
         self._last.close()
         self._best.close()
 

@@ -3,6 +3,9 @@
 Derived by hand from the recurrence and independent of everything it tests.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
 
@@ -25,7 +28,12 @@ def _times(length, reverse):
     return range(length - 1, -1, -1) if reverse else range(length)
 
 
-def scan(args, *, dt_softplus=False, reverse=False):
+Arrays = Mapping[str, Any]
+
+
+def scan(
+    args: Arrays, *, dt_softplus: bool = False, reverse: bool = False
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Returns (y, h_last, states [B, L, D, N], ungated y)."""
     args, _, step = _prepare(args, dt_softplus)
     x, a, b, c = (args[k] for k in "xabc")
@@ -42,7 +50,14 @@ def scan(args, *, dt_softplus=False, reverse=False):
     return y, h, states, ungated
 
 
-def gradients(args, y_bar, h_bar, *, dt_softplus=False, reverse=False):
+def gradients(
+    args: Arrays,
+    y_bar: Any,
+    h_bar: Any,
+    *,
+    dt_softplus: bool = False,
+    reverse: bool = False,
+) -> dict[str, np.ndarray]:
     """Returns the gradient of sum(y y_bar) + sum(h_last h_bar) for every argument."""
     given = [k for k, v in args.items() if v is not None]
     _, _, states, ungated = scan(args, dt_softplus=dt_softplus, reverse=reverse)

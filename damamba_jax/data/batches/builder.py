@@ -109,6 +109,7 @@ class Rows(NamedTuple):
 
     @classmethod
     def of(cls, stream: Stream) -> "Rows":
+        """Opens the rows of a stream, without reading them."""
         # A plain view of the mapping: slicing a `memmap` costs several times as much.
         data = np.asarray(stream.data)
         base = data

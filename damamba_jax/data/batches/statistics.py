@@ -21,6 +21,7 @@ import numpy as np
 from damamba_jax.array_types import Bool, Float, Int
 from damamba_jax.config.sections import FeatureConfig
 from damamba_jax.data.corpus.sessions import Session, Track
+from damamba_jax.data.formats.ssi import Stream
 from damamba_jax.errors import CorpusError
 from damamba_jax.schema.missing import MAX_ABS
 from damamba_jax.schema.statistics import FeatureStatistics, from_arrays
@@ -179,7 +180,9 @@ def _sample(
     return np.concatenate([np.zeros((0, feature.dim), np.float32), *sample])
 
 
-def valid_frames(stream, first: int, last: int, feature: FeatureConfig) -> np.ndarray:
+def valid_frames(
+    stream: Stream, first: int, last: int, feature: FeatureConfig
+) -> np.ndarray:
     """[frames, dim] valid frames of `[first, last)` in float32; missing entries NaN."""
     with np.errstate(over="ignore"):  # doubles beyond float32 become inf: missing
         frames = np.array(stream.data[first:last], np.float32)

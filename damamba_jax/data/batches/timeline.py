@@ -38,6 +38,7 @@ def first_label(
 
 @functools.cache
 def ratio(label_rate: float, frame_hz: float) -> tuple[int, int]:
+    """Returns labels per frame as a fraction: numerator and denominator."""
     # 30000/1001 and decimal rates become the fraction that they stand for.
     exact = Fraction(label_rate).limit_denominator(10**5)
     ratio = exact / Fraction(frame_hz).limit_denominator(10**5)

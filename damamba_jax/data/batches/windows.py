@@ -198,6 +198,7 @@ class EvaluationSource:
 
     @property
     def num_windows(self) -> int:
+        """Windows of all targets."""
         return len(self._windows[0])
 
     def __len__(self) -> int:

@@ -36,10 +36,12 @@ def repair_rate(
 
 
 def fits(seconds: float, duration: float) -> bool:
+    """Whether a stream lasts about as long as its session."""
     return abs(seconds - duration) <= TOLERANCE * duration
 
 
 def is_snapped(rate: float, usual: float) -> bool:
+    """Whether a rate is so near a usual one that it is taken for it."""
     return abs(rate - usual) <= SNAP * usual
 
 

@@ -41,6 +41,7 @@ class SplitFiles:
 
     @property
     def name(self) -> str:
+        """Name of the split, `corpus/folder`."""
         return f"{self.layout.name}/{self.split}"
 
 

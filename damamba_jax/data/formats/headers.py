@@ -118,13 +118,16 @@ class Fields:
         self.element = element
 
     def child(self, tag: str) -> "Fields | None":
+        """Returns the first element of this name below, if there is one."""
         found = self.element.find(tag)
         return None if found is None else Fields(self.path, found)
 
     def children(self, tag: str) -> list["Fields"]:
+        """Returns all elements of this name directly below."""
         return [Fields(self.path, found) for found in self.element.findall(tag)]
 
     def error(self, key: str, *, expected: str, got: object) -> DataFormatError:
+        """Builds the error for one attribute."""
         return format_error(
             self.path, f"{self.element.tag}.{key}", expected=expected, got=got
         )

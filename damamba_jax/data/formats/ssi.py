@@ -69,10 +69,12 @@ class Stream:
 
     @property
     def num_frames(self) -> int:
+        """Rows of the stream."""
         return self.data.shape[0]
 
     @property
     def dim(self) -> int:
+        """Columns of the stream."""
         return self.data.shape[1]
 
 

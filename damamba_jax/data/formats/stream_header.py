@@ -82,6 +82,7 @@ class StreamHeader:
 
     @property
     def data_path(self) -> Path:
+        """File of the samples, which lies beside the header."""
         return self.path.with_name(self.path.name + "~")
 
     @property
@@ -116,6 +117,7 @@ class Placement:
 
     @property
     def stop(self) -> int:
+        """Row behind the last one."""
         return self.start + self.num
 
 

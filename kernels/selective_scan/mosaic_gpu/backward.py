@@ -16,7 +16,9 @@ from jax import lax
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import mosaic_gpu as plgpu
 
+from damamba_jax.array_types import Array
 from damamba_jax.kernels.selective_scan.mosaic_gpu import layouts
+from damamba_jax.kernels.selective_scan.mosaic_gpu.carry import Carries
 from damamba_jax.kernels.selective_scan.mosaic_gpu.layouts import load, save, states_of
 from damamba_jax.kernels.selective_scan.mosaic_gpu.tiling import (
     QUAD,
@@ -35,9 +37,10 @@ PADDING = 8
 
 
 def backward(
-    x, dt, z, dy, bc, channels, kept, dh_last, carries, *,
-    sizes: Sizes, chunks: Chunks, softplus, reverse, to_h0,
-) -> dict[str, jax.Array]:  # fmt: skip
+    x: Array, dt: Array, z: Array | None, dy: Array, bc: Array, channels: Array,
+    kept: Array, dh_last: Array | None, carries: Carries | None, *,
+    sizes: Sizes, chunks: Chunks, softplus: bool, reverse: bool, to_h0: bool,
+) -> dict[str, Array]:  # fmt: skip
     """Computes all gradients; arrays are padded to `sizes`.
 
     Args:

@@ -14,6 +14,7 @@ from jax import lax
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import mosaic_gpu as plgpu
 
+from damamba_jax.array_types import Array
 from damamba_jax.kernels.selective_scan.mosaic_gpu import layouts
 from damamba_jax.kernels.selective_scan.mosaic_gpu.layouts import (
     WARPGROUP,
@@ -41,17 +42,17 @@ class Carries(NamedTuple):
 
 
 def carries(
-    drive,
-    z,
-    dt,
-    bc,
-    channels,
+    drive: Array,
+    z: Array | None,
+    dt: Array,
+    bc: Array,
+    channels: Array,
     *,
     sizes: Sizes,
     chunks: Chunks,
-    softplus,
-    reverse,
-    adjoint,
+    softplus: bool,
+    reverse: bool,
+    adjoint: bool,
 ) -> Carries:
     """Runs the parts of chunks from zeros.
 

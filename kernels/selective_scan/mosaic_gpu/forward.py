@@ -9,7 +9,9 @@ from jax import lax
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import mosaic_gpu as plgpu
 
+from damamba_jax.array_types import Array
 from damamba_jax.kernels.selective_scan.mosaic_gpu import layouts
+from damamba_jax.kernels.selective_scan.mosaic_gpu.carry import Carries
 from damamba_jax.kernels.selective_scan.mosaic_gpu.layouts import (
     WARPGROUP,
     load,
@@ -41,19 +43,19 @@ class ForwardOutput(NamedTuple):
 
 
 def forward(
-    x,
-    dt,
-    z,
-    bc,
-    channels,
-    h0,
-    carries,
+    x: Array,
+    dt: Array,
+    z: Array | None,
+    bc: Array,
+    channels: Array,
+    h0: Array | None,
+    carries: Carries | None,
     *,
     sizes: Sizes,
     chunks: Chunks,
-    softplus,
-    reverse,
-    keep,
+    softplus: bool,
+    reverse: bool,
+    keep: bool,
 ) -> ForwardOutput:
     """Runs the scan; arrays are padded to `sizes`.
 

@@ -10,6 +10,7 @@ States [D, N] are spread over the 128 threads of a warpgroup in two ways:
 
 import functools
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -43,7 +44,7 @@ LOG1P = (
 load = functools.partial(plgpu.load, optimized=False)
 
 
-def save(ref, value: jax.Array) -> None:
+def save(ref: Any, value: jax.Array) -> None:
     """Stores without asking for a layout that Mosaic calls optimal.
 
     jax 0.12 refuses others unless told so; 0.11 takes them, and has no such function.
@@ -54,7 +55,7 @@ def save(ref, value: jax.Array) -> None:
         ref[...] = value
 
 
-def channel_per_thread(states: int):
+def channel_per_thread(states: int) -> Any:
     """Layout of [128, N / 4, 4]: a thread holds the states of one channel."""
     rest = (states // QUAD, QUAD)
     tiling = plgpu.Tiling(((WARPGROUP, *rest), (LANES, *rest)))
@@ -66,7 +67,7 @@ def quad_channels(states: int) -> int:
     return WARPGROUP * QUAD // states
 
 
-def quads(states: int):
+def quads(states: int) -> Any:
     """Layout of [channels, N / 4, 4]: a thread holds 4 states of one channel."""
     rest = (states // QUAD, QUAD)
     channels = quad_channels(states)
@@ -74,14 +75,14 @@ def quads(states: int):
     return plgpu.Layout.TILED(tiling, (-6,), (-3, -2), -1)
 
 
-def state_sums(states: int):
+def state_sums(states: int) -> Any:
     """Layout of [8, channels, N / 4]: a thread holds the addends of a sum over n."""
     rest = states // QUAD
     tiling = plgpu.Tiling(((WARPS, LANES, rest), (1,)))
     return plgpu.Layout.TILED(tiling, (-4,), (-3,), -1)
 
 
-def channel_sums(states: int):
+def channel_sums(states: int) -> Any:
     """Layout of [8, 2, split, N / 4, 4] of sums over channels.
 
     A thread holds 4 states; `split` lanes share a sum.
@@ -94,7 +95,7 @@ def channel_sums(states: int):
     return plgpu.Layout.TILED(tiling, (-10,), lanes, -1)
 
 
-def states_of(ref):
+def states_of(ref: Any) -> Any:
     """Views states in device memory, [N / 4, D, 4], as [D, N / 4, 4].
 
     There, the 4 states of neighbouring channels are neighbours, so that a warp reads
@@ -103,29 +104,30 @@ def states_of(ref):
     return ref.transpose((1, 0, 2))
 
 
-def transition_of(channels):
+def transition_of(channels: Any) -> Any:
     """Views log2(e) a, [D, N / 4, 4], in the constants of channels."""
     return states_of(channels.at[pl.ds(0, channels.shape[0] - 1)])
 
 
-def d_of(channels):
+def d_of(channels: Any) -> Any:
     """Views d, [D], in the constants of channels."""
     return channels.at[channels.shape[0] - 1, :, 0]
 
 
-def bias_of(channels):
+def bias_of(channels: Any) -> Any:
     """Views the bias of dt, [D], in the constants of channels."""
     return channels.at[channels.shape[0] - 1, :, 1]
 
 
 def broadcast(
-    v: jax.Array, axes: tuple[int, ...], shape: tuple[int, ...], layout
+    v: jax.Array, axes: tuple[int, ...], shape: tuple[int, ...], layout: Any
 ) -> jax.Array:
     """Broadcasts `v`, whose axes are `axes` of `shape`, within registers."""
     return plgpu.layout_cast(lax.broadcast_in_dim(v, shape, axes), layout)
 
 
-def zeros(shape: tuple[int, ...], layout) -> jax.Array:
+def zeros(shape: tuple[int, ...], layout: Any) -> jax.Array:
+    """Makes zeros within registers."""
     return plgpu.layout_cast(jnp.zeros(shape, jnp.float32), layout)
 
 

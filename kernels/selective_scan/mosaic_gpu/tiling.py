@@ -42,6 +42,7 @@ class Sizes:
 
     @property
     def tiles(self) -> int:
+        """Tiles of `STEPS` steps."""
         return self.length // STEPS
 
     @property

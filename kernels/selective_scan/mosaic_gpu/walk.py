@@ -16,6 +16,7 @@ from jax import lax
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import mosaic_gpu as plgpu
 
+from damamba_jax.array_types import Array
 from damamba_jax.kernels.selective_scan.mosaic_gpu import layouts
 from damamba_jax.kernels.selective_scan.mosaic_gpu.layouts import WARPGROUP, load
 from damamba_jax.kernels.selective_scan.mosaic_gpu.tiling import (
@@ -53,10 +54,11 @@ class Walk:
         return (WARPGROUP, self.sizes.states // QUAD, QUAD)
 
     @property
-    def layout(self):
+    def layout(self) -> Any:
+        """Layout of the state in registers."""
         return layouts.channel_per_thread(self.sizes.states)
 
-    def over_row(self, v):
+    def over_row(self, v: Array) -> Array:
         """Broadcasts a value per channel over the states."""
         return layouts.broadcast(v, (0,), self.shape, self.layout)
 
