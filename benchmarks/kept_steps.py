@@ -17,7 +17,7 @@ from damamba_jax.config.sections import Config
 from damamba_jax.files import write_text
 
 _SOURCES = (
-    "damamba_jax", "kernels", "benchmarks/memory_step.py", "benchmarks/noise_batch.py",
+    "damamba_jax", "kernels", "benchmarks/memory_step.py",
 )  # fmt: skip
 
 

@@ -26,12 +26,17 @@ from typing import Any
 
 import jax
 import numpy as np
-from noise_batch import abstract_batch, random_batch
 
 from damamba_jax.config.sections import Config
 from damamba_jax.config.tree import from_tree
 from damamba_jax.models import build_model, functional
 from damamba_jax.models.functional import abstract_model
+from damamba_jax.schema.batch import (
+    BatchShape,
+    abstract_batch,
+    batch_shape,
+    random_batch,
+)
 from damamba_jax.training import optim
 from damamba_jax.training import state as train_state
 from damamba_jax.training import step as train_step
@@ -69,7 +74,17 @@ def step_and_shapes(config: Config):
     step = train_step.jit_train_step(
         config.model, config.data, config.optim, num_steps=config.train.steps
     )
-    return step, (state, abstract_batch(config), statistics)
+    return step, (state, abstract_batch(_shape(config)), statistics)
+
+
+def _shape(config: Config) -> BatchShape:
+    """Sizes of the configuration's batches."""
+    return batch_shape(config.data, batch_size=config.train.batch_size)
+
+
+def _noise(config: Config) -> dict[str, Any]:
+    """A batch of noise."""
+    return random_batch(config.data, batch_size=config.train.batch_size, seed=1)
 
 
 def real_arguments(config: Config):
@@ -84,7 +99,7 @@ def real_arguments(config: Config):
     }
     return (
         train_state.create(params, optimizer, config.seed),
-        *jax.device_put((random_batch(config, seed=1), statistics)),
+        *jax.device_put((_noise(config), statistics)),
     )
 
 

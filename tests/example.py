@@ -7,6 +7,7 @@ import numpy as np
 from damamba_jax.config.sections import Config, FeatureConfig
 from damamba_jax.config.tree import from_config_dict
 from damamba_jax.configs import baseline, dat, noxi
+from damamba_jax.schema import batch
 from damamba_jax.training import step as train_step
 from damamba_jax.training.objective import Objective, make_objective
 
@@ -54,34 +55,8 @@ def small_config(*, participants=2, features=FEATURES, **model) -> Config:
 
 
 def random_batch(config: Config, *, size=4, seed=0) -> dict:
-    """A batch as `schema/batch.py` describes it, filled with noise."""
-    rng = np.random.default_rng(seed)
-    people, window = config.data.participants, config.data.window
-    rows = int(np.ceil(window.window_seconds * 25)) + 2
-    labels = int(window.window_seconds * 25)
-    time = np.arange(labels, dtype=np.float32) / 25
-    core_start = window.context_frames / window.frame_hz
-    core_end = core_start + window.core_frames / window.frame_hz
-    core = (time >= core_start - 1e-6) & (time < core_end - 1e-6)
-
-    def per_feature(make):
-        return {f.name: make(f) for f in config.data.features}
-
-    shape = (size, people)
-    return {
-        "features": per_feature(
-            lambda f: rng.normal(size=(*shape, rows, f.dim)).astype(np.float32)
-        ),
-        "feature_valid": per_feature(lambda f: np.ones((*shape, rows), bool)),
-        "first_time": per_feature(lambda f: np.zeros(shape, np.float32)),
-        "rate": per_feature(lambda f: np.full(shape, 25, np.float32)),
-        "participant_valid": np.ones(shape, bool),
-        "participant_slot": np.tile(np.arange(people, dtype=np.int32), (size, 1)),
-        "label": rng.uniform(size=(size, labels)).astype(np.float32),
-        "label_valid": np.ones((size, labels), bool),
-        "label_time": np.tile(time, (size, 1)),
-        "label_core": np.tile(core, (size, 1)),
-    }
+    """A batch of noise, complete and everywhere valid."""
+    return batch.random_batch(config.data, batch_size=size, seed=seed)
 
 
 def unit_statistics(config: Config) -> dict:

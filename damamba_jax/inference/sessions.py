@@ -9,10 +9,10 @@ import numpy as np
 
 from damamba_jax.config.sections import Config, DataConfig
 from damamba_jax.data.batches import windows
-from damamba_jax.data.batches.builder import Batch
 from damamba_jax.data.corpus.sessions import Session
 from damamba_jax.metrics.trace import Trace
 from damamba_jax.runtime.stop import Stopped
+from damamba_jax.schema.batch import Batch
 from damamba_jax.schema.statistics import FeatureStatistics
 
 Mode = Literal["stitched", "long"]

@@ -13,15 +13,10 @@ import time
 from types import SimpleNamespace
 
 import jax
-import numpy as np
 import pytest
 from rich.console import Console
 
 from damamba_jax.config.tree import from_tree
-from damamba_jax.configs import noxi
-from damamba_jax.data.batches import windows
-from damamba_jax.data.corpus import index as corpus_index
-from damamba_jax.data.simulated.write import ensure_corpus
 from damamba_jax.models.flat_params import FlatParams
 from damamba_jax.models.functional import abstract_model
 from tests.example import FEATURES, small_config, small_system
@@ -47,7 +42,7 @@ def modules(monkeypatch):
     """The benchmark's modules, as a script would see them."""
     monkeypatch.syspath_prepend(str(FOLDER))
     names = (
-        "memory_curve", "memory_report", "memory_step", "step_process", "noise_batch",
+        "memory_curve", "memory_report", "memory_step", "step_process",
     )  # fmt: skip
     yield [importlib.import_module(name) for name in names]
     for name in (*names, "memory_picture", "kept_steps"):
@@ -97,30 +92,6 @@ def test_measures_and_writes_table_numbers_and_picture(modules, tmp_path, capsys
     ratio = second["compiled_bytes"] / first["compiled_bytes"]
     assert tree["ratios"] == {"512": ratio} and 2.1 < ratio < 4.1
     assert tree["fit"]["exponent"] == pytest.approx(math.log2(ratio))
-
-
-@pytest.mark.parametrize("normalization", ["training", "session"])
-def test_batch_has_the_loaders_shapes(modules, tmp_path, normalization):
-    config = noxi.get_config("demo")
-    config.data.normalization = normalization
-    config.data.features = "egemaps,openpose"
-    config.data.cache_dir = str(tmp_path)
-    config = modules[0].from_config_dict(config)
-    config = modules[2].resize(config, length=32, batch_size=3)
-    root = ensure_corpus("tiny", tmp_path)
-    sessions = corpus_index.index(root, features=config.data.features).split(
-        "noxi/train"
-    )
-    source = windows.TrainingSource(
-        sessions, config.data, max_participants=4, batch_size=3, seed=0, num_steps=1
-    )
-
-    def describe(tree):
-        return jax.tree.map(lambda x: (x.shape, np.dtype(x.dtype).name), tree)
-
-    wanted = describe(source[0])
-    assert describe(modules[4].abstract_batch(config)) == wanted
-    assert describe(modules[4].random_batch(config, seed=0)) == wanted
 
 
 @pytest.mark.parametrize(

@@ -1,31 +1,13 @@
 """Windows -> batches: one slice copy per (window, person, feature), the rest in NumPy.
 
-A batch is a dict of arrays; `B` windows, `P` people (the target first), `Tn` rows of a
-feature at its native rate, `Tl` frames of the annotation:
-
-| key                 | type               | meaning                                  |
-|---------------------|--------------------|------------------------------------------|
-| `features[name]`    | f32 [B, P, Tn, dim]| raw values; 0 where not valid            |
-| `feature_valid[name]`| bool [B, P, Tn]   | False: gap, missing file, absent person  |
-| `first_time[name]`  | f32 [B, P]         | seconds from the window's start to row 0 |
-| `rate[name]`        | f32 [B, P]         | Hz                                       |
-| `session_statistics[name]` | f32 [B, P, 2, dim] | centre and spread over the whole  |
-|                     |                    | recording, NaN if unknown; only with     |
-|                     |                    | `data.normalization="session"`           |
-| `participant_valid` | bool [B, P]        | False: nobody sits there                 |
-| `participant_slot`  | i32 [B, P]         | 0 for the target, 1.. for partners       |
-| `label`             | f32 [B, Tl]        | annotation; 0 where not valid            |
-| `label_valid`       | bool [B, Tl]       | rated, inside the window and the session |
-| `label_time`        | f32 [B, Tl]        | seconds from the window's start          |
-| `label_core`        | bool [B, Tl]       | inside the scored core                   |
+The arrays of a batch are described in `schema/batch.py`.
 """
 
 import functools
-import math
 import mmap
 import resource
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -39,8 +21,7 @@ from damamba_jax.data.batches.session_statistics import (
 from damamba_jax.data.batches.timeline import first_label
 from damamba_jax.data.corpus.sessions import Session, Track
 from damamba_jax.data.formats.ssi import Stream
-
-Batch = dict[str, Any]
+from damamba_jax.schema.batch import BATCH, Batch, label_frames, native_frames
 
 # Enough for every corpus; some systems set no limit at all.
 _MOST_OPEN_FILES = 65_536
@@ -149,8 +130,8 @@ class BatchBuilder:
     """Fills batches from the sessions' memory maps.
 
     Rows are copied as they are stored (converted to float32 where they are not), so a
-    batch is as wide as the window at each feature's native rate: `Tn = ceil(
-    window_seconds * rate) + 2` with the highest rate of that feature in `sessions`.
+    batch is as wide as the window at each feature's native rate: `native_frames` of the
+    highest rate of that feature in `sessions`.
     Slices lie wholly inside their stream; the last row of a shorter stream repeats.
 
     Args:
@@ -186,17 +167,9 @@ class BatchBuilder:
             )
             for feature in features
         ]
-        # A half-open span of this length holds at most this many labels.
+        rates = set(self.people.label_rate.tolist())
         self._label_frames = max(
-            (
-                int(
-                    first_label(
-                        window.window_frames, frame_hz=window.frame_hz, label_rate=rate
-                    )
-                )
-                for rate in set(self.people.label_rate.tolist())
-            ),
-            default=1,
+            (label_frames(window, rate) for rate in rates), default=1
         )
 
     def build(self, rows: BatchRows) -> tuple[Batch, Int[np.ndarray, "B Tl"]]:
@@ -228,12 +201,11 @@ class BatchBuilder:
         self, batch: Batch, track: _Track, people: np.ndarray, start_seconds: np.ndarray
     ) -> None:
         name, dim = track.feature.name, track.feature.dim
-        # The slack keeps a rounded product of whole numbers from adding a row.
-        frames = math.ceil(self.window.window_seconds * track.max_rate - 1e-6) + 2
+        frames = native_frames(self.window, track.max_rate)
         rate, length = track.rate[people], track.length[people]
         first = np.floor(start_seconds[:, None] * rate).astype(np.int64)
         first = np.clip(first, 0, np.maximum(length - frames, 0))
-        values = np.empty((people.size, frames, dim), np.float32)
+        values = np.empty((people.size, frames, dim), BATCH["features"].dtype)
         valid = np.repeat((length > 0).ravel()[:, None], frames, axis=1)
         # A double beyond float32 becomes inf, which the model takes as missing.
         with np.errstate(over="ignore", invalid="ignore"):

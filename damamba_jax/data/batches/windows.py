@@ -9,7 +9,7 @@ of a session has exactly one core. Windows reach beyond the ends of a session; t
 core may do so too.
 
 One record of the grain data set is one whole batch, so grain's cost per record is paid
-once per batch. The arrays of a batch are described in `batches.py`.
+once per batch. The arrays of a batch are described in `schema/batch.py`.
 """
 
 import dataclasses
@@ -23,11 +23,12 @@ import numpy as np
 
 from damamba_jax.array_types import Bool, Int
 from damamba_jax.config.sections import DataConfig, WindowConfig
-from damamba_jax.data.batches.builder import Batch, BatchBuilder, BatchRows
+from damamba_jax.data.batches.builder import BatchBuilder, BatchRows
 from damamba_jax.data.batches.people import People
 from damamba_jax.data.batches.timeline import first_label
 from damamba_jax.data.corpus.sessions import Session
 from damamba_jax.errors import ConfigError, CorpusError
+from damamba_jax.schema.batch import Batch
 
 # Streams of the random generator, beside the seed.
 _EPOCHS, _PARTNERS = 0, 1

@@ -1,0 +1,207 @@
+"""Batches of windows: names, shapes, types and meaning of their arrays.
+
+A batch is a dict of arrays, or of dicts with an array for each feature. The loader
+fills them, models read them, and benchmarks and exports make them of noise or of shapes
+alone; all of them take names, shapes and types from here.
+
+The letters: `B` windows, `P` participants (the target first), `Tn` rows of a feature at
+its native rate, `Tl` frames of the annotation.
+"""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from damamba_jax.config.sections import DataConfig, WindowConfig
+
+Batch = dict[str, Any]
+
+
+class ArraySchema(NamedTuple):
+    """One array of a batch.
+
+    Attributes:
+      axes: letters, or numbers for axes of fixed length.
+      dtype: type of the entries.
+      per_feature: whether there is one for each feature.
+      meaning: of the entries.
+    """
+
+    axes: tuple[str | int, ...]
+    dtype: type
+    per_feature: bool
+    meaning: str
+
+
+BATCH = {
+    "features": ArraySchema(
+        ("B", "P", "Tn", "dim"), np.float32, True, "raw values; 0 where not valid"
+    ),
+    "feature_valid": ArraySchema(
+        ("B", "P", "Tn"), np.bool_, True, "False: gap, missing file, absent person"
+    ),
+    "first_time": ArraySchema(
+        ("B", "P"), np.float32, True, "seconds from the window's start to row 0"
+    ),
+    "rate": ArraySchema(("B", "P"), np.float32, True, "Hz"),
+    "session_statistics": ArraySchema(
+        ("B", "P", 2, "dim"),
+        np.float32,
+        True,
+        "centre and spread over the whole recording, NaN if unknown; only with "
+        '`data.normalization="session"`',
+    ),
+    "participant_valid": ArraySchema(
+        ("B", "P"), np.bool_, False, "False: nobody sits there"
+    ),
+    "participant_slot": ArraySchema(
+        ("B", "P"), np.int32, False, "0 for the target, 1.. for partners"
+    ),
+    "label": ArraySchema(
+        ("B", "Tl"), np.float32, False, "annotation; 0 where not valid"
+    ),
+    "label_valid": ArraySchema(
+        ("B", "Tl"), np.bool_, False, "rated, inside the window and the session"
+    ),
+    "label_time": ArraySchema(
+        ("B", "Tl"), np.float32, False, "seconds from the window's start"
+    ),
+    "label_core": ArraySchema(("B", "Tl"), np.bool_, False, "inside the scored core"),
+}
+
+
+def native_frames(window: WindowConfig, rate: float) -> int:
+    """Rows of a feature of this rate that a window needs, with one on each side."""
+    # The slack keeps a rounded product of whole numbers from adding a row.
+    return math.ceil(window.window_seconds * rate - 1e-6) + 2
+
+
+def label_frames(window: WindowConfig, label_rate: float) -> int:
+    """Most frames of the annotation that a window holds, in exact arithmetic."""
+    # 30000/1001 and decimal rates become the fraction that they stand for.
+    rate, frame_hz = (
+        Fraction(hz).limit_denominator(10**5) for hz in (label_rate, window.frame_hz)
+    )
+    return math.ceil(window.window_frames * rate / frame_hz)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BatchShape:
+    """Sizes of the axes of one batch.
+
+    Args:
+      windows, participants, labels: the sizes `B`, `P` and `Tl`.
+      rows, dims: for each feature, the sizes `Tn` and `dim`.
+      session_statistics: whether the batch has them.
+    """
+
+    windows: int
+    participants: int
+    labels: int
+    rows: Mapping[str, int]
+    dims: Mapping[str, int]
+    session_statistics: bool = False
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the arrays that the batch has."""
+        left_out = () if self.session_statistics else ("session_statistics",)
+        return tuple(name for name in BATCH if name not in left_out)
+
+    def of(self, name: str, feature: str = "") -> tuple[int, ...]:
+        """Returns the shape of one array.
+
+        Args:
+          name: of the array.
+          feature: whose array it is, if there is one for each feature.
+        """
+        sizes = {"B": self.windows, "P": self.participants, "Tl": self.labels}
+        if feature:
+            sizes |= {"Tn": self.rows[feature], "dim": self.dims[feature]}
+        return tuple(sizes.get(axis, axis) for axis in BATCH[name].axes)
+
+
+def batch_shape(
+    data: DataConfig, *, batch_size: int, label_rate: float = 25.0
+) -> BatchShape:
+    """Returns the sizes of a configuration's batches, whose features have their rates.
+
+    Args:
+      data: features, participants, window and normalization.
+      batch_size: windows of a batch.
+      label_rate: rate of the annotation, Hz.
+    """
+    return BatchShape(
+        windows=batch_size,
+        participants=data.participants,
+        labels=label_frames(data.window, label_rate),
+        rows={f.name: native_frames(data.window, f.rate) for f in data.features},
+        dims={f.name: f.dim for f in data.features},
+        session_statistics=data.normalization == "session",
+    )
+
+
+def abstract_batch(shape: BatchShape) -> Batch:
+    """Makes a batch of shapes and types alone, to compile for."""
+    import jax  # Whoever only reads data needs no jax.
+
+    def struct(name: str, feature: str = "") -> Any:
+        return jax.ShapeDtypeStruct(shape.of(name, feature), BATCH[name].dtype)
+
+    return {
+        name: {feature: struct(name, feature) for feature in shape.dims}
+        if BATCH[name].per_feature
+        else struct(name)
+        for name in shape.names
+    }
+
+
+def random_batch(
+    data: DataConfig, *, batch_size: int, seed: int, label_rate: float = 25.0
+) -> Batch:
+    """Makes a batch of noise, complete and everywhere valid.
+
+    Args:
+      data: as for `batch_shape`.
+      batch_size: windows of the batch.
+      seed: seed of the noise.
+      label_rate: rate of the annotation, Hz.
+    """
+    rng = np.random.default_rng(seed)
+    shape = batch_shape(data, batch_size=batch_size, label_rate=label_rate)
+    window = data.window
+
+    def each(name: str, make: Any) -> dict[str, np.ndarray]:
+        made = {f: make(shape.of(name, f)) for f in shape.dims}
+        return {f: np.asarray(v, BATCH[name].dtype) for f, v in made.items()}
+
+    rates = {f.name: f.rate for f in data.features}
+    time = np.arange(shape.labels, dtype=np.float32) / np.float32(label_rate)
+    core = time * window.frame_hz - window.context_frames
+    core = (core >= -1e-3) & (core < window.core_frames - 1e-3)
+    slots = np.arange(shape.participants, dtype=np.int32)
+    batch = {
+        "features": each("features", lambda sizes: rng.normal(size=sizes)),
+        "feature_valid": each("feature_valid", np.ones),
+        "first_time": each("first_time", np.zeros),
+        "rate": {
+            f: np.full(shape.of("rate", f), hz, np.float32) for f, hz in rates.items()
+        },
+        "participant_valid": np.ones(shape.of("participant_valid"), bool),
+        "participant_slot": np.tile(slots, (batch_size, 1)),
+        "label": rng.uniform(size=shape.of("label")).astype(np.float32),
+        "label_valid": np.ones(shape.of("label_valid"), bool),
+        "label_time": np.tile(time, (batch_size, 1)),
+        "label_core": np.tile(core, (batch_size, 1)),
+    }
+    if shape.session_statistics:
+        # Centre 0 and spread 1, which the noise has.
+        unit = np.float32([[0.0], [1.0]])
+        batch["session_statistics"] = each(
+            "session_statistics", lambda sizes: np.broadcast_to(unit, sizes).copy()
+        )
+    return batch
