@@ -1,6 +1,7 @@
 """Predicts and scores whole splits of a corpus."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -36,8 +37,7 @@ def evaluate(
     """Predicts and scores; writes traces, and predictions of unlabelled people.
 
     Args:
-      estimator: the model; its configuration says what it was trained on.
-      index: the corpus.
+      estimator, index: the model, and the corpus.
       out: folder for `traces/` and `predictions/`.
       splits: names; none means every split that was not trained on.
       protocol: `"stitched"` from core frames, or one `"long"` pass per session.
@@ -54,40 +54,32 @@ def evaluate(
     """
     console = console or Console()
     config = estimator.config
-    if smoothing is not None:
-        config = dataclasses.replace(config, smoothing=smoothing)
-    data = config.data
-    chosen = evaluation_splits(index, data, splits)
+    config = dataclasses.replace(config, smoothing=smoothing or config.smoothing)
+    chosen = evaluation_splits(index, config.data, splits)
     mark = origin_mark(estimator.simulated, index.simulated)
-    if ridge is None:
-        found = {session.split for session in index.sessions}
-        ridge = index.simulated and found.issuperset(data.train_splits)
     baseline = None
-    if ridge:
+    if _wants_ridge(index, config.data) if ridge is None else ridge:
+        options = {"should_stop": should_stop, "console": console}
         baseline = scoring.fit_baseline(
-            index, data, estimator.statistics, should_stop=should_stop, console=console
+            index, config.data, estimator.statistics, **options
         )
     found = []
+    predict = functools.partial(
+        predict_sessions,
+        estimator,
+        protocol=protocol,
+        batch_size=batch_size,
+        should_stop=should_stop,
+    )
     for split in chosen:
         title = split.name if mark == "ours" else f"{split.name} ({mark})"
         with ProgressLine(title, console) as progress:
-            traces = predict_sessions(
-                estimator,
-                split.sessions,
-                protocol=protocol,
-                batch_size=batch_size,
-                split=split.name,
-                progress=progress,
-                should_stop=should_stop,
-            )
+            traces = predict(split.sessions, split=split.name, progress=progress)
         traces = smooth_traces(traces, config.smoothing)
         trace_files.write_traces(out, traces)
-        found.append(
-            dataclasses.replace(
-                _score(split, traces, out, baseline),
-                oracle=scoring.find_oracle(index, split.name, config, protocol),
-            )
-        )
+        scored = _score(split, traces, out, baseline)
+        oracle = scoring.find_oracle(index, split.name, config, protocol)
+        found.append(dataclasses.replace(scored, oracle=oracle))
     return Result(
         method=estimator.config.name,
         step=estimator.step,
@@ -97,6 +89,12 @@ def evaluate(
         splits=tuple(found),
         smoothing=str(config.smoothing),
     )
+
+
+def _wants_ridge(index: sessions.CorpusIndex, data: DataConfig) -> bool:
+    """Whether the corpus is simulated and its training splits are there."""
+    found = {session.split for session in index.sessions}
+    return index.simulated and found.issuperset(data.train_splits)
 
 
 def evaluate_ensemble(

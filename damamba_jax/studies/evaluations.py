@@ -50,8 +50,8 @@ def evaluate_runs(
     several = len(settings.workdirs) > 1
     if settings.ensemble and not several:
         raise ConfigError("`--ensemble`: expected two workdirs or more, got one.")
-    names = _tell_apart(settings.workdirs)
     smoothing = parse_smoothing(settings.smoothing) if settings.smoothing else None
+    names = _tell_apart(settings.workdirs)
     folder = choose_folder(settings, out)
     # Several runs share the tables only.
     folders = [folder / name if several else folder for name in names]
@@ -59,36 +59,30 @@ def evaluate_runs(
     for workdir, name, own in zip(settings.workdirs, names, folders, strict=True):
         estimator = load_checkpoint(workdir)
         index = _open(estimator.config.data, settings, console)
-        result = evaluate(
-            estimator,
-            index,
-            out=own,
-            splits=settings.splits,
-            protocol=settings.protocol,
-            batch_size=batch_size,
-            ridge=ridge,
-            smoothing=smoothing,
-            console=console,
-        )
-        if several and name != result.method:
-            method = f"{result.method} ({name})"
-            result = dataclasses.replace(result, method=method)
-        results.append(result)
+        options = {"splits": settings.splits, "protocol": settings.protocol}
+        options |= {"batch_size": batch_size, "ridge": ridge, "smoothing": smoothing}
+        result = evaluate(estimator, index, out=own, console=console, **options)
+        results.append(_rename(result, name) if several else result)
     if settings.ensemble:
         # All of them predicted the same people, or averaging says who differs.
-        data, together = estimator.config.data, folder / "ensemble"
-        results.append(
-            evaluate_ensemble(
-                results, folders, index, data, out=together, splits=settings.splits
-            )
+        data, own = estimator.config.data, folder / "ensemble"
+        together = evaluate_ensemble(
+            results, folders, index, data, out=own, splits=settings.splits
         )
-        folders.append(together)
+        results, folders = [*results, together], [*folders, own]
     for result, own in zip(results, folders, strict=True):
         draw_results(result, own, num_timelines=num_pictures)
     write_results(results, folder, console=console)
     steps = [result.step for result in results]
     write_record(folder, settings, corpus=index.root, steps=steps)
     return folder
+
+
+def _rename(result: Result, name: str) -> Result:
+    """Says which folder a row comes from, unless its method says so."""
+    if name == result.method:
+        return result
+    return dataclasses.replace(result, method=f"{result.method} ({name})")
 
 
 def _open(data: DataConfig, settings: Settings, console: Console) -> CorpusIndex:

@@ -50,11 +50,8 @@ def fit(
     """Trains to the last step, from wherever the workdir stands.
 
     Args:
-      config: the run's configuration.
-      directory: the workdir.
-      index: the corpus.
-      stop: watches for signals.
-      console: where progress goes.
+      config, directory, index: the run's configuration, its workdir and the corpus.
+      stop, console: watches for signals; shows progress.
       follow: told of every step as well, for a display that covers several runs.
 
     Raises:
@@ -66,17 +63,14 @@ def fit(
     sharded, replicated = mesh.shardings(config.train.batch_size)
     sessions = splits.training_sessions(index, config.data)
     start = initialize(config, sessions, console, simulated=index.simulated)
-    saver = Saver(
-        directory,
-        statistics=start.statistics,
-        simulated=index.simulated,
-        keep=config.train.keep_checkpoints,
-    )
+    keep, simulated = config.train.keep_checkpoints, index.simulated
+    marks = {"statistics": start.statistics, "simulated": simulated}
+    saver = Saver(directory, keep=keep, **marks)
     current, statistics = _restore(config, start, saver, replicated)
     first = int(current.step)
     del start
 
-    # Read, compile and validate.
+    # Read, compile, validate.
     batches = _read(config, sessions, first)
     train_step = _jit_step(dataclasses.replace(config, name="", seed=0))
     validation = Validation(
@@ -87,11 +81,11 @@ def fit(
     log = RunLog(
         directory,
         step=first,
-        simulated=index.simulated,
+        simulated=simulated,
         tensorboard=config.train.tensorboard,
         write=jax.process_index() == 0,
     )
-    title = f"{'simulated ' * index.simulated}{config.name}"
+    title = f"{'simulated ' * simulated}{config.name}"
     with (
         contextlib.closing(log),
         contextlib.closing(saver),
@@ -99,13 +93,10 @@ def fit(
         # One process of several cannot save: signals end it, checkpoints resume it.
         stop.protect(saver.save_held if jax.process_count() == 1 else None),
     ):
-        loop = _Loop(config, saver, log, stop, progress, _both(progress, follow))
-        loop.run(
+        _Loop(config, saver, log, stop, progress, _both(progress, follow)).run(
             current,
-            lambda state: train_step(
-                state, mesh.place(next(batches), sharded), statistics
-            ),
-            lambda state: validation.score(state.average, statistics, stop),
+            lambda s: train_step(s, mesh.place(next(batches), sharded), statistics),
+            lambda s: validation.score(s.average, statistics, stop),
         )
 
 

@@ -75,9 +75,7 @@ def ssd(
     Source: Dao and Gu, arXiv 2405.21060.
     """
     arrays = Arrays(x, dt, a, b, c, d, dt_bias, h0)
-    _check(arrays)
-    if chunk < 1:
-        raise ValueError(f"`chunk`: expected at least 1, got {chunk}.")
+    _check(arrays, chunk)
     case = describe(x, b, platform=platform)
     if implementation is None:
         implementation = choose(case)
@@ -112,7 +110,9 @@ def choose(case: Case) -> str:
     return next(name for name in order if supports(name, case))
 
 
-def _check(arrays: Arrays) -> None:
+def _check(arrays: Arrays, chunk: int) -> None:
+    if chunk < 1:
+        raise ValueError(f"`chunk`: expected at least 1, got {chunk}.")
     x, b = arrays.x, arrays.b
     for name, value, letters in (("x", x, "B, L, H, E"), ("b", b, "B, L, N")):
         if value.ndim != len(letters.split(",")):

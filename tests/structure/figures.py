@@ -58,16 +58,17 @@ def ground_floor() -> list[str]:
 
 
 def longest_chain() -> list[str]:
-    """The longest chain of imports whose modules all lie in one room."""
+    """The longest chain of imports whose modules all lie in one folder."""
 
     @functools.cache
     def chain(name: str) -> tuple[str, ...]:
-        room = modules()[name].room
-        below = [m for m in imports(name) if modules()[m].room == room != ""]
+        folder = modules()[name].path.parent
+        below = [m for m in imports(name) if modules()[m].path.parent == folder]
         return (*max(map(chain, below), key=len, default=()), name)
 
-    rooms = [name for name, module in modules().items() if "." in name]
-    return list(max(map(chain, rooms), key=len))
+    # The commands and the ground floor are no room.
+    inside = [name for name in modules() if modules()[name].room]
+    return list(max(map(chain, inside), key=len))
 
 
 def count_loaded(statement: str) -> int:

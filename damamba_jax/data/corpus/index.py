@@ -62,43 +62,33 @@ def index(
       DataFormatError: for a malformed or misfit stream, if `strict`.
     """
     folder = _check_folder(root, "data.root")
-    label_folder = (
-        _check_folder(labels_root, "data.labels_root") if labels_root else None
-    )
+    label_folder = _check_folder(labels_root, "data.labels_root", optional=True)
     problems: list[str] = []
     releases = RELEASES if layout is None else (custom_release(layout),)
     if layout is None:
         _report_unsupported(folder, problems)
     sessions: list[Session] = []
     searched: dict[str, str] = {}
+    references = () if layout else _others(features)
     for release in releases:
         folders = find_folders(folder, release, problems)
         label_folders = list(folders)
         if label_folder is not None:
-            label_folders = [
-                *find_folders(label_folder, release, problems), *label_folders
-            ]  # fmt: skip
+            found = find_folders(label_folder, release, problems)
+            label_folders = [*found, *label_folders]
         for split in release.layouts[0].splits:
             searched[f"{release.name}/{split}"] = _expectation(folders, release, split)
             files = _find_split(release, split, folders, label_folders, problems)
-            if files is None:
-                continue
-            references = () if layout else _others(features)
-            builder = SplitBuilder(
-                files, features=features, references=references, strict=strict
-            )
-            sessions += builder.build()
-            problems += builder.problems()
+            if files is not None:
+                builder = SplitBuilder(
+                    files, features=features, references=references, strict=strict
+                )
+                sessions += builder.build()
+                problems += builder.problems()
     if not sessions:
         raise _no_corpus(folder, searched, problems)
-    if label_folder is not None and not any(
-        p.labels_path is not None and p.labels_path.is_relative_to(label_folder)
-        for s in sessions
-        for p in s.participants
-    ):
-        problems.append(
-            f"{label_folder}: no label file of any session was found there."
-        )
+    if label_folder is not None:
+        _report_no_labels(sessions, label_folder, problems)
     simulated = any((f / SIMULATED_FILE).is_file() for f in (folder, folder.parent))
     return CorpusIndex(
         root=folder,
@@ -107,6 +97,17 @@ def index(
         problems=tuple(dict.fromkeys(problems)),
         searched=searched,
     )
+
+
+def _report_no_labels(
+    sessions: Sequence[Session], label_folder: Path, problems: list[str]
+) -> None:
+    """Says so if no label lies where labels were said to lie."""
+    paths = [p.labels_path for s in sessions for p in s.participants]
+    if not any(path and path.is_relative_to(label_folder) for path in paths):
+        problems.append(
+            f"{label_folder}: no label file of any session was found there."
+        )
 
 
 def _find_split(
@@ -185,7 +186,11 @@ def _find_seats(
     return {session: frozenset(roles) for session, roles in taken.items() if roles}
 
 
-def _check_folder(path: str | os.PathLike, name: str) -> Path:
+def _check_folder(
+    path: str | os.PathLike, name: str, *, optional: bool = False
+) -> Path | None:
+    if optional and not path:
+        return None
     folder = Path(path).expanduser()
     if not os.fspath(path) or not folder.is_dir():
         what = "a file" if folder.is_file() else "nothing there"
