@@ -27,6 +27,10 @@ from damamba_jax.training import step as train_step
 from damamba_jax.training.objective import loss_function
 
 
+def structure_of(config):
+    return abstract_model(config.model, config.data)[0]
+
+
 @dataclasses.dataclass
 class Setup:
     """A compiled step of a small model with dropout, its first state and a batch."""
@@ -114,7 +118,7 @@ def test_a_step_is_optax_on_the_gradient_of_the_loss(monkeypatch):
     state = train_state.create(params, optimizer, seed=0)
     params = FlatParams.from_tree(params)
     opt_state = optimizer.init(params)
-    step = train_step_of(config, None, optimizer)
+    step = train_step_of(config, structure_of(config), optimizer)
     with jax.numpy_dtype_promotion("standard"):
         for number in range(4):
             scale = jnp.float32(1.0 if number != 2 else np.nan)
@@ -256,7 +260,7 @@ def test_steps_of_a_model_without_dropout_draw_what_goes_missing(monkeypatch, ra
         optimizer = optim.optimizer(config.optim, config.train.steps)
         state = train_state.create({"w": jnp.ones(2)}, optimizer, seed=0)
         with jax.numpy_dtype_promotion("standard"):
-            train_step_of(config, None, optimizer)(state, {}, {})
+            train_step_of(config, structure_of(config), optimizer)(state, {}, {})
     assert keys[0] is None and keys[1] is not None
 
 
