@@ -10,7 +10,6 @@ measured.
 """
 
 import logging
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,8 +20,8 @@ from rich.console import Console
 from damamba_jax.config.sections import Config
 from damamba_jax.config.tree import from_config_dict
 from damamba_jax.data.open import open_corpus
-from damamba_jax.runtime.command import USER_ERRORS, mark_log, parse_flags, show_log
-from damamba_jax.runtime.stop import Stopped, StopRequest
+from damamba_jax.runtime.command import mark_log, parse_flags, run, show_log
+from damamba_jax.runtime.stop import StopRequest
 from damamba_jax.studies import ablation, ablation_report, ablation_scores
 from damamba_jax.studies.runs import keep_compiled, train_all
 
@@ -67,28 +66,24 @@ def main(argv: Sequence[str]) -> None:
     """Runs the command."""
     del argv
     show_log(logging.WARNING)
-    console = Console()
-    with StopRequest() as stop:
-        try:
-            base = from_config_dict(_CONFIG.value)
-            if not base.data.root:
-                mark_log("simulated: ")
-            directory = Path(_WORKDIR.value or Path("runs") / base.name)
-            keep_compiled(directory / "compiled")
-            ablate(
-                base,
-                directory,
-                rows=_ROWS.value,
-                num_seeds=_NUM_SEEDS.value,
-                jobs=_JOBS.value,
-                stop=stop,
-                console=console,
-            )
-        except Stopped as signal:
-            console.print(f"{signal}: stopped; the same command resumes.")
-            sys.exit(stop.exit_status)
-        except USER_ERRORS as error:
-            sys.exit(f"error: {error}")
+    run(_ablate)
+
+
+def _ablate(stop: StopRequest, console: Console) -> None:
+    base = from_config_dict(_CONFIG.value)
+    if not base.data.root:
+        mark_log("simulated: ")
+    directory = Path(_WORKDIR.value or Path("runs") / base.name)
+    keep_compiled(directory / "compiled")
+    ablate(
+        base,
+        directory,
+        rows=_ROWS.value,
+        num_seeds=_NUM_SEEDS.value,
+        jobs=_JOBS.value,
+        stop=stop,
+        console=console,
+    )
 
 
 if __name__ == "__main__":

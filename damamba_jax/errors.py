@@ -6,13 +6,10 @@ from collections.abc import Iterable
 
 
 class UserError(Exception):
-    """Something that the user can mend; commands print its message and no traceback.
+    """Something that the user can mend.
 
-    Attributes:
-      exit_status: exit status of a command that ends with this error.
+    A command prints its message without a traceback, and ends with exit status 1.
     """
-
-    exit_status = 1
 
 
 class ConfigError(UserError, ValueError):

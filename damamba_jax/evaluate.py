@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from rich.console import Console
 
 from damamba_jax.runs.evaluations import Settings
-from damamba_jax.runtime.command import USER_ERRORS, show_log
+from damamba_jax.runtime.command import run, show_log
 from damamba_jax.runtime.stop import StopRequest
 from damamba_jax.studies.evaluations import evaluate_runs
 
@@ -40,20 +40,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         smoothing=options.smoothing,
         ensemble=options.ensemble,
     )
+
     # Every file appears in one move and nothing needs saving: without `protect` a
     # signal ends the process at once, within a compilation too.
-    with StopRequest():
-        try:
-            evaluate_runs(
-                settings,
-                out=options.out,
-                batch_size=options.batch_size,
-                num_pictures=options.pictures,
-                ridge={"auto": None, "yes": True, "no": False}[options.ridge],
-                console=Console(),
-            )
-        except USER_ERRORS as error:
-            sys.exit(f"error: {error}")
+    def body(stop: StopRequest, console: Console) -> None:
+        del stop
+        evaluate_runs(
+            settings,
+            out=options.out,
+            batch_size=options.batch_size,
+            num_pictures=options.pictures,
+            ridge={"auto": None, "yes": True, "no": False}[options.ridge],
+            console=console,
+        )
+
+    run(body)
     return 0
 
 

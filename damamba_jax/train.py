@@ -6,7 +6,6 @@ With no `data.root` it trains on the simulated corpus, and says so everywhere. T
 of a run is its evaluation: `results.md`, `results.json` and `pictures/` in the workdir.
 """
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,8 +16,8 @@ from rich.console import Console
 
 from damamba_jax.config.tree import from_config_dict
 from damamba_jax.runtime import mesh
-from damamba_jax.runtime.command import USER_ERRORS, parse_flags, show_log
-from damamba_jax.runtime.stop import Stopped, StopRequest
+from damamba_jax.runtime.command import parse_flags, run, show_log
+from damamba_jax.runtime.stop import StopRequest
 from damamba_jax.studies.runs import train
 
 
@@ -26,23 +25,20 @@ def main(argv: Sequence[str]) -> None:
     """Runs the command."""
     del argv
     show_log()
-    with StopRequest() as stop:
-        try:
-            mesh.join_processes(
-                _COORDINATOR.value,
-                num_processes=_NUM_PROCESSES.value,
-                process_id=_PROCESS_ID.value,
-            )
-            # The first process speaks for all.
-            console = Console(quiet=jax.process_index() > 0)
-            config = from_config_dict(_CONFIG.value)
-            directory = Path(_WORKDIR.value or Path("runs") / config.name)
-            train(config, directory, stop=stop, console=console)
-        except Stopped as signal:
-            console.print(f"{signal}: stopped; the same command resumes.")
-            sys.exit(stop.exit_status)
-        except USER_ERRORS as error:
-            sys.exit(f"error: {error}")
+    run(_train)
+
+
+def _train(stop: StopRequest, console: Console) -> None:
+    mesh.join_processes(
+        _COORDINATOR.value,
+        num_processes=_NUM_PROCESSES.value,
+        process_id=_PROCESS_ID.value,
+    )
+    # The first process speaks for all.
+    console.quiet = jax.process_index() > 0
+    config = from_config_dict(_CONFIG.value)
+    directory = Path(_WORKDIR.value or Path("runs") / config.name)
+    train(config, directory, stop=stop, console=console)
 
 
 if __name__ == "__main__":

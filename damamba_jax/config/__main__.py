@@ -15,13 +15,12 @@ from pathlib import Path
 import ml_collections
 from absl import app, flags
 from ml_collections import config_flags
-from rich import box
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from damamba_jax.config import show
 from damamba_jax.configs import noxi
+from damamba_jax.reporting.table import Table, plain
+from damamba_jax.reporting.table import show as show_table
 from damamba_jax.runtime.command import USER_ERRORS, parse_flags
 
 _USAGE = "usage: python -m damamba_jax.config show CONFIG [--config.FIELD=VALUE ...]"
@@ -60,10 +59,11 @@ def to_markdown(config: ml_collections.ConfigDict, sources: show.Sources) -> str
     for part in show.parts(config, sources):
         rows = [(f"`{row.path}`", *row[1:]) for row in part.rows]
         title = f"`{part.path}`: {part.title}" if part.path else part.title
-        lines += ["", f"## {title}", "", *_markdown_rows([_COLUMNS, *rows])]
+        lines += ["", _table(title, _COLUMNS, rows).to_markdown().rstrip()]
     names, meanings = zip(*show.feature_columns(), strict=True)
-    lines += ["", "## `features`: the streams in use", ""]
-    lines += _markdown_rows([names, *show.feature_rows(config)])
+    rows = show.feature_rows(config)
+    lines += ["", _table("`features`: the streams in use", names, rows).to_markdown()]
+    lines[-1] = lines[-1].rstrip()
     lines += ["", *(f"- {n}: {m}" for n, m in zip(names, meanings, strict=True))]
     return "\n".join(lines) + "\n"
 
@@ -74,27 +74,18 @@ def print_tables(
     """Prints the same in a terminal."""
     for part in show.parts(config, sources):
         title = f"{part.path}: {part.title}" if part.path else part.title
-        console.print(_table(title, _COLUMNS, part.rows))
+        show_table(_table(title, _COLUMNS, part.rows), console)
     names, meanings = zip(*show.feature_columns(), strict=True)
     rows = show.feature_rows(config)
-    console.print(_table("features: the streams in use", names, rows))
+    show_table(_table("features: the streams in use", names, rows), console)
     for name, meaning in zip(names, meanings, strict=True):
-        console.print(Text(f"  {name}: {meaning}"))
+        console.print(plain(f"  {name}: {meaning}"))
 
 
 def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-    """Makes a table whose cells are all aligned to the left."""
-    table = Table(*columns, title=title, box=box.SIMPLE, title_justify="left")
-    for row in rows:
-        table.add_row(*map(Text, row))
-    return table
-
-
-def _markdown_rows(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Writes rows of a table, of which the first one names the columns."""
-    ruled = [rows[0], ["---"] * len(rows[0]), *rows[1:]]
-    cells = [[cell.replace("|", "&#124;") for cell in row] for row in ruled]
-    return [f"| {' | '.join(row)} |" for row in cells]
+    return Table(
+        title=title, columns=tuple(columns), rows=tuple(tuple(row) for row in rows)
+    )
 
 
 def _parse(argv: Sequence[str]) -> list[str]:

@@ -1,6 +1,7 @@
 """Tables of text: as Markdown, and in a terminal."""
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,17 @@ from rich.text import Text
 
 from damamba_jax.files import write_json, write_text
 
+_NUMBER = re.compile(r"[*+-]*\d")
+# Cells that do not say whether a column holds numbers.
+_EMPTY = ("", "–", "-", "none", "bad", "out of memory")
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Table:
-    """Cells as text, ready for any writer; the first column names the row."""
+    """Cells as text, ready for any writer.
+
+    Columns of numbers are aligned to the right, all others to the left.
+    """
 
     title: str
     columns: tuple[str, ...]
@@ -24,7 +32,8 @@ class Table:
 
     def to_markdown(self) -> str:
         """Writes the table as Markdown."""
-        header = [self.columns, ("---", *["---:"] * (len(self.columns) - 1))]
+        rule = ["---:" if right else "---" for right in self._numeric()]
+        header = [self.columns, rule]
         lines = [
             f"| {' | '.join(map(_escape, row))} |" for row in [*header, *self.rows]
         ]
@@ -37,12 +46,22 @@ class Table:
             title=plain(self.title), caption=plain("\n".join(self.notes)),
             box=box.SIMPLE, title_justify="left", caption_justify="left",
         )  # fmt: skip
-        table.add_column(self.columns[0])
-        for column in self.columns[1:]:
-            table.add_column(column, justify="right")
+        for column, right in zip(self.columns, self._numeric(), strict=True):
+            table.add_column(plain(column), justify="right" if right else "left")
         for row in self.rows:
             table.add_row(*map(plain, row))
         return table
+
+    def _numeric(self) -> list[bool]:
+        """Whether each column holds numbers, perhaps with signs, units or gaps."""
+        columns = (
+            zip(*self.rows, strict=True) if self.rows else [()] * len(self.columns)
+        )
+        return [
+            any(_NUMBER.match(cell) for cell in column)
+            and all(_NUMBER.match(cell) or cell in _EMPTY for cell in column)
+            for column in columns
+        ]
 
 
 def plain(text: str) -> Text:

@@ -1,9 +1,9 @@
-"""What the commands share: finding a configuration, showing logs, naming errors."""
+"""Parts that all commands share: configurations, logs, errors and exit status."""
 
 import importlib.util
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from absl import flags
@@ -14,9 +14,31 @@ from rich.logging import RichHandler
 
 from damamba_jax.config.tree import check_field
 from damamba_jax.errors import ConfigError, UserError
+from damamba_jax.runtime.stop import Stopped, StopRequest
 
 # Their messages say what to change; a traceback would only hide it.
 USER_ERRORS = (UserError, OSError)
+
+
+def run(
+    body: Callable[[StopRequest, Console], None], *, console: Console | None = None
+) -> None:
+    """Runs the body of a command; signals and users' errors become its exit status.
+
+    Args:
+      body: called with the watch for signals and the console.
+      console: where progress and tables go; standard output if `None`.
+    """
+    console = console or Console()
+    with StopRequest() as stop:
+        try:
+            body(stop, console)
+        except Stopped as signal:
+            console.print(f"{signal}: stopped; the same command resumes.")
+            sys.exit(stop.exit_status)
+        except USER_ERRORS as error:
+            # To standard error, with exit status 1.
+            sys.exit(f"error: {error}")
 
 
 def show_log(level: int = logging.INFO) -> None:

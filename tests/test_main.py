@@ -1,0 +1,47 @@
+"""The command line of the package."""
+
+import subprocess
+import sys
+
+import pytest
+from source import modules
+
+import damamba_jax.__main__ as command_line
+
+
+def test_help_lists_every_command_and_loads_none():
+    program = (
+        "import damamba_jax.__main__ as main, sys; main.main(['--help']);"
+        "print(sorted(n for n in sys.modules if n.startswith('damamba_jax.')))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    loaded = done.stdout.splitlines()[-1]
+    assert loaded == "['damamba_jax.__main__', 'damamba_jax.errors']"
+    commands = {
+        name.split(".")[1]
+        for name, module in modules().items()
+        if module.is_command and name != "damamba_jax.__main__"
+    }
+    assert set(dict(command_line.find_commands())) == commands
+    assert all(f"  {name.replace('_', '-')} " in done.stdout for name in commands)
+
+
+def test_a_command_gets_its_flags_and_its_exit_status():
+    done = subprocess.run(
+        [sys.executable, "-m", "damamba_jax", "simulate", "--preset=none", "--out=x"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "none" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_an_unknown_command_names_the_nearest():
+    with pytest.raises(SystemExit, match="'trian'; did you mean 'train'"):
+        command_line.main(["trian"])
+
+
+def test_versions(capsys):
+    command_line.main(["--version"])
+    assert capsys.readouterr().out.startswith(f"damamba_jax {command_line.__version__}")
