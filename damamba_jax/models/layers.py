@@ -7,7 +7,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from damamba_jax.array_types import Array, Bool, Float
-from damamba_jax.schema.missing import MAX_ABS
+from damamba_jax.schema.missing import usable_entries, usable_frames
 
 # Share of a sample within which a position counts as that sample; float32 seconds are
 # this exact over an hour at 25 Hz.
@@ -33,10 +33,7 @@ def standardize(
 ) -> tuple[Float[Array, "*b Tn F"], Bool[Array, "*b Tn"]]:
     """Standardises and clips native frames, and decides which of them are missing.
 
-    An entry is missing when it is not finite, exceeds `MAX_ABS`, or equals
-    `missing_value`; it becomes the centre. A frame is missing when most of its kept
-    columns are, or when all of these are exactly zero (extractors write zero vectors
-    where they failed).
+    The rule stands in `schema/missing.py`. A missing entry becomes the centre.
 
     Args:
       valid: False where the file holds no sample at all.
@@ -44,12 +41,8 @@ def standardize(
         column with `inverse_scale` 0 is dropped.
       missing_value: of the feature's extractor, or None.
     """
-    usable = jnp.abs(x) <= MAX_ABS  # False for NaN
-    if missing_value is not None:
-        usable &= x != jnp.float32(missing_value)
-    kept = _match(inverse_scale > 0, x)
-    present = 2 * jnp.sum(usable & kept, axis=-1) >= jnp.sum(kept, axis=-1)
-    frame_valid = valid & present & jnp.any((x != 0) & kept, axis=-1)
+    usable = usable_entries(x, missing_value)
+    frame_valid = valid & usable_frames(x, usable, _match(inverse_scale > 0, x))
     z = (x - _match(center, x)) * _match(inverse_scale, x)
     z = jnp.clip(jnp.where(usable, z, 0.0), -CLIP, CLIP)
     return z, frame_valid

@@ -23,7 +23,7 @@ from damamba_jax.config.sections import FeatureConfig
 from damamba_jax.data.corpus.sessions import Session, Track
 from damamba_jax.data.formats.ssi import Stream
 from damamba_jax.errors import CorpusError
-from damamba_jax.schema.missing import MAX_ABS
+from damamba_jax.schema.missing import MAX_ABS, usable_entries, usable_frames
 from damamba_jax.schema.statistics import FeatureStatistics, from_arrays
 
 # Frames read per feature: the median of this many independent values is known to 1 % of
@@ -66,22 +66,15 @@ def missing_entries(
 ) -> tuple[Bool[np.ndarray, "T dim"], Bool[np.ndarray, "T"]]:
     """Finds missing entries and missing frames.
 
-    An entry is missing when it is not finite, beyond `MAX_ABS`, or equal to
-    `feature.missing_value`. A frame is missing when more than half of its kept columns
-    are, or when all kept columns are exactly zero (extractors write zeros when they
-    fail). Dropped columns do not count: a frame number is never zero.
+    The rule stands in `schema/missing.py`; all entries of a missing frame are missing.
 
     Returns:
-      (missing entries, missing frames); all entries of a missing frame are missing.
+      (missing entries, missing frames).
     """
     with np.errstate(invalid="ignore"):
-        entry = ~(np.abs(frames) <= MAX_ABS)
-    if feature.missing_value is not None:
-        entry |= frames == np.float32(feature.missing_value)
-    kept = _kept(feature)
-    frame = entry[:, kept].sum(axis=1) * 2 > kept.sum()
-    frame |= ~frames[:, kept].any(axis=1)
-    return entry | frame[:, None], frame
+        usable = usable_entries(frames, feature.missing_value)
+    frame = ~usable_frames(frames, usable, _kept(feature))
+    return ~usable | frame[:, None], frame
 
 
 def fit_statistics(
