@@ -11,7 +11,6 @@ import pytest
 import training_child as child
 from rich.console import Console
 
-from damamba_jax import train
 from damamba_jax.data.open import open_corpus
 from damamba_jax.errors import TrainingError
 from damamba_jax.runtime import progress
@@ -50,7 +49,7 @@ def test_stopped_runs_go_on_with_the_next_one(tmp_path, monkeypatch):
         (folder / "results.json").write_text("{}")
         follow(2, 2, note="loss 1")
 
-    monkeypatch.setattr(train, "train", pretend)
+    monkeypatch.setattr(runs, "train", pretend)
     chosen, said = make_runs(tmp_path, 4), console()
     with StopRequest() as stop:
         with pytest.raises(Stopped):
