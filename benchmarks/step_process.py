@@ -18,6 +18,7 @@ from typing import Any
 
 import damamba_jax
 from damamba_jax.config.sections import Config
+from damamba_jax.errors import UserError
 
 STEP = Path(__file__).with_name("memory_step.py")
 # Machine code of a step that never runs need not be fast; its buffers are the same.
@@ -32,7 +33,7 @@ TURNS = str(_LOCKS / f"damamba_jax-{os.getuid()}-step.lock")
 ALONE = str(_LOCKS / f"damamba_jax-{os.getuid()}-alone.lock")
 
 
-class BenchmarkError(RuntimeError):
+class BenchmarkError(UserError):
     """A measuring process failed, or the step does not compute what it should."""
 
 

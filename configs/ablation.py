@@ -1,10 +1,10 @@
 """The ablation of DA-Mamba, row by row and seed by seed (arXiv 2509.17711).
 
-    python -m damamba_jax.ablate --config=configs/ablation.py            # GPU, days
-    python -m damamba_jax.ablate --config=configs/ablation.py:converged  # GPU
-    python -m damamba_jax.ablate --config=configs/ablation.py:small      # two cores
+    python -m damamba_jax.study ablation --preset=paper      # GPU, days
+    python -m damamba_jax.study ablation --preset=converged  # GPU
+    python -m damamba_jax.study ablation --preset=small      # two cores
 
-This is the full model; `ablate` sets the switches of the other rows (Transformer
+This is the full model; the study sets the switches of the other rows (Transformer
 encoder, without modality fusion, without partner fusion, without both) and gives the
 width that they lose to their dialogue encoder, so that parameters agree within 2 %.
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -80,17 +80,26 @@ def show(table: Table, console: Console) -> None:
 def write_table(
     table: Table, numbers: Mapping[str, Any], out: Path, *, console: Console
 ) -> None:
-    """Prints a table and writes it, as Markdown and as JSON, beside its picture.
+    """Prints a table and writes it, as `write_tables` does several."""
+    write_tables([table], numbers, out, console=console)
+
+
+def write_tables(
+    tables: Sequence[Table], numbers: Mapping[str, Any], out: Path, *, console: Console
+) -> None:
+    """Prints tables and writes them, as Markdown and as JSON, beside their picture.
 
     Args:
-      table: as text.
+      tables: as text.
       numbers: the same for programs.
-      out: of the files, without an ending.
-      console: where it is printed.
+      out: path of the files, without an ending.
+      console: where the tables are printed.
     """
-    write_text(out.with_suffix(".md"), table.to_markdown())
+    text = "\n".join(table.to_markdown() for table in tables)
+    write_text(out.with_suffix(".md"), text)
     write_json(out.with_suffix(".json"), numbers)
-    show(table, console)
+    for table in tables:
+        show(table, console)
     console.print(
         f"Written: {out}.md, .json and .png",
         markup=False, highlight=False, soft_wrap=True,

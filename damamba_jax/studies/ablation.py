@@ -1,171 +1,135 @@
-"""The rows of the paper's ablation, and the runs that fill them.
+"""Ablation of DA-Mamba: the rows of the paper's table, all of one size.
 
 Every row is the base configuration with other switches (DA-Mamba itself comes first).
 What a row leaves out is given back as width of its dialogue encoder, so that all rows
-have as many parameters as the full model. A *cell* is one row trained with one seed;
-cells of one seed see the same batches in the same order.
+have as many parameters as the full model. On the simulated corpus the oracle predicts
+what each part is worth, beside what was measured.
 """
 
 import bisect
-import dataclasses
-import functools
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Literal, NamedTuple
+from statistics import fmean
 
 from damamba_jax.config.sections import Config
 from damamba_jax.config.systems import DAMambaConfig
+from damamba_jax.config.tree import from_config_dict
+from damamba_jax.configs import ablation as configs
+from damamba_jax.data.corpus.sessions import CorpusIndex
+from damamba_jax.data.oracle import table as oracle_table
+from damamba_jax.data.oracle import views as oracle_views
 from damamba_jax.errors import ConfigError
-from damamba_jax.models.functional import abstract_model, parameter_counts
-from damamba_jax.studies.runs import Run
+from damamba_jax.evaluation import scoring
+from damamba_jax.evaluation.published import ABLATION, SOURCES
+from damamba_jax.evaluation.results import COLUMNS, TITLES
+from damamba_jax.metrics.paired_gap import PairedGap
+from damamba_jax.reporting.numbers import ABSENT, number, spread
+from damamba_jax.reporting.table import Table
+from damamba_jax.studies import report
+from damamba_jax.studies.engine import (
+    Findings,
+    Row,
+    RowScores,
+    Study,
+    choose_rows,
+    count_parameters,
+    override,
+)
 
+PRESETS = ("small", "converged", "paper")
+FULL = "full"
+NO_MODALITY_FUSION = {"model.modality_fusion": False}
+NO_PARTNER_FUSION = {"model.partner_fusion": False}
+# Title and changed fields of each row, by its key.
+ROWS: dict[str, tuple[str, dict[str, object]]] = {
+    FULL: ("DA-Mamba", {}),
+    "no-modality-fusion": ("Mamba, partner fusion only", NO_MODALITY_FUSION),
+    "no-partner-fusion": ("Mamba, modality fusion only", NO_PARTNER_FUSION),
+    "no-fusion": ("Mamba, no fusion", NO_MODALITY_FUSION | NO_PARTNER_FUSION),
+    "transformer": ("Transformer encoder", {"model.encoder": "transformer"}),
+}
+# Fields of the oracle's `PredictedGaps` that say what a row loses. From the Transformer
+# no information is withheld, and nothing can be predicted.
+_PREDICTED = {
+    "no-modality-fusion": "modality",
+    "no-partner-fusion": "partner",
+    "no-fusion": "joint",
+}
+# A gap that is further from the predicted one contradicts it.
+MOST_ERRORS = 3.0
 # Rows have the full model's parameters within this share.
 PARAMETER_TOLERANCE = 0.02
 # The dialogue encoder is never made wider than so many times the model.
 _WIDEST = 6
 
 
-class Row(NamedTuple):
-    """One row of the table.
-
-    Attributes:
-      key: names the row in folders and flags.
-      title: as printed.
-      encoder, modality_fusion, partner_fusion: the switches.
-      gap: field of the oracle's `PredictedGaps` that says what is lost; `None` where no
-        information is withheld and nothing can be predicted.
-    """
-
-    key: str
-    title: str
-    encoder: Literal["mamba", "transformer"] = "mamba"
-    modality_fusion: bool = True
-    partner_fusion: bool = True
-    gap: Literal["partner", "modality", "joint"] | None = None
-
-
-ROWS = (
-    Row("full", "DA-Mamba"),
-    Row(
-        "no-modality-fusion", "Mamba, partner fusion only",
-        modality_fusion=False, gap="modality",
-    ),
-    Row(
-        "no-partner-fusion", "Mamba, modality fusion only",
-        partner_fusion=False, gap="partner",
-    ),
-    Row(
-        "no-fusion", "Mamba, no fusion",
-        modality_fusion=False, partner_fusion=False, gap="joint",
-    ),
-    Row("transformer", "Transformer encoder", encoder="transformer"),
-)  # fmt: skip
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Cell(Run):
-    """The run of one row with one seed."""
-
-    row: Row
-    seed: int
-
-
-def choose_rows(keys: Sequence[str]) -> tuple[Row, ...]:
-    """Looks rows up by their keys; none means all. The full model is always there.
+def describe(
+    preset: str | Config, keys: Sequence[str] = (), seeds: Sequence[int] = ()
+) -> Study:
+    """Describes the ablation of a preset of `configs/ablation.py`, or of a full model.
 
     Raises:
-      ConfigError: for an unknown key.
+      ConfigError: for an unknown row, or one that cannot have the full model's size.
     """
-    known = [row.key for row in ROWS]
-    unknown = [key for key in keys if key not in known]
-    if unknown:
-        raise ConfigError(
-            f"`--rows`: expected some of {', '.join(known)}, got {unknown[0]!r}."
-        )
-    return tuple(row for row in ROWS if not keys or row.key in ("full", *keys))
-
-
-def make_cells(
-    base: Config, rows: Sequence[Row], *, num_seeds: int, folder: Path
-) -> list[Cell]:
-    """Lists the runs, those of one row together: they share what is compiled.
-
-    Args:
-      base: configuration of the full model; its seed is the first one.
-      rows: of the table.
-      num_seeds: per row.
-      folder: of the ablation; each cell has a workdir in it.
-
-    Raises:
-      ConfigError: if a row cannot have as many parameters as the full model.
-    """
-    target = count_parameters(configure(base, ROWS[0]))
-    cells = []
-    for row in rows:
-        config = configure(base, row)
-        if row.key != "full":
-            config = match_parameters(config, target)
-        for seed in range(base.seed, base.seed + num_seeds):
-            cells.append(
-                Cell(
-                    title=f"{row.key}, seed {seed}",
-                    row=row,
-                    seed=seed,
-                    config=dataclasses.replace(
-                        config, name=f"{base.name}-{row.key}", seed=seed
-                    ),
-                    folder=folder / f"{row.key}-seed{seed}",
-                )
-            )
-    return cells
-
-
-def configure(base: Config, row: Row) -> Config:
-    """Sets the switches of one row.
-
-    Raises:
-      ConfigError: if the base is another system, which has no such switches.
-    """
+    base = preset
+    if isinstance(preset, str):
+        base = from_config_dict(configs.get_config(preset))
     if not isinstance(base.model, DAMambaConfig):
         raise ConfigError(
             f"`model.system`: expected 'damamba', whose parts the ablation leaves out, "
             f"got {base.model.system!r}."
         )
-    model = dataclasses.replace(
-        base.model,
-        encoder=row.encoder,
-        modality_fusion=row.modality_fusion,
-        partner_fusion=row.partner_fusion,
+    base = override(
+        base,
+        {
+            "model.encoder": "mamba",
+            "model.modality_fusion": True,
+            "model.partner_fusion": True,
+        },
     )
-    return dataclasses.replace(base, model=model)
-
-
-@functools.cache
-def count_parameters(config: Config) -> int:
-    """Counts parameters from shapes alone."""
-    return sum(parameter_counts(abstract_model(config.model, config.data)[1]).values())
+    target, rows = count_parameters(base), []
+    for key in choose_rows(keys, ROWS, always=[FULL]):
+        title, changes = ROWS[key]
+        config = override(base, {"name": f"{base.name}-{key}", **changes})
+        if key != FULL:
+            config = match_parameters(config, target)
+        reference = "" if key == FULL else FULL
+        rows.append(Row(key=key, title=title, config=config, reference=reference))
+    return Study(
+        name="ablation",
+        base=base,
+        rows=tuple(rows),
+        seeds=tuple(seeds or range(base.seed, base.seed + 3)),
+        folders="{key}-seed{seed}",
+        tables=tables,
+        predict=predict,
+    )
 
 
 def match_parameters(config: Config, target: int) -> Config:
     """Widens the dialogue encoder until there are about `target` parameters.
 
     Of all widths from `model.dim` on that its heads divide, the one whose count is
-    nearest; counts grow with the width, so bisection finds it.
+    nearest is taken; counts grow with the width, so bisection finds it.
 
     Raises:
       ConfigError: if none comes within `PARAMETER_TOLERANCE`.
     """
 
     def widened(width: int) -> Config:
-        return dataclasses.replace(
-            config, model=dataclasses.replace(config.model, dialogue_dim=width)
-        )
+        return override(config, {"model.dialogue_dim": width})
 
     def count(width: int) -> int:
         return count_parameters(widened(width))
 
+    def is_allowed(width: int) -> bool:
+        try:
+            widened(width)
+        except ConfigError:
+            return False
+        return True
+
     dim = config.model.dim
-    widths = [w for w in range(dim, _WIDEST * dim + 1) if _is_width(config.model, w)]
+    widths = list(filter(is_allowed, range(dim, _WIDEST * dim + 1)))
     first = bisect.bisect_left(widths, target, key=count)
     near = widths[max(first - 1, 0) : first + 1]
     best = min(near, key=lambda width: abs(count(width) - target))
@@ -173,18 +137,146 @@ def match_parameters(config: Config, target: int) -> Config:
     if abs(off) > PARAMETER_TOLERANCE:
         raise ConfigError(
             f"`model.dialogue_dim`: expected a width in [{dim}, {_WIDEST * dim}] with "
-            f"which encoder={config.model.encoder!r}, modality_fusion="
-            f"{config.model.modality_fusion}, partner_fusion="
-            f"{config.model.partner_fusion} has the full model's {target:,} parameters "
-            f"within {PARAMETER_TOLERANCE:.0%}; the nearest, {best}, is {off:+.1%} "
-            f"off. Add a block: `model.dialogue_blocks`."
+            f"which {config.name} has the full model's {target:,} parameters within "
+            f"{PARAMETER_TOLERANCE:.0%}; the nearest, {best}, is {off:+.1%} off. Add a "
+            f"block: `model.dialogue_blocks`."
         )
     return widened(best)
 
 
-def _is_width(model: DAMambaConfig, width: int) -> bool:
-    try:
-        dataclasses.replace(model, dialogue_dim=width)
-    except ConfigError:
-        return False
-    return True
+def predict(
+    row: Row, split: str, measured: PairedGap, base: Config, index: CorpusIndex
+) -> float | None:
+    """Predicts a gap where the oracle knows the domain and the model sees all it sees.
+
+    The prediction holds for the frames that the oracle saw: a session that could not be
+    read was not scored.
+    """
+    root = scoring.simulated_root(index)
+    if root is None or row.key not in _PREDICTED:
+        return None
+    sees_all = (
+        {feature.group for feature in base.data.features} == {"audio", "visual"}
+        and base.data.participants >= 2
+        and not base.model.causal
+    )
+    if not sees_all or split not in oracle_views.list_splits(root):
+        return None
+    if oracle_views.is_shifted(root, split):
+        return None
+    found = oracle_table.predict_gaps(root, split, window=base.data.window)
+    same = found.num_frames == measured.num_frames
+    return getattr(found, _PREDICTED[row.key]) if same else None
+
+
+def tables(found: Findings) -> list[Table]:
+    """Makes the tables that there are numbers for, the paper's own first."""
+    made = [_score_table(found), _gap_table(found), _share_table(found)]
+    return [table for table in made if table.rows]
+
+
+def _score_table(found: Findings) -> Table:
+    notes = [
+        "CCC over all frames of a set, pooled: mean ± standard deviation over seeds; "
+        "in brackets the 95 % interval over sessions, averaged over seeds. "
+        "Global is the mean of the three test sets and needs all of them.",
+        f"Published: {' / '.join(COLUMNS)} / Global, {SOURCES[2]}.",
+    ]
+    if found.mark:
+        notes.append(
+            "Ours were measured on a drawn corpus (simulated), the published ones on "
+            "recordings: only the order of the rows can be compared. MPIIGI and "
+            "NoXi-Add are domains that no row was trained on."
+        )
+    return report.wide_table(
+        found,
+        f"Ablation, {found.study.base.name}",
+        before={
+            "row": lambda row: row.row.title,
+            "parameters": lambda row: f"{count_parameters(row.row.config):,}",
+        },
+        by_split={"": lambda row, s: spread(row.ccc[s]) + _brackets(row, s)},
+        after={
+            "Global": lambda row: spread(overall(row)),
+            "seeds": lambda row: str(len(found.study.seeds)),
+            "published": lambda row: " / ".join(
+                f"{value:.2f}" for value in ABLATION[row.row.key][1:5]
+            ),
+        },
+        notes=notes,
+    )
+
+
+def _gap_table(found: Findings) -> Table:
+    return report.long_table(
+        found,
+        [row for row in found.rows if row.gap],
+        "What each part is worth",
+        columns={
+            "row": lambda row, s: row.row.title,
+            "CCC lost": lambda row, s: _signed(row.gap[s].mean),
+            "standard error": lambda row, s: number(row.gap[s].standard_error),
+            "predicted": lambda row, s: _signed(row.predicted[s]),
+            "errors away": lambda row, s: _away(row, s, "{:.1f}"),
+            f"within {MOST_ERRORS:g}": lambda row, s: _away(row, s, "yes", "NO"),
+            "published": _published,
+        },
+        notes=[
+            "CCC lost against the full model on the same frames; standard errors are "
+            "paired over seeds and sessions (paired_gap.py). Predicted: what the "
+            "oracle loses on these frames without the partners, or when it can only "
+            "mix the groups' estimates linearly; for a Transformer, and outside the "
+            "training domain, it predicts nothing."
+        ],
+    )
+
+
+def _share_table(found: Findings) -> Table:
+    full = found.rows[0]
+    return report.long_table(
+        found,
+        [full] if full.oracle else [],
+        "Share of the oracle that the full model reaches",
+        columns={
+            "oracle": lambda row, s: row.oracle[s].name,
+            "oracle CCC": lambda row, s: number(row.oracle[s].ccc),
+            "CCC": lambda row, s: number(fmean(row.ccc[s])),
+            "share": report.share,
+        },
+        notes=[
+            "Computed on the frames that the model is scored on. A transfer oracle "
+            "knows the training domain's parameters only: a yardstick, not a bound."
+        ],
+    )
+
+
+def overall(row: RowScores) -> tuple[float, ...]:
+    """Averages the three test sets for each seed; empty unless all of them exist."""
+    if not set(TITLES) <= set(row.ccc):
+        return ()
+    return tuple(map(fmean, zip(*(row.ccc[split] for split in TITLES), strict=True)))
+
+
+def _brackets(row: RowScores, split: str) -> str:
+    low, high = row.interval.get(split, (None, None))
+    return "" if low is None else f" [{low:.2f}, {high:.2f}]"
+
+
+def _signed(value: float | None, *, digits: int = 3) -> str:
+    return ABSENT if value is None else f"{value:+.{digits}f}"
+
+
+def _away(row: RowScores, split: str, near: str, far: str = "") -> str:
+    """Says how many standard errors lie between the measured and predicted gap."""
+    gap, predicted = row.gap[split], row.predicted[split]
+    if predicted is None or not gap.standard_error:
+        return ABSENT
+    errors = abs(gap.mean - predicted) / gap.standard_error
+    return (far if far and errors > MOST_ERRORS else near).format(errors)
+
+
+def _published(row: RowScores, split: str) -> str:
+    if split not in TITLES:
+        return ABSENT
+    column = list(TITLES).index(split) + 1
+    return _signed(ABLATION[FULL][column] - ABLATION[row.row.key][column], digits=2)

@@ -1,0 +1,162 @@
+"""Worth of longer windows: CCC and oracle CCC against the window's length.
+
+Every length trains the same configuration on the simulated corpus at equal cost: a
+batch holds fewer windows the longer they are, so that frames per optimizer step, and
+steps, are those of the configuration. Cores keep their share of the window (a third,
+as published). `whole session` is the model of the longest window, run over each session
+in one pass. The oracle sees the same window, or the whole session.
+
+`published` is DA-Mamba as the study `systems` compares it: 500 steps of 6,144 frames in
+bfloat16. `paper` has the paper's features and recipe, 20,000 steps, and draws a corpus
+of 9 GB first: hours for each length. `small` is the demo.
+"""
+
+from collections.abc import Sequence
+
+from damamba_jax.config.sections import Config
+from damamba_jax.config.tree import from_config_dict
+from damamba_jax.configs import noxi
+from damamba_jax.errors import ConfigError
+from damamba_jax.reporting.numbers import ABSENT, number, spread
+from damamba_jax.reporting.table import Table
+from damamba_jax.studies import report, systems
+from damamba_jax.studies.engine import Findings, Row, RowScores, Study, override
+
+LENGTHS = (96, 192, 384, 768, 1536, 3072)
+PRESETS = ("published", "paper", "small")
+SPLIT = "noxi/test-base"
+
+
+def describe(
+    preset: str | Config,
+    lengths: Sequence[str] = (),
+    seeds: Sequence[int] = (),
+    *,
+    split: str = SPLIT,
+) -> Study:
+    """Describes the study of a preset, or of a configuration and its window's shape.
+
+    Args:
+      preset: of `PRESETS`, or a configuration.
+      lengths: frames of the windows; none means `LENGTHS`.
+      seeds: of every length; none means the configuration's own.
+      split: that is scored.
+
+    Raises:
+      ConfigError: for a length that costs more or less than the others.
+    """
+    base = configure(preset) if isinstance(preset, str) else preset
+    base = override(base, {"data.eval_splits": (split,)})
+    configs = [resize(base, text) for text in lengths or map(str, LENGTHS)]
+    configs.sort(key=lambda config: config.data.window.window_frames)
+    rows = [
+        Row(
+            key=config.name,
+            title=f"{config.data.window.window_frames:,}",
+            config=config,
+        )
+        for config in configs
+    ]
+    longest = rows[-1]
+    whole = Row(
+        key="whole-session",
+        title="whole session",
+        config=longest.config,
+        source=longest.key,
+        protocol="long",
+    )
+    return Study(
+        name="context_length",
+        base=base,
+        rows=(*rows, whole),
+        seeds=tuple(seeds or [base.seed]),
+        folders="{key}-{seed}" if len(seeds) > 1 else "{key}",
+        tables=tables,
+        splits=(split,),
+    )
+
+
+def configure(preset: str) -> Config:
+    """Returns the configuration of a preset."""
+    if preset == "published":
+        ours = systems.describe(preset).rows[0].config
+        return override(ours, {"name": "context-published"})
+    # The corpus has enough people, in recordings of minutes.
+    name, corpus = {"paper": ("25hz", "ablation-noxi"), "small": ("demo", "demo")}[
+        preset
+    ]
+    config = noxi.get_config(name)
+    config.data.simulated = corpus
+    if preset == "small":
+        # The longest windows come in pairs: the loss is to see more than one of them.
+        config.train.batch_size = 64
+    return from_config_dict(config)
+
+
+def resize(base: Config, length: str) -> Config:
+    """Gives a configuration windows of `length` frames at the same frames per step.
+
+    Raises:
+      ConfigError: if a step's frames are no whole number of such windows, or the core
+        would not be.
+    """
+    window = base.data.window
+    per_step = base.train.batch_size * window.window_frames
+    frames = int(length) if length.isdecimal() else 0
+    if (
+        not frames
+        or per_step % frames
+        or (frames * window.core_frames % window.window_frames)
+    ):
+        raise ConfigError(
+            f"`--rows`: expected divisors of the {per_step} frames of a step, in "
+            f"multiples of {window.window_frames}, got {length!r}."
+        )
+    share = frames / window.window_frames
+    return override(
+        base,
+        {
+            "name": f"{base.name}-context{frames}",
+            "data.window.window_frames": frames,
+            "data.window.core_frames": round(window.core_frames * share),
+            "data.window.stride_frames": round(window.stride_frames * share),
+            "train.batch_size": per_step // frames,
+        },
+    )
+
+
+def tables(found: Findings) -> list[Table]:
+    """Makes the table, one line per length."""
+    base, (split,) = found.study.base, found.splits
+    per_step = base.train.batch_size * base.data.window.window_frames
+    table = report.wide_table(
+        found,
+        f"Context length, {base.name}, {split}",
+        before={
+            "window, frames": lambda row: row.row.title,
+            "seconds": _seconds,
+            "batch": lambda row: str(row.row.config.train.batch_size),
+        },
+        by_split={
+            "CCC": lambda row, split: spread(row.ccc[split]),
+            "95 % interval": _interval,
+            "oracle CCC": lambda row, split: number(row.oracle[split].ccc),
+            "share": report.share,
+        },
+        after={},
+        notes=[
+            f"Equal training cost: {base.train.steps:,} steps of {per_step:,} frames "
+            f"per person. Whole session: the model of the longest window in one pass."
+        ],
+    )
+    return [table]
+
+
+def _seconds(row: RowScores) -> str:
+    seconds = row.row.config.data.window.window_seconds
+    return ABSENT if row.row.protocol else f"{seconds:.2f}"
+
+
+def _interval(row: RowScores, split: str) -> str:
+    low, high = row.interval.get(split, (None, None))
+    return ABSENT if low is None else f"[{low:.3f}, {high:.3f}]"

@@ -1,0 +1,323 @@
+"""Engine of all studies: a description becomes runs, scores and gaps.
+
+A study is described by its rows, each with a configuration, and by its seeds. Every
+pair of a row and a seed is a training run with a workdir of its own, so that the same
+command goes on where it was interrupted. Runs of one seed see the same windows in the
+same order, hence rows are compared in pairs, over seeds and over sessions.
+"""
+
+import dataclasses
+import functools
+import json
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import Any, NamedTuple, TypeVar
+
+from rich.console import Console
+
+from damamba_jax.config.sections import Config
+from damamba_jax.data.corpus.sessions import CorpusIndex
+from damamba_jax.data.open import open_corpus
+from damamba_jax.errors import ConfigError
+from damamba_jax.evaluation.evaluation import evaluate
+from damamba_jax.evaluation.results import TITLES, OracleReference
+from damamba_jax.inference.estimator import load_checkpoint
+from damamba_jax.metrics.intervals import score
+from damamba_jax.metrics.paired_gap import PairedGap, measure_gap
+from damamba_jax.metrics.trace import Trace
+from damamba_jax.models.functional import abstract_model, parameter_counts
+from damamba_jax.reporting.results import write_results
+from damamba_jax.reporting.table import Table
+from damamba_jax.runs.traces import read_traces
+from damamba_jax.runtime.stop import StopRequest
+from damamba_jax.studies.runs import Run, train_all
+
+T = TypeVar("T")
+# The predictions of each seed.
+Predictions = list[list[Trace]]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Row:
+    """One row of a study's tables.
+
+    Args:
+      key: names the row in flags and folders.
+      title: names the row in tables and pictures.
+      config: the configuration of the row's runs, but for the seed.
+      reference: key of the row that this one is compared with, if there is one.
+      source: key of the row whose runs this row uses, if it trains none of its own.
+      derive: makes the row's predictions out of its source's.
+      protocol: the source's runs are evaluated again by this protocol.
+    """
+
+    key: str
+    title: str
+    config: Config
+    reference: str = ""
+    source: str = ""
+    derive: Callable[[Predictions], Predictions] | None = None
+    protocol: str = ""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Study:
+    """The description of a study.
+
+    Args:
+      name: names the study's files.
+      base: the configuration that the rows change.
+      rows: in the order of the tables.
+      seeds: every trained row has a run for each.
+      folders: pattern of the runs' workdirs, of `key` and `seed`.
+      tables: makes the tables.
+      splits: that are scored; none means all that have labels.
+      predict: predicts the gap of a row on a split from the measured gap's frames, the
+        base configuration and the corpus; `None` where nothing can be predicted.
+      numbers: that the study adds to its JSON.
+    """
+
+    name: str
+    base: Config
+    rows: tuple[Row, ...]
+    seeds: tuple[int, ...]
+    folders: str
+    tables: Callable[["Findings"], Sequence[Table]]
+    splits: tuple[str, ...] = ()
+    predict: Callable[[Row, str, PairedGap, Config, CorpusIndex], float | None] = (
+        lambda *_: None
+    )
+    numbers: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def workdirs(self, key: str, out: Path) -> list[Path]:
+        """Lists the workdirs of a row's runs, seed by seed."""
+        return [out / self.folders.format(key=key, seed=seed) for seed in self.seeds]
+
+
+class Scored(NamedTuple):
+    """The score of one run on one split, and the oracle's."""
+
+    ccc: float
+    ends: tuple[float | None, float | None]
+    oracle: OracleReference | None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RowScores:
+    """The scores of one row with all its seeds, by split.
+
+    Args:
+      row: the row's description.
+      ccc: the CCC of each seed; the mean of several models has one.
+      interval: ends of the 95 % interval over sessions, averaged over seeds; missing
+        where there are too few sessions.
+      oracle: the oracle's score on the same frames; missing on recordings.
+      gap: CCC that the row loses against its reference; empty without a reference.
+      predicted: the gap that the study predicts; `None` where it predicts nothing.
+    """
+
+    row: Row
+    ccc: Mapping[str, tuple[float, ...]]
+    interval: Mapping[str, tuple[float, float]]
+    oracle: Mapping[str, OracleReference]
+    gap: Mapping[str, PairedGap]
+    predicted: Mapping[str, float | None]
+
+    def share(self, split: str) -> float | None:
+        """Returns the mean CCC as a share of the oracle's."""
+        oracle = self.oracle.get(split)
+        return None if oracle is None else fmean(self.ccc[split]) / oracle.ccc
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Findings:
+    """All that a study found.
+
+    Args:
+      study: the description.
+      index: the corpus that was scored.
+      rows: the scores, in the order of the study's rows.
+    """
+
+    study: Study
+    index: CorpusIndex
+    rows: tuple[RowScores, ...]
+
+    @property
+    def splits(self) -> list[str]:
+        """The scored splits in the order of the columns."""
+        return list(self.rows[0].ccc)
+
+    @property
+    def mark(self) -> str:
+        """Marks titles of what was measured on a drawn corpus."""
+        return " (simulated)" * self.index.simulated
+
+
+def run_study(
+    study: Study, out: Path, *, jobs: int = 1, stop: StopRequest, console: Console
+) -> Findings:
+    """Trains what is not trained yet, and collects the scores.
+
+    Args:
+      study: the description.
+      out: folder of the study.
+      jobs: runs that are trained at a time.
+      stop: watches for signals.
+      console: where progress goes.
+
+    Raises:
+      Stopped: on a signal, after the state of the runs in work was saved.
+      TrainingError: if a run fails.
+      ValueError: for bad configuration or data; the message says what to change.
+    """
+    # The corpus is drawn once, before several runs ask for it.
+    index = open_corpus(study.base.data)
+    mark = "simulated " * index.simulated
+    runs = list_runs(study, out, jobs=jobs)
+    train_all(runs, title=f"{mark}{study.name}", jobs=jobs, stop=stop, console=console)
+    return collect(study, out, index, console=console)
+
+
+def list_runs(study: Study, out: Path, *, jobs: int = 1) -> list[Run]:
+    """Lists the runs row by row: in turn, the seeds of a row share what is compiled.
+
+    Side by side it is better that different programs compile at the same time, so the
+    runs are listed seed by seed.
+    """
+    runs = [
+        Run(
+            title=f"{row.key}, seed {seed}",
+            config=dataclasses.replace(row.config, seed=seed),
+            folder=folder,
+        )
+        for row in study.rows
+        if not row.source
+        for seed, folder in zip(study.seeds, study.workdirs(row.key, out), strict=True)
+    ]
+    return sorted(runs, key=lambda run: run.config.seed) if jobs > 1 else runs
+
+
+def collect(
+    study: Study, out: Path, index: CorpusIndex, *, console: Console
+) -> Findings:
+    """Reads the scores of the finished runs, and pairs their predictions.
+
+    Raises:
+      ValueError: if runs were scored on different frames.
+    """
+    rows = tuple(_score_row(study, row, out, index, console) for row in study.rows)
+    return Findings(study=study, index=index, rows=rows)
+
+
+def _score_row(
+    study: Study, row: Row, out: Path, index: CorpusIndex, console: Console
+) -> RowScores:
+    folders = study.workdirs(row.source or row.key, out)
+    if row.protocol:
+        folders = [_evaluate_again(f, row.protocol, index, console) for f in folders]
+    runs = [read_scores(folder, study.splits) for folder in folders]
+    ccc, interval, gap, predicted = {}, {}, {}, {}
+    for split in runs[0]:
+        scored = [run[split] for run in runs]
+        ccc[split] = tuple(one.ccc for one in scored)
+        if row.derive is None and all(one.ends[0] is not None for one in scored):
+            interval[split] = tuple(
+                map(fmean, zip(*(one.ends for one in scored), strict=True))
+            )
+        if row.derive is None and not row.reference:
+            continue
+        predictions = [read_traces(folder, split) for folder in folders]
+        if row.derive is not None:
+            predictions = row.derive(predictions)
+            ccc[split] = tuple(score(p).ccc for p in predictions)
+        if row.reference:
+            others = study.workdirs(row.reference, out)
+            reference = [read_traces(folder, split) for folder in others]
+            gap[split] = _pair(reference, predictions)
+            predicted[split] = study.predict(row, split, gap[split], study.base, index)
+    oracle = {split: one.oracle for split, one in runs[0].items() if one.oracle}
+    return RowScores(
+        row=row, ccc=ccc, interval=interval, oracle=oracle, gap=gap, predicted=predicted
+    )
+
+
+def _pair(reference: Predictions, predictions: Predictions) -> PairedGap:
+    if len(predictions) == len(reference):
+        return measure_gap(reference, predictions)
+    # One model is made of all seeds. Other seeds would have made another one, and how
+    # different that one would be is unknown.
+    gap = measure_gap(reference, predictions * len(reference))
+    return gap._replace(seed_error=None, standard_error=gap.session_error)
+
+
+def _evaluate_again(
+    folder: Path, protocol: str, index: CorpusIndex, console: Console
+) -> Path:
+    """Evaluates a finished run by another protocol, unless that was done before."""
+    out = folder / protocol
+    if not (out / "results.json").is_file():
+        result = evaluate(
+            load_checkpoint(folder), index, out=out, protocol=protocol, ridge=False,
+            console=console,
+        )  # fmt: skip
+        write_results([result], out, console=console)
+    return out
+
+
+def read_scores(folder: Path, splits: Sequence[str] = ()) -> dict[str, Scored]:
+    """Reads the scores of one evaluation by split, the published splits first.
+
+    Args:
+      folder: the evaluation's.
+      splits: that are read if they have labels; none means all.
+    """
+    (result,) = json.loads((folder / "results.json").read_text())["results"]
+    labelled = {split["split"]: split for split in result["splits"] if split["scores"]}
+    found = {}
+    for name in splits or dict.fromkeys([*TITLES, *labelled]):
+        if name in labelled:
+            scores, oracle = labelled[name]["scores"], labelled[name]["oracle"]
+            found[name] = Scored(
+                ccc=scores["ccc"],
+                ends=(scores["ccc_low"], scores["ccc_high"]),
+                oracle=OracleReference(**oracle) if oracle else None,
+            )
+    return found
+
+
+def override(config: T, changes: Mapping[str, Any]) -> T:
+    """Copies a configuration with other values, e.g. `{"model.ssm": "mamba2"}`."""
+    values, groups = {}, {}
+    for path, value in changes.items():
+        name, dot, rest = path.partition(".")
+        if dot:
+            groups.setdefault(name, {})[rest] = value
+        else:
+            values[name] = value
+    for name, group in groups.items():
+        values[name] = override(getattr(config, name), group)
+    return dataclasses.replace(config, **values)
+
+
+def choose_rows(
+    keys: Sequence[str], known: Iterable[str], always: Collection[str]
+) -> list[str]:
+    """Chooses rows by their keys in the order of `known`; no key means all.
+
+    Raises:
+      ConfigError: for an unknown key.
+    """
+    known = list(known)
+    if unknown := [key for key in keys if key not in known]:
+        raise ConfigError(
+            f"`--rows`: expected some of {', '.join(known)}, got {unknown[0]!r}."
+        )
+    return [key for key in known if not keys or key in keys or key in always]
+
+
+@functools.cache
+def count_parameters(config: Config) -> int:
+    """Counts the parameters of a model from shapes alone."""
+    return sum(parameter_counts(abstract_model(config.model, config.data)[1]).values())
