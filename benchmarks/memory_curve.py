@@ -49,7 +49,8 @@ from rich.console import Console
 from damamba_jax.config.sections import Config
 from damamba_jax.config.tree import from_config_dict
 from damamba_jax.reporting.table import Table
-from damamba_jax.runtime.command import USER_ERRORS, find_config_file
+from damamba_jax.runtime.command import USER_ERRORS
+from damamba_jax.runtime.config_files import find_config_file
 from damamba_jax.runtime.progress import ProgressLine
 
 LENGTHS = (64, 96, 128, 192, 256, 512, 1024, 2048, 4096, 8192)

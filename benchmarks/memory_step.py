@@ -29,8 +29,8 @@ import numpy as np
 
 from damamba_jax.config.sections import Config
 from damamba_jax.config.tree import from_tree
-from damamba_jax.models import build_model, functional
-from damamba_jax.models.functional import abstract_model
+from damamba_jax.models import functional
+from damamba_jax.models.functional import abstract_model, build_model
 from damamba_jax.schema.batch import (
     BatchShape,
     abstract_batch,

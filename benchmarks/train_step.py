@@ -32,7 +32,8 @@ from step_process import BenchmarkError
 from damamba_jax.config.sections import Config
 from damamba_jax.config.tree import from_config_dict
 from damamba_jax.kernels.selective_scan import IMPLEMENTATIONS
-from damamba_jax.runtime.command import USER_ERRORS, find_config_file
+from damamba_jax.runtime.command import USER_ERRORS
+from damamba_jax.runtime.config_files import find_config_file
 from damamba_jax.runtime.progress import ProgressLine
 
 DEFAULT_CONFIG = "configs/noxi.py"

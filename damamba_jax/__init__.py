@@ -14,7 +14,7 @@ if (_checkout / "setup.cfg").is_file() and (
     __path__.append(str(_checkout))
 
 _PUBLIC = {
-    "build_model": "damamba_jax.models",
+    "build_model": "damamba_jax.models.functional",
     "load_checkpoint": "damamba_jax.inference.estimator",
 }
 __all__ = ["build_model", "load_checkpoint"]

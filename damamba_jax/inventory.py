@@ -16,12 +16,11 @@ from ml_collections import config_flags
 from rich.console import Console
 
 from damamba_jax.config.sections import FeatureConfig, LayoutConfig
-from damamba_jax.config.tree import from_config_dict
 from damamba_jax.data.corpus import index as corpus_index
 from damamba_jax.data.corpus import inventory
 from damamba_jax.data.corpus.sessions import CorpusIndex
 from damamba_jax.reporting.table import Table, plain, show
-from damamba_jax.runtime.command import find_config_file
+from damamba_jax.runtime.config_files import find_config_file
 from damamba_jax.schema.release import RELEASED_FEATURES
 
 
@@ -85,6 +84,9 @@ def _request(
     root, labels_root = values["root"].value, values["labels_root"].value
     layout, table = None, dict(RELEASED_FEATURES)
     if values["config"].value is not None:
+        # Only this needs the conversions.
+        from damamba_jax.config.tree import from_config_dict
+
         # A file that cannot be loaded raises on the first use of the configuration.
         config = values["config"].value.copy_and_resolve_references()
         data = from_config_dict(config).data

@@ -56,7 +56,7 @@ def test_wheel_works_outside_the_checkout(tmp_path):
     program = (
         "import damamba_jax, sys; assert damamba_jax.__file__.startswith(sys.argv[1]);"
         "from damamba_jax.kernels import selective_scan;"
-        "from damamba_jax.runtime.command import find_config_file;"
+        "from damamba_jax.runtime.config_files import (find_config_file);"
         "print(find_config_file(['x', '--config=configs/noxi.py:demo'])[1])"
     )
     done = subprocess.run(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from damamba_jax.config.sections import Config
 from damamba_jax.config.tree import from_config_dict
-from damamba_jax.runtime.command import load_config
+from damamba_jax.runtime.config_files import load_config
 
 ROOT = Path(__file__).resolve().parent.parent
 

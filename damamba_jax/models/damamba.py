@@ -16,6 +16,7 @@ from jax.typing import DTypeLike
 from damamba_jax.array_types import Array
 from damamba_jax.config.sections import DataConfig, FeatureConfig
 from damamba_jax.config.systems import DAMambaConfig
+from damamba_jax.models.blocks import Stack, encode_all
 from damamba_jax.models.fusion import (
     DialogueEncoder,
     ModalityFusion,
@@ -33,7 +34,6 @@ from damamba_jax.models.inputs import (
 )
 from damamba_jax.models.layers import Draws, Linear, split_key
 from damamba_jax.models.modality_dropout import drop_modalities
-from damamba_jax.models.stacking import Stack, encode_all
 
 # Width in which the modality groups of a person are compared.
 ALIGNMENT_DIM = 128

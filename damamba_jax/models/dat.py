@@ -32,6 +32,7 @@ from damamba_jax.array_types import Array, Float
 from damamba_jax.config.sections import DataConfig
 from damamba_jax.config.systems import DATConfig
 from damamba_jax.errors import ConfigError
+from damamba_jax.models.blocks import encode_all
 from damamba_jax.models.inputs import (
     Batch,
     FeatureInput,
@@ -43,7 +44,6 @@ from damamba_jax.models.inputs import (
     group_names,
 )
 from damamba_jax.models.layers import Draws, Dropout, LayerNorm, Linear, split_key
-from damamba_jax.models.stacking import encode_all
 from damamba_jax.models.transformer import Transformer
 
 

@@ -9,8 +9,8 @@ from jax.typing import DTypeLike
 from damamba_jax.array_types import Array, Bool, Float, Int
 from damamba_jax.config.systems import DAMambaConfig
 from damamba_jax.models.attention import ChunkedAttention
+from damamba_jax.models.blocks import Stack
 from damamba_jax.models.layers import Draws, Linear, Norm, normal
-from damamba_jax.models.stacking import Stack
 
 
 class ModalityGroup(nnx.Module):

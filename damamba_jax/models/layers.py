@@ -1,5 +1,7 @@
 """Layers that every stage shares: standardisation, interpolation, small modules."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -253,3 +255,41 @@ class Dropout(nnx.Module):
 def split_key(key: Array | None, num: int) -> list[Array | None]:
     """Splits a key, or repeats None (evaluation has no randomness)."""
     return [None] * num if key is None else list(jax.random.split(key, num))
+
+
+def initial_dt_bias(rng: Draws, num: int) -> nnx.Param:
+    """Draws biases with `softplus(bias)` log-uniform in [1e-3, 1e-1]."""
+    low, high = math.log(1e-3), math.log(1e-1)
+    dt = jnp.exp(uniform(rng, (num,), low=low, high=high)[...])
+    # The inverse of softplus.
+    return nnx.Param(dt + jnp.log(-jnp.expm1(-dt)))
+
+
+class DepthwiseConv(nnx.Module):
+    """Causal depthwise convolution over time; anti-causal when `reverse`.
+
+    Written as shifted products: with four taps that is what a kernel would do, and XLA
+    fuses it with the activation on every platform. A SiLU follows.
+    """
+
+    def __init__(self, dim: int, width: int, *, reverse: bool, rng: Draws) -> None:
+        self.reverse = reverse
+        bound = width**-0.5
+        self.kernel = uniform(rng, (width, dim), low=-bound, high=bound)
+        # Ours (Mamba draws it around 0): behind the SiLU, channels then have a positive
+        # mean. B and C, made of them, start near constants, and the scan as a moving
+        # average. Around 0 it starts as a product of three random signals, averages to
+        # nothing, and for long a model learns only what its attention sees.
+        self.bias = nnx.Param(jnp.ones((dim,), jnp.float32))
+
+    def __call__(self, x: Float[Array, "B T D"]) -> Float[Array, "B T D"]:
+        kernel = self.kernel[...].astype(x.dtype)
+        width, length = kernel.shape[0], x.shape[1]
+        pad = (0, width - 1) if self.reverse else (width - 1, 0)
+        padded = jnp.pad(x, ((0, 0), pad, (0, 0)))
+        y = self.bias[...].astype(x.dtype)[None, None]
+        # Tap 0 multiplies the oldest frame of its direction.
+        taps = kernel[::-1] if self.reverse else kernel
+        for i in range(width):
+            y = y + taps[i][None, None] * padded[:, i : i + length]
+        return y

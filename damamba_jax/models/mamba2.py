@@ -11,8 +11,14 @@ from damamba_jax.config.systems import DAMambaConfig
 from damamba_jax.errors import ConfigError
 from damamba_jax.kernels import ssd
 from damamba_jax.kernels.ssd import IMPLEMENTATIONS
-from damamba_jax.models.layers import Draws, Linear, Norm, uniform
-from damamba_jax.models.mamba import DepthwiseConv, initial_dt_bias
+from damamba_jax.models.layers import (
+    DepthwiseConv,
+    Draws,
+    Linear,
+    Norm,
+    initial_dt_bias,
+    uniform,
+)
 
 
 class Mamba2(nnx.Module):

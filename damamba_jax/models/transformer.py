@@ -8,6 +8,7 @@ from jax.typing import DTypeLike
 from damamba_jax.array_types import Array, Bool, Float
 from damamba_jax.config.systems import DATConfig
 from damamba_jax.models.attention import ChunkedAttention
+from damamba_jax.models.blocks import run_blocks
 from damamba_jax.models.layers import (
     Draws,
     Dropout,
@@ -16,7 +17,6 @@ from damamba_jax.models.layers import (
     normal,
     split_key,
 )
-from damamba_jax.models.stacking import run_blocks
 
 
 class Block(nnx.Module):

@@ -14,14 +14,8 @@ from rich.console import Console
 from damamba_jax.config.sections import Config
 from damamba_jax.config.tree import check_field, from_config_dict
 from damamba_jax.errors import ConfigError
-from damamba_jax.runtime.command import (
-    USER_ERRORS,
-    find_config_file,
-    load_config,
-    mark_log,
-    parse_integers,
-    show_log,
-)
+from damamba_jax.runtime.command import USER_ERRORS, mark_log, parse_integers, show_log
+from damamba_jax.runtime.config_files import find_config_file, load_config
 from damamba_jax.runtime.stop import Stopped, StopRequest
 from damamba_jax.studies import ablation, context_length, effects, report, systems
 from damamba_jax.studies.engine import Study, run_study

@@ -11,8 +11,12 @@ from damamba_jax.data.batches.statistics import fit_statistics
 from damamba_jax.data.corpus.sessions import Session
 from damamba_jax.errors import ConfigError
 from damamba_jax.inference.estimator import load_checkpoint
-from damamba_jax.models import build_model
-from damamba_jax.models.functional import Params, abstract_model, split_model
+from damamba_jax.models.functional import (
+    Params,
+    abstract_model,
+    build_model,
+    split_model,
+)
 from damamba_jax.runs.checkpoints import check_shapes
 from damamba_jax.runtime.progress import ProgressLine
 from damamba_jax.schema.statistics import FeatureStatistics

@@ -15,7 +15,8 @@ from damamba_jax.config.tree import flatten, from_config_dict, from_json, from_t
 from damamba_jax.configs import ablation, baseline, dat, mpiigi, noxi
 from damamba_jax.errors import ConfigError
 from damamba_jax.inference.estimator import Estimator, load_checkpoint
-from damamba_jax.models import build_model, functional
+from damamba_jax.models import functional
+from damamba_jax.models.functional import build_model
 from damamba_jax.runs.digest import digest
 
 STORED = Path(__file__).parent / "stored"

@@ -23,7 +23,7 @@ from damamba_jax.config.tree import (
 )
 from damamba_jax.configs import ablation, baseline, dat, mpiigi, noxi
 from damamba_jax.errors import ConfigError
-from damamba_jax.runtime import command
+from damamba_jax.runtime import command, config_files
 
 FILES = {
     "noxi": noxi,
@@ -271,9 +271,9 @@ def test_the_commands_of_a_file_parse(name):
     assert commands
     for module, line in commands:
         assert importlib.util.find_spec(module)
-        argv = command.find_config_file(["x", *shlex.split(line)])
+        argv = config_files.find_config_file(["x", *shlex.split(line)])
         assert Path(argv[1].removeprefix("--config=").partition(":")[0]).is_file()
-        config = command.load_config(argv[1].removeprefix("--config="))
+        config = config_files.load_config(argv[1].removeprefix("--config="))
         for override in argv[2:]:
             if override.startswith("--config."):
                 check_field(config, override.partition("=")[0].partition(".")[2])
@@ -319,7 +319,7 @@ def test_a_file_in_the_working_folder_comes_before_the_packaged_one(
     tmp_path, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
-    packaged = command.find_config_file(["x", "--config", "configs/noxi.py:demo"])
+    packaged = config_files.find_config_file(["x", "--config", "configs/noxi.py:demo"])
     assert packaged[1].endswith("configs/noxi.py:demo")
     assert Path(packaged[1].removeprefix("--config=").partition(":")[0]).is_absolute()
     (tmp_path / "configs").mkdir()
@@ -327,9 +327,9 @@ def test_a_file_in_the_working_folder_comes_before_the_packaged_one(
         "import ml_collections\n\n"
         "def get_config():\n    return ml_collections.ConfigDict({'own': 1})\n"
     )
-    own = command.find_config_file(["x", "--config=configs/noxi.py", "--other"])
+    own = config_files.find_config_file(["x", "--config=configs/noxi.py", "--other"])
     assert own == ["x", "--config=configs/noxi.py", "--other"]
-    assert command.load_config("configs/noxi.py").own == 1
+    assert config_files.load_config("configs/noxi.py").own == 1
 
 
 @pytest.mark.parametrize(

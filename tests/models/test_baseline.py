@@ -9,8 +9,8 @@ from example import FEATURES, objective_of, random_batch, small_system, unit_sta
 from damamba_jax.config.tree import from_config_dict
 from damamba_jax.configs import baseline
 from damamba_jax.inference import estimator
-from damamba_jax.models import build_model, functional
-from damamba_jax.models.functional import abstract_model
+from damamba_jax.models import functional
+from damamba_jax.models.functional import abstract_model, build_model
 from damamba_jax.training.objective import loss_function
 
 

@@ -17,8 +17,8 @@ from damamba_jax.config.sections import Config
 from damamba_jax.config.tree import from_config_dict
 from damamba_jax.configs import noxi
 from damamba_jax.inference import estimator
-from damamba_jax.models import build_model, functional
-from damamba_jax.models.functional import abstract_model
+from damamba_jax.models import functional
+from damamba_jax.models.functional import abstract_model, build_model
 from damamba_jax.training.objective import loss_function
 
 # Half the code to compile, for what does not depend on direction or scan.

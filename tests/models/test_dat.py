@@ -20,8 +20,8 @@ from damamba_jax.config.tree import from_config_dict
 from damamba_jax.configs import dat
 from damamba_jax.errors import ConfigError
 from damamba_jax.inference import estimator
-from damamba_jax.models import build_model, functional
-from damamba_jax.models.functional import abstract_model
+from damamba_jax.models import functional
+from damamba_jax.models.functional import abstract_model, build_model
 from damamba_jax.training.objective import loss_function
 
 

@@ -7,9 +7,10 @@ from flax import nnx
 
 from damamba_jax.errors import ConfigError
 from damamba_jax.kernels.selective_scan import IMPLEMENTATIONS
-from damamba_jax.models.mamba import DepthwiseConv, Mamba
+from damamba_jax.models.blocks import Stack
+from damamba_jax.models.layers import DepthwiseConv
+from damamba_jax.models.mamba import Mamba
 from damamba_jax.models.mamba2 import Mamba2
-from damamba_jax.models.stacking import Stack
 
 # Several heads and chunks, the last one not full.
 HEADS = {"ssm": "mamba2", "head_dim": 4, "ssd_chunk": 5}

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from example import random_batch, small_config, unit_statistics
 
-from damamba_jax.models import build_model, functional
+from damamba_jax.models import functional
+from damamba_jax.models.functional import build_model
 from damamba_jax.models.modality_dropout import drop_modalities
 
 GROUPS = {"audio": ("ege", "w2v"), "visual": ("clip", "pose", "face")}

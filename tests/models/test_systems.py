@@ -23,11 +23,11 @@ from damamba_jax.config.sections import Config
 from damamba_jax.config.tree import to_json
 from damamba_jax.inference import estimator
 from damamba_jax.inference.estimator import load_checkpoint
-from damamba_jax.models import build_model, functional
+from damamba_jax.models import functional
 from damamba_jax.models.baseline import Baseline
 from damamba_jax.models.damamba import DAMamba
 from damamba_jax.models.dat import DAT
-from damamba_jax.models.functional import abstract_model, parameter_counts
+from damamba_jax.models.functional import abstract_model, build_model, parameter_counts
 from damamba_jax.schema.statistics import FeatureStatistics
 from damamba_jax.training import optim
 from damamba_jax.training import state as train_state

@@ -15,8 +15,9 @@ from example import small_config, unit_statistics
 from damamba_jax.config.tree import to_json
 from damamba_jax.errors import CheckpointError, ShapeError
 from damamba_jax.inference.estimator import load_checkpoint
-from damamba_jax.models import build_model, functional
+from damamba_jax.models import functional
 from damamba_jax.models.flat_params import FlatParams
+from damamba_jax.models.functional import build_model
 from damamba_jax.runs import digest
 from damamba_jax.runs import workdir as run_folder
 from damamba_jax.runs.checkpoints import Checkpoints

@@ -67,7 +67,7 @@ def longest_chain() -> list[str]:
         return (*max(map(chain, below), key=len, default=()), name)
 
     # The commands and the ground floor are no room.
-    inside = [name for name in modules() if modules()[name].room]
+    inside = [name for name, m in modules().items() if m.room and not m.is_command]
     return list(max(map(chain, inside), key=len))
 
 

@@ -44,7 +44,7 @@ def finish(run, noise, oracles):
             for session in SESSIONS
         ]  # fmt: skip
         write_traces(run.folder, traces)
-        ccc = score(traces, num_resamples=0).ccc
+        ccc = score(traces).ccc
         found.append({"split": split, "scores": scores(ccc), "oracle": oracle(best)})
     # Nobody in here has labels.
     found.append({"split": "noxi/unknown", "scores": None, "oracle": None})

@@ -18,9 +18,9 @@ from example import (
 )
 from jax.sharding import NamedSharding, PartitionSpec
 
-from damamba_jax.models import build_model, functional
+from damamba_jax.models import functional
 from damamba_jax.models.flat_params import FlatParams
-from damamba_jax.models.functional import abstract_model
+from damamba_jax.models.functional import abstract_model, build_model
 from damamba_jax.training import losses, objective, optim
 from damamba_jax.training import state as train_state
 from damamba_jax.training import step as train_step
