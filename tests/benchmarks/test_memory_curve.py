@@ -105,7 +105,7 @@ def test_measures_and_writes_table_numbers_and_picture(modules, tmp_path, capsys
     ],
 )
 def test_a_wrong_step_gets_no_table(modules, monkeypatch, tmp_path, capsys, wrong, ok):
-    curve, _, step, process, _ = modules
+    curve, _, step, process = modules
     seen = []
 
     def fake(config):
@@ -210,7 +210,7 @@ def test_a_step_that_runs_is_timed(modules):
 def test_search_doubles_until_the_budget_is_passed(
     modules, monkeypatch, budget, lengths, frames, at_limit
 ):
-    curve, report, _, process, _ = modules
+    curve, report, _, process = modules
     asked = []
 
     def run(request, config, device):
@@ -233,7 +233,7 @@ def test_search_doubles_until_the_budget_is_passed(
 
 
 def test_search_ends_where_memory_does(modules, monkeypatch):
-    curve, report, _, process, _ = modules
+    curve, report, _, process = modules
 
     def run(request, config, device):
         if request["task"] == "parity":
@@ -402,7 +402,7 @@ def test_what_ran_out_of_memory_beside_others_is_measured_alone(
     modules, monkeypatch, tmp_path
 ):
     """Of a device of 1,000 bytes; 600 runs out while it compiles."""
-    curve, _, _, process, _ = modules
+    curve, _, _, process = modules
     asked, at_work = [], []
 
     def run(request, config, device):
