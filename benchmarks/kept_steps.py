@@ -1,4 +1,4 @@
-"""What was measured before, on disk: an interrupted benchmark of steps goes on.
+"""Measurements on disk, with which an interrupted benchmark of steps goes on.
 
 A measurement is kept under the hash of all that it depends on but the machine: its
 request, the configuration, the kind of device, jax, and the code.

@@ -75,7 +75,8 @@ def write_corpus(
     """Writes sessions of `session_seconds` and indexes them.
 
     Args:
-      seed: of random values; `None` leaves holes in the files, which read as zeros.
+      seed: the seed of random values; `None` leaves holes in the files, which read as
+        zeros.
     """
     per_session = len(ROLES) * BYTES_PER_SECOND * session_seconds
     rng = None if seed is None else np.random.default_rng(seed)

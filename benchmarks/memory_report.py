@@ -1,4 +1,4 @@
-"""What `memory_curve.py` makes of its measurements: fits, a verdict, a table."""
+"""Report of `memory_curve.py`: fits, a verdict and a table of its measurements."""
 
 import os
 import platform
@@ -61,8 +61,8 @@ class Fit(NamedTuple):
     """Growth of the peak with the length.
 
     Attributes:
-      exponent: of the power law through the points, 1 is linear.
-      fixed_bytes, frame_bytes: of the straight line through them.
+      exponent: the exponent of the power law through the points, 1 is linear.
+      fixed_bytes, frame_bytes: those of the straight line through them.
     """
 
     exponent: float
@@ -75,7 +75,7 @@ class Longest(NamedTuple):
 
     Attributes:
       max_bytes: the budget.
-      frames, peak_bytes: of the longest one that was measured; 0 if none fits.
+      frames, peak_bytes: those of the longest one that was measured; 0 if none fits.
       fitted_frames: where the straight line reaches the budget; None without a line.
       at_limit: whether a longer one was measured and does not fit.
     """

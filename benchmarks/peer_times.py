@@ -41,7 +41,7 @@ def peer_milliseconds(shape: str, dtype: str, run: str, device: str) -> float | 
 
     Args:
       shape: name of the shape.
-      dtype: of the sequences.
+      dtype: the type of the sequences.
       run: `"forward"` or `"forward_backward"`.
       device: kind of the device that the time is to stand beside.
     """

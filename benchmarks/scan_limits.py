@@ -1,4 +1,4 @@
-"""What no selective scan can be faster than: bytes to move, exponentials to compute."""
+"""Limits of the speed of a selective scan: bytes to move, exponentials to compute."""
 
 import dataclasses
 import statistics

@@ -82,7 +82,7 @@ def measure(
     Args:
       length: frames of a window.
       beside_others: whether the caller has several processes at work.
-      options: of `memory_step.measure`.
+      options: the options of `memory_step.measure`.
 
     Raises:
       BenchmarkError: if the process fails.

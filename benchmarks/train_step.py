@@ -46,7 +46,7 @@ class Variant(NamedTuple):
 
     Attributes:
       scan: name of an implementation; `"best"` leaves the choice to the device.
-      precision: of the computation.
+      precision: the precision of the computation.
       remat: whether blocks are computed again in the backward pass.
       length: frames of a window.
     """

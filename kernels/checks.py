@@ -1,4 +1,4 @@
-"""What `selfcheck` runs: arguments, their float64 truth, and errors against it."""
+"""Checks of `selfcheck`: arguments, their float64 truth, and errors against it."""
 
 import dataclasses
 import functools
@@ -21,9 +21,9 @@ class Check:
     """One set of arguments that every implementation must get right.
 
     Attributes:
-      sizes: of the arrays.
+      sizes: the sizes of the arrays.
       without: optional arguments that are left out.
-      dtype: of the sequences and projections.
+      dtype: the type of the sequences and projections.
       dt_softplus, reverse: as the public function takes them.
       alone: whether the forward pass runs outside of differentiation too, where an
         implementation may be another program.

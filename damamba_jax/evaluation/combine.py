@@ -17,7 +17,7 @@ def combine(results: Sequence[Result], scored: Mapping[str, SplitResult]) -> Res
     members have the same.
 
     Args:
-      results: of the members, evaluated on the same corpus.
+      results: the results of the members, evaluated on the same corpus.
       scored: per split, what the mean of the predictions scores.
 
     Raises:

@@ -44,7 +44,7 @@ def evaluate(
       batch_size: windows per batch; 0 takes the training configuration's.
       ridge: fit the per-frame ridge regression on the training sessions for
         comparison; `None` does so on simulated corpora.
-      smoothing: of the predictions; `None` takes the configuration's.
+      smoothing: the smoothing of the predictions; `None` takes the configuration's.
       should_stop: asked before each batch.
       console: for progress and messages.
 
@@ -109,7 +109,7 @@ def evaluate_ensemble(
     """Scores the mean of several models' predictions, on the splits that all have.
 
     Args:
-      results: of `evaluate`, one per model.
+      results: the results of `evaluate`, one per model.
       folders: the `out` of each, with its `traces/`.
       index: the corpus.
       data: says what each split is.

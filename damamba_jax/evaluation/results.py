@@ -25,10 +25,10 @@ class OracleReference:
     Args:
       seen: what it was given, e.g. `"3.84 s window"`.
       is_transfer: the split's domain is not the one whose parameters it knows.
-      ccc: of the oracle's estimate after affine rescaling. Where the oracle knows the
-        domain this is the correlation of estimate and label, the ceiling of every
-        estimator; in a shifted domain the rescaling is that of the training sessions,
-        a yardstick.
+      ccc: the CCC of the oracle's estimate after affine rescaling. Where the oracle
+        knows the domain this is the correlation of estimate and label, the ceiling of
+        every estimator; in a shifted domain the rescaling is that of the training
+        sessions, a yardstick.
       bare_ccc: CCC of the estimate as it is, shrunk towards the mean.
     """
 
@@ -51,7 +51,7 @@ class SplitResult:
       num_sessions: sessions of the split.
       num_unlabelled: people who were predicted but could not be scored.
       by_session, by_role, by_language: the same frames in groups.
-      ridge: of the per-frame ridge regression on the same frames.
+      ridge: scores of the per-frame ridge regression on the same frames.
       predictions: folder that holds the predictions of unlabelled people.
     """
 
@@ -93,7 +93,8 @@ class Result:
       protocol: `"stitched"` from core frames, or one `"long"` pass per session.
       trained_on_simulated, scored_on_simulated: where the data came from.
       splits: in the order of the tables.
-      smoothing: of the predictions before they were scored, e.g. `"gaussian 1 s"`.
+      smoothing: the smoothing of the predictions before they were scored, e.g.
+        `"gaussian 1 s"`.
     """
 
     method: str

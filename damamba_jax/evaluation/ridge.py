@@ -123,8 +123,8 @@ class Ridge:
 
     Args:
       inputs: what it reads.
-      weights: of the target's features, then of the partners' mean.
-      intercept: of the prediction.
+      weights: the weights of the target's features, then of the partners' mean.
+      intercept: the intercept of the prediction.
       penalty: the one chosen, relative to the number of frames.
     """
 

@@ -70,11 +70,11 @@ class Estimator:
     """A trained model, ready to score batches.
 
     Attributes:
-      config: of the run that trained it.
+      config: the configuration of the run that trained it.
       params: the averaged parameters.
       statistics: per feature, for standardisation.
       simulated: trained on the simulated corpus.
-      step: of the checkpoint.
+      step: the step of the checkpoint.
     """
 
     config: Config
@@ -93,7 +93,7 @@ class Estimator:
         """Scores a batch: float32 [B, Tl], one score in [0, 1] per label time.
 
         Args:
-          batch: of `schema/batch.py`.
+          batch: the batch of `schema/batch.py`.
           num_frames: frames of its windows; those of the configuration when None.
         """
         return self._predict(
@@ -108,7 +108,7 @@ def load_checkpoint(workdir: str | Path, *, which: str = "best") -> Estimator:
     """Loads a trained model.
 
     Args:
-      workdir: of a training run.
+      workdir: the workdir of a training run.
       which: `"best"` by validation, or `"last"`; best falls back to last.
 
     Raises:

@@ -49,7 +49,7 @@ def predict_sessions(
 
     Args:
       estimator: its `config.data` says how windows are read.
-      sessions: of one split.
+      sessions: the sessions of one split.
       protocol: `"stitched"`: the model's own windows, of which the core frames are
         kept, each frame once. `"long"`: one window spans the whole session.
       batch_size: windows per batch; 0 takes the training configuration's. One pass

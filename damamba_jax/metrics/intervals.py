@@ -105,9 +105,9 @@ def interval(
     """Computes the ends of the interval; the module's docstring has the formula.
 
     Args:
-      moments: of each session, as `moments_of` makes them.
+      moments: the moments of each session, as `moments_of` makes them.
       confidence: how often the interval should hold the truth.
-      epsilon: of `ccc_of`.
+      epsilon: the epsilon of `ccc_of`.
 
     Returns:
       The ends, or twice `None` for fewer than `MIN_SESSIONS` sessions.

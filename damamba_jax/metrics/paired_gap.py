@@ -1,4 +1,4 @@
-"""How much worse one model is than another, and how sure that is.
+"""Gap between the scores of two models, with its standard error.
 
 Both were trained with the same seeds and scored on the same frames. With `C(m, i)` the
 pooled CCC of model `m` trained with seed `i`, and `C(m, i, -j)` the same without
@@ -33,8 +33,8 @@ class PairedGap(NamedTuple):
 
     Attributes:
       mean: CCC of the first minus CCC of the second, averaged over seeds.
-      standard_error: of `mean`; `None` with one seed or one session, from which nothing
-        can be said about the next.
+      standard_error: the standard error of `mean`; `None` with one seed or one session,
+        from which nothing can be said about the next.
       seed_error, session_error: its two parts, `None` where they cannot be known.
       num_seeds, num_sessions, num_frames: what was paired.
     """
@@ -55,7 +55,7 @@ def measure_gap(
 
     Args:
       full: per seed, traces of one split.
-      row: of the other model, for the same seeds in the same order.
+      row: the row of the other model, for the same seeds in the same order.
 
     Raises:
       ValueError: if seeds, people or annotations differ, or nothing is labelled.

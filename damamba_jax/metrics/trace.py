@@ -25,7 +25,7 @@ class Trace:
       label: annotation, NaN where there is none.
       prediction: one value per frame of `label`.
       label_rate: Hz.
-      language: of the session, where known.
+      language: the language of the session, where known.
     """
 
     split: str

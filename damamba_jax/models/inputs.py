@@ -38,9 +38,9 @@ class Output(NamedTuple):
         [B, T, A]; empty for systems that are trained without it.
       group_valid: per group of `alignment`, frames at which the target has at least
         one of its features, bool [B, T].
-      group_scores: of a system that keeps modality groups apart, as `score` by each of
-        them alone, [V, B, Tl]. They are what is trained then; `score` mixes them, and
-        only its weights learn from it.
+      group_scores: the group scores of a system that keeps modality groups apart, as
+        `score` by each of them alone, [V, B, Tl]. They are what is trained then;
+        `score` mixes them, and only its weights learn from it.
     """
 
     score: Float[Array, "B Tl"]

@@ -41,7 +41,7 @@ def standardize(
       valid: False where the file holds no sample at all.
       center, inverse_scale: per column, the same for all sequences or one each; a
         column with `inverse_scale` 0 is dropped.
-      missing_value: of the feature's extractor, or None.
+      missing_value: the missing value of the feature's extractor, or None.
     """
     usable = usable_entries(x, missing_value)
     frame_valid = valid & usable_frames(x, usable, _match(inverse_scale > 0, x))
@@ -63,7 +63,7 @@ def session_scale(
 
     Args:
       session: centre and spread of each column, per recording.
-      center, inverse_scale: of the training split.
+      center, inverse_scale: those of the training split.
 
     Returns:
       Centre and inverse scale per sequence, for `standardize`.

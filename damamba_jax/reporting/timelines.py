@@ -113,7 +113,7 @@ def draw_split(
 
     Args:
       folder: for the pictures.
-      traces: of one split.
+      traces: the traces of one split.
       num_timelines: at most so many sessions; 0 draws nothing at all.
       mark: as in `draw_timeline`.
     """

@@ -79,7 +79,7 @@ def choose_folder(settings: Settings, out: str = "") -> Path:
     """Finds the folder of an evaluation, which holds none with other settings.
 
     Args:
-      settings: of the evaluation.
+      settings: the settings of the evaluation.
       out: folder asked for; empty means the workdir for the run's own evaluation, and
         a folder of its own in it for every other.
 
@@ -111,7 +111,7 @@ def write_record(
 
     Args:
       folder: the evaluation's folder.
-      settings: of the evaluation.
+      settings: the settings of the evaluation.
       corpus: root of the corpus that was read.
       steps: optimizer steps of the runs' checkpoints.
     """

@@ -1,4 +1,4 @@
-"""What a run writes while it goes on: `metrics.jsonl`, `timing.jsonl`, TensorBoard.
+"""Logs of a run while it goes on: `metrics.jsonl`, `timing.jsonl`, TensorBoard.
 
 `metrics.jsonl` holds functions of (configuration, data, step) alone, so two runs of the
 same configuration write the same bytes; everything that depends on the machine's speed
@@ -19,7 +19,7 @@ class RunLog:
     """Appends to the logs of one workdir.
 
     Args:
-      workdir: of the run.
+      workdir: the workdir of the run.
       step: restored step; later lines are dropped.
       simulated: stands in every line.
       tensorboard: write TensorBoard events as well.

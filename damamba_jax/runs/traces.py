@@ -21,7 +21,7 @@ def write_traces(out: str | os.PathLike, traces: Sequence[Trace]) -> Path:
 
     Args:
       out: folder of an evaluation.
-      traces: of one split.
+      traces: the traces of one split.
 
     Raises:
       ValueError: without traces, or with those of several splits.

@@ -43,7 +43,8 @@ def show_log(level: int = logging.INFO) -> None:
     """Shows this project's messages, and other libraries' warnings.
 
     Args:
-      level: of this project's; `logging.WARNING` where several runs would say the same.
+      level: the lowest level that is shown of this project's messages;
+        `logging.WARNING` where several runs would say the same.
     """
     absl_logging.set_verbosity(absl_logging.WARNING)
     # Orbax warns of what was asked for: a checkpoint that is only read.

@@ -20,9 +20,9 @@ class ProgressLine:
     """Shows how far one task has come; a context manager, called with (done, total).
 
     Args:
-      title: of the task, e.g. `"noxi/val"`.
+      title: the title of the task, e.g. `"noxi/val"`.
       console: where to write. What is no terminal gets plain lines.
-      unit: of what is counted.
+      unit: the unit of what is counted.
       start: how much was done before, e.g. by the run that is resumed.
       every_seconds: shortest time between two plain lines.
       clock: seconds, for tests.

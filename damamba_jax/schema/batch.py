@@ -28,7 +28,7 @@ class ArraySchema(NamedTuple):
       axes: letters, or numbers for axes of fixed length.
       dtype: type of the entries.
       per_feature: whether there is one for each feature.
-      meaning: of the entries.
+      meaning: the meaning of the entries.
     """
 
     axes: tuple[str | int, ...]
@@ -116,7 +116,7 @@ class BatchShape:
         """Returns the shape of one array.
 
         Args:
-          name: of the array.
+          name: the name of the array.
           feature: whose array it is, if there is one for each feature.
         """
         sizes = {"B": self.windows, "P": self.participants, "Tl": self.labels}

@@ -35,7 +35,7 @@ def usable_frames(x: A, usable: A, kept: A) -> A:
 
     Args:
       x: values, float32 [..., columns].
-      usable: of `usable_entries`.
+      usable: the result of `usable_entries`.
       kept: columns that count, bool, as many axes as `x` or one.
 
     Returns:

@@ -37,9 +37,9 @@ def describe(
     """Describes the study of a preset, or of a configuration and its window's shape.
 
     Args:
-      preset: of `PRESETS`, or a configuration.
+      preset: the preset of `PRESETS`, or a configuration.
       lengths: frames of the windows; none means `LENGTHS`.
-      seeds: of every length; none means the configuration's own.
+      seeds: the seeds of every length; none means the configuration's own.
       split: that is scored.
 
     Raises:

@@ -52,7 +52,7 @@ class Run:
 
     Args:
       title: names it beside the progress.
-      config: of the run.
+      config: the configuration of the run.
       folder: its workdir.
     """
 
@@ -83,7 +83,7 @@ def train(
     """Trains to the end and evaluates, from wherever the workdir stands.
 
     Args:
-      config: of the run.
+      config: the configuration of the run.
       directory: the workdir.
       stop: watches for signals.
       console: where progress and tables go.
@@ -147,8 +147,8 @@ def train_all(
     """Trains and evaluates every run that is not finished, from wherever it stands.
 
     Args:
-      runs: of equally many steps, which tell the time to go.
-      title: of the display.
+      runs: the runs of equally many steps, which tell the time to go.
+      title: the title of the display.
       jobs: runs at a time. More than one start a process each, and share the device;
         their corpus must be there.
       stop: watches for signals.

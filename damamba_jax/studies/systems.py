@@ -43,7 +43,7 @@ class Comparison(NamedTuple):
       base: data, optimizer and length of all runs.
       systems: configuration of each system; its model and losses are taken.
       rates: learning rates.
-      fields: of every model.
+      fields: the fields of every model.
     """
 
     base: ConfigDict

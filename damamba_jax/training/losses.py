@@ -27,7 +27,8 @@ def ccc(
     `metrics/ccc.py`.
 
     Args:
-      weight: of each entry in all of these moments; `None` counts them alike.
+      weight: the weight of each entry in all of these moments; `None` counts them
+        alike.
     """
     return _concordance(prediction, label, mask, weight, None, EPSILON)
 
@@ -62,7 +63,7 @@ def frame_weights(
       time: seconds from the window's start.
       core: frames of the core.
       window_seconds: length of the window.
-      center_sigma: of the Gaussian, in half windows; 0 means no Gaussian.
+      center_sigma: the deviation of the Gaussian, in half windows; 0 means no Gaussian.
       context_weight: factor of the frames outside the core.
     """
     weight = jnp.where(core, 1.0, jnp.float32(context_weight))
@@ -117,7 +118,7 @@ def infonce(
       anchors: frames that are compared: those of the core.
       block_frames: frames of a block; divides `T`.
       min_distance: in frames.
-      temperature: of the cosine similarities.
+      temperature: the temperature of the cosine similarities.
 
     Returns:
       The loss, and the loss that perfect alignment would have: each group compared

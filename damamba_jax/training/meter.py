@@ -16,7 +16,7 @@ class Meter:
 
     Args:
       log: gets a line every `log_every` steps.
-      config: of the run.
+      config: the configuration of the run.
       start: step at which this process starts.
     """
 

@@ -53,7 +53,7 @@ class Saver:
 
     Args:
       directory: the workdir.
-      statistics: of the features, saved beside the parameters.
+      statistics: the statistics of the features, saved beside the parameters.
       simulated: marked in every checkpoint.
       keep: newest checkpoints kept.
     """

@@ -28,7 +28,7 @@ class Start(NamedTuple):
     """State of knowledge before the first step.
 
     Attributes:
-      statistics: of each feature, for standardisation.
+      statistics: the statistics of each feature, for standardisation.
       params: tree of parameters.
     """
 

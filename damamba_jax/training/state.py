@@ -18,7 +18,7 @@ class TrainState(NamedTuple):
       step: batches consumed, which is also the position in the data.
       params: trained parameters.
       average: their moving average, used for evaluation.
-      opt_state: of the optimizer.
+      opt_state: the state of the optimizer.
       rng: key data of the run; step t draws from `fold_in(rng, t)`.
       skipped: steps without an update, because the loss or a gradient was not finite.
       bad_steps: how many of them came in a row, up to now.
@@ -39,7 +39,7 @@ def create(
     """Makes the state before the first step.
 
     Args:
-      params: of `split_model`.
+      params: the parameters, as `split_model` returns them.
     """
     zero = jnp.zeros((), jnp.int32)
     flat = jax.tree.map(jnp.asarray, FlatParams.from_tree(params))

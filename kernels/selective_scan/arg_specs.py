@@ -48,7 +48,7 @@ def make_arguments(
 
     Args:
       spec: the sizes.
-      seed: of all draws.
+      seed: the seed of all draws.
       dtype: name of the dtype of `x, dt, b, c, z`; everything else is float32.
     """
     keys = iter(jax.random.split(jax.random.key(seed), 9))

@@ -1,4 +1,4 @@
-"""What is particular to `"chunked"`: its blocks of rows and its memory."""
+"""Peculiarities of `"chunked"`: its blocks of rows and its memory."""
 
 import functools
 

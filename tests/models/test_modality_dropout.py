@@ -1,4 +1,4 @@
-"""How often groups and features go missing, and what never does."""
+"""Shares of groups and features that go missing, and those that never do."""
 
 import jax
 import jax.numpy as jnp

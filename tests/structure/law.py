@@ -1,4 +1,4 @@
-"""Which room may import which; the longer a room's list, the later it comes."""
+"""Law of imports: the rooms that each room may import."""
 
 _GROUND = {"errors", "files", "array_types", "config", "schema"}
 _TOOLS = _GROUND | {"kernels", "metrics", "runtime", "runs"}

@@ -48,7 +48,7 @@ class TrainingSource:
       data: features, participants, window and cache of the batches.
       max_participants: slots of the model, the target's included.
       batch_size: windows of the global batch.
-      seed: of the order, the partners and the slots.
+      seed: the seed of the order, the partners and the slots.
       num_steps: length of the source.
       process_index, process_count: this process builds its contiguous share of each
         global batch.
@@ -153,7 +153,7 @@ class EvaluationSource:
     last window in rows that are not valid.
 
     Args:
-      sessions: of any splits.
+      sessions: the sessions of any splits.
       data: features, participants, window and cache of the batches.
       batch_size: windows of the global batch.
       targets: `"labelled"` scores everybody with an annotation file, `"all"` everybody.
@@ -262,7 +262,7 @@ def long_passes(
     """Groups sessions for evaluation in one pass: one window covers a whole session.
 
     Args:
-      sessions: of any lengths.
+      sessions: the sessions of any lengths.
       data: whose `window.frame_hz` is kept.
       multiple_frames: the window's length is rounded up to a multiple of this, so that
         sessions of similar lengths share one compiled shape.

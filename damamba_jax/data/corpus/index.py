@@ -53,7 +53,7 @@ def index(
       features: streams to look for.
       labels_root: where labels lie, if not beside the features; the same corpora, by
         the same patterns. Labels beside the features count where it has none.
-      layout: of a custom corpus; `None` recognises the released ones.
+      layout: the layout of a custom corpus; `None` recognises the released ones.
       strict: malformed streams, and streams of another width than their feature,
         raise; otherwise they are problems, and the width on disk counts.
 

@@ -30,7 +30,7 @@ def check_pattern(pattern: str, *, name: str, required: Sequence[str]) -> None:
 
     Args:
       pattern: parts separated by `/`.
-      name: of the setting, for the error.
+      name: the name of the setting, for the error.
       required: fields that must occur.
 
     Raises:

@@ -22,7 +22,7 @@ def repair_rate(
     Args:
       num_frames: frames on disk.
       header_rate: what the header says, Hz; 0 where it says nothing.
-      duration: of the recording, s; `None` when nothing tells.
+      duration: the duration of the recording, s; `None` when nothing tells.
       nominal: rate that the feature should have, Hz; taken without a duration when
         the header says nothing.
     """

@@ -1,4 +1,4 @@
-"""Where the released corpora keep their files.
+"""Places of the files of the released corpora.
 
 NoXi:
     noxi/{train,val,test-base,test-additional}/<session>/<role>.<stem>.stream
@@ -24,7 +24,7 @@ class Release:
     """One corpus and the trees in which it is found.
 
     Args:
-      name: of the corpus.
+      name: the name of the corpus.
       folders: names that it has below a parent folder.
       layouts: variants with the same splits and roles, the likeliest first.
       audio_paths: patterns of recordings that prove a seat to be taken. A release

@@ -49,7 +49,7 @@ class SplitBuilder:
     """Builds the sessions of one split.
 
     Args:
-      files: of the split.
+      files: the files of the split.
       features: wanted.
       references: other features; their headers may tell how long a recording lasts.
       strict: a malformed or misfit stream raises; otherwise it is a problem, and the

@@ -1,4 +1,4 @@
-"""What an index consists of: `CorpusIndex` > `Session` > `Participant` > `Track`."""
+"""Parts of an index: `CorpusIndex` > `Session` > `Participant` > `Track`."""
 
 import dataclasses
 import os
@@ -19,7 +19,7 @@ class Track:
 
     Args:
       feature: what it should hold.
-      path: of its header.
+      path: the path of its header.
       rate: at which it is read, Hz.
       num_frames: that it spans, gaps included.
       header_rate: what the header says, Hz; differs from `rate` where that is wrong.

@@ -1,4 +1,4 @@
-"""Which sessions train, which validate and which test, as a configuration says."""
+"""Splits and folds: the sessions that train, validate and test a configuration."""
 
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
@@ -59,7 +59,7 @@ def evaluation_splits(
 
     Args:
       index: the corpus.
-      data: of the model that is evaluated.
+      data: the `data` section of the model that is evaluated.
       names: splits asked for; none means `data.eval_splits`, and none there means
         every split of the corpus that was not trained on. A held-out fold is added
         under its own name.

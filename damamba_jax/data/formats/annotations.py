@@ -39,12 +39,12 @@ class ContinuousAnnotation:
     """One score per frame.
 
     Args:
-      name: of the scheme.
+      name: the name of the scheme.
       sample_rate: Hz.
       minimum, maximum: range that the scheme allows.
       score: NaN where nothing was annotated.
-      confidence: of each score.
-      meta: of the header, e.g. annotator and role.
+      confidence: the confidence of each score.
+      meta: the metadata of the header, e.g. annotator and role.
     """
 
     name: str
@@ -61,12 +61,12 @@ class DiscreteAnnotation:
     """Segments with one of the scheme's classes.
 
     Args:
-      name: of the scheme.
+      name: the name of the scheme.
       classes: id -> name.
       start, stop: seconds.
-      id: of the class; -1 means none of them.
-      confidence: of each segment.
-      meta: of the header.
+      id: the id of the class; -1 means none of them.
+      confidence: the confidence of each segment.
+      meta: the metadata of the header.
     """
 
     name: str
@@ -83,11 +83,11 @@ class FreeAnnotation:
     """Segments with free text.
 
     Args:
-      name: of the scheme.
+      name: the name of the scheme.
       start, stop: seconds.
       label: text of each segment.
-      confidence: of each segment.
-      meta: of the header.
+      confidence: the confidence of each segment.
+      meta: the metadata of the header.
     """
 
     name: str

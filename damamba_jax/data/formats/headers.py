@@ -1,4 +1,4 @@
-"""What SSI's and NOVA's files share: XML headers, and numbers as Windows prints them.
+"""Common parts of SSI's and NOVA's files: XML headers, numbers as Windows prints them.
 
 Headers are untrusted: their size is bounded, document types and entities are refused,
 and every error names the file, the field, what was expected and what was found.

@@ -89,7 +89,7 @@ def read_stream(
     Frames are `min(num, rows on disk)` per chunk; a difference is logged once.
 
     Args:
-      path: of the header.
+      path: the path of the header.
       mode: `"place"` puts each chunk at `round(from * sr)`, never before the end of
         the previous one, and masks the gaps; `"concatenate"` closes the gaps, as the
         other Python readers and NOVA do.
@@ -148,7 +148,7 @@ def write_stream(
     """Writes a stream: the samples first, then the header, each in one move.
 
     Args:
-      path: of the header; the samples go to `path~`.
+      path: the path of the header; the samples go to `path~`.
       data: `[T, dim]`, float32, float64, bool or an integer type.
       sample_rate: Hz.
       valid: rows where it is False are left out; what remains becomes one chunk per

@@ -63,11 +63,11 @@ class StreamHeader:
     """What a `.stream` file says about the samples beside it.
 
     Args:
-      path: of the header; the samples lie in `data_path`.
+      path: the path of the header; the samples lie in `data_path`.
       ftype: how the samples are written.
       sample_rate: Hz; 0 where the stream has no fixed rate.
       dim: columns.
-      dtype: of the samples, little-endian.
+      dtype: the type of the samples, little-endian.
       delim: between the columns of an ASCII row.
       chunks: at least one, in the order of the data file.
     """

@@ -50,7 +50,7 @@ class Domain:
     Args:
       coupling: weight of the partners' low-passed drive in a person's engagement.
       engagement_seconds, lag_seconds: time constants of engagement and low-pass.
-      audio_gain, visual_gain: of engagement in the two cues.
+      audio_gain, visual_gain: those of engagement in the two cues.
       audio_nuisance, visual_nuisance: variances; `nuisance_seconds` their time
         constant.
       artefact, artefact_seconds: variance and time constant of the mouth artefact.

@@ -1,4 +1,4 @@
-"""What can be simulated: domains of conversation, and corpora of fixed make-up."""
+"""Presets of the simulation: domains of conversation, and corpora made of them."""
 
 import dataclasses
 from collections.abc import Mapping

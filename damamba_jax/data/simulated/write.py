@@ -77,7 +77,8 @@ def write_corpus(
     Args:
       out: folder; created, must be empty if it exists.
       preset: a name in `PRESETS`, or one's own.
-      seed: of all draws but the lifts of the features, which depend on their names.
+      seed: the seed of all draws but the lifts of the features, which depend on their
+        names.
       progress: called after every recording.
 
     Raises:

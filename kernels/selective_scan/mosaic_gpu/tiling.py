@@ -1,4 +1,4 @@
-"""How a scan is cut into pieces for a GPU; plain Python."""
+"""Cuts of a scan into pieces for a GPU; plain Python."""
 
 import dataclasses
 
@@ -75,9 +75,10 @@ class Chunks:
     """Parts of time that run at once.
 
     Args:
-      number: of chunks.
-      tiles: of a chunk; the last one may have fewer.
-      parts: of a chunk in the carry kernel; above 1 only if all chunks are equal.
+      number: the number of chunks.
+      tiles: the tiles of a chunk; the last one may have fewer.
+      parts: the parts of a chunk in the carry kernel; above 1 only if all chunks are
+        equal.
     """
 
     number: int
@@ -157,8 +158,8 @@ def kernel_steps(blocks: int, tiles: int, multiprocessors: int) -> float:
 
     Args:
       blocks: that run at once.
-      tiles: of the chunk that each of them walks through.
-      multiprocessors: of the GPU.
+      tiles: the tiles of the chunk that each of them walks through.
+      multiprocessors: the number of multiprocessors of the GPU.
     """
     busiest = -(-blocks // multiprocessors)
     load = max(busiest + OCCUPANCY_LOAD, LEAST_LOAD)

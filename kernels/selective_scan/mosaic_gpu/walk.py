@@ -1,4 +1,4 @@
-"""How the channel-per-thread kernels walk through time.
+"""Walk of the channel-per-thread kernels through time.
 
 Blocks of steps are copied ahead into shared memory: the sequences of 128 channels, and
 the rows of b and c, which all channels share. (Loads ahead into registers would need no
@@ -35,8 +35,8 @@ class Walk:
     """A walk of one warpgroup through one chunk of time.
 
     Args:
-      sizes: of the padded arrays.
-      chunks: of time.
+      sizes: the sizes of the padded arrays.
+      chunks: the chunks of time.
       chunk: number of the one that is walked.
       backward: walk from the last step of the chunk to its first.
       reverse: the scan processes time L - 1 first.
@@ -67,7 +67,7 @@ class Walk:
 
         Args:
           num_matrices: rows that all channels share, per step.
-          dtypes: of the sequences.
+          dtypes: the types of the sequences.
         """
         block = self.sizes.block
         rows = (2, block, num_matrices, *self.shape[1:])
