@@ -13,9 +13,9 @@ from rich.console import Console
 
 from damamba_jax.evaluation.results import TITLES
 from damamba_jax.reporting import figure as figures
-from damamba_jax.reporting.numbers import ABSENT, difference
+from damamba_jax.reporting.numbers import ABSENT, difference, spread
 from damamba_jax.reporting.table import Table, write_tables
-from damamba_jax.studies.engine import Findings, RowScores
+from damamba_jax.studies.engine import Findings, RowScores, count_parameters
 
 Cell = Callable[[RowScores], str]
 SplitCell = Callable[[RowScores, str], str]
@@ -77,6 +77,22 @@ def long_table(
         ),
         notes=tuple(notes),
     )
+
+
+def parameters(row: RowScores) -> str:
+    """Shows the number of parameters of the row's model."""
+    return f"{count_parameters(row.row.config):,}"
+
+
+def ccc(row: RowScores, split: str) -> str:
+    """Shows mean and standard deviation over seeds."""
+    return spread(row.ccc[split])
+
+
+def interval(row: RowScores, split: str, *, digits: int = 3) -> str:
+    """Shows the ends of the 95 % interval; an unknown one is empty."""
+    ends = row.interval.get(split)
+    return f"[{ends[0]:.{digits}f}, {ends[1]:.{digits}f}]" if ends else ""
 
 
 def to_reference(row: RowScores, split: str) -> str:
