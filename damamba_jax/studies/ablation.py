@@ -24,16 +24,8 @@ from damamba_jax.evaluation.results import COLUMNS, TITLES
 from damamba_jax.metrics.paired_gap import PairedGap
 from damamba_jax.reporting.numbers import ABSENT, number, spread
 from damamba_jax.reporting.table import Table
-from damamba_jax.studies import report
-from damamba_jax.studies.engine import (
-    Findings,
-    Row,
-    RowScores,
-    Study,
-    choose_rows,
-    count_parameters,
-    override,
-)
+from damamba_jax.studies import engine, report
+from damamba_jax.studies.engine import Findings, Row, RowScores, Study
 
 PRESETS = ("small", "converged", "paper")
 FULL = "full"
@@ -78,7 +70,7 @@ def describe(
             f"`model.system`: expected 'damamba', whose parts the ablation leaves out, "
             f"got {base.model.system!r}."
         )
-    base = override(
+    base = engine.override(
         base,
         {
             "model.encoder": "mamba",
@@ -86,10 +78,10 @@ def describe(
             "model.partner_fusion": True,
         },
     )
-    target, rows = count_parameters(base), []
-    for key in choose_rows(keys, ROWS, always=[FULL]):
+    target, rows = engine.count_parameters(base), []
+    for key in engine.choose_rows(keys, ROWS, always=[FULL]):
         title, changes = ROWS[key]
-        config = override(base, {"name": f"{base.name}-{key}", **changes})
+        config = engine.override(base, {"name": f"{base.name}-{key}", **changes})
         if key != FULL:
             config = match_parameters(config, target)
         reference = "" if key == FULL else FULL
@@ -116,10 +108,10 @@ def match_parameters(config: Config, target: int) -> Config:
     """
 
     def widened(width: int) -> Config:
-        return override(config, {"model.dialogue_dim": width})
+        return engine.override(config, {"model.dialogue_dim": width})
 
     def count(width: int) -> int:
-        return count_parameters(widened(width))
+        return engine.count_parameters(widened(width))
 
     def is_allowed(width: int) -> bool:
         try:
@@ -193,9 +185,9 @@ def _score_table(found: Findings) -> Table:
         f"Ablation, {found.study.base.name}",
         before={
             "row": lambda row: row.row.title,
-            "parameters": lambda row: f"{count_parameters(row.row.config):,}",
+            "parameters": report.parameters,
         },
-        by_split={"": lambda row, s: spread(row.ccc[s]) + _brackets(row, s)},
+        by_split={"": _with_interval},
         after={
             "Global": lambda row: spread(overall(row)),
             "seeds": lambda row: str(len(found.study.seeds)),
@@ -257,9 +249,9 @@ def overall(row: RowScores) -> tuple[float, ...]:
     return tuple(map(fmean, zip(*(row.ccc[split] for split in TITLES), strict=True)))
 
 
-def _brackets(row: RowScores, split: str) -> str:
-    low, high = row.interval.get(split, (None, None))
-    return "" if low is None else f" [{low:.2f}, {high:.2f}]"
+def _with_interval(row: RowScores, split: str) -> str:
+    interval = report.interval(row, split, digits=2)
+    return f"{report.ccc(row, split)} {interval}".rstrip()
 
 
 def _signed(value: float | None, *, digits: int = 3) -> str:

@@ -17,7 +17,7 @@ from damamba_jax.config.sections import Config
 from damamba_jax.config.tree import from_config_dict
 from damamba_jax.configs import noxi
 from damamba_jax.errors import ConfigError
-from damamba_jax.reporting.numbers import ABSENT, number, spread
+from damamba_jax.reporting.numbers import ABSENT, number
 from damamba_jax.reporting.table import Table
 from damamba_jax.studies import report, systems
 from damamba_jax.studies.engine import Findings, Row, RowScores, Study, override
@@ -138,8 +138,8 @@ def tables(found: Findings) -> list[Table]:
             "batch": lambda row: str(row.row.config.train.batch_size),
         },
         by_split={
-            "CCC": lambda row, split: spread(row.ccc[split]),
-            "95 % interval": _interval,
+            "CCC": report.ccc,
+            "95 % interval": lambda row, split: report.interval(row, split) or ABSENT,
             "oracle CCC": lambda row, split: number(row.oracle[split].ccc),
             "share": report.share,
         },
@@ -155,8 +155,3 @@ def tables(found: Findings) -> list[Table]:
 def _seconds(row: RowScores) -> str:
     seconds = row.row.config.data.window.window_seconds
     return ABSENT if row.row.protocol else f"{seconds:.2f}"
-
-
-def _interval(row: RowScores, split: str) -> str:
-    low, high = row.interval.get(split, (None, None))
-    return ABSENT if low is None else f"[{low:.3f}, {high:.3f}]"

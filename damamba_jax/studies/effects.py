@@ -17,18 +17,9 @@ from damamba_jax.config.tree import from_config_dict
 from damamba_jax.configs import noxi
 from damamba_jax.inference.ensemble import average_traces
 from damamba_jax.inference.smoothing import parse_smoothing, smooth_traces
-from damamba_jax.reporting.numbers import spread
 from damamba_jax.reporting.table import Table
-from damamba_jax.studies import report
-from damamba_jax.studies.engine import (
-    Findings,
-    Predictions,
-    Row,
-    RowScores,
-    Study,
-    choose_rows,
-    override,
-)
+from damamba_jax.studies import engine, report
+from damamba_jax.studies.engine import Findings, Predictions, Row, RowScores, Study
 
 # Changed fields of all runs.
 PRESETS: dict[str, dict[str, object]] = {
@@ -76,12 +67,12 @@ def describe(
     fields.name = f"effects-{preset}"
     base = from_config_dict(fields)
     rows = []
-    for key in choose_rows(keys, ROWS, always=[DEFAULT]):
+    for key in engine.choose_rows(keys, ROWS, always=[DEFAULT]):
         changes, derive = EFFECTS.get(key, {}), _derive(key)
         row = Row(
             key=key,
             title=key,
-            config=override(base, {"name": f"{base.name}-{key}", **changes}),
+            config=engine.override(base, {"name": f"{base.name}-{key}", **changes}),
             reference="" if key == DEFAULT else DEFAULT,
             source=DEFAULT if derive else "",
             derive=derive,
@@ -121,7 +112,7 @@ def tables(found: Findings) -> list[Table]:
         f"Effects of settings, {found.study.base.name}",
         before={"effect": lambda row: row.row.title},
         by_split={
-            "": lambda row, split: spread(row.ccc[split]),
+            "": report.ccc,
             "to default": report.to_reference,
             "of the oracle": _share,
         },

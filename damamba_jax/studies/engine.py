@@ -170,14 +170,16 @@ def run_study(
     Raises:
       Stopped: on a signal, after the state of the runs in work was saved.
       TrainingError: if a run fails.
-      ValueError: for bad configuration or data; the message says what to change.
+      ValueError: for bad configuration or data, or if runs were scored on different
+        frames; the message says what to change.
     """
     # The corpus is drawn once, before several runs ask for it.
     index = open_corpus(study.base.data)
     mark = "simulated " * index.simulated
     runs = list_runs(study, out, jobs=jobs)
     train_all(runs, title=f"{mark}{study.name}", jobs=jobs, stop=stop, console=console)
-    return collect(study, out, index, console=console)
+    rows = tuple(_score_row(study, row, out, index, console) for row in study.rows)
+    return Findings(study=study, index=index, rows=rows)
 
 
 def list_runs(study: Study, out: Path, *, jobs: int = 1) -> list[Run]:
@@ -197,18 +199,6 @@ def list_runs(study: Study, out: Path, *, jobs: int = 1) -> list[Run]:
         for seed, folder in zip(study.seeds, study.workdirs(row.key, out), strict=True)
     ]
     return sorted(runs, key=lambda run: run.config.seed) if jobs > 1 else runs
-
-
-def collect(
-    study: Study, out: Path, index: CorpusIndex, *, console: Console
-) -> Findings:
-    """Reads the scores of the finished runs, and pairs their predictions.
-
-    Raises:
-      ValueError: if runs were scored on different frames.
-    """
-    rows = tuple(_score_row(study, row, out, index, console) for row in study.rows)
-    return Findings(study=study, index=index, rows=rows)
 
 
 def _score_row(

@@ -8,14 +8,15 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from matplotlib import ticker
 from matplotlib.axes import Axes
 from rich.console import Console
 
 from damamba_jax.evaluation.results import TITLES
 from damamba_jax.reporting import figure as figures
-from damamba_jax.reporting.numbers import ABSENT, difference
+from damamba_jax.reporting.numbers import ABSENT, difference, spread
 from damamba_jax.reporting.table import Table, write_tables
-from damamba_jax.studies.engine import Findings, RowScores
+from damamba_jax.studies.engine import Findings, RowScores, count_parameters
 
 Cell = Callable[[RowScores], str]
 SplitCell = Callable[[RowScores, str], str]
@@ -79,6 +80,22 @@ def long_table(
     )
 
 
+def parameters(row: RowScores) -> str:
+    """Shows the number of parameters of the row's model."""
+    return f"{count_parameters(row.row.config):,}"
+
+
+def ccc(row: RowScores, split: str) -> str:
+    """Shows mean and standard deviation over seeds."""
+    return spread(row.ccc[split])
+
+
+def interval(row: RowScores, split: str, *, digits: int = 3) -> str:
+    """Shows the ends of the 95 % interval; an unknown one is empty."""
+    ends = row.interval.get(split)
+    return f"[{ends[0]:.{digits}f}, {ends[1]:.{digits}f}]" if ends else ""
+
+
 def to_reference(row: RowScores, split: str) -> str:
     """Shows the difference to the row's reference with its standard error."""
     gap = row.gap.get(split)
@@ -105,7 +122,10 @@ def draw(path: Path, found: Findings) -> None:
     panels = figure.subplots(1, 2 if compared else 1, squeeze=False)[0]
     for axes, rows in zip(panels, (found.rows, compared), strict=False):
         figures.tidy(axes)
-        axes.set_yticks(range(len(rows)), [row.row.title for row in rows])
+        titles = [row.row.title for row in rows]
+        if len(set(titles)) < len(titles):
+            titles = [row.row.key for row in rows]
+        axes.set_yticks(range(len(rows)), titles)
         axes.invert_yaxis()
         for k, split in enumerate(found.splits):
             for i, row in enumerate(rows):
@@ -122,9 +142,12 @@ def draw(path: Path, found: Findings) -> None:
     if compared:
         panels[1].axvline(0.0, color=figures.QUIET, lw=0.8)
         panels[1].set_xscale("symlog", linthresh=_LINEAR_CCC, linscale=2)
+        panels[1].set_xticks([-0.5, -_LINEAR_CCC, -0.02, 0.0, 0.02, _LINEAR_CCC])
+        panels[1].xaxis.set_major_formatter(ticker.StrMethodFormatter("{x:+g}"))
+        panels[1].xaxis.set_minor_locator(ticker.NullLocator())
         panels[1].set_xlabel(
-            f"difference of CCC, ± 2 standard errors; to scale up to {_LINEAR_CCC}; "
-            "diamonds: predicted", fontsize=10,
+            "difference of CCC, ± 2 standard errors\n"
+            f"(to scale up to {_LINEAR_CCC}; diamonds: predicted)", fontsize=10,
         )  # fmt: skip
     mark = found.mark.strip(" ()")
     figures.set_title(figure, f"{found.study.name}, {found.study.base.name}", mark)

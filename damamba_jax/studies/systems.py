@@ -19,18 +19,10 @@ from damamba_jax.config.sections import Config
 from damamba_jax.config.tree import from_config_dict
 from damamba_jax.configs import ablation, dat, noxi
 from damamba_jax.evaluation.results import TITLES
-from damamba_jax.reporting.numbers import ABSENT, spread
+from damamba_jax.reporting.numbers import ABSENT
 from damamba_jax.reporting.table import Table
-from damamba_jax.studies import report
-from damamba_jax.studies.engine import (
-    Findings,
-    Row,
-    RowScores,
-    Study,
-    choose_rows,
-    count_parameters,
-    override,
-)
+from damamba_jax.studies import engine, report
+from damamba_jax.studies.engine import Findings, Row, RowScores, Study
 
 # The system that the others are compared with.
 OURS = "DA-Mamba"
@@ -117,7 +109,7 @@ def describe(
     return Study(
         name="systems",
         base=base,
-        rows=tuple(rows[key] for key in choose_rows(keys, rows, always)),
+        rows=tuple(rows[key] for key in engine.choose_rows(keys, rows, always)),
         seeds=tuple(seeds),
         folders="runs/{key}-{seed}",
         tables=tables,
@@ -131,11 +123,11 @@ def _configure(
     """Puts a system's model and losses into the runs' configuration."""
     changes = {
         "name": f"{base.name}-{_slug(name)}",
-        "model": override(system, fields).model,
+        "model": engine.override(system, fields).model,
         "optim.infonce_weight": system.optim.infonce_weight,
         "optim.lr": rate,
     }
-    return override(base, changes)
+    return engine.override(base, changes)
 
 
 def _slug(system: str) -> str:
@@ -153,12 +145,12 @@ def tables(found: Findings, costs: Costs = _NO_COSTS) -> list[Table]:
             "rate": lambda row: f"{row.row.config.optim.lr:g}",
         },
         by_split={
-            "": lambda row, split: spread(row.ccc[split]),
+            "": report.ccc,
             f"to {OURS}": _to_ours,
             "of the oracle": report.share,
         },
         after={
-            "parameters": lambda row: f"{count_parameters(row.row.config):,}",
+            "parameters": report.parameters,
             "ms / step": lambda row: costs.milliseconds.get(row.row.title, ABSENT),
             "GB": lambda row: costs.gigabytes.get(row.row.title, ABSENT),
         },
