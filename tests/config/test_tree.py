@@ -268,7 +268,9 @@ def test_an_unknown_preset_lists_the_known_ones(name):
 def test_the_commands_of_a_file_parse(name):
     text = FILES[name].__doc__.replace("\\\n", " ")
     commands = re.findall(r"python -m (damamba_jax\.\w+)( --config=[^#\n]*)", text)
-    assert commands
+    studies = re.findall(r"damamba_jax\.study \w+ --preset=(\w+)", text)
+    assert commands or studies
+    assert set(studies) <= set(PRESETS[name])
     for module, line in commands:
         assert importlib.util.find_spec(module)
         argv = config_files.find_config_file(["x", *shlex.split(line)])

@@ -7,10 +7,9 @@ import pathlib
 import jax
 import numpy as np
 import pytest
-from training_child import OVERRIDES
 
 from damamba_jax import evaluate
-from damamba_jax.config.tree import from_config_dict
+from damamba_jax.config.tree import flatten, from_config_dict
 from damamba_jax.configs import noxi
 from damamba_jax.inference.smoothing import parse_smoothing
 from damamba_jax.runtime.stop import Stopped
@@ -142,8 +141,10 @@ def test_a_tiny_run_is_trained_once_and_bound_to_its_settings(
 ):
     """The tiny corpus has a validation split alone."""
     monkeypatch.setattr(effects, "SPLITS", ("noxi/val",))
+    demo, small = (flatten(noxi.get_config(p).to_dict()) for p in ("demo", "tiny"))
     tiny = {
-        **OVERRIDES, "train.steps": 2, "model.scan": "reference",
+        **{path: small[path] for path in demo if small[path] != demo[path]},
+        "train.steps": 2, "model.scan": "reference",
         "model.direction": "bidirectional", "data.normalization": "session",
         "data.cache_dir": str(tmp_path / "cache"),
     }  # fmt: skip

@@ -37,7 +37,7 @@ def test_systems_differ_in_model_and_losses_alone(name):
 def test_published_sizes_are_compared():
     rows = {row.key: row.config for row in systems.describe("published").rows}
     dims = [
-        rows[f"{key}-0.001"].model.dat.group_ffn_dim
+        rows[f"{key}-0.001"].model.group_ffn_dim
         for key in ("dat-paper_table", "dat-m", "dat-l")
     ]
     assert dims == [640, 1024, 1024]
