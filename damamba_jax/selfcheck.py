@@ -72,8 +72,8 @@ def examine(
     """Runs all checks of one implementation; what it raises counts as a failure."""
     outcome, start = Outcome(), time.perf_counter()
     for name, check in checks.items():
-        sizes = dataclasses.astuple(check.sizes)
-        case = Case(*sizes, check.dtype, jax.default_backend())
+        sizes = dataclasses.asdict(check.sizes)
+        case = Case(**sizes, dtype=check.dtype, platform=jax.default_backend())
         support = supports(implementation, case)
         if not support:
             outcome.reasons.append(support.reason)
@@ -142,7 +142,8 @@ def choices() -> list[str]:
         if not name.startswith("paper"):
             continue
         for dtype in TOLERANCES:
-            case = Case(*dataclasses.astuple(spec), dtype, jax.default_backend())
+            sizes = dataclasses.asdict(spec)
+            case = Case(**sizes, dtype=dtype, platform=jax.default_backend())
             lines.append(
                 f"{name} (B {spec.batch}, L {spec.length}, D {spec.dim}, N "
                 f"{spec.states}), {dtype}: {choose(case)}"

@@ -101,14 +101,13 @@ def check_arrays(
       ValueError: for a shape that does not fit, or a dtype that is not supported.
     """
     one, two = fitting
-    for name, value in arrays.items():
-        if value is None:
-            continue
+    given = {name: value for name, value in arrays.items() if value is not None}
+    for name, value in given.items():
         letters, shape = expected[name]
         if value.shape != shape:
             raise ValueError(
                 f"`{name}`: expected shape [{letters}] = {shape} to fit `{one}` "
-                f"{arrays[one].shape} and `{two}` {arrays[two].shape}, got "
+                f"{given[one].shape} and `{two}` {given[two].shape}, got "
                 f"{value.shape}."
             )
         if jnp.result_type(value).name not in _DTYPES:

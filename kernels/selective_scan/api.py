@@ -109,7 +109,9 @@ def describe(
     x: Float[Array, "B L D"], a: Float[Array, "D N"], *, platform: str | None = None
 ) -> Case:
     """Returns the case that these arrays are on a platform; `None` is this machine."""
-    return Case(*x.shape, a.shape[1], x.dtype.name, name_platform(platform))
+    batch, length, dim = x.shape
+    states = a.shape[1]
+    return Case(batch, length, dim, states, x.dtype.name, name_platform(platform))
 
 
 def supports(implementation: str, case: Case) -> Support:

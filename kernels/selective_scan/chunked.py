@@ -21,10 +21,13 @@ def selective_scan(arrays: base.Arrays, options: base.Options) -> base.ScanOutpu
     """Walks over chunks of time; keeps the state at the start of each."""
     x, dt, a, b, c, d, z, dt_bias, h0 = arrays
     reverse, platform = options.reverse, options.platform
-    loops = plan(*x.shape, a.shape[1], reverse=reverse, platform=platform)
+    (batch, length, dim), states = x.shape, a.shape[1]
+    loops = plan(batch, length, dim, states, reverse=reverse, platform=platform)
     dt = base.step_size(dt, dt_bias, options.dt_softplus)
     h0 = base.initial_state(h0, x, a)
-    y, h_last = _scan(loops, x, dt, a.astype(jnp.float32), b, c, h0)
+    a = a.astype(jnp.float32)
+    # jax 0.10 declares no return type for a `custom_vjp` made by `functools.partial`.
+    y, h_last = _scan(loops, x, dt, a, b, c, h0)  # pyright: ignore[reportGeneralTypeIssues]
     return base.ScanOutput(base.skip_and_gate(y, x, d, z), h_last)
 
 
@@ -46,7 +49,8 @@ def _forward(loops, x, dt, a, b, c, h0):
     def chunk(k, carry, j):
         h, y, kept = carry
         kept = put(kept, h, j, k)
-        h, y = lax.fori_loop(*loops.bounds(k), functools.partial(step, j=j), (h, y))
+        first, end = loops.bounds(k)
+        h, y = lax.fori_loop(first, end, functools.partial(step, j=j), (h, y))
         return h, y, kept
 
     def block(j, carry):

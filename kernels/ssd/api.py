@@ -92,7 +92,10 @@ def describe(
     platform: str | None = None,
 ) -> Case:
     """Returns the case that these arrays are on a platform; `None` is this machine."""
-    return Case(*x.shape, b.shape[2], x.dtype.name, name_platform(platform))
+    batch, length, heads, width = x.shape
+    return Case(
+        batch, length, heads, width, b.shape[2], x.dtype.name, name_platform(platform)
+    )
 
 
 def supports(implementation: str, case: Case) -> Support:

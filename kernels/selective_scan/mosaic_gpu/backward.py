@@ -213,7 +213,7 @@ def _body(*refs, names, sizes, chunks, pieces, softplus, reverse):
             if z:
                 c_row = matrix(s, 1)
                 sum_states(out_sum, s, [h_p * c_row for h_p in hs[-1]])
-        m, da = list(m), list(da)
+        m, da, fetched = list(m), list(da), None
         for s in reversed(range(STEPS)):
             if s == FETCH_BEFORE:
                 # Only now are there registers for the sequences, which the end of this

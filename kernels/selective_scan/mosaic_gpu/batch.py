@@ -8,6 +8,7 @@ leading batch axis.
 
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +16,7 @@ from jax import lax
 from jax.experimental.custom_partitioning import custom_partitioning
 from jax.sharding import NamedSharding, PartitionSpec
 
-Run = Callable
+Run = Callable[..., Any]
 
 
 def shard_rows(run: Run, *, num_shared: int) -> Run:

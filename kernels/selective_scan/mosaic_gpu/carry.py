@@ -73,7 +73,7 @@ def carries(
     # The adjoint leaves out the first chunk.
     first = chunks.parts if adjoint else 0
     parts = Chunks(chunks.number * chunks.parts, chunks.tiles // chunks.parts)
-    outputs = Carries(
+    outputs = (
         shape((batch, passing, quads, dim, QUAD), jnp.float32),
         shape((batch, passing, dim), jnp.float32),
     )
@@ -82,13 +82,13 @@ def carries(
         Walk, sizes=sizes, chunks=parts, backward=adjoint, reverse=reverse,
     )  # fmt: skip
     body = functools.partial(
-        _body, names=(*inputs, *outputs._fields), walk=walk, first=first,
+        _body, names=(*inputs, *Carries._fields), walk=walk, first=first,
         softplus=softplus,
     )  # fmt: skip
     return Carries(
         *plgpu.kernel(
             body,
-            out_type=tuple(outputs),
+            out_type=outputs,
             scratch_types=walk(chunk=0).scratch(1, dtypes),
             grid=(batch, passing, dim // WARPGROUP),
             grid_names=("b", "k", "d"),

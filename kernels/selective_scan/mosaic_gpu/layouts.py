@@ -10,6 +10,7 @@ States [D, N] are spread over the 128 threads of a warpgroup in two ways:
 
 import functools
 import math
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -41,18 +42,20 @@ LOG1P = (
     0.17675494, -0.10667790, 0.04337085, -0.008336497,
 )  # fmt: skip
 
-load = functools.partial(plgpu.load, optimized=False)
+# jax 0.10, which cannot trace the kernels, declares another signature.
+load: Callable[..., jax.Array] = functools.partial(plgpu.load, optimized=False)
 
 
-def save(ref: Any, value: jax.Array) -> None:
+def save(ref: Any, value: jax.typing.ArrayLike) -> None:
     """Stores without asking for a layout that Mosaic calls optimal.
 
     jax 0.12 refuses others unless told so; 0.11 takes them, and has no such function.
     """
-    if hasattr(plgpu, "store"):
-        plgpu.store(ref, value, optimized=False)
-    else:
+    store = getattr(plgpu, "store", None)
+    if store is None:
         ref[...] = value
+    else:
+        store(ref, value, optimized=False)
 
 
 def channel_per_thread(states: int) -> Any:

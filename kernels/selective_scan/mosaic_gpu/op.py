@@ -78,7 +78,8 @@ def selective_scan(arrays: base.Arrays, options: base.Options) -> base.ScanOutpu
         widths = [(0, size - n) for n, size in zip(v.shape, shape, strict=True)]
         if time and reverse:
             # A padded step comes last in the order of processing.
-            widths[1] = widths[1][::-1]
+            before, after = widths[1]
+            widths[1] = (after, before)
         return jnp.pad(v, widths, constant_values=value)
 
     sequence = (batch, sizes.length, sizes.dim)
@@ -98,7 +99,9 @@ def selective_scan(arrays: base.Arrays, options: base.Options) -> base.ScanOutpu
         "c": pad(c, *projection, time=True),
         "h0": pad(h0, batch, sizes.dim, sizes.states),
     }
-    y, h_last = _scan(_Static(sizes, dt_softplus, reverse, platform), shared, batched)
+    static = _Static(sizes, dt_softplus, reverse, platform)
+    # jax 0.10 declares no return type for a `custom_vjp` made by `functools.partial`.
+    y, h_last = _scan(static, shared, batched)  # pyright: ignore[reportGeneralTypeIssues]
     first = sizes.length - length if reverse else 0
     return base.ScanOutput(y[:, first : first + length, :dim], h_last[:, :dim, :states])
 
@@ -148,7 +151,8 @@ def _backward(static, residuals, cotangents):
     shared, batched, kept = residuals
     dy, dh_last = cotangents
     if isinstance(dy, SymbolicZero):
-        dy = jnp.zeros(dy.shape, dy.dtype)
+        # It forwards every attribute to its abstract value, which has no types.
+        dy = jnp.zeros(dy.shape, dy.dtype)  # pyright: ignore[reportArgumentType]
     if isinstance(dh_last, SymbolicZero):
         dh_last = None
     grads = _run_backward(
