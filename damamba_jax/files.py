@@ -14,17 +14,23 @@ from typing import Any, BinaryIO
 
 
 @contextmanager
-def replace_file(path: str | os.PathLike) -> Iterator[BinaryIO]:
-    """Opens a new file that takes the place of `path` once it is complete."""
+def replace_path(path: str | os.PathLike) -> Iterator[Path]:
+    """Names a file to be written, which takes the place of `path` at the end."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.part")
     try:
-        with open(part, "wb") as file:
-            yield file
+        yield part
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
+
+
+@contextmanager
+def replace_file(path: str | os.PathLike) -> Iterator[BinaryIO]:
+    """Opens a new file that takes the place of `path` once it is complete."""
+    with replace_path(path) as part, open(part, "wb") as file:
+        yield file
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:
@@ -45,6 +51,15 @@ def write_json(path: str | os.PathLike, value: Any) -> None:
 def read_text(path: str | os.PathLike) -> str:
     """Reads a text file as UTF-8, whatever the locale says."""
     return Path(path).read_text(encoding="utf-8")
+
+
+def read_json(path: str | os.PathLike) -> Any:
+    """Reads a value that `write_json` wrote.
+
+    Raises:
+      ValueError: for text that is no JSON.
+    """
+    return json.loads(read_text(path))
 
 
 def split_file_name(split: str) -> str:

@@ -18,6 +18,7 @@ from damamba_jax.inference.sessions import Estimator, Mode, predict_sessions
 from damamba_jax.inference.smoothing import smooth_traces
 from damamba_jax.metrics.trace import Trace
 from damamba_jax.runs import traces as trace_files
+from damamba_jax.runs.workdir import PREDICTIONS
 from damamba_jax.runtime.progress import ProgressLine
 
 
@@ -138,8 +139,8 @@ def _score(
     baseline: Ridge | None = None,
 ) -> SplitResult:
     """Scores a split, and writes predictions where nothing can be scored."""
-    scoring.write_predictions(traces, out / "predictions")
+    scoring.write_predictions(traces, out / PREDICTIONS)
     return dataclasses.replace(
         scoring.score_split(split, traces, baseline),
-        predictions=str(out / "predictions"),
+        predictions=str(out / PREDICTIONS),
     )

@@ -18,7 +18,7 @@ from damamba_jax.errors import CheckpointError
 from damamba_jax.models.flat_params import FlatParams
 from damamba_jax.models.functional import Params, Statistics, abstract_model, forward
 from damamba_jax.runs.checkpoints import Checkpoints
-from damamba_jax.runs.workdir import CONFIG_FILE, read_config
+from damamba_jax.runs.workdir import BEST, CONFIG, LAST, read_config
 from damamba_jax.runtime.compiler import compiler_options
 from damamba_jax.schema.statistics import FeatureStatistics, from_arrays
 
@@ -115,9 +115,9 @@ def load_checkpoint(workdir: str | Path, *, which: str = "best") -> Estimator:
       CheckpointError: if there is none, or it does not fit its configuration.
     """
     workdir = Path(workdir)
-    if not (workdir / CONFIG_FILE).is_file():
+    if not (workdir / CONFIG).is_file():
         raise CheckpointError(
-            f"`workdir`: expected a folder of a training run with {CONFIG_FILE}, got "
+            f"`workdir`: expected a folder of a training run with {CONFIG}, got "
             f"{workdir}. Train first: python -m damamba_jax.train --workdir={workdir}."
         )
     config = read_config(workdir)
@@ -134,8 +134,8 @@ def load_checkpoint(workdir: str | Path, *, which: str = "best") -> Estimator:
     abstract = jax.tree.map(
         lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device), abstract
     )
-    for name in dict.fromkeys([which, "last"]):
-        directory = workdir / "checkpoints" / name
+    for name in dict.fromkeys([BEST if which == "best" else LAST, LAST]):
+        directory = workdir / name
         if not directory.is_dir():
             continue
         checkpoints = Checkpoints(directory, keep=None)

@@ -2,13 +2,14 @@
 
 import os
 import textwrap
-from pathlib import Path
 
 from matplotlib import ticker
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+
+from damamba_jax.files import replace_file
 
 ANNOTATION, PREDICTION = "#1a1a1a", "#0072b2"
 
@@ -55,8 +56,5 @@ def tidy(axes: Axes) -> None:
 
 def save(figure: Figure, path: str | os.PathLike) -> None:
     """Writes a PNG that appears in one move."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    figure.savefig(partial, dpi=DPI, format="png")
-    partial.replace(path)
+    with replace_file(path) as file:
+        figure.savefig(file, dpi=DPI, format="png")

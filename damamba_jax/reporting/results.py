@@ -15,6 +15,7 @@ from damamba_jax.reporting.result_tables import (
 from damamba_jax.reporting.table import show
 from damamba_jax.reporting.timelines import draw_split
 from damamba_jax.runs.traces import read_traces
+from damamba_jax.runs.workdir import PICTURES, RESULTS, RESULTS_PAGE
 
 
 def write_results(
@@ -22,8 +23,8 @@ def write_results(
 ) -> None:
     """Writes all tables, `results.md` and `results.json`; prints the main ones."""
     console = console or Console()
-    write_markdown(out / "results.md", results)
-    write_json(out / "results.json", results)
+    write_markdown(out / RESULTS_PAGE, results)
+    write_json(out / RESULTS, results)
     for table in tables(results):
         if table.title.startswith("By "):
             continue
@@ -32,7 +33,7 @@ def write_results(
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     mark = "simulated " if any(r.scored_on_simulated for r in results) else ""
     console.print(
-        f"Written: {mark}{out / 'results.md'} and {out / 'results.json'}",
+        f"Written: {mark}{out / RESULTS_PAGE} and {out / RESULTS}",
         markup=False, highlight=False, soft_wrap=True,
     )  # fmt: skip
 
@@ -48,7 +49,7 @@ def draw_results(result: Result, folder: Path, *, num_timelines: int = 4) -> Non
     """
     for split in result.splits:
         draw_split(
-            folder / "pictures",
+            folder / PICTURES,
             read_traces(folder, split.split),
             num_timelines=num_timelines,
             mark="" if result.mark == "ours" else result.mark,

@@ -19,6 +19,7 @@ import orbax.checkpoint as ocp
 
 from damamba_jax.errors import CheckpointError, ShapeError
 from damamba_jax.runs.digest import digest, leaves_by_path
+from damamba_jax.runs.workdir import QUARANTINE
 
 _log = logging.getLogger(__name__)
 
@@ -158,7 +159,7 @@ class Checkpoints:
         )
 
     def _quarantine(self, step: int) -> None:
-        quarantine = self.directory / "quarantine"
+        quarantine = self.directory / QUARANTINE
         target = quarantine / str(step)
         number = 1
         while target.exists():

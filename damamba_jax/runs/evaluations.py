@@ -9,7 +9,6 @@ which version, where and when.
 import dataclasses
 import datetime
 import importlib.metadata
-import json
 import platform
 import re
 import subprocess
@@ -22,9 +21,8 @@ import jax
 import damamba_jax
 from damamba_jax import files
 from damamba_jax.errors import WorkdirError
+from damamba_jax.runs.workdir import CONFIG, EVALUATIONS, RECORD, RESULTS, TRACES
 
-RECORD_FILE = "evaluation.json"
-FOLDER = "evaluations"
 _PACKAGES = ("jax", "jaxlib", "flax", "numpy")
 
 
@@ -99,7 +97,7 @@ def choose_folder(settings: Settings, out: str = "") -> Path:
         return folder
     return next(
         folder
-        for folder in _candidates(workdir / FOLDER / settings.name())
+        for folder in _candidates(workdir / EVALUATIONS / settings.name())
         if _may_hold(folder, settings)
     )
 
@@ -116,7 +114,7 @@ def write_record(
       steps: optimizer steps of the runs' checkpoints.
     """
     files.write_json(
-        folder / RECORD_FILE,
+        folder / RECORD,
         {
             "settings": settings.to_tree(),
             "corpus": str(corpus),
@@ -144,12 +142,11 @@ def _candidates(folder: Path) -> Iterator[Path]:
 def _may_hold(folder: Path, settings: Settings) -> bool:
     """Whether a folder is free, or holds an evaluation of these very settings."""
     try:
-        record = json.loads(files.read_text(folder / RECORD_FILE))
+        record = files.read_json(folder / RECORD)
         return record["settings"] == settings.to_tree()
     except FileNotFoundError:
         # A run's folder is for its own evaluation; so is one from before records.
-        known = ("config.json", "results.json", "traces")
-        return not any((folder / name).exists() for name in known)
+        return not any((folder / n).exists() for n in (CONFIG, RESULTS, TRACES))
     except (ValueError, TypeError, KeyError):
         return False
 

@@ -7,12 +7,13 @@ goes to `timing.jsonl`. On resume both are cut back to the restored step.
 
 import json
 import math
-import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from damamba_jax.errors import ConfigError
+from damamba_jax.files import read_text, write_text
+from damamba_jax.runs import workdir as names
 
 
 class RunLog:
@@ -37,22 +38,22 @@ class RunLog:
     ):
         self._simulated = simulated
         self._board = _board(workdir, step) if tensorboard and write else None
-        self._files = {}
+        self._files: dict[str, TextIO] = {}
         self._lines = [
-            json.loads(line) for line in _lines_until(workdir / "metrics.jsonl", step)
+            json.loads(line) for line in _lines_until(workdir / names.METRICS, step)
         ]
         if write:
-            for name in ("metrics", "timing"):
-                cut_back(workdir / f"{name}.jsonl", step)
-                self._files[name] = (workdir / f"{name}.jsonl").open("a")
+            for name in (names.METRICS, names.TIMING):
+                cut_back(workdir / name, step)
+                self._files[name] = (workdir / name).open("a", encoding="utf-8")
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
         """Writes a line of `metrics.jsonl`."""
-        self._write("metrics", step, values)
+        self._write(names.METRICS, step, values)
 
     def timing(self, step: int, values: Mapping[str, float]) -> None:
         """Writes a line of `timing.jsonl`."""
-        self._write("timing", step, values)
+        self._write(names.TIMING, step, values)
 
     def values(self, key: str) -> list[float]:
         """All values of one metric up to now, this run's and those it resumed."""
@@ -68,15 +69,15 @@ class RunLog:
             key: None if isinstance(v, float) and not math.isfinite(v) else v
             for key, v in values.items()
         } | {"simulated": self._simulated}
-        if name == "metrics":
+        if name == names.METRICS:
             self._lines.append({"step": step, **line})
         if name in self._files:
             self._files[name].write(json.dumps({"step": step, **line}) + "\n")
             self._files[name].flush()
         if self._board is not None:
-            origin = "simulated/" * self._simulated
+            origin = f"{'simulated/' * self._simulated}{Path(name).stem}"
             for key, value in values.items():
-                self._board.add_scalar(f"{origin}{name}/{key}", value, step)
+                self._board.add_scalar(f"{origin}/{key}", value, step)
 
     def close(self) -> None:
         """Closes all files."""
@@ -89,15 +90,13 @@ class RunLog:
 def cut_back(path: Path, step: int) -> None:
     """Drops the lines after `step`, and a last line that was cut off in a crash."""
     if path.exists():
-        part = path.with_suffix(".part")
-        part.write_text("".join(_lines_until(path, step)))
-        os.replace(part, path)
+        write_text(path, "".join(_lines_until(path, step)))
 
 
 def _lines_until(path: Path, step: int) -> list[str]:
     """The intact lines up to a step; stops at the first that is later or cut off."""
     kept = []
-    for line in path.read_text().splitlines(keepends=True) if path.exists() else []:
+    for line in read_text(path).splitlines(keepends=True) if path.exists() else []:
         try:
             number = json.loads(line)["step"]
         except (ValueError, KeyError, TypeError):
@@ -110,10 +109,10 @@ def _lines_until(path: Path, step: int) -> list[str]:
 
 def read(path: Path) -> list[dict[str, Any]]:
     """Reads the lines of a log."""
-    return [json.loads(line) for line in path.read_text().splitlines()]
+    return [json.loads(line) for line in read_text(path).splitlines()]
 
 
-def _board(workdir: Path, step: int):
+def _board(workdir: Path, step: int) -> Any:
     try:
         from tensorboardX import SummaryWriter
     except ImportError as error:
@@ -121,4 +120,4 @@ def _board(workdir: Path, step: int):
             "`train.tensorboard`: needs tensorboardX; "
             "pip install 'damamba-jax[tensorboard]'."
         ) from error
-    return SummaryWriter(str(workdir / "tensorboard"), purge_step=step)
+    return SummaryWriter(str(workdir / names.TENSORBOARD), purge_step=step)

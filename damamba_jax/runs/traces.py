@@ -12,8 +12,7 @@ import numpy as np
 
 from damamba_jax.files import replace_file, split_file_name
 from damamba_jax.metrics.trace import Trace
-
-FOLDER = "traces"
+from damamba_jax.runs.workdir import TRACES
 
 
 def write_traces(out: str | os.PathLike, traces: Sequence[Trace]) -> Path:
@@ -82,4 +81,4 @@ def read_traces(out: str | os.PathLike, split: str) -> list[Trace]:
 
 
 def _path(out: str | os.PathLike, split: str) -> Path:
-    return Path(out) / FOLDER / f"{split_file_name(split)}.npz"
+    return Path(out) / TRACES / f"{split_file_name(split)}.npz"

@@ -14,6 +14,7 @@ from rich.console import Console
 from damamba_jax.config.sections import Config
 from damamba_jax.config.tree import check_field, from_config_dict
 from damamba_jax.errors import ConfigError
+from damamba_jax.runs.workdir import COMPILED
 from damamba_jax.runtime.command import USER_ERRORS, mark_log, parse_integers, show_log
 from damamba_jax.runtime.config_files import find_config_file, load_config
 from damamba_jax.runtime.stop import Stopped, StopRequest
@@ -52,7 +53,7 @@ def main(argv: Sequence[str], *, prepare: Prepare | None = None) -> int:
             study, out = _describe(options, rest)
             if not study.base.data.root:
                 mark_log("simulated: ")
-            keep_compiled(out / "compiled")
+            keep_compiled(out / COMPILED)
             if prepare:
                 study = prepare(study, out, jobs=options.jobs, console=console)
             found = run_study(study, out, jobs=options.jobs, stop=stop, console=console)

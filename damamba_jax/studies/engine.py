@@ -8,7 +8,6 @@ same order, hence rows are compared in pairs, over seeds and over sessions.
 
 import dataclasses
 import functools
-import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
@@ -22,6 +21,7 @@ from damamba_jax.data.open import open_corpus
 from damamba_jax.errors import ConfigError
 from damamba_jax.evaluation.evaluation import evaluate
 from damamba_jax.evaluation.results import TITLES, OracleReference
+from damamba_jax.files import read_json
 from damamba_jax.inference.estimator import load_checkpoint
 from damamba_jax.metrics.intervals import score
 from damamba_jax.metrics.paired_gap import PairedGap, measure_gap
@@ -30,6 +30,7 @@ from damamba_jax.models.functional import abstract_model, parameter_counts
 from damamba_jax.reporting.results import write_results
 from damamba_jax.reporting.table import Table
 from damamba_jax.runs.traces import read_traces
+from damamba_jax.runs.workdir import RESULTS
 from damamba_jax.runtime.stop import StopRequest
 from damamba_jax.studies.runs import Run, train_all
 
@@ -247,7 +248,7 @@ def _evaluate_again(
 ) -> Path:
     """Evaluates a finished run by another protocol, unless that was done before."""
     out = folder / protocol
-    if not (out / "results.json").is_file():
+    if not (out / RESULTS).is_file():
         result = evaluate(
             load_checkpoint(folder), index, out=out, protocol=protocol, ridge=False,
             console=console,
@@ -263,7 +264,7 @@ def read_scores(folder: Path, splits: Sequence[str] = ()) -> dict[str, Scored]:
       folder: the evaluation's.
       splits: that are read if they have labels; none means all.
     """
-    (result,) = json.loads((folder / "results.json").read_text())["results"]
+    (result,) = read_json(folder / RESULTS)["results"]
     labelled = {split["split"]: split for split in result["splits"] if split["scores"]}
     found = {}
     for name in splits or dict.fromkeys([*TITLES, *labelled]):

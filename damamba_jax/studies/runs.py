@@ -26,6 +26,7 @@ from damamba_jax.configs import noxi
 from damamba_jax.data.open import open_corpus
 from damamba_jax.errors import TrainingError
 from damamba_jax.evaluation.evaluation import evaluate
+from damamba_jax.files import read_text
 from damamba_jax.inference.estimator import load_checkpoint
 from damamba_jax.models.functional import abstract_model
 from damamba_jax.reporting.parameter_table import parameter_table
@@ -69,7 +70,7 @@ class Run:
     def is_finished(self) -> bool:
         """Trained to its end and evaluated."""
         done = self.steps_done >= self.config.train.steps
-        return done and (self.folder / "results.json").is_file()
+        return done and (self.folder / run_folder.RESULTS).is_file()
 
 
 def train(
@@ -97,10 +98,10 @@ def train(
     """
     first = jax.process_index() == 0
     with run_folder.claim(directory, config, write=first):
-        results = directory / "results.md"
+        results = directory / run_folder.RESULTS_PAGE
         if results.is_file() and run_folder.last_step(directory) == config.train.steps:
             console.print(f"{directory}: this run is finished.", highlight=False)
-            console.print(results.read_text(), markup=False, highlight=False)
+            console.print(read_text(results), markup=False, highlight=False)
             return
         # An evaluation of an unfinished run is not this run's.
         if first:

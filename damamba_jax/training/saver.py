@@ -9,6 +9,7 @@ import jax
 
 from damamba_jax.models.flat_params import FlatParams
 from damamba_jax.runs.checkpoints import Checkpoints
+from damamba_jax.runs.workdir import BEST, LAST
 from damamba_jax.schema.statistics import FeatureStatistics, to_arrays
 from damamba_jax.training.state import TrainState
 
@@ -61,9 +62,8 @@ class Saver:
     def __init__(
         self, directory: Path, *, statistics: Mapping, simulated: bool, keep: int
     ) -> None:
-        folder = directory / "checkpoints"
-        self._last = Checkpoints(folder / "last", keep=keep)
-        self._best = Checkpoints(folder / "best", keep=1)
+        self._last = Checkpoints(directory / LAST, keep=keep)
+        self._best = Checkpoints(directory / BEST, keep=1)
         self._statistics, self._simulated = dict(statistics), simulated
         self._held: tuple[int, dict[str, Any]] | None = None
         self._saving = threading.Lock()

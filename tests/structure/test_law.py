@@ -1,5 +1,7 @@
 """Imports run one way, in every folder and every command."""
 
+import ast
+import copy
 import graphlib
 import subprocess
 import sys
@@ -62,3 +64,32 @@ def test_git_ignores_no_source_file():
     )  # fmt: skip
     # 1: none is ignored; 128: this is no checkout.
     assert done.returncode in (1, 128), done.stdout
+
+
+@pytest.mark.parametrize(
+    ("owner", "words"),
+    [
+        ("files", {"os.replace(", "NamedTemporaryFile", "read_text()", '.part"'}),
+        (
+            "runs.workdir",
+            {'"results.json"', '"config.json"', '"metrics.jsonl"'},
+        ),
+    ],
+)
+def test_one_module_owns_it(owner, words):
+    found = {}
+    for name, module in modules().items():
+        # Strings and calls of the code; docstrings may name files.
+        code = ast.unparse(_without_docstrings(module.tree)).replace("'", '"')
+        found[name.removeprefix(f"{PACKAGE}.")] = {w for w in words if w in code}
+    del found[owner]
+    assert not {name: words for name, words in found.items() if words}
+
+
+def _without_docstrings(tree: ast.Module) -> ast.Module:
+    """A copy of a module whose docstrings are gone."""
+    tree = copy.deepcopy(tree)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            node.value = ast.Constant(value=None)
+    return tree

@@ -10,7 +10,6 @@ import hashlib
 import logging
 import os
 import pathlib
-import tempfile
 
 import numpy as np
 
@@ -21,6 +20,7 @@ from damamba_jax.data.batches.statistics import (
     valid_frames,
 )
 from damamba_jax.data.corpus.sessions import Track
+from damamba_jax.files import replace_file
 
 # Frames read per stream. Neighbours are alike, so blocks are short and far apart.
 MAX_FRAMES = 2_000
@@ -103,10 +103,5 @@ def _key(frames: np.ndarray) -> str:
 
 
 def _save(path: pathlib.Path, found: np.ndarray) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Renamed when complete: a reader sees the whole file or none.
-    with tempfile.NamedTemporaryFile(
-        dir=path.parent, prefix=path.stem, suffix=".part", delete=False
-    ) as file:
+    with replace_file(path) as file:
         np.save(file, found)
-    os.replace(file.name, path)

@@ -10,7 +10,6 @@ import hashlib
 import logging
 import os
 import pathlib
-import tempfile
 import time
 import zipfile
 from collections.abc import Callable, Sequence
@@ -23,6 +22,7 @@ from damamba_jax.config.sections import FeatureConfig
 from damamba_jax.data.corpus.sessions import Session, Track
 from damamba_jax.data.formats.ssi import Stream
 from damamba_jax.errors import CorpusError
+from damamba_jax.files import replace_file
 from damamba_jax.schema.missing import MAX_ABS, usable_entries, usable_frames
 from damamba_jax.schema.statistics import FeatureStatistics, from_arrays
 
@@ -266,13 +266,8 @@ def _load(path: pathlib.Path, feature: FeatureConfig) -> FeatureStatistics | Non
 
 
 def _save(path: pathlib.Path, statistics: FeatureStatistics) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Renamed when complete: a reader sees the whole file or none.
-    with tempfile.NamedTemporaryFile(
-        dir=path.parent, prefix=path.stem, suffix=".part", delete=False
-    ) as file:
+    with replace_file(path) as file:
         np.savez(file, **statistics._asdict())
-    os.replace(file.name, path)
 
 
 class _Reporter:

@@ -7,7 +7,6 @@ stays constant however long a recording is.
 
 import hashlib
 import os
-import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import numpy as np
 from damamba_jax.data.formats.headers import MAX_NUMBER_CHARS, parse_number
 from damamba_jax.data.formats.stream_header import Placement, StreamHeader, find_regions
 from damamba_jax.errors import format_error
+from damamba_jax.files import replace_path
 
 _BLOCK_BYTES = 1 << 22
 # Part of every cache key: raise it when what a copy holds changes.
@@ -77,9 +77,7 @@ def _cached(
     path = folder / f"{_cache_key(header, placements)}.npy"
     shape = (placements[-1].stop, header.dim)
     if not path.is_file():
-        folder.mkdir(parents=True, exist_ok=True)
-        part = folder / f".{path.name}.{os.getpid()}-{threading.get_ident()}.part"
-        try:
+        with replace_path(path) as part:
             data = np.lib.format.open_memmap(
                 part, mode="w+", dtype=header.dtype, shape=shape
             )
@@ -90,9 +88,6 @@ def _cached(
             _fill(header, placements, data)
             data.flush()
             del data
-            os.replace(part, path)
-        finally:
-            part.unlink(missing_ok=True)
     data = np.load(path, mmap_mode="r", allow_pickle=False)
     if data.shape != shape or data.dtype != header.dtype:
         raise format_error(

@@ -8,7 +8,6 @@ and of the visual group: what is left without fusing the groups inside the model
 `target only` the partners' share is left out too.
 """
 
-import json
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -22,6 +21,7 @@ from damamba_jax.data.oracle import score as oracle_score
 from damamba_jax.data.oracle import views as oracle_views
 from damamba_jax.data.oracle.views import Cues, View
 from damamba_jax.data.simulated.dialogue import FRAME_HZ
+from damamba_jax.files import write_json, write_text
 
 VIEWS = {
     "both": View(),
@@ -138,8 +138,8 @@ def build_table(
 def write_table(root: str | os.PathLike, table: Mapping[str, Any]) -> None:
     """Stores a table as `oracle/table.json` and `oracle/table.md` of the corpus."""
     folder = Path(root) / "oracle"
-    (folder / "table.json").write_text(json.dumps(table, indent=2) + "\n")
-    (folder / "table.md").write_text(to_markdown(table))
+    write_json(folder / "table.json", table)
+    write_text(folder / "table.md", to_markdown(table))
 
 
 def to_markdown(table: Mapping[str, Any]) -> str:

@@ -1,7 +1,6 @@
 """Estimates of the oracle's smoother: for whole recordings, or window by window."""
 
 import functools
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from damamba_jax.data.oracle import smoother
 from damamba_jax.data.simulated.dialogue import FRAME_HZ, LABEL_MEAN, LABEL_SCALE
 from damamba_jax.data.simulated.presets import DOMAINS
 from damamba_jax.data.simulated.write import MARKER
+from damamba_jax.files import read_json
 
 _GROUP_CUES = {"audio": (0, 1), "visual": (2,)}
 
@@ -69,13 +69,13 @@ def load_cues(root: str | os.PathLike, split: str) -> list[Cues]:
 
 def list_splits(root: str | os.PathLike) -> list[str]:
     """Names the splits of a simulated corpus, e.g. `noxi/val`, as they were written."""
-    description = json.loads((Path(root) / MARKER).read_text())
+    description = read_json(Path(root) / MARKER)
     return [split["name"] for split in description["splits"]]
 
 
 def is_shifted(root: str | os.PathLike, split: str) -> bool:
     """True when a split comes from another domain than the training sessions."""
-    description = json.loads((Path(root) / MARKER).read_text())
+    description = read_json(Path(root) / MARKER)
     return any(
         entry["name"] == split and entry["domain"] != "base"
         for entry in description["splits"]

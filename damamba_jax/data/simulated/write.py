@@ -38,6 +38,7 @@ from damamba_jax.data.simulated.presets import (
     SplitPreset,
     get_preset,
 )
+from damamba_jax.files import replace_file, write_text
 from damamba_jax.schema.release import DEMO_DIMS, REAL_DIMS
 
 __all__ = [
@@ -101,7 +102,7 @@ def write_corpus(
             progress(Progress(done, total, time.monotonic() - started))
     # Last, so that a folder without it is known to be unfinished.
     text = json.dumps(_description(preset, seed), indent=2, sort_keys=True)
-    (out / MARKER).write_text(text + "\n")
+    write_text(out / MARKER, text + "\n")
 
 
 def ensure_corpus(
@@ -195,11 +196,11 @@ def _write_session(
                         FRAME_HZ,
                     )
     names = LANGUAGES[split.domain]
-    (features / "language.annotation.csv").write_text(
-        f"0.00;{split.seconds:.2f};{names[index % len(names)]};1.00\n"
+    write_text(
+        features / "language.annotation.csv",
+        f"0.00;{split.seconds:.2f};{names[index % len(names)]};1.00\n",
     )
     oracle = out / "oracle" / split.name
-    oracle.mkdir(parents=True, exist_ok=True)
     _write_oracle(oracle / f"{session}.npz", recording, roles, label)
 
 
@@ -219,12 +220,13 @@ def _write_oracle(
 ) -> None:
     """Stores what a smoother needs that knows the generator, cues before the lift."""
     cues = np.stack([recording.audio, recording.mouth, recording.visual], axis=1)
-    np.savez(
-        path,
-        roles=np.array(roles),
-        cues=cues.astype(np.float32),
-        audio_valid=recording.audio_valid,
-        visual_valid=recording.visual_valid,
-        speaking=recording.speaking,
-        label=label.astype(np.float32),
-    )
+    with replace_file(path) as file:
+        np.savez(
+            file,
+            roles=np.array(roles),
+            cues=cues.astype(np.float32),
+            audio_valid=recording.audio_valid,
+            visual_valid=recording.visual_valid,
+            speaking=recording.speaking,
+            label=label.astype(np.float32),
+        )
