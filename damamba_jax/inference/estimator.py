@@ -49,7 +49,7 @@ def make_predict(
         jax.jit,
         static_argnames="num_frames",
         out_shardings=out_sharding,
-        compiler_options=compiler_options(),
+        compiler_options=compiler_options(jax.default_backend()),
     )
     def predict(
         params: Params | FlatParams,

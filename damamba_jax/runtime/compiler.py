@@ -1,17 +1,19 @@
-"""Options of XLA, and where it keeps what it compiled."""
-
-import jax
+"""Options of XLA for programs that run many times."""
 
 
-def compiler_options() -> dict[str, bool | int]:
-    """XLA's, of whatever is compiled for a whole run."""
-    if jax.default_backend() != "gpu":
+def compiler_options(platform: str) -> dict[str, bool | int]:
+    """Returns the options for a program that a whole run uses.
+
+    Args:
+      platform: where the program will run, as `jax.default_backend()` names it.
+    """
+    if platform != "gpu":
         return {}
     return {
-        # Its Triton kernels are tried out one by one for every product of two matrices,
-        # which takes minutes before the first step; cuBLAS has them ready.
+        # XLA tries out its Triton kernels one by one for every product of two matrices,
+        # which takes minutes before the first step; cuBLAS has kernels ready.
         "xla_gpu_enable_triton_gemm": False,
-        # It would make one product of those that share an argument, then copy its
-        # slices.
+        # XLA would merge products that share an argument, and then copy the slices of
+        # the merged product.
         "xla_gpu_dot_merger_threshold_mb": 0,
     }

@@ -116,4 +116,6 @@ def jit_train_step(
         num_steps=num_steps,
         is_random=model.is_random,
     )
-    return jax.jit(step, donate_argnums=0, compiler_options=compiler_options())
+    return jax.jit(
+        step, donate_argnums=0, compiler_options=compiler_options(jax.default_backend())
+    )
