@@ -81,7 +81,7 @@ def _request(
     values: flags.FlagValues,
 ) -> tuple[str, str, LayoutConfig | None, list[FeatureConfig]]:
     """Resolves the flags to `(root, labels_root, layout, features)`."""
-    root, labels_root = values["root"].value, values["labels_root"].value
+    root, labels_root = values["root"].value or "", values["labels_root"].value or ""
     layout, table = None, dict(RELEASED_FEATURES)
     if values["config"].value is not None:
         # Only this needs the conversions.
@@ -95,7 +95,8 @@ def _request(
         table = {feature.name: feature for feature in data.features}
     if not root:
         raise ValueError("`--root`: expected the folder of a corpus, got nothing.")
-    names = [name for name in values["features"].value.split(",") if name.strip()]
+    chosen = values["features"].value or ""
+    names = [name for name in chosen.split(",") if name.strip()]
     unknown = [name for name in names if name.strip() not in table]
     if unknown:
         raise ValueError(

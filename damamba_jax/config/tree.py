@@ -103,7 +103,7 @@ def flatten(tree: Any, path: str = "") -> dict[str, Any]:
     return flat
 
 
-def _build(cls: type[T], tree: Any, path: str) -> T:
+def _build(cls: type[Any], tree: Any, path: str) -> Any:
     """Builds one section from a group of fields."""
     if not isinstance(tree, Mapping):
         raise ConfigError(f"`{path}`: expected a group of fields, got {tree!r}.")
@@ -164,7 +164,7 @@ def _convert(hint: Any, value: Any, path: str) -> Any:
         return tuple(
             _convert(args[0], item, f"{path}[{i}]") for i, item in enumerate(value)
         )
-    if dataclasses.is_dataclass(hint):
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
         return _build(hint, value, path)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)

@@ -1,5 +1,6 @@
 """From predictions to scores, beside what they are to be compared with."""
 
+import dataclasses
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -34,16 +35,16 @@ def score_split(
       baseline: scored on the same frames, if given.
     """
     labelled = [trace for trace in traces if trace.is_labelled]
-    counts = {
-        "num_sessions": len(split.sessions),
-        "num_unlabelled": len(traces) - len(labelled),
-    }
-    if not labelled:
-        return SplitResult(split=split.name, kind=split.kind, **counts)
-    return SplitResult(
+    result = SplitResult(
         split=split.name,
         kind=split.kind,
-        **counts,
+        num_sessions=len(split.sessions),
+        num_unlabelled=len(traces) - len(labelled),
+    )
+    if not labelled:
+        return result
+    return dataclasses.replace(
+        result,
         scores=score(labelled),
         by_session=score_by(labelled, "session"),
         by_role=score_by(labelled, "role"),

@@ -45,8 +45,8 @@ def main_table(results: Sequence[Result]) -> Table:
     rows = []
     for result in results:
         tests = _published_tests(result)
-        cells = {name: with_interval(s.scores) for name, s in tests.items()}
-        overall = _overall({name: s.scores.ccc for name, s in tests.items()})
+        cells = {name: with_interval(s.scores) for name, s in tests.items() if s.scores}
+        overall = _overall_ccc(tests)
         rows.append(_main_row(_method(result), cells, number(overall), result.mark))
     for result in results:
         references = [_reference_rows(result, kind) for kind in ("ridge", "oracle")]
@@ -106,6 +106,10 @@ def _published_tests(result: Result) -> dict[str, SplitResult]:
     """Scored test splits by the published column they belong to."""
     tests = {s.split.lower(): s for s in result.splits if s.kind == "test" and s.scores}
     return {column: tests[split] for column, split in COLUMNS.items() if split in tests}
+
+
+def _overall_ccc(tests: Mapping[str, SplitResult]) -> float | None:
+    return _overall({name: s.scores.ccc for name, s in tests.items() if s.scores})
 
 
 def _overall(values: Mapping[str, float]) -> float | None:
@@ -182,9 +186,9 @@ def _split_tables(results: Sequence[Result]) -> list[Table]:
     made = []
     for kind, title in titles.items():
         rows = []
-        for result, s in _scored(results):
+        for result, s, scores in _scored(results):
             if s.kind == kind:
-                named = [(_method(result), s.scores)]
+                named = [(_method(result), scores)]
                 named += [("ridge regression per frame", s.ridge)] if s.ridge else []
                 rows += [
                     (s.split, name, str(v.num_sessions), str(v.num_frames),
@@ -198,12 +202,12 @@ def _split_tables(results: Sequence[Result]) -> list[Table]:
 def _oracle_tables(results: Sequence[Result]) -> list[Table]:
     rows = [
         (
-            s.split, s.kind, _method(result), number(s.scores.ccc),
+            s.split, s.kind, _method(result), number(scores.ccc),
             number(s.ridge.ccc if s.ridge else None), s.oracle.name,
             number(s.oracle.ccc), number(s.oracle.bare_ccc),
             percent(s.share_of_oracle), percent(s.gap_closed),
         )
-        for result, s in _scored(results)
+        for result, s, scores in _scored(results)
         if s.oracle is not None
     ]  # fmt: skip
     return [
@@ -229,7 +233,7 @@ def _group_tables(results: Sequence[Result], name: str, field: str) -> list[Tabl
     rows = [
         (group if group.startswith(s.split) else f"{s.split}: {group}", s.kind,
          _method(result), str(v.num_frames), *_values(v), result.mark)
-        for result, s in _scored(results)
+        for result, s, _ in _scored(results)
         for group, v in getattr(s, field).items()
     ]  # fmt: skip
     columns = (
@@ -238,8 +242,8 @@ def _group_tables(results: Sequence[Result], name: str, field: str) -> list[Tabl
     return [Table(title=f"By {name}", columns=columns, rows=tuple(rows))]
 
 
-def _scored(results: Sequence[Result]) -> list[tuple[Result, SplitResult]]:
-    return [(r, s) for r in results for s in r.splits if s.scores is not None]
+def _scored(results: Sequence[Result]) -> list[tuple[Result, SplitResult, Scores]]:
+    return [(r, s, s.scores) for r in results for s in r.splits if s.scores is not None]
 
 
 def _result_tree(result: Result) -> dict[str, Any]:
@@ -256,7 +260,7 @@ def _result_tree(result: Result) -> dict[str, Any]:
         **dataclasses.asdict(result),
         "mark": result.mark,
         "published": False,
-        "global_ccc": _overall({name: s.scores.ccc for name, s in tests.items()}),
+        "global_ccc": _overall_ccc(tests),
         "splits": splits,
     }
 

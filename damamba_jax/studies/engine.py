@@ -11,7 +11,7 @@ import functools
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from rich.console import Console
 
@@ -23,6 +23,7 @@ from damamba_jax.evaluation.evaluation import evaluate
 from damamba_jax.evaluation.results import TITLES, OracleReference
 from damamba_jax.files import read_json
 from damamba_jax.inference.estimator import load_checkpoint
+from damamba_jax.inference.sessions import Mode
 from damamba_jax.metrics.intervals import score
 from damamba_jax.metrics.paired_gap import PairedGap, measure_gap
 from damamba_jax.metrics.trace import Trace
@@ -34,7 +35,10 @@ from damamba_jax.runs.workdir import RESULTS
 from damamba_jax.runtime.stop import StopRequest
 from damamba_jax.studies.runs import Run, train_all
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+T = TypeVar("T", bound="DataclassInstance")
 # The predictions of each seed.
 Predictions = list[list[Trace]]
 
@@ -59,7 +63,7 @@ class Row:
     reference: str = ""
     source: str = ""
     derive: Callable[[Predictions], Predictions] | None = None
-    protocol: str = ""
+    protocol: Mode | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -244,7 +248,7 @@ def _pair(reference: Predictions, predictions: Predictions) -> PairedGap:
 
 
 def _evaluate_again(
-    folder: Path, protocol: str, index: CorpusIndex, console: Console
+    folder: Path, protocol: Mode, index: CorpusIndex, console: Console
 ) -> Path:
     """Evaluates a finished run by another protocol, unless that was done before."""
     out = folder / protocol

@@ -62,7 +62,9 @@ def index(
       DataFormatError: for a malformed or misfit stream, if `strict`.
     """
     folder = _check_folder(root, "data.root")
-    label_folder = _check_folder(labels_root, "data.labels_root", optional=True)
+    label_folder = None
+    if labels_root:
+        label_folder = _check_folder(labels_root, "data.labels_root")
     problems: list[str] = []
     releases = RELEASES if layout is None else (custom_release(layout),)
     if layout is None:
@@ -186,11 +188,7 @@ def _find_seats(
     return {session: frozenset(roles) for session, roles in taken.items() if roles}
 
 
-def _check_folder(
-    path: str | os.PathLike, name: str, *, optional: bool = False
-) -> Path | None:
-    if optional and not path:
-        return None
+def _check_folder(path: str | os.PathLike, name: str) -> Path:
     folder = Path(path).expanduser()
     if not os.fspath(path) or not folder.is_dir():
         what = "a file" if folder.is_file() else "nothing there"

@@ -207,7 +207,8 @@ def _write_session(
 def _folders(out: Path, split: SplitPreset, session: str) -> tuple[Path, Path]:
     """Folders of a session's features and of its labels."""
     if not split.groups:
-        return (out / split.name / session,) * 2
+        folder = out / split.name / session
+        return folder, folder
     part = split.name.split("/")[1]
     return (
         out / split.name / f"precomputed-features-{part}" / session,
