@@ -2,6 +2,7 @@
 
 import types
 from collections.abc import Sequence
+from importlib import resources
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 
@@ -33,9 +34,7 @@ def find_config_file(argv: Sequence[str]) -> list[str]:
 
 def packaged_configs() -> Path:
     """Folder of the configurations that come with the package."""
-    import damamba_jax.configs
-
-    return Path(damamba_jax.configs.__file__).parent
+    return Path(str(resources.files("damamba_jax.configs")))
 
 
 def load_config(path: str) -> ConfigDict:
