@@ -62,9 +62,7 @@ def index(
       DataFormatError: for a malformed or misfit stream, if `strict`.
     """
     folder = _check_folder(root, "data.root")
-    label_folder = None
-    if labels_root:
-        label_folder = _check_folder(labels_root, "data.labels_root")
+    label_folder = _check_folder(labels_root or root, "data.labels_root")
     problems: list[str] = []
     releases = RELEASES if layout is None else (custom_release(layout),)
     if layout is None:
@@ -75,7 +73,7 @@ def index(
     for release in releases:
         folders = find_folders(folder, release, problems)
         label_folders = list(folders)
-        if label_folder is not None:
+        if labels_root:
             found = find_folders(label_folder, release, problems)
             label_folders = [*found, *label_folders]
         for split in release.layouts[0].splits:
@@ -89,7 +87,7 @@ def index(
                 problems += builder.problems()
     if not sessions:
         raise _no_corpus(folder, searched, problems)
-    if label_folder is not None:
+    if labels_root:
         _report_no_labels(sessions, label_folder, problems)
     simulated = any((f / SIMULATED_FILE).is_file() for f in (folder, folder.parent))
     return CorpusIndex(
