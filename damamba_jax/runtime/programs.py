@@ -12,6 +12,7 @@ meaning for JAX's part.
 
 import functools
 import hashlib
+import importlib
 import importlib.metadata
 import json
 import logging
@@ -155,9 +156,13 @@ class Program:
             def build() -> Callable[..., Any]:
                 lowered = _read(path)
                 if lowered is None:
-                    lowered = jax.export.export(jit(function))(*shapes)
-                    _write(path, lowered)
-                # In both cases the same program: a resumed run computes the same.
+                    # What was written is what is compiled: the next run finds it in
+                    # JAX's cache, and computes the same to the last bit.
+                    found = jax.export.export(jit(function))(*shapes)
+                    found = found.serialize()
+                    _write(path, found)
+                    lowered = jax.export.deserialize(found)
+                _load_mosaic()
                 return jit(lowered.call).lower(*shapes).compile()
 
         _work().put(lambda: self._build(build))
@@ -244,11 +249,21 @@ def _read(path: Path) -> jax.export.Exported | None:
     return lowered
 
 
-def _write(path: Path, lowered: jax.export.Exported) -> None:
+def _load_mosaic() -> None:
+    """Loads what the kernels of a GPU need of their compiler.
+
+    XLA finds Mosaic's library by a variable that this module sets; lowering a kernel
+    loads it, reading a lowered one does not.
+    """
+    if jax.default_backend() == "gpu":
+        importlib.import_module("jax.experimental.mosaic.gpu")
+
+
+def _write(path: Path, lowered: bytes | bytearray) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replace_file(path) as file:
-            file.write(lowered.serialize())
+            file.write(lowered)
         _bound(path.parent)
     except OSError as error:
         _log.info("%s: not kept: %s", path, error)

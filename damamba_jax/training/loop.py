@@ -112,7 +112,7 @@ def _restore(
 ) -> tuple[TrainState, Any]:
     """Returns the newest saved state, or the one before the first step; statistics."""
     optimizer = optim.optimizer(config.optim, config.train.steps)
-    fresh = state.create(start.params, optimizer, config.seed)
+    fresh = state.create(jax.device_get(start.params), optimizer, config.seed)
     restored, statistics = saver.restore(jax.device_put(fresh, replicated))
     if statistics is None:
         return restored, start.statistics
