@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.logging import RichHandler
 
 from damamba_jax.config.tree import check_field
-from damamba_jax.errors import ConfigError, UserError
+from damamba_jax.errors import ConfigError, UserError, printable
 from damamba_jax.runtime.config_files import find_config_file, load_config
 from damamba_jax.runtime.stop import Stopped, StopRequest
 
@@ -42,7 +42,7 @@ def run(
             sys.exit(stop.exit_status)
         except USER_ERRORS as error:
             # To standard error, with exit status 1.
-            sys.exit(f"error: {error}")
+            sys.exit(printable(f"error: {error}"))
 
 
 def show_log(level: int = logging.INFO) -> None:

@@ -38,6 +38,7 @@ from damamba_jax.data.simulated.presets import (
     SplitPreset,
     get_preset,
 )
+from damamba_jax.errors import ConfigError
 from damamba_jax.files import replace_file, write_text
 from damamba_jax.schema.release import DEMO_DIMS, REAL_DIMS
 
@@ -83,11 +84,11 @@ def write_corpus(
       progress: called after every recording.
 
     Raises:
-      ValueError: for an unknown preset, or an `out` that holds something already.
+      ConfigError: for an unknown preset, or an `out` that holds something already.
     """
     out, spec = Path(out), get_preset(preset)
     if out.exists() and any(out.iterdir()):
-        raise ValueError(
+        raise ConfigError(
             f"`out`: expected a new or empty folder, got {str(out)!r}, which is not "
             "empty. Delete it or choose another."
         )
