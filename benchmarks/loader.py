@@ -34,6 +34,7 @@ from damamba_jax.configs import noxi
 from damamba_jax.data.batches import windows
 from damamba_jax.data.corpus import index as corpus_index
 from damamba_jax.data.corpus import sessions
+from damamba_jax.data.corpus.releases import released
 from damamba_jax.reporting.figure import make_figure, save
 from damamba_jax.runtime.command import run
 from damamba_jax.runtime.stop import StopRequest
@@ -43,7 +44,6 @@ FEATURES = tuple(
     RELEASED_FEATURES[name]
     for name in ("egemaps", "w2vbert2", "clip", "openface2", "openpose")
 )
-ROLES = ("expert", "novice")
 BYTES_PER_SECOND = sum(4 * feature.dim * feature.rate for feature in FEATURES)
 PICTURE = "runs/benchmarks/loader.png"
 BATCH_SIZE = 128
@@ -87,15 +87,19 @@ def write_corpus(
       seed: the seed of random values; `None` leaves holes in the files, which read as
         zeros.
     """
-    per_session = len(ROLES) * BYTES_PER_SECOND * session_seconds
+    layout = released("noxi").layouts[0]
+    per_session = len(layout.roles) * BYTES_PER_SECOND * session_seconds
     rng = None if seed is None else np.random.default_rng(seed)
     for session in range(max(round(gigabytes * 1e9 / per_session), 1)):
-        folder = root / "noxi" / "train" / f"{session:03d}"
-        folder.mkdir(parents=True)
-        for role in ROLES:
+        for role in layout.roles:
+            known = {"split": "train", "session": f"{session:03d}", "role": role}
+            labels = root / layout.name / layout.label_path.format(**known)
+            labels.parent.mkdir(parents=True, exist_ok=True)
+            labels.write_text("0.5\n" * (session_seconds * LABEL_RATE))
             for feature in FEATURES:
                 frames = round(session_seconds * feature.rate)
-                path = folder / f"{role}.{feature.stems[0]}.stream"
+                name = layout.feature_path.format(**known, stem=feature.stems[0])
+                path = root / layout.name / name
                 path.write_text(
                     HEADER.format(
                         rate=feature.rate, dim=feature.dim, seconds=session_seconds,
@@ -107,8 +111,6 @@ def write_corpus(
                         file.truncate(4 * feature.dim * frames)
                     else:
                         rng.random((frames, feature.dim), np.float32).tofile(file)
-            labels = folder / f"{role}.engagement.annotation.csv"
-            labels.write_text("0.5\n" * (session_seconds * LABEL_RATE))
     return corpus_index.index(root, features=FEATURES).split("noxi/train")
 
 

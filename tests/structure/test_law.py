@@ -74,6 +74,12 @@ def test_git_ignores_no_source_file():
             "runs.workdir",
             {'"results.json"', '"config.json"', '"metrics.jsonl"'},
         ),
+        (
+            "data.corpus.releases",
+            {'"simulated.json"', "language.annotation", "engagement-annotations"},
+        ),
+        ("config.sections", {"engagement.annotation"}),
+        ("data.simulated.write", {'/ "oracle"', '"oracle" /'}),
     ],
 )
 def test_one_module_owns_it(owner, words):
