@@ -1,6 +1,11 @@
 """Dialogue-aware Mamba in JAX: engagement of each person, frame by frame."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from damamba_jax.inference.estimator import load_checkpoint
+    from damamba_jax.models.functional import build_model
 
 __version__ = "0.1.0"
 

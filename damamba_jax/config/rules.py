@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 
-from damamba_jax.config.systems import SystemConfig
+from damamba_jax.config.systems import DAMambaConfig, SystemConfig
 from damamba_jax.errors import ConfigError
 
 
@@ -89,7 +89,8 @@ def check_causal(
             "`smoothing.kind`: 'gaussian' reads the future of a forward model; set "
             "it to 'exponential'."
         )
-    if people > 2 and model.partner_order == "concatenated":
+    order = model.partner_order if isinstance(model, DAMambaConfig) else ""
+    if people > 2 and order == "concatenated":
         raise ConfigError(
             "`model.partner_order`: a forward model of more than one partner would "
             "see the first partner's future; set it to 'interleaved'."

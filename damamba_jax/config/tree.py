@@ -17,7 +17,7 @@ from damamba_jax.config.sections import Config
 from damamba_jax.config.systems import SYSTEMS, SystemConfig
 from damamba_jax.errors import ConfigError, nearest
 
-T = TypeVar("T")
+S = TypeVar("S", bound=Any)
 
 
 def from_config_dict(config: ml_collections.ConfigDict) -> Config:
@@ -79,6 +79,25 @@ def from_json(text: str) -> Config:
     return from_tree(migrate(json.loads(text)))
 
 
+def override(section: S, changes: Mapping[str, Any]) -> S:
+    """Copies a configuration, or a section, with other values.
+
+    Args:
+      section: the configuration; all its rules are checked again.
+      changes: values by the path of their field, e.g. `{"model.ssm": "mamba2"}`.
+    """
+    values, groups = {}, {}
+    for path, value in changes.items():
+        name, dot, rest = path.partition(".")
+        if dot:
+            groups.setdefault(name, {})[rest] = value
+        else:
+            values[name] = value
+    for name, group in groups.items():
+        values[name] = override(getattr(section, name), group)
+    return dataclasses.replace(section, **values)
+
+
 def differences(old: Config, new: Config) -> list[str]:
     """Names the fields in which two configurations differ, as `path: old -> new`."""
     a, b = flatten(dataclasses.asdict(old)), flatten(dataclasses.asdict(new))
@@ -103,7 +122,7 @@ def flatten(tree: Any, path: str = "") -> dict[str, Any]:
     return flat
 
 
-def _build(cls: type[T], tree: Any, path: str) -> T:
+def _build(cls: type[Any], tree: Any, path: str) -> Any:
     """Builds one section from a group of fields."""
     if not isinstance(tree, Mapping):
         raise ConfigError(f"`{path}`: expected a group of fields, got {tree!r}.")
@@ -164,7 +183,7 @@ def _convert(hint: Any, value: Any, path: str) -> Any:
         return tuple(
             _convert(args[0], item, f"{path}[{i}]") for i, item in enumerate(value)
         )
-    if dataclasses.is_dataclass(hint):
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
         return _build(hint, value, path)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)

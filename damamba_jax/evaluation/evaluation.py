@@ -1,20 +1,20 @@
 """Predicts and scores whole splits of a corpus."""
 
 import dataclasses
-import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rich.console import Console
 
-from damamba_jax.config.sections import DataConfig, SmoothingConfig
+from damamba_jax.config.sections import Config, DataConfig, SmoothingConfig
 from damamba_jax.data.corpus import sessions
 from damamba_jax.data.corpus.splits import EvaluationSplit, evaluation_splits
 from damamba_jax.evaluation import combine, scoring
 from damamba_jax.evaluation.results import Result, SplitResult, origin_mark
 from damamba_jax.evaluation.ridge import Ridge
 from damamba_jax.inference import ensemble
-from damamba_jax.inference.sessions import Estimator, Mode, predict_sessions
+from damamba_jax.inference.estimator import Estimator
+from damamba_jax.inference.sessions import Mode, predict_sessions
 from damamba_jax.inference.smoothing import smooth_traces
 from damamba_jax.metrics.trace import Trace
 from damamba_jax.runs import traces as trace_files
@@ -53,36 +53,32 @@ def evaluate(
       ConfigError: for a smoothing that sees the future of a forward model.
       Stopped: once `should_stop` says so.
     """
-    console = console or Console()
-    config = estimator.config
+    console, config = console or Console(), estimator.config
+    # The copy checks that the smoothing fits the model.
     config = dataclasses.replace(config, smoothing=smoothing or config.smoothing)
     chosen = evaluation_splits(index, config.data, splits)
     mark = origin_mark(estimator.simulated, index.simulated)
-    baseline = None
+    baseline, found = None, []
     if _wants_ridge(index, config.data) if ridge is None else ridge:
-        options = {"should_stop": should_stop, "console": console}
         baseline = scoring.fit_baseline(
-            index, config.data, estimator.statistics, **options
-        )
-    found = []
-    predict = functools.partial(
-        predict_sessions,
-        estimator,
-        protocol=protocol,
-        batch_size=batch_size,
-        should_stop=should_stop,
-    )
+            index, config.data, estimator.statistics, console=console,
+            should_stop=should_stop,
+        )  # fmt: skip
     for split in chosen:
         title = split.name if mark == "ours" else f"{split.name} ({mark})"
         with ProgressLine(title, console) as progress:
-            traces = predict(split.sessions, split=split.name, progress=progress)
+            traces = predict_sessions(
+                estimator.predict, split.sessions, config.data,
+                batch_size=batch_size or config.train.batch_size,
+                frame_multiple=config.model.frame_multiple, protocol=protocol,
+                split=split.name, progress=progress, should_stop=should_stop,
+            )  # fmt: skip
         traces = smooth_traces(traces, config.smoothing)
         trace_files.write_traces(out, traces)
         scored = _score(split, traces, out, baseline)
-        oracle = scoring.find_oracle(index, split.name, config, protocol)
-        found.append(dataclasses.replace(scored, oracle=oracle))
+        found.append(_add_oracle(scored, index, config, protocol))
     return Result(
-        method=estimator.config.name,
+        method=config.name,
         step=estimator.step,
         protocol=protocol,
         trained_on_simulated=estimator.simulated,
@@ -90,6 +86,16 @@ def evaluate(
         splits=tuple(found),
         smoothing=str(config.smoothing),
     )
+
+
+def _add_oracle(
+    scored: SplitResult, index: sessions.CorpusIndex, config: Config, protocol: Mode
+) -> SplitResult:
+    oracle = scoring.find_oracle(
+        index, scored.split, config.data, config.model, protocol=protocol,
+        smoothing=config.smoothing,
+    )  # fmt: skip
+    return dataclasses.replace(scored, oracle=oracle)
 
 
 def _wants_ridge(index: sessions.CorpusIndex, data: DataConfig) -> bool:

@@ -99,7 +99,7 @@ class _Column:
 
     def read(self, seconds: Float[np.ndarray, "T"]) -> tuple[np.ndarray, np.ndarray]:
         """([T, dim] nearest samples, 0 where missing; [T] 1 for frames that exist)."""
-        if self._stream is None:
+        if self._track is None or self._stream is None:
             shape = len(seconds), self._feature.dim
             return np.zeros(shape, np.float32), np.zeros(len(seconds), np.float32)
         rows = np.rint(seconds * self._track.rate).astype(np.int64)
@@ -206,17 +206,16 @@ def fit_ridge(
 
 def _solve(folds: Float[np.ndarray, "K W W"], inputs: FrameInputs) -> Ridge:
     total = folds.sum(axis=0)
-    best = None
+    fits = []
     penalties = PENALTIES if len(folds) > 1 else PENALTIES[len(PENALTIES) // 2 :][:1]
     for penalty in penalties:
         moments = np.zeros((3, 3))
         for fold in folds:
             seen = total - fold if len(folds) > 1 else fold
             moments += _left_out_moments(fold, _coefficients(seen, penalty))
-        fit = _Agreement.of(moments)
-        if best is None or fit.pearson > best[0].pearson:
-            best = fit, penalty
-    fit, penalty = best
+        fits.append((_Agreement.of(moments), penalty))
+    # Of equally good penalties the first one.
+    fit, penalty = max(fits, key=lambda found: found[0].pearson)
     coefficients = _coefficients(total, penalty)
     # Without any correlation the mean label is the best prediction.
     scale = fit.label_std / fit.std if fit.pearson > 0 else 0.0

@@ -1,5 +1,6 @@
 """From predictions to scores, beside what they are to be compared with."""
 
+import dataclasses
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -7,7 +8,8 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from damamba_jax.config.sections import Config, DataConfig
+from damamba_jax.config.sections import DataConfig, SmoothingConfig
+from damamba_jax.config.systems import SystemConfig
 from damamba_jax.data.corpus.releases import SIMULATED_FILE
 from damamba_jax.data.corpus.sessions import CorpusIndex
 from damamba_jax.data.corpus.splits import EvaluationSplit, training_sessions
@@ -34,16 +36,16 @@ def score_split(
       baseline: scored on the same frames, if given.
     """
     labelled = [trace for trace in traces if trace.is_labelled]
-    counts = {
-        "num_sessions": len(split.sessions),
-        "num_unlabelled": len(traces) - len(labelled),
-    }
-    if not labelled:
-        return SplitResult(split=split.name, kind=split.kind, **counts)
-    return SplitResult(
+    result = SplitResult(
         split=split.name,
         kind=split.kind,
-        **counts,
+        num_sessions=len(split.sessions),
+        num_unlabelled=len(traces) - len(labelled),
+    )
+    if not labelled:
+        return result
+    return dataclasses.replace(
+        result,
         scores=score(labelled),
         by_session=score_by(labelled, "session"),
         by_role=score_by(labelled, "role"),
@@ -97,7 +99,13 @@ def fit_baseline(
 
 
 def find_oracle(
-    index: CorpusIndex, split: str, config: Config, protocol: Mode
+    index: CorpusIndex,
+    split: str,
+    data: DataConfig,
+    model: SystemConfig,
+    *,
+    protocol: Mode,
+    smoothing: SmoothingConfig,
 ) -> OracleReference | None:
     """Scores the oracle that sees what the model sees; `None` for recorded data.
 
@@ -108,20 +116,20 @@ def find_oracle(
     root = simulated_root(index)
     if root is None or split not in oracle_views.list_splits(root):
         return None
-    window = None if protocol == "long" else config.data.window
+    window = None if protocol == "long" else data.window
     score = oracle_score.oracle_ccc(
         root,
         split,
         window=window,
-        groups=sorted({feature.group for feature in config.data.features}),
-        partners=config.data.participants > 1 and config.model.fuses_partners,
-        causal=config.model.causal,
+        groups=sorted({feature.group for feature in data.features}),
+        partners=data.participants > 1 and model.fuses_partners,
+        causal=model.causal,
     )
     seen = "whole session" if window is None else f"{window.window_seconds:g} s window"
     # What reaches beyond the window is known to the model, not to this oracle.
-    if window is not None and config.data.normalization == "session":
+    if window is not None and data.normalization == "session":
         seen += " without session statistics"
-    if window is not None and config.smoothing.kind != "none":
+    if window is not None and smoothing.kind != "none":
         seen += ", unsmoothed"
     is_transfer = oracle_views.is_shifted(root, split)
     return OracleReference(

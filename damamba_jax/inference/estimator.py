@@ -26,7 +26,10 @@ from damamba_jax.schema.statistics import FeatureStatistics, from_arrays
 # Models of one structure share what was compiled for the first of them.
 @functools.lru_cache(maxsize=4)
 def predict_function(
-    model: SystemConfig, data: DataConfig, out_sharding: NamedSharding | None = None
+    model: SystemConfig,
+    data: DataConfig,
+    out_sharding: NamedSharding | None = None,
+    platform: str | None = None,
 ) -> Callable[..., Array]:
     """Returns the jitted `predict(params, batch, statistics, *, num_frames)`.
 
@@ -36,12 +39,16 @@ def predict_function(
       model: the system and its architecture.
       data: features, frame rate, window and normalization of the batches.
       out_sharding: where the scores lie; wherever XLA leaves them when `None`.
+      platform: the platform that the program is meant for; `None` is this machine's.
     """
-    return make_predict(abstract_model(model, data)[0], out_sharding)
+    graphdef, _ = abstract_model(model, data, platform)
+    return make_predict(graphdef, out_sharding, platform)
 
 
 def make_predict(
-    graphdef: nnx.GraphDef, out_sharding: NamedSharding | None = None
+    graphdef: nnx.GraphDef,
+    out_sharding: NamedSharding | None = None,
+    platform: str | None = None,
 ) -> Callable[..., Array]:
     """Returns `predict_function` for a structure that is at hand."""
 
@@ -49,7 +56,7 @@ def make_predict(
         jax.jit,
         static_argnames="num_frames",
         out_shardings=out_sharding,
-        compiler_options=compiler_options(jax.default_backend()),
+        compiler_options=compiler_options(platform),
     )
     def predict(
         params: Params | FlatParams,
@@ -58,8 +65,8 @@ def make_predict(
         *,
         num_frames: int,
     ) -> Array:
-        params = params.to_tree() if isinstance(params, FlatParams) else params
-        output = forward(graphdef, params, batch, statistics, num_frames=num_frames)
+        tree = params.to_tree() if isinstance(params, FlatParams) else params
+        output = forward(graphdef, tree, batch, statistics, num_frames=num_frames)
         return output.score
 
     return predict

@@ -2,18 +2,16 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, Protocol, runtime_checkable
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
 
 import numpy as np
 
-from damamba_jax.config.sections import Config, DataConfig
+from damamba_jax.config.sections import DataConfig
 from damamba_jax.data.batches import windows
 from damamba_jax.data.corpus.sessions import Session
 from damamba_jax.metrics.trace import Trace
 from damamba_jax.runtime.stop import Stopped
-from damamba_jax.schema.batch import Batch
-from damamba_jax.schema.statistics import FeatureStatistics
 
 Mode = Literal["stitched", "long"]
 
@@ -21,25 +19,14 @@ Mode = Literal["stitched", "long"]
 LONG_MULTIPLE_SECONDS = 20.0
 
 
-@runtime_checkable
-class Estimator(Protocol):
-    """A trained model, ready to score batches."""
-
-    config: Config
-    statistics: Mapping[str, FeatureStatistics]
-    simulated: bool
-    step: int
-
-    def predict(self, batch: Batch, *, num_frames: int | None = None) -> Any:
-        """Scores windows of `num_frames`: `[B, Tl]`, one score per label time."""
-
-
 def predict_sessions(
-    estimator: Estimator,
+    predict: Callable[..., Any],
     sessions: Sequence[Session],
+    data: DataConfig,
     *,
+    batch_size: int,
+    frame_multiple: int,
     protocol: Mode = "stitched",
-    batch_size: int = 0,
     targets: Literal["labelled", "all"] = "all",
     split: str | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -48,12 +35,14 @@ def predict_sessions(
     """Predicts every frame of every target of `sessions`.
 
     Args:
-      estimator: its `config.data` says how windows are read.
+      predict: `predict` of an `Estimator`, or any function like it.
       sessions: the sessions of one split.
+      data: says how windows are read.
+      batch_size: windows per batch; a pass over a session is a batch of its own.
+      frame_multiple: the model's; a pass over a session is so many frames long, or a
+        multiple.
       protocol: `"stitched"`: the model's own windows, of which the core frames are
         kept, each frame once. `"long"`: one window spans the whole session.
-      batch_size: windows per batch; 0 takes the training configuration's. One pass
-        over a session is always a batch of its own.
       targets: only people with an annotation, or everybody.
       split: name in the traces, if not the sessions' own.
       progress: called with (batches done, batches in all).
@@ -65,19 +54,24 @@ def predict_sessions(
     Raises:
       Stopped: once `should_stop` says so.
     """
-    config = _show_everybody(estimator.config, sessions)
-    passes = _passes(config, sessions, protocol, batch_size, targets)
+    groups = _group(data, sessions, protocol, frame_multiple)
+    size = 1 if protocol == "long" else batch_size
+    # One session per batch leaves nothing to read ahead for.
+    threads = 0 if protocol == "long" else data.num_threads
+    sources = [
+        windows.EvaluationSource(
+            [sessions[i] for i in members], shown, batch_size=size, targets=targets
+        )
+        for shown, members in groups
+    ]
     predictions: dict[tuple[int, int], np.ndarray] = {}
-    total, done = sum(len(source) for _, _, source in passes), 0
-    for frames, members, source in passes:
-        # One session per batch leaves nothing to read ahead for.
-        threads = config.data.num_threads if protocol == "stitched" else 0
+    total, done = sum(map(len, sources)), 0
+    for (shown, members), source in zip(groups, sources, strict=True):
         for batch, rows in windows.read_batches(source, num_threads=threads):
             if should_stop is not None and should_stop():
                 raise Stopped("evaluation: asked to stop.")
-            scores = estimator.predict(batch, num_frames=frames)
-            scores = np.asarray(scores, np.float32)
-            _place(predictions, sessions, members, scores, rows)
+            scores = predict(batch, num_frames=shown.window.window_frames)
+            _place(predictions, sessions, members, np.asarray(scores), rows)
             done += 1
             if progress is not None:
                 progress(done, total)
@@ -87,52 +81,34 @@ def predict_sessions(
     ]
 
 
-def _show_everybody(config: Config, sessions: Sequence[Session]) -> Config:
+def _show_everybody(data: DataConfig, sessions: Sequence[Session]) -> DataConfig:
     """Makes batches `data.eval_participants` wide, if there are so many people."""
-    if not config.data.eval_participants:
-        return config
+    if not data.eval_participants:
+        return data
     most = max(len(session.participants) for session in sessions)
     # A session of fewer than in training has empty seats, as it has there.
-    most = max(most, config.data.participants)
-    seats = min(config.data.eval_participants, most)
-    return dataclasses.replace(
-        config, data=dataclasses.replace(config.data, participants=seats)
-    )
+    most = max(most, data.participants)
+    return dataclasses.replace(data, participants=min(data.eval_participants, most))
 
 
-def _passes(
-    config: Config,
-    sessions: Sequence[Session],
-    protocol: Mode,
-    batch_size: int,
-    targets: Literal["labelled", "all"],
-) -> list[tuple[int, list[int], windows.EvaluationSource]]:
-    """(frames of a window, indices of the sessions, their batches)."""
-    groups: Sequence[tuple[DataConfig, list[int]]]
+def _group(
+    data: DataConfig, sessions: Sequence[Session], protocol: Mode, frame_multiple: int
+) -> list[tuple[DataConfig, list[int]]]:
+    """Returns how windows are read, and from which sessions.
+
+    For long passes, sessions come together whose lengths round up to the same whole
+    number of chunks, which also makes padding the same for everybody.
+    """
+    data = _show_everybody(data, sessions)
     if protocol == "stitched":
-        batch_size = batch_size or config.train.batch_size
-        groups = [(config.data, list(range(len(sessions))))]
-    elif protocol == "long":
-        batch_size = 1
-        # Whole attention chunks as well, so that padding is the same for everybody.
-        frames = LONG_MULTIPLE_SECONDS * config.data.window.frame_hz
-        chunk = config.model.frame_multiple
-        multiple = math.ceil(frames / chunk) * chunk
-        groups = windows.long_passes(sessions, config.data, multiple_frames=multiple)
-    else:
+        return [(data, list(range(len(sessions))))]
+    if protocol != "long":
         raise ValueError(
             f"`protocol`: expected 'stitched' or 'long', got {protocol!r}."
         )
-    passes = []
-    for data, members in groups:
-        source = windows.EvaluationSource(
-            [sessions[i] for i in members],
-            data,
-            batch_size=batch_size,
-            targets=targets,
-        )
-        passes.append((data.window.window_frames, members, source))
-    return passes
+    frames = LONG_MULTIPLE_SECONDS * data.window.frame_hz
+    multiple = math.ceil(frames / frame_multiple) * frame_multiple
+    return windows.long_passes(sessions, data, multiple_frames=multiple)
 
 
 def _place(
@@ -145,7 +121,7 @@ def _place(
     """Writes the core frames of one batch to where they belong."""
     if scores.shape != rows.label_index.shape:
         raise ValueError(
-            f"`estimator.predict`: expected scores of shape {rows.label_index.shape}, "
+            f"`predict`: expected scores of shape {rows.label_index.shape}, "
             f"got {scores.shape}."
         )
     for row in np.flatnonzero(rows.row_valid):

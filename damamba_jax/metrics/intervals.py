@@ -184,6 +184,6 @@ def _by_session(
     pooled = concatenate([frames for group in sessions.values() for frames in group])
     shift = float(pooled.label.mean())
     return pooled, {
-        key: sum(moments_of(f, shift=shift) for f in group)
+        key: np.sum([moments_of(f, shift=shift) for f in group], axis=0)
         for key, group in sessions.items()
     }

@@ -74,8 +74,8 @@ def measure_gap(
     if sessions > 1:
         left = np.mean(
             [
-                np.subtract(*(list(leave_one_out(t).values()) for t in pair))
-                for pair in zip(full, row, strict=True)
+                np.subtract(_left_out(first), _left_out(second))
+                for first, second in zip(full, row, strict=True)
             ],
             axis=0,
         )
@@ -92,6 +92,10 @@ def measure_gap(
         num_sessions=sessions,
         num_frames=one[0].num_frames,
     )
+
+
+def _left_out(traces: Sequence[Trace]) -> list[float]:
+    return list(leave_one_out(traces).values())
 
 
 def _check_frames(one: Sequence[Trace], other: Sequence[Trace]) -> None:

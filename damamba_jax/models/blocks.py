@@ -1,7 +1,7 @@
 """Blocks, stacks of them, and how several stacks run as one."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -127,10 +127,10 @@ class Stack(nnx.Module):
 
 
 def run_blocks(
-    blocks: list[nnx.Module],
+    blocks: Sequence[Any],
     x: Float[Array, "B T C"],
     key: Array | None,
-    *context: Array,
+    *context: Array | None,
     remat: bool,
 ) -> Float[Array, "B T C"]:
     """Applies blocks that are alike one after the other, as `block(x, key, *context)`.
@@ -154,7 +154,7 @@ def run_blocks(
 
 
 def encode_all(
-    stacks: list[nnx.Module],
+    stacks: Sequence[nnx.Module],
     x: list[Float[Array, "B T C"]],
     key: Array | None,
     *,
@@ -173,7 +173,7 @@ def encode_all(
     return list(jax.vmap(apply)(*inputs))
 
 
-def stack_modules(modules: list[nnx.Module]) -> tuple[Callable, Any]:
+def stack_modules(modules: Sequence[nnx.Module]) -> tuple[Callable, Any]:
     """Stacks the parameters of modules that are alike, for one loop over all of them.
 
     Returns:

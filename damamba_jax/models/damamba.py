@@ -134,7 +134,7 @@ class DAMamba(System):
             for name in ("participant_valid", "participant_slot", "label_time")
         )
         context = context_valid = None
-        if people > 1:
+        if self.partners is not None and people > 1:
             context_valid = valid[:, 1:]
             context = self.partners(person[:, 1:], context_valid, slots[:, 1:], keys[1])
         hidden = self.dialogue(person[:, 0], context, context_valid, keys[2])

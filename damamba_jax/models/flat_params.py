@@ -26,12 +26,12 @@ class Layout(NamedTuple):
     """Where the arrays of a tree lie.
 
     Attributes:
-      structure: structure of the tree.
+      structure: structure of the tree, a `PyTreeDef`.
       shapes: shapes of its leaves, in order.
       projections: whether a leaf lies in the first vector, in order.
     """
 
-    structure: jax.tree_util.PyTreeDef
+    structure: Any
     shapes: tuple[tuple[int, ...], ...]
     projections: tuple[bool, ...]
 

@@ -9,8 +9,14 @@ import numpy as np
 from flax import nnx
 
 from damamba_jax.config.sections import DataConfig
-from damamba_jax.config.systems import SystemConfig
+from damamba_jax.config.systems import (
+    BaselineConfig,
+    DAMambaConfig,
+    DATConfig,
+    SystemConfig,
+)
 from damamba_jax.models.inputs import Output, System
+from damamba_jax.models.layers import Draws
 
 Params = dict[str, Any]
 
@@ -19,23 +25,44 @@ Params = dict[str, Any]
 Statistics = Mapping[str, Any]
 
 
-def build_model(model: SystemConfig, data: DataConfig, *, seed: int | None) -> System:
+def build_model(
+    model: SystemConfig,
+    data: DataConfig,
+    *,
+    seed: int | None,
+    platform: str | None = None,
+) -> System:
     """Builds a system; only the module of that system is imported.
 
     Args:
       model: the system and its architecture.
       data: features, frame rate, window and normalization of the batches.
       seed: seed of the parameters; `None` makes zeros, for use under `jax.eval_shape`.
+      platform: the platform that the model's programs are meant for, such as `"gpu"`;
+        `None` is this machine's.
     """
     rng = None if seed is None else np.random.default_rng(seed)
-    match model.system:
-        case "damamba":
-            from damamba_jax.models.damamba import DAMamba as chosen
-        case "dat":
-            from damamba_jax.models.dat import DAT as chosen
-        case "baseline":
-            from damamba_jax.models.baseline import Baseline as chosen
-    return chosen(model, data, rng=rng)
+    system = _create(model, data, rng)
+    # Of the scans, which have kernels for some platforms alone.
+    system.set_attributes(platform=platform, raise_if_not_found=False)
+    return system
+
+
+def _create(model: SystemConfig, data: DataConfig, rng: Draws) -> System:
+    match model:
+        case DAMambaConfig():
+            from damamba_jax.models.damamba import DAMamba
+
+            return DAMamba(model, data, rng=rng)
+        case DATConfig():
+            from damamba_jax.models.dat import DAT
+
+            return DAT(model, data, rng=rng)
+        case BaselineConfig():
+            from damamba_jax.models.baseline import Baseline
+
+            return Baseline(model, data, rng=rng)
+    raise NotImplementedError(f"no model is built from a {type(model).__name__}.")
 
 
 def parameter_counts(params: Any) -> dict[str, int]:
@@ -68,13 +95,19 @@ def forward(
 
 @functools.lru_cache(maxsize=8)
 def abstract_model(
-    model: SystemConfig, data: DataConfig
+    model: SystemConfig, data: DataConfig, platform: str | None = None
 ) -> tuple[nnx.GraphDef, Params]:
-    """Returns the structure of a model, and its parameters as shapes alone."""
+    """Returns the structure of a model, and its parameters as shapes alone.
+
+    Args:
+      model, data, platform: as for `build_model`.
+    """
     graphdefs = []
 
     def create() -> Params:
-        graphdef, params = split_model(build_model(model, data, seed=None))
+        graphdef, params = split_model(
+            build_model(model, data, seed=None, platform=platform)
+        )
         graphdefs.append(graphdef)
         return params
 

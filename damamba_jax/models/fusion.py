@@ -165,8 +165,9 @@ class DialogueEncoder(nnx.Module):
         key: Array | None = None,
     ) -> Float[Array, "B T E"]:
         x = target
-        if self.attention is not None and context is not None:
-            x = x + self.attention(self.attention_norm(x), context, context_valid)
+        norm, attention = self.attention_norm, self.attention
+        if norm is not None and attention is not None and context is not None:
+            x = x + attention(norm(x), context, context_valid)
         if self.widen is not None:
             x = self.widen(x)
         return self.norm(self.stack(x, key))

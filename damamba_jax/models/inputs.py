@@ -160,8 +160,9 @@ class System(Reader):
           num_frames: frames of the window.
           key: key of dropout; `None` outside training.
         """
-        arrays = jax.tree.map(jnp.asarray, (dict(batch), dict(statistics)))
-        return self.estimate(*arrays, num_frames, key)
+        arrays = jax.tree.map(jnp.asarray, dict(batch))
+        scales = jax.tree.map(jnp.asarray, dict(statistics))
+        return self.estimate(arrays, scales, num_frames, key)
 
     def estimate(
         self, batch: Batch, statistics: Statistics, num_frames: int, key: Array | None

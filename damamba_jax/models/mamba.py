@@ -62,6 +62,8 @@ class SelectiveSSM(nnx.Module):
 
     A starts at S4D-real, -(1 .. N); dt starts log-uniform in [1e-3, 1e-1], so that
     memories from tens to thousands of frames exist before training.
+
+    `platform` is the one that the program is meant for; `build_model` sets it.
     """
 
     def __init__(
@@ -82,6 +84,7 @@ class SelectiveSSM(nnx.Module):
                 f"for the best one here, got {config.scan!r}."
             )
         self.implementation = config.scan or None
+        self.platform: str | None = None
         # Stacks of concatenated features are the widest: they set the peak of memory.
         self.slim = config.remat and dim > config.dim
         self.conv = DepthwiseConv(inner, config.conv_width, reverse=reverse, rng=rng)
@@ -107,7 +110,7 @@ class SelectiveSSM(nnx.Module):
 
     def _kept(self, x: Float[Array, "B T D"]) -> str | None:
         """Name of what the scan keeps for its backward pass, if it has one."""
-        case = describe(x, self.a_log[...])
+        case = describe(x, self.a_log[...], platform=self.platform)
         return IMPLEMENTATIONS[self.implementation or choose(case)].kept
 
     def _scan(
@@ -128,4 +131,5 @@ class SelectiveSSM(nnx.Module):
             dt_softplus=True,
             reverse=self.reverse,
             implementation=self.implementation,
+            platform=self.platform,
         ).y

@@ -56,7 +56,8 @@ class Mamba2(nnx.Module):
 class ScalarSSM(nnx.Module):
     """One direction of Mamba-2: B, C and dt beside the input, convolution, scan.
 
-    A starts uniform in -[1, 16]; dt starts log-uniform in [1e-3, 1e-1].
+    A starts uniform in -[1, 16]; dt starts log-uniform in [1e-3, 1e-1]. `platform` is
+    the one that the program is meant for; `build_model` sets it.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class ScalarSSM(nnx.Module):
                 f"for the best one here, got {config.scan!r}."
             )
         self.implementation = config.scan or None
+        self.platform: str | None = None
         width = inner + 2 * self.states
         self.proj = Linear(dim, 2 * self.states + heads, dtype=dtype, rng=rng)
         self.conv = DepthwiseConv(width, config.conv_width, reverse=reverse, rng=rng)
@@ -105,5 +107,6 @@ class ScalarSSM(nnx.Module):
             reverse=self.reverse,
             chunk=self.chunk,
             implementation=self.implementation,
+            platform=self.platform,
         ).y
         return einops.rearrange(y, "b t h e -> b t (h e)")

@@ -31,8 +31,8 @@ DPI = 150
 
 def make_figure(width: float, height: float) -> Figure:
     """Makes an empty figure, in inches, that Agg renders."""
-    figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
-    figure.get_layout_engine().set(w_pad=0.08, h_pad=0.07)
+    figure = Figure(figsize=(width, height), facecolor="white")
+    figure.set_layout_engine("constrained", w_pad=0.08, h_pad=0.07)
     FigureCanvasAgg(figure)
     return figure
 

@@ -5,14 +5,12 @@ validation and training splits have tables of their own. Rows of the simulated c
 say so, and so does a model that was trained on the one and scored on the other.
 """
 
-import dataclasses
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from damamba_jax import files
 from damamba_jax.evaluation.published import PUBLISHED, SOURCES
-from damamba_jax.evaluation.results import COLUMNS, Result, SplitResult
+from damamba_jax.evaluation.results import COLUMNS, Result, SplitResult, to_tree
 from damamba_jax.files import write_text
 from damamba_jax.metrics.intervals import MIN_SESSIONS, Scores
 from damamba_jax.reporting.numbers import (
@@ -45,8 +43,8 @@ def main_table(results: Sequence[Result]) -> Table:
     rows = []
     for result in results:
         tests = _published_tests(result)
-        cells = {name: with_interval(s.scores) for name, s in tests.items()}
-        overall = _overall({name: s.scores.ccc for name, s in tests.items()})
+        cells = {name: with_interval(s.scores) for name, s in tests.items() if s.scores}
+        overall = _overall_ccc(tests)
         rows.append(_main_row(_method(result), cells, number(overall), result.mark))
     for result in results:
         references = [_reference_rows(result, kind) for kind in ("ridge", "oracle")]
@@ -78,7 +76,14 @@ def write_json(path: str | os.PathLike, results: Sequence[Result]) -> None:
       ValueError: for a value that is not finite.
     """
     tree = {
-        "results": [_result_tree(result) for result in results],
+        "results": [
+            {
+                **to_tree(result),
+                "published": False,
+                "global_ccc": _overall_ccc(_published_tests(result)),
+            }
+            for result in results
+        ],
         "published": [
             {
                 **row._asdict(),
@@ -106,6 +111,10 @@ def _published_tests(result: Result) -> dict[str, SplitResult]:
     """Scored test splits by the published column they belong to."""
     tests = {s.split.lower(): s for s in result.splits if s.kind == "test" and s.scores}
     return {column: tests[split] for column, split in COLUMNS.items() if split in tests}
+
+
+def _overall_ccc(tests: Mapping[str, SplitResult]) -> float | None:
+    return _overall({name: s.scores.ccc for name, s in tests.items() if s.scores})
 
 
 def _overall(values: Mapping[str, float]) -> float | None:
@@ -182,9 +191,9 @@ def _split_tables(results: Sequence[Result]) -> list[Table]:
     made = []
     for kind, title in titles.items():
         rows = []
-        for result, s in _scored(results):
+        for result, s, scores in _scored(results):
             if s.kind == kind:
-                named = [(_method(result), s.scores)]
+                named = [(_method(result), scores)]
                 named += [("ridge regression per frame", s.ridge)] if s.ridge else []
                 rows += [
                     (s.split, name, str(v.num_sessions), str(v.num_frames),
@@ -198,12 +207,12 @@ def _split_tables(results: Sequence[Result]) -> list[Table]:
 def _oracle_tables(results: Sequence[Result]) -> list[Table]:
     rows = [
         (
-            s.split, s.kind, _method(result), number(s.scores.ccc),
+            s.split, s.kind, _method(result), number(scores.ccc),
             number(s.ridge.ccc if s.ridge else None), s.oracle.name,
             number(s.oracle.ccc), number(s.oracle.bare_ccc),
             percent(s.share_of_oracle), percent(s.gap_closed),
         )
-        for result, s in _scored(results)
+        for result, s, scores in _scored(results)
         if s.oracle is not None
     ]  # fmt: skip
     return [
@@ -229,7 +238,7 @@ def _group_tables(results: Sequence[Result], name: str, field: str) -> list[Tabl
     rows = [
         (group if group.startswith(s.split) else f"{s.split}: {group}", s.kind,
          _method(result), str(v.num_frames), *_values(v), result.mark)
-        for result, s in _scored(results)
+        for result, s, _ in _scored(results)
         for group, v in getattr(s, field).items()
     ]  # fmt: skip
     columns = (
@@ -238,27 +247,8 @@ def _group_tables(results: Sequence[Result], name: str, field: str) -> list[Tabl
     return [Table(title=f"By {name}", columns=columns, rows=tuple(rows))]
 
 
-def _scored(results: Sequence[Result]) -> list[tuple[Result, SplitResult]]:
-    return [(r, s) for r in results for s in r.splits if s.scores is not None]
-
-
-def _result_tree(result: Result) -> dict[str, Any]:
-    tests = _published_tests(result)
-    splits = [
-        {
-            **dataclasses.asdict(s),
-            "share_of_oracle": s.share_of_oracle,
-            "gap_closed": s.gap_closed,
-        }
-        for s in result.splits
-    ]
-    return {
-        **dataclasses.asdict(result),
-        "mark": result.mark,
-        "published": False,
-        "global_ccc": _overall({name: s.scores.ccc for name, s in tests.items()}),
-        "splits": splits,
-    }
+def _scored(results: Sequence[Result]) -> list[tuple[Result, SplitResult, Scores]]:
+    return [(r, s, s.scores) for r in results for s in r.splits if s.scores is not None]
 
 
 def _method(result: Result) -> str:

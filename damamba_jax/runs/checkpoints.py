@@ -88,7 +88,9 @@ class Checkpoints:
         if step in self._manager.all_steps():
             return
         trees = {"model": model} | ({"training": training} if training else {})
-        items = {name: ocp.args.StandardSave(tree) for name, tree in trees.items()}
+        items: dict[str, ocp.args.CheckpointArgs] = {
+            name: ocp.args.StandardSave(tree) for name, tree in trees.items()
+        }
         items["meta"] = ocp.args.JsonSave({**meta, "digest": digest(trees, meta)})
         saved = self._manager.save(step, args=ocp.args.Composite(**items), force=True)
         self._manager.wait_until_finished()
@@ -135,7 +137,7 @@ class Checkpoints:
     def _restore(self, step: int, abstract: Mapping[str, Any]):
         for name, tree in abstract.items():
             self._check_shapes(step, name, tree)
-        items = {
+        items: dict[str, ocp.args.CheckpointArgs] = {
             name: ocp.args.StandardRestore(tree) for name, tree in abstract.items()
         }
         items["meta"] = ocp.args.JsonRestore()

@@ -14,7 +14,7 @@ import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jax
 
@@ -43,7 +43,7 @@ class Settings:
     root: str = ""
     labels_root: str = ""
     splits: tuple[str, ...] = ()
-    protocol: str = "stitched"
+    protocol: Literal["stitched", "long"] = "stitched"
     smoothing: str = ""
     ensemble: bool = False
 

@@ -114,10 +114,10 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 def _board(workdir: Path, step: int) -> Any:
     try:
-        from tensorboardX import SummaryWriter
+        import tensorboardX  # pyright: ignore[reportMissingImports]  # an extra
     except ImportError as error:
         raise ConfigError(
             "`train.tensorboard`: needs tensorboardX; "
             "pip install 'damamba-jax[tensorboard]'."
         ) from error
-    return SummaryWriter(str(workdir / names.TENSORBOARD), purge_step=step)
+    return tensorboardX.SummaryWriter(str(workdir / names.TENSORBOARD), purge_step=step)

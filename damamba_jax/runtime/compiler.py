@@ -1,13 +1,15 @@
 """Options of XLA for programs that run many times."""
 
+import jax
 
-def compiler_options(platform: str) -> dict[str, bool | int]:
+
+def compiler_options(platform: str | None) -> dict[str, bool | int]:
     """Returns the options for a program that a whole run uses.
 
     Args:
-      platform: where the program will run, as `jax.default_backend()` names it.
+      platform: where the program will run; `None` is this machine.
     """
-    if platform != "gpu":
+    if (platform or jax.default_backend()) not in ("gpu", "cuda"):
         return {}
     return {
         # XLA tries out its Triton kernels one by one for every product of two matrices,

@@ -1,7 +1,9 @@
 """Configuration files: where they are found, and how one is loaded."""
 
-import importlib.util
+import types
 from collections.abc import Sequence
+from importlib import resources
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
 
 from ml_collections import ConfigDict
@@ -32,7 +34,7 @@ def find_config_file(argv: Sequence[str]) -> list[str]:
 
 def packaged_configs() -> Path:
     """Folder of the configurations that come with the package."""
-    return Path(importlib.util.find_spec("damamba_jax.configs").origin).parent
+    return Path(str(resources.files("damamba_jax.configs")))
 
 
 def load_config(path: str) -> ConfigDict:
@@ -48,9 +50,9 @@ def load_config(path: str) -> ConfigDict:
             f"`--config`: expected a file, got {path!r}. Packaged ones, for any "
             f"folder: {', '.join(sorted(f'configs/{p.name}' for p in packaged))}."
         )
-    spec = importlib.util.spec_from_file_location("config_file", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    loader = SourceFileLoader("config_file", path)
+    module = types.ModuleType(loader.name)
+    loader.exec_module(module)
     try:
         return module.get_config(*[preset] * bool(colon))
     except ValueError as error:

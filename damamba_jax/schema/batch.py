@@ -119,10 +119,14 @@ class BatchShape:
           name: the name of the array.
           feature: whose array it is, if there is one for each feature.
         """
-        sizes = {"B": self.windows, "P": self.participants, "Tl": self.labels}
+        sizes: dict[str | int, int] = {
+            "B": self.windows,
+            "P": self.participants,
+            "Tl": self.labels,
+        }
         if feature:
             sizes |= {"Tn": self.rows[feature], "dim": self.dims[feature]}
-        return tuple(sizes.get(axis, axis) for axis in BATCH[name].axes)
+        return tuple(int(sizes.get(axis, axis)) for axis in BATCH[name].axes)
 
 
 def batch_shape(
@@ -200,7 +204,7 @@ def random_batch(
     }
     if shape.session_statistics:
         # Centre 0 and spread 1, which the noise has.
-        unit = np.float32([[0.0], [1.0]])
+        unit = np.array([[0.0], [1.0]], np.float32)
         batch["session_statistics"] = each(
             "session_statistics", lambda sizes: np.broadcast_to(unit, sizes).copy()
         )

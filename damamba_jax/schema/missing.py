@@ -3,11 +3,12 @@
 Data sets and models ask the same functions, with arrays of NumPy or of JAX.
 """
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
-A = TypeVar("A")
+# An array of NumPy or of JAX.
+A = TypeVar("A", bound=Any)
 
 # Entries beyond this are missing: releases hold float32 fill values such as 3.7e19,
 # while the largest measured feature (eGeMAPS) reaches 2e6.

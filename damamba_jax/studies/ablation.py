@@ -7,12 +7,13 @@ what each part is worth, beside what was measured.
 """
 
 import bisect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import fmean
+from typing import Any
 
 from damamba_jax.config.sections import Config
 from damamba_jax.config.systems import DAMambaConfig
-from damamba_jax.config.tree import from_config_dict
+from damamba_jax.config.tree import from_config_dict, override
 from damamba_jax.configs import ablation as configs
 from damamba_jax.data.corpus.sessions import CorpusIndex
 from damamba_jax.data.oracle import table as oracle_table
@@ -32,7 +33,7 @@ FULL = "full"
 NO_MODALITY_FUSION = {"model.modality_fusion": False}
 NO_PARTNER_FUSION = {"model.partner_fusion": False}
 # Title and changed fields of each row, by its key.
-ROWS: dict[str, tuple[str, dict[str, object]]] = {
+ROWS: dict[str, tuple[str, Mapping[str, Any]]] = {
     FULL: ("DA-Mamba", {}),
     "no-modality-fusion": ("Mamba, partner fusion only", NO_MODALITY_FUSION),
     "no-partner-fusion": ("Mamba, modality fusion only", NO_PARTNER_FUSION),
@@ -62,15 +63,11 @@ def describe(
     Raises:
       ConfigError: for an unknown row, or one that cannot have the full model's size.
     """
-    base = preset
     if isinstance(preset, str):
-        base = from_config_dict(configs.get_config(preset))
-    if not isinstance(base.model, DAMambaConfig):
-        raise ConfigError(
-            f"`model.system`: expected 'damamba', whose parts the ablation leaves out, "
-            f"got {base.model.system!r}."
-        )
-    base = engine.override(
+        preset = from_config_dict(configs.get_config(preset))
+    base = preset
+    _parts(base)
+    base = override(
         base,
         {
             "model.encoder": "mamba",
@@ -81,7 +78,7 @@ def describe(
     target, rows = engine.count_parameters(base), []
     for key in engine.choose_rows(keys, ROWS, always=[FULL]):
         title, changes = ROWS[key]
-        config = engine.override(base, {"name": f"{base.name}-{key}", **changes})
+        config = override(base, {"name": f"{base.name}-{key}", **changes})
         if key != FULL:
             config = match_parameters(config, target)
         reference = "" if key == FULL else FULL
@@ -97,6 +94,16 @@ def describe(
     )
 
 
+def _parts(config: Config) -> DAMambaConfig:
+    """Returns the model whose parts the rows leave out."""
+    if isinstance(config.model, DAMambaConfig):
+        return config.model
+    raise ConfigError(
+        f"`model.system`: expected 'damamba', whose parts the ablation leaves out, "
+        f"got {config.model.system!r}."
+    )
+
+
 def match_parameters(config: Config, target: int) -> Config:
     """Widens the dialogue encoder until there are about `target` parameters.
 
@@ -108,7 +115,7 @@ def match_parameters(config: Config, target: int) -> Config:
     """
 
     def widened(width: int) -> Config:
-        return engine.override(config, {"model.dialogue_dim": width})
+        return override(config, {"model.dialogue_dim": width})
 
     def count(width: int) -> int:
         return engine.count_parameters(widened(width))
@@ -120,7 +127,7 @@ def match_parameters(config: Config, target: int) -> Config:
             return False
         return True
 
-    dim = config.model.dim
+    dim = _parts(config).dim
     widths = list(filter(is_allowed, range(dim, _WIDEST * dim + 1)))
     first = bisect.bisect_left(widths, target, key=count)
     near = widths[max(first - 1, 0) : first + 1]
@@ -192,7 +199,7 @@ def _score_table(found: Findings) -> Table:
             "Global": lambda row: spread(overall(row)),
             "seeds": lambda row: str(len(found.study.seeds)),
             "published": lambda row: " / ".join(
-                f"{value:.2f}" for value in ABLATION[row.row.key][1:5]
+                f"{value:.2f}" for value in _published_scores(row.row.key)
             ),
         },
         notes=notes,
@@ -267,8 +274,14 @@ def _away(row: RowScores, split: str, near: str, far: str = "") -> str:
     return (far if far and errors > MOST_ERRORS else near).format(errors)
 
 
+def _published_scores(key: str) -> tuple[float, ...]:
+    found = ABLATION[key]
+    return found.base, found.add, found.mpiigi, found.overall
+
+
 def _published(row: RowScores, split: str) -> str:
     if split not in TITLES:
         return ABSENT
-    column = list(TITLES).index(split) + 1
-    return _signed(ABLATION[FULL][column] - ABLATION[row.row.key][column], digits=2)
+    full, row_ = (_published_scores(key) for key in (FULL, row.row.key))
+    column = list(TITLES).index(split)
+    return _signed(full[column] - row_[column], digits=2)

@@ -96,8 +96,8 @@ def _parser() -> argparse.ArgumentParser:
 def _describe(options: argparse.Namespace, config: Sequence[str]) -> tuple[Study, Path]:
     """Describes the study that was asked for, and chooses its folder."""
     module = STUDIES[options.study]
-    preset: str | Config = options.preset or next(iter(module.PRESETS))
-    folder = f"{options.study}-{preset}"
+    preset = options.preset or next(iter(module.PRESETS))
+    base, folder = preset, f"{options.study}-{preset}"
     for flag, given, study in (
         ("--config", config, "ablation"),
         ("--split", options.split, "context-length"),
@@ -107,8 +107,8 @@ def _describe(options: argparse.Namespace, config: Sequence[str]) -> tuple[Study
                 f"`{flag}`: expected with {study} alone, got it with {options.study}."
             )
     if config:
-        preset = _read_config(config)
-        folder = preset.name
+        base = _read_config(config)
+        folder = base.name
     elif preset not in module.PRESETS:
         raise ConfigError(
             f"`--preset`: expected one of {', '.join(module.PRESETS)}, got {preset!r}."
@@ -118,7 +118,7 @@ def _describe(options: argparse.Namespace, config: Sequence[str]) -> tuple[Study
         extra["seeds"] = parse_integers("--seeds", options.seeds)
     if options.split:
         extra["split"] = options.split
-    study = module.describe(preset, keys, **extra)
+    study = module.describe(base, keys, **extra)
     if options.num_seeds:
         first = study.seeds[0]
         seeds = tuple(range(first, first + options.num_seeds))
@@ -140,4 +140,4 @@ def _read_config(argv: Sequence[str]) -> Config:
         values(fields)
     except flags.Error as error:
         raise ConfigError(str(error)) from error
-    return from_config_dict(values["config"].value)
+    return from_config_dict(config)

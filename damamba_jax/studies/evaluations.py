@@ -56,16 +56,21 @@ def evaluate_runs(
     # Several runs share the tables only.
     folders = [folder / name if several else folder for name in names]
     results: list[Result] = []
+    opened: list[tuple[DataConfig, CorpusIndex]] = []
     for workdir, name, own in zip(settings.workdirs, names, folders, strict=True):
         estimator = load_checkpoint(workdir)
-        index = _open(estimator.config.data, settings, console)
-        options = {"splits": settings.splits, "protocol": settings.protocol}
-        options |= {"batch_size": batch_size, "ridge": ridge, "smoothing": smoothing}
-        result = evaluate(estimator, index, out=own, console=console, **options)
+        data = estimator.config.data
+        opened.append((data, _open(data, settings, console)))
+        result = evaluate(
+            estimator, opened[-1][1], out=own, splits=settings.splits,
+            protocol=settings.protocol, batch_size=batch_size, ridge=ridge,
+            smoothing=smoothing, console=console,
+        )  # fmt: skip
         results.append(_rename(result, name) if several else result)
+    data, index = opened[-1]
     if settings.ensemble:
         # All of them predicted the same people, or averaging says who differs.
-        data, own = estimator.config.data, folder / "ensemble"
+        own = folder / "ensemble"
         together = evaluate_ensemble(
             results, folders, index, data, out=own, splits=settings.splits
         )
@@ -108,8 +113,8 @@ def _tell_apart(workdirs: Sequence[str]) -> list[str]:
         raise ConfigError(
             f"`--workdir`: expected each folder once, got {list(workdirs)}."
         )
-    for length in range(1, max(map(len, parts)) + 1):
+    length, names = 0, [""] * len(parts)
+    while len(set(names)) < len(names) or not length:
+        length += 1
         names = ["-".join(part[-length:]).replace("/", "") for part in parts]
-        if len(set(names)) == len(names):
-            break
     return names

@@ -188,7 +188,7 @@ def train_all(
 
 def keep_compiled(folder: Path) -> None:
     """Lets JAX keep what it compiles in `folder`, unless the user has chosen one."""
-    if not jax.config.jax_compilation_cache_dir:
+    if not jax.config.values["jax_compilation_cache_dir"]:
         jax.config.update("jax_compilation_cache_dir", str(folder.absolute()))
 
 
@@ -211,7 +211,7 @@ def _side_by_side(
     """Keeps `jobs` processes at work; each tells its steps through a pipe."""
     context = multiprocessing.get_context("spawn")
     waiting, working = list(runs), {}
-    cache = jax.config.jax_compilation_cache_dir
+    cache = jax.config.values["jax_compilation_cache_dir"]
     with stop.protect(None, patient=True), _environment(_SHARED_DEVICE):
         try:
             while waiting or working:
@@ -225,7 +225,8 @@ def _side_by_side(
                     # Then reading says when the process has ended.
                     writer.close()
                     working[reader] = run, process
-                for reader in wait(list(working), timeout=_POLL_SECONDS):
+                ready = wait(list(working), timeout=_POLL_SECONDS)
+                for reader in [reader for reader in working if reader in ready]:
                     run, process = working[reader]
                     try:
                         step, steps, note = reader.recv()

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from ml_collections import ConfigDict
 
 from damamba_jax.config.sections import Config
-from damamba_jax.config.tree import from_config_dict
+from damamba_jax.config.tree import from_config_dict, override
 from damamba_jax.configs import ablation, dat, noxi
 from damamba_jax.evaluation.results import TITLES
 from damamba_jax.reporting.numbers import ABSENT
@@ -123,11 +123,11 @@ def _configure(
     """Puts a system's model and losses into the runs' configuration."""
     changes = {
         "name": f"{base.name}-{_slug(name)}",
-        "model": engine.override(system, fields).model,
+        "model": override(system, fields).model,
         "optim.infonce_weight": system.optim.infonce_weight,
         "optim.lr": rate,
     }
-    return engine.override(base, changes)
+    return override(base, changes)
 
 
 def _slug(system: str) -> str:

@@ -136,7 +136,7 @@ def infonce(
         single += [_nce(unit[one], unit[one], *args), _nce(unit[two], unit[two], *args)]
     if not both:
         return jnp.float32(0.0), jnp.float32(0.0)
-    return sum(both) / len(both), sum(single) / len(single)
+    return jnp.mean(jnp.stack(both)), jnp.mean(jnp.stack(single))
 
 
 def _nce(query, key, valid, mask, block, min_distance, temperature):

@@ -1,7 +1,7 @@
 """AdamW with warm-up and cosine decay, and the moving average of parameters."""
 
 import dataclasses
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 import jax.numpy as jnp
 import optax
@@ -32,11 +32,13 @@ def optimizer(config: OptimConfig, steps: int) -> optax.GradientTransformation:
             b1=config.b1,
             b2=config.b2,
             weight_decay=config.weight_decay,
-            mask=lambda params: dataclasses.replace(
-                params, projections=True, others=False
-            ),
+            mask=_decaying,
         ),
     )
+
+
+def _decaying(params: Any) -> Any:
+    return dataclasses.replace(params, projections=True, others=False)
 
 
 def update_average(average: T, params: T, decay: float, step: Array) -> T:
@@ -49,5 +51,7 @@ def update_average(average: T, params: T, decay: float, step: Array) -> T:
       step: t, finished optimizer steps.
     """
     t = step.astype(jnp.float32)
-    decay = jnp.minimum(jnp.float32(decay), (1.0 + t) / (10.0 + t))
-    return optax.incremental_update(params, average, 1.0 - decay)
+    kept = jnp.minimum(jnp.float32(decay), (1.0 + t) / (10.0 + t))
+    # Optax takes any tree, but has no name for one.
+    new, old = cast(optax.Params, params), cast(optax.Params, average)
+    return cast(T, optax.incremental_update(new, old, 1.0 - kept))

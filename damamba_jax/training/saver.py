@@ -81,12 +81,14 @@ class Saver:
             jax.eval_shape(self._items, state),
         )
         found = self._last.restore_newest(abstract)
+        statistics = None
         if found is not None:
             items, _ = found
             state = restore_state(items, state)
+            statistics = items["model"]["statistics"]
         # The run will pass them again; nothing of an abandoned future may stand.
         self._best.drop_after(int(state.step))
-        return state, items["model"]["statistics"] if found is not None else None
+        return state, statistics
 
     def hold(self, state: TrainState) -> None:
         """Copies the state to the host, for `save_held`."""

@@ -1,7 +1,7 @@
 """Pure function that moves a run on by one step."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -85,30 +85,46 @@ def _update(
     decay: float,
 ) -> TrainState:
     """Moves parameters and their average, unless a gradient is not finite."""
-    updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
-    params = optax.apply_updates(state.params, updates)
+    # Optax takes any tree, but has no name for one.
+    old, found = cast(optax.Params, state.params), cast(optax.Updates, grads)
+    updates, opt_state = optimizer.update(found, state.opt_state, old)
+    params = cast(FlatParams, optax.apply_updates(old, updates))
     done = state.step - state.skipped
     average = optim.update_average(state.average, params, decay, done)
     bad = jnp.where(finite, 0, 1)
-    kept = jax.tree.map(
+    params, average, opt_state = jax.tree.map(
         lambda new, old: jnp.where(finite, new, old),
         (params, average, opt_state),
         (state.params, state.average, state.opt_state),
     )
     return TrainState(
-        state.step + 1,
-        *kept,
-        state.rng,
-        state.skipped + bad,
-        jnp.where(finite, 0, state.bad_steps + 1),
+        step=state.step + 1,
+        params=params,
+        average=average,
+        opt_state=opt_state,
+        rng=state.rng,
+        skipped=state.skipped + bad,
+        bad_steps=jnp.where(finite, 0, state.bad_steps + 1),
     )
 
 
 def jit_train_step(
-    model: SystemConfig, data: DataConfig, optim_config: OptimConfig, *, num_steps: int
+    model: SystemConfig,
+    data: DataConfig,
+    optim_config: OptimConfig,
+    *,
+    num_steps: int,
+    platform: str | None = None,
 ) -> Step:
-    """Builds and jits the step of a configuration; it donates its state's memory."""
-    graphdef, _ = abstract_model(model, data)
+    """Builds and jits the step of a configuration; it donates its state's memory.
+
+    Args:
+      model, data: the system, and the shape of its batches.
+      optim_config: the optimizer, its schedule and the losses.
+      num_steps: steps of the run.
+      platform: the platform that the program is meant for; `None` is this machine's.
+    """
+    graphdef, _ = abstract_model(model, data, platform)
     step = make_train_step(
         graphdef,
         optim.optimizer(optim_config, num_steps),
@@ -116,6 +132,5 @@ def jit_train_step(
         num_steps=num_steps,
         is_random=model.is_random,
     )
-    return jax.jit(
-        step, donate_argnums=0, compiler_options=compiler_options(jax.default_backend())
-    )
+    options = compiler_options(platform)
+    return jax.jit(step, donate_argnums=0, compiler_options=options)

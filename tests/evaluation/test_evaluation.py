@@ -22,7 +22,8 @@ from damamba_jax.data.simulated import write as simulated_write
 from damamba_jax.errors import ConfigError, CorpusError
 from damamba_jax.evaluation import evaluation, scoring
 from damamba_jax.inference import ensemble
-from damamba_jax.inference import sessions as stitch_sessions
+from damamba_jax.inference.estimator import Estimator
+from damamba_jax.inference.sessions import predict_sessions
 from damamba_jax.inference.smoothing import parse_smoothing, smooth_traces
 from damamba_jax.metrics.intervals import score
 from damamba_jax.reporting.results import draw_results, write_results
@@ -36,7 +37,7 @@ from damamba_jax.studies import evaluations
 COLUMN = 3
 
 
-class FrameEstimator:
+class FrameEstimator(Estimator):
     """Scores each label time by one column of the target's nearest CLIP frame."""
 
     def __init__(self, config, statistics=None, *, simulated=True):
@@ -110,6 +111,26 @@ def quiet():
     return Console(file=io.StringIO(), width=240)
 
 
+def predict_all(estimator, sessions, **options):
+    """Predicts every target with the configuration's own sizes."""
+    config = estimator.config
+    return predict_sessions(
+        estimator.predict, sessions, config.data, batch_size=config.train.batch_size,
+        frame_multiple=config.model.frame_multiple, **options,
+    )  # fmt: skip
+
+
+def find_oracle(index, split, config, protocol):
+    return scoring.find_oracle(
+        index,
+        split,
+        config.data,
+        config.model,
+        protocol=protocol,
+        smoothing=config.smoothing,
+    )
+
+
 def expected(session, participant, cache_dir):
     stream = participant.tracks["clip"].open(cache_dir)
     return logistic(np.asarray(stream.data[:, COLUMN], np.float32))
@@ -123,9 +144,7 @@ def test_stitched_cores_are_the_whole_session(cache_dir, index, frame_hz):
     model = FrameEstimator(config)
     sessions = index.split("noxi/val")
     told = []
-    traces = stitch_sessions.predict_sessions(
-        model, sessions, progress=lambda *counts: told.append(counts)
-    )
+    traces = predict_all(model, sessions, progress=lambda *counts: told.append(counts))
     assert [(t.session, t.role) for t in traces] == [
         (session.id, role) for session in sessions for role in ("expert", "novice")
     ]
@@ -155,7 +174,7 @@ def test_one_long_pass_is_one_window_per_person(config, cache_dir, tmp_path):
     index = open_corpus(config.data, root=str(tmp_path / "corpus"))
     sessions = [*index.split("noxi/val"), *index.split("noxi/test-base")]
     model = FrameEstimator(config)
-    traces = stitch_sessions.predict_sessions(model, sessions, protocol="long")
+    traces = predict_all(model, sessions, protocol="long")
     for trace, (session, participant) in zip(
         traces, [(s, p) for s in sessions for p in s.participants], strict=True
     ):
@@ -171,7 +190,7 @@ def test_scores_of_the_wrong_shape_are_refused(config, index):
     model = FrameEstimator(config)
     model.predict = lambda batch, num_frames: np.zeros((16, 3))
     with pytest.raises(ValueError, match=r"expected scores of shape \(16, 96\), got"):
-        stitch_sessions.predict_sessions(model, index.split("noxi/val"))
+        predict_all(model, index.split("noxi/val"))
 
 
 def test_whole_evaluation(estimator, index, tmp_path):
@@ -183,7 +202,7 @@ def test_whole_evaluation(estimator, index, tmp_path):
     assert (split.split, split.kind, split.num_sessions) == (
         "noxi/val", "validation", 2,
     )  # fmt: skip
-    traces = stitch_sessions.predict_sessions(estimator, index.split("noxi/val"))
+    traces = predict_all(estimator, index.split("noxi/val"))
     assert split.scores == score(traces)
     assert list(split.by_role) == ["expert", "novice"]
     assert sorted(split.by_language) == ["English", "French"]
@@ -388,7 +407,7 @@ def test_an_ensemble_is_one_more_row(estimator, release, tmp_path, monkeypatch, 
 
 
 def test_an_ensemble_needs_the_same_recordings(estimator, index):
-    traces = stitch_sessions.predict_sessions(estimator, index.split("noxi/val"))
+    traces = predict_all(estimator, index.split("noxi/val"))
     with pytest.raises(ConfigError, match="only some predicted 004/novice"):
         ensemble.average_traces([traces, [traces[0], *traces[2:]]])
     other = dataclasses.replace(traces[1], label=traces[1].label + 0.5)
@@ -397,7 +416,7 @@ def test_an_ensemble_needs_the_same_recordings(estimator, index):
 
 
 def test_traces_are_kept_as_they_were(estimator, index, tmp_path):
-    traces = stitch_sessions.predict_sessions(estimator, index.split("noxi/val"))
+    traces = predict_all(estimator, index.split("noxi/val"))
     traces[0] = dataclasses.replace(traces[0], language=None)
     trace_files.write_traces(tmp_path, traces)
     kept = trace_files.read_traces(tmp_path, "noxi/val")
@@ -437,7 +456,7 @@ def test_groups_are_shown_whole_if_asked_for(cache_dir, tmp_path):
         index = open_corpus(config.data, root=str(tmp_path / "corpus"))
         seats.clear()
         for split in ("mpiigroupinteraction/test", "noxi/val"):
-            stitch_sessions.predict_sessions(Counting(config), index.split(split))
+            predict_all(Counting(config), index.split(split))
         assert set(seats) == expected, asked
 
 
@@ -465,9 +484,7 @@ def test_labels_root_adds_labels_later(estimator, release, index, tmp_path):
     (split,) = result.splits
     assert split.kind == "test" and split.num_unlabelled == 0
     reference = score(
-        stitch_sessions.predict_sessions(
-            estimator, index.split("noxi/val"), split=split.split
-        )
+        predict_all(estimator, index.split("noxi/val"), split=split.split)
     )
     assert split.scores == reference
 
@@ -503,14 +520,14 @@ def test_a_recorded_model_on_drawn_data_says_so(estimator, index, tmp_path):
 
 def test_oracle_of_the_whole_session_for_a_long_pass(estimator, index):
     config = estimator.config
-    long = scoring.find_oracle(index, "noxi/val", config, "long")
+    long = find_oracle(index, "noxi/val", config, "long")
     assert long.name == "oracle, whole session"
-    assert long.ccc != scoring.find_oracle(index, "noxi/val", config, "stitched").ccc
-    assert scoring.find_oracle(index, "noxi/train fold 0", config, "long") is None
+    assert long.ccc != find_oracle(index, "noxi/val", config, "stitched").ccc
+    assert find_oracle(index, "noxi/train fold 0", config, "long") is None
     inner = open_corpus(config.data, root=str(index.root / "noxi"))
-    assert scoring.find_oracle(inner, "noxi/val", config, "long") == long
+    assert find_oracle(inner, "noxi/val", config, "long") == long
     recorded = dataclasses.replace(index, simulated=False)
-    assert scoring.find_oracle(recorded, "noxi/val", config, "long") is None
+    assert find_oracle(recorded, "noxi/val", config, "long") is None
 
 
 def test_held_out_fold_is_validation_and_trains_nothing(cache_dir, index):
@@ -583,7 +600,7 @@ def test_smoothing_changes_predictions_and_is_recorded(estimator, index, tmp_pat
         for smoothing in (None, from_command)
     ]  # fmt: skip
     assert [result.smoothing for result in results] == ["none", "gaussian 1 s"]
-    traces = stitch_sessions.predict_sessions(estimator, index.split("noxi/val"))
+    traces = predict_all(estimator, index.split("noxi/val"))
     expected = [score(traces).ccc]
     expected.append(score(smooth_traces(traces, from_command)).ccc)
     got = [result.splits[0].scores.ccc for result in results]
@@ -605,7 +622,7 @@ def test_an_oracle_that_sees_less_than_the_model_says_so(config, index):
     data = dataclasses.replace(config.data, normalization="session")
     config = dataclasses.replace(config, data=data)
     found = {
-        protocol: scoring.find_oracle(index, "noxi/val", config, protocol).seen
+        protocol: find_oracle(index, "noxi/val", config, protocol).seen
         for protocol in ("stitched", "long")
     }
     assert found == {

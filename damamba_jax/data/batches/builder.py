@@ -58,9 +58,9 @@ class _Track:
         self._cache_dir = cache_dir
         # The entry behind the last person stands for nobody (id -1).
         self.length = np.array([t.num_frames if t else 0 for t in [*tracks, None]])
-        self.rate = np.full(len(tracks) + 1, feature.rate)
-        for person in np.flatnonzero(self.length):
-            self.rate[person] = tracks[person].rate
+        self.rate = np.array(
+            [t.rate if t and t.num_frames else feature.rate for t in [*tracks, None]]
+        )
         present = self.rate[self.length > 0]
         self.max_rate = float(present.max()) if present.size else feature.rate
         self.open = functools.lru_cache(_streams_kept_open(len(tracks)))(self._open)
@@ -76,8 +76,9 @@ class _Track:
         return read_statistics(path, dim=self.feature.dim)
 
     def _open(self, person: int) -> "Rows":
-        stream = self._tracks[person].open(self._cache_dir)
-        return Rows.of(stream)
+        track = self._tracks[person]
+        assert track is not None, "`length` is 0 for a person without the feature"
+        return Rows.of(track.open(self._cache_dir))
 
 
 class Rows(NamedTuple):

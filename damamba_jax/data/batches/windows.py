@@ -16,7 +16,7 @@ import dataclasses
 import functools
 import math
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, cast
 
 import grain
 import numpy as np
@@ -252,7 +252,9 @@ def read_batches(
     options = grain.ReadOptions(
         num_threads=num_threads, prefetch_buffer_size=2 * num_threads
     )
-    dataset = grain.MapDataset.source(source)[start_step:]
+    # Grain asks for one type of batch; these sources have one each.
+    batches = cast(Sequence[Batch | EvaluationBatch], source)
+    dataset = grain.MapDataset.source(batches)[start_step:]
     return iter(dataset.to_iter_dataset(options))
 
 

@@ -60,7 +60,7 @@ def index(
       DataFormatError: for a malformed or misfit stream, if `strict`.
     """
     folder = _check_folder(root, "data.root")
-    label_folder = _check_folder(labels_root, "data.labels_root", optional=True)
+    label_folder = _check_folder(labels_root or root, "data.labels_root")
     problems: list[str] = []
     releases = RELEASES if layout is None else (custom_release(layout),)
     if layout is None:
@@ -71,7 +71,7 @@ def index(
     for release in releases:
         folders = find_folders(folder, release, problems)
         label_folders = list(folders)
-        if label_folder is not None:
+        if labels_root:
             found = find_folders(label_folder, release, problems)
             label_folders = [*found, *label_folders]
         for split in release.layouts[0].splits:
@@ -85,7 +85,7 @@ def index(
                 problems += builder.problems()
     if not sessions:
         raise _no_corpus(folder, searched, problems)
-    if label_folder is not None:
+    if labels_root:
         _report_no_labels(sessions, label_folder, problems)
     simulated = any((f / SIMULATED_FILE).is_file() for f in (folder, folder.parent))
     return CorpusIndex(
@@ -184,11 +184,7 @@ def _find_seats(
     return {session: frozenset(roles) for session, roles in taken.items() if roles}
 
 
-def _check_folder(
-    path: str | os.PathLike, name: str, *, optional: bool = False
-) -> Path | None:
-    if optional and not path:
-        return None
+def _check_folder(path: str | os.PathLike, name: str) -> Path:
     folder = Path(path).expanduser()
     if not os.fspath(path) or not folder.is_dir():
         what = "a file" if folder.is_file() else "nothing there"

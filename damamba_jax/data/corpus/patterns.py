@@ -37,12 +37,13 @@ def check_pattern(pattern: str, *, name: str, required: Sequence[str]) -> None:
       ConfigError: if it is not a plain relative path of known fields.
     """
     try:
-        used = {field for _, field, _, _ in string.Formatter().parse(pattern)}
+        parts = string.Formatter().parse(pattern)
+        used = {field for _, field, _, _ in parts if field is not None}
     except ValueError as error:
         raise ConfigError(
             f"`{name}`: expected balanced braces, got {pattern!r}."
         ) from error
-    unknown = sorted(used - {None, *FIELDS})
+    unknown = sorted(used - {*FIELDS})
     missing = [field for field in required if field not in used]
     if unknown or missing:
         raise ConfigError(

@@ -16,7 +16,7 @@ import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 from xml.etree import ElementTree
 
 import numpy as np
@@ -263,6 +263,7 @@ def _encode_header(annotation: Annotation, ftype: str) -> bytes:
 
 
 def _encode_rows(annotation: Annotation, ftype: str) -> bytes:
+    columns: tuple[Any, ...]
     match annotation:
         case ContinuousAnnotation():
             columns = (annotation.score, annotation.confidence)

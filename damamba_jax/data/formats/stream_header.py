@@ -88,7 +88,7 @@ class StreamHeader:
     @property
     def has_gaps(self) -> bool:
         """True when the place of a frame depends on more than its number."""
-        return len(self.chunks) > 1 or self.chunks[0].start * self.sample_rate >= 0.5
+        return len(self.chunks) != 1 or self.chunks[0].start * self.sample_rate >= 0.5
 
     @property
     def row_bytes(self) -> int:

@@ -72,7 +72,7 @@ class _Cue(NamedTuple):
     """One scalar observation: sum of `gain * x[state]`, plus `x[gated]` in speech."""
 
     person: int
-    index: int
+    cue: int
     states: tuple[tuple[int, float], ...]
     gated: int | None
     bias: float
@@ -127,13 +127,13 @@ def _smooth_part(cues, observed, speaking, domain) -> Posterior:
         smoothed[t], rows[t] = mean[:people], cov[:people]
         taken = []
         for spec in specs:
-            if not used[t, spec.person, spec.index]:
+            if not used[t, spec.person, spec.cue]:
                 continue
             gate = speech[t, spec.person]
             cov_h, predicted = _project(cov, spec, gate), _apply(mean, spec, gate)
             variance = _apply(cov_h, spec, gate) + domain.noise
-            weight = seen[t, spec.person, spec.index] / variance
-            surprise = values[t, spec.person, spec.index] - spec.bias - predicted
+            weight = seen[t, spec.person, spec.cue] / variance
+            surprise = values[t, spec.person, spec.cue] - spec.bias - predicted
             gain = cov_h * weight
             mean = mean + gain * surprise
             cov -= np.multiply(gain[:, None], cov_h, out=buffer)

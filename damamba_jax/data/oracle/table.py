@@ -218,13 +218,13 @@ def _build_span(
             name: _score(recordings, values[here], train, values[: len(train)])
             for name, values in estimates.items()
         }
-        r = {name: values["r"] for name, values in scores.items()}
+        r = {name: found.r for name, found in scores.items()}
         splits.append(
             {
                 "name": split,
                 "transfer": oracle_views.is_shifted(root, split),
                 "num_frames": len(oracle_score.pooled_labels(recordings)),
-                "scores": scores,
+                "scores": {name: _numbers(found) for name, found in scores.items()},
                 "partner_gap": r["both"] - r["both, target only"],
                 "modality_gap": r["both"] - r[LATE] if LATE in r else None,
                 "joint_gap": r["both"] - r[LATE_ALONE] if LATE_ALONE in r else None,
@@ -245,19 +245,22 @@ def _score(
     values: list[np.ndarray],
     train: list[Cues],
     train_values: list[np.ndarray],
-) -> dict[str, float | None]:
+) -> oracle_score.OracleScore:
     scale = None
     if train:
         scale = oracle_score.fit_scale(
             oracle_score.pooled(train, train_values), oracle_score.pooled_labels(train)
         )
-    result = oracle_score.score(
+    return oracle_score.score(
         oracle_score.pooled(recordings, values),
         oracle_score.pooled_labels(recordings),
         scale,
     )
-    ccc = None if math.isnan(result.ccc) else result.ccc
-    return {"r": result.r, "ccc": ccc, "bare_ccc": result.bare_ccc}
+
+
+def _numbers(found: oracle_score.OracleScore) -> dict[str, float | None]:
+    ccc = None if math.isnan(found.ccc) else found.ccc
+    return {"r": found.r, "ccc": ccc, "bare_ccc": found.bare_ccc}
 
 
 def _frame_inputs(cues: Cues) -> np.ndarray:

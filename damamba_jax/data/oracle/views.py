@@ -169,12 +169,12 @@ class Cut(NamedTuple):
     """How windows are cut out of a recording.
 
     Attributes:
-      index: native frames of each window, clipped to the recording.
+      frames: native frames of each window, clipped to the recording.
       inside: False for frames beyond the window's or the recording's end.
       window, offset: the window whose core holds each frame, and where in it.
     """
 
-    index: Int[np.ndarray, "windows frames"]
+    frames: Int[np.ndarray, "windows frames"]
     inside: Bool[np.ndarray, "windows frames"]
     window: Int[np.ndarray, "T"]
     offset: Int[np.ndarray, "T"]
@@ -198,7 +198,7 @@ def cut_windows(window: WindowConfig, frames: int) -> Cut:
     inside = (index >= 0) & (index < frames) & (index <= last[:, None])
     holder = np.searchsorted(label_stop, np.arange(frames), side="right")
     return Cut(
-        index=index.clip(0, frames - 1),
+        frames=index.clip(0, frames - 1),
         inside=inside,
         window=holder,
         offset=np.arange(frames) - first[holder],
@@ -212,10 +212,10 @@ def _posterior(
     if cut is None:
         return smoother.smooth(cues, used, speaking, DOMAINS["base"])
     batch, people = cues.shape[:2]
-    windows = len(cut.index)
+    windows = len(cut.frames)
 
     def slices(values: np.ndarray) -> np.ndarray:
-        parts = np.moveaxis(values[..., cut.index], -2, 1)
+        parts = np.moveaxis(values[..., cut.frames], -2, 1)
         return parts.reshape(batch * windows, *parts.shape[2:])
 
     visible = slices(used) & np.tile(cut.inside, (batch, 1))[:, None, None]
