@@ -15,11 +15,24 @@ from damamba_jax.config.tree import from_config_dict
 from damamba_jax.errors import ConfigError
 from damamba_jax.files import write_json, write_text
 from damamba_jax.reporting.table import Table
-from damamba_jax.runtime.command import read_flags
+from damamba_jax.runtime.command import read_flags, run
 from damamba_jax.runtime.config_files import find_config_file
 
 FOLDER = "runs/benchmarks"
 _CONFIG_FLAGS = ("--config=", "-config=")
+
+
+def start(body: Callable[[Sequence[str], Console], int], argv: Sequence[str]) -> int:
+    """Runs the body of a command, whose progress goes to standard error.
+
+    Every row is on disk as soon as it is measured: a signal ends the process at once.
+
+    Args:
+      body: called with the arguments and the console; returns the exit code.
+      argv: the name of the command, then flags.
+    """
+    console = Console(stderr=True)
+    return run(lambda _, console: body(argv, console), console=console)
 
 
 def read(

@@ -31,7 +31,6 @@ On two shared cores a system takes 2.4 minutes for the check and 1.2 for each le
 import collections
 import concurrent.futures
 import dataclasses
-import functools
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -45,9 +44,7 @@ from benchmarks.step.memory_table import Series
 from benchmarks.step.steps import Steps
 from damamba_jax.config.sections import Config
 from damamba_jax.reporting.table import Table
-from damamba_jax.runtime.command import run
 from damamba_jax.runtime.progress import ProgressLine
-from damamba_jax.runtime.stop import StopRequest
 
 LENGTHS = (64, 96, 128, 192, 256, 512, 1024, 2048, 4096, 8192)
 DEFAULT_CONFIGS = ("configs/noxi.py", "configs/dat.py:paper_table")
@@ -58,11 +55,10 @@ MOST_FRAMES = 2**20
 
 def main(argv: Sequence[str]) -> int:
     """Runs the command; returns its exit code."""
-    return run(functools.partial(_run, argv), console=Console(stderr=True))
+    return command.start(_run, argv)
 
 
-def _run(argv: Sequence[str], stop: StopRequest, console: Console) -> int:
-    del stop  # Every row is on disk: a signal ends the process at once.
+def _run(argv: Sequence[str], console: Console) -> int:
     chosen, configs = command.read(
         argv, _define_flags, defaults=DEFAULT_CONFIGS, doc=__doc__ or ""
     )

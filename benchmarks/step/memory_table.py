@@ -41,14 +41,17 @@ class Series(NamedTuple):
 
     @property
     def label(self) -> str:
+        """Names the system and its configuration."""
         return f"{NAMES[self.config.model.system]}, {self.config.name}"
 
     @property
     def on_cpu(self) -> bool:
+        """Whether the steps were compiled for a CPU, and never ran."""
         return self.rows[0]["platform"] == "cpu"
 
     @property
     def peaks(self) -> dict[int, int]:
+        """Peak in bytes by length, of what fitted into memory."""
         return peaks(self.rows)
 
     @property

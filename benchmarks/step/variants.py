@@ -15,7 +15,6 @@ same command goes on when it was interrupted, as long as the code is the same.
 """
 
 import dataclasses
-import functools
 import itertools
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -33,9 +32,7 @@ from damamba_jax.config.sections import Config
 from damamba_jax.config.systems import DAMambaConfig
 from damamba_jax.errors import ConfigError
 from damamba_jax.kernels.selective_scan import IMPLEMENTATIONS
-from damamba_jax.runtime.command import run
 from damamba_jax.runtime.progress import ProgressLine
-from damamba_jax.runtime.stop import StopRequest
 
 DEFAULT_CONFIG = "configs/noxi.py"
 BEST = "best"
@@ -80,11 +77,10 @@ class Variant(NamedTuple):
 
 def main(argv: Sequence[str]) -> int:
     """Runs the command; returns its exit code."""
-    return run(functools.partial(_run, argv), console=Console(stderr=True))
+    return command.start(_run, argv)
 
 
-def _run(argv: Sequence[str], stop: StopRequest, console: Console) -> int:
-    del stop  # Every row is on disk: a signal ends the process at once.
+def _run(argv: Sequence[str], console: Console) -> int:
     chosen, configs = command.read(
         argv, _define_flags, defaults=[DEFAULT_CONFIG], doc=__doc__ or ""
     )

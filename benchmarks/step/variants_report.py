@@ -17,10 +17,12 @@ COLUMNS = ("scan", "precision", "remat", "frames", "ms / step", "windows / s",
 
 
 def measured(row: Mapping[str, Any]) -> bool:
+    """Whether a row has a time."""
     return row.get("step_ms") is not None
 
 
 def windows_per_second(row: Mapping[str, Any]) -> float:
+    """Computes the speed of a row that has a time."""
     return 1e3 * row["batch_size"] / row["step_ms"]
 
 
