@@ -125,7 +125,11 @@ def measure(
       steps: answers with checks and rows.
       jobs: checks and rows that compile side by side; steps run one at a time.
       console: for progress.
+
+    Raises:
+      ConfigError: if the system has no rematerialisation, or no scan to choose.
     """
+    configs = {variant: variant.configure(config) for variant in variants}
     first: dict[tuple[str, str], Variant] = {}
     for variant in variants:
         first.setdefault(variant[:2], variant)
@@ -135,12 +139,12 @@ def measure(
     ):
         tell(0, len(variants), note="checks")
         checks = {
-            key: pool.submit(_check, steps, variant.configure(config))
+            key: pool.submit(_check, steps, configs[variant])
             for key, variant in first.items()
         }
         rows = [
-            pool.submit(_measure_row, steps, config, variant, checks[variant[:2]])
-            for variant in variants
+            pool.submit(_measure_row, steps, chosen, variant, checks[variant[:2]])
+            for variant, chosen in configs.items()
         ]
         for done, row in enumerate(as_completed(rows), start=1):
             tell(done, len(variants))
@@ -160,7 +164,7 @@ def _measure_row(
     """Measures a variant while its check runs, without which nothing is shown."""
     asked = {**variant._asdict(), "batch_size": config.train.batch_size}
     try:
-        row = asked | steps.measure(variant.configure(config), variant.length)
+        row = asked | steps.measure(config, variant.length)
     except BenchmarkError as error:
         row = {**asked, "failed": True, "note": str(error)}
     else:
