@@ -129,7 +129,7 @@ def run_ablation(folder):
     """A whole ablation of two rows and two seeds."""
     base = configure(folder / "cache")
     said = console()
-    training_loop._jit_step.cache_clear()
+    training_loop._compile_step.cache_clear()
     # Optax mixes dtypes.
     with jax.numpy_dtype_promotion("standard"):
         ablate(base, folder / "run", said)
@@ -137,7 +137,7 @@ def run_ablation(folder):
         base,
         folder / "run",
         said.file.getvalue(),
-        training_loop._jit_step.cache_info(),
+        training_loop._compile_step.cache_info(),
     )
 
 
