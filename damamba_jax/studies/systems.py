@@ -6,7 +6,7 @@ the demo's widths), 500 steps of 64 windows in bfloat16 at each of two learning 
 `small`: the demo and `configs/dat.py:small`, as they stand. All runs of a seed share
 everything but the model; each system keeps its own losses.
 
-Time and memory of a training step are measured by `benchmarks/systems.py` of the
+Time and memory of a training step are measured by `benchmarks.systems` of the
 source tree, which runs this study too; without it their columns are empty.
 """
 
@@ -59,7 +59,7 @@ class Costs(NamedTuple):
 
 
 # Nothing was measured.
-_NO_COSTS = Costs({}, {}, "ms and GB: run `python benchmarks/systems.py`.")
+_NO_COSTS = Costs({}, {}, "ms and GB: run `python -m benchmarks.systems`.")
 
 
 def _published() -> Comparison:

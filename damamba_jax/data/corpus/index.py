@@ -14,6 +14,7 @@ from damamba_jax.config.sections import FeatureConfig, LayoutConfig
 from damamba_jax.data.corpus import patterns
 from damamba_jax.data.corpus.releases import (
     RELEASES,
+    SIMULATED_FILE,
     UNSUPPORTED,
     Release,
     custom_release,
@@ -33,9 +34,6 @@ __all__ = [
     "Track",
     "index",
 ]
-
-# Written into the root of a corpus that was drawn, not recorded.
-SIMULATED_FILE = "simulated.json"
 
 
 def index(

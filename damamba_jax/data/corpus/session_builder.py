@@ -8,6 +8,7 @@ from pathlib import Path
 
 from damamba_jax.config.sections import FeatureConfig, LayoutConfig
 from damamba_jax.data.corpus import patterns, rates
+from damamba_jax.data.corpus.releases import LANGUAGE_FILE
 from damamba_jax.data.corpus.sessions import Participant, Session, Track
 from damamba_jax.data.formats import ssi, stream_header
 from damamba_jax.data.formats.headers import decode_text, warn_once
@@ -15,7 +16,6 @@ from damamba_jax.errors import DataFormatError, format_error
 
 _log = logging.getLogger(__name__)
 
-_LANGUAGE_FILE = "language.annotation.csv"
 _LANGUAGE_BYTES = 4096
 
 
@@ -296,7 +296,7 @@ class SplitBuilder:
         ]
         paths += self._files.labels.get(session, {}).values()
         for folder in dict.fromkeys(path.parent for path in paths):
-            path = folder / _LANGUAGE_FILE
+            path = folder / LANGUAGE_FILE
             inside = any(patterns.is_inside(path, root) for root in self._files.roots)
             if not inside or not path.is_file():
                 continue
