@@ -6,6 +6,7 @@ results, pictures, traces and predictions under the same names.
 
 import contextlib
 import fcntl
+import glob
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -82,7 +83,8 @@ def claim(workdir: Path, config: Config, *, write: bool = True) -> Iterator[None
         write.
 
     Raises:
-      WorkdirError: if another process holds it, or it was made with a configuration
+      WorkdirError: if its path has characters that make its checkpoints unreadable,
+        another process holds it, or it was made with a configuration
         that differs in a field that changes the numbers.
     """
     path = workdir / CONFIG
@@ -90,6 +92,7 @@ def claim(workdir: Path, config: Config, *, write: bool = True) -> Iterator[None
         _check_config(path, config)
         yield
         return
+    _check_name(workdir)
     workdir.mkdir(parents=True, exist_ok=True)
     with (workdir / LOCK).open("w") as lock:
         try:
@@ -102,6 +105,16 @@ def claim(workdir: Path, config: Config, *, write: bool = True) -> Iterator[None
         _check_config(path, config)
         write_text(path, to_json(config))
         yield
+
+
+def _check_name(workdir: Path) -> None:
+    """Refuses a folder whose checkpoints Orbax would write and never find again."""
+    path = workdir.resolve()
+    if glob.has_magic(str(path)):
+        raise WorkdirError(
+            f"`--workdir`: expected a path without *, ? and [, in which checkpoints "
+            f"cannot be read back, got {path}. Choose another folder: --workdir=NEW."
+        )
 
 
 def last_step(workdir: Path) -> int:

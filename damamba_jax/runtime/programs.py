@@ -10,6 +10,7 @@ it, under a hash of all that it depends on.
 meaning for JAX's part.
 """
 
+import atexit
 import functools
 import hashlib
 import importlib
@@ -193,15 +194,28 @@ class Program:
 
 
 @functools.cache
-def _work() -> "queue.SimpleQueue[Callable[[], None]]":
-    """Starts the thread that compiles; a daemon, so that it never delays an end."""
-    jobs: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+def _work() -> "queue.SimpleQueue[Callable[[], None] | None]":
+    """Starts the thread that compiles.
+
+    Python would end while the thread is inside XLA, which aborts the process. So its
+    end waits for the program in work, and forgets the others. A signal does not wait.
+    """
+    jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
 
     def work() -> None:
-        while True:
-            jobs.get()()
+        while (job := jobs.get()) is not None:
+            job()
 
-    threading.Thread(target=work, name="compiler", daemon=True).start()
+    thread = threading.Thread(target=work, name="compiler", daemon=True)
+    thread.start()
+
+    def finish() -> None:
+        while not jobs.empty():
+            jobs.get()
+        jobs.put(None)
+        thread.join()
+
+    atexit.register(finish)
     return jobs
 
 
