@@ -147,7 +147,7 @@ class Program:
         jit = functools.partial(jax.jit, **options)
         if folder is None:
             # Traced in this thread, whose settings of JAX may be its own.
-            traced = jit(function).trace(*shapes)
+            traced = jit(_named(function, name)).trace(*shapes)
 
             def build() -> Callable[..., Any]:
                 return traced.lower().compile()
@@ -159,12 +159,12 @@ class Program:
                 if lowered is None:
                     # What was written is what is compiled: the next run finds it in
                     # JAX's cache, and computes the same to the last bit.
-                    found = jax.export.export(jit(function))(*shapes)
+                    found = jax.export.export(jit(_named(function, name)))(*shapes)
                     found = found.serialize()
                     _write(path, found)
                     lowered = jax.export.deserialize(found)
                 _load_mosaic()
-                return jit(lowered.call).lower(*shapes).compile()
+                return jit(_named(lowered.call, name)).lower(*shapes).compile()
 
         _work().put(lambda: self._build(build))
 
@@ -191,6 +191,16 @@ class Program:
         self.wait()
         assert self._compiled is not None
         return self._compiled(*arguments)
+
+
+def _named(function: Callable[..., Any], name: str) -> Callable[..., Any]:
+    """Gives a function the name that JAX's log and profiles call its program by."""
+
+    def named(*arguments: Any) -> Any:
+        return function(*arguments)
+
+    named.__name__ = named.__qualname__ = name
+    return named
 
 
 @functools.cache
