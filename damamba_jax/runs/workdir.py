@@ -5,10 +5,11 @@ results, pictures, traces and predictions under the same names.
 """
 
 import contextlib
-import fcntl
 import glob
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+
+import filelock
 
 from damamba_jax.config.sections import Config
 from damamba_jax.config.tree import differences, from_json, to_json
@@ -101,14 +102,16 @@ def claim(workdir: Path, config: Config, *, write: bool = True) -> Iterator[None
         return
     _check_name(workdir)
     workdir.mkdir(parents=True, exist_ok=True)
-    with (workdir / LOCK).open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise WorkdirError(
-                f"{workdir}: another process is training here. Wait for it, or choose "
-                f"another folder: --workdir=NEW."
-            ) from error
+    # Another use of the same folder in this process must be refused as well.
+    lock = filelock.FileLock(workdir / LOCK, blocking=False, is_singleton=False)
+    try:
+        lock.acquire()
+    except filelock.Timeout as error:
+        raise WorkdirError(
+            f"{workdir}: another process is training here. Wait for it, or choose "
+            f"another folder: --workdir=NEW."
+        ) from error
+    with lock:
         _check_config(path, config)
         write_text(path, to_json(config))
         yield
