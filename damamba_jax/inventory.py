@@ -15,7 +15,8 @@ from absl import flags
 from ml_collections import config_flags
 from rich.console import Console
 
-from damamba_jax.config.sections import FeatureConfig, LayoutConfig
+from damamba_jax.config.layout import LayoutConfig
+from damamba_jax.config.sections import FeatureConfig
 from damamba_jax.data.corpus import index as corpus_index
 from damamba_jax.data.corpus import inventory
 from damamba_jax.data.corpus.sessions import CorpusIndex

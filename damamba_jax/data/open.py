@@ -5,6 +5,7 @@ from rich.console import Console
 from damamba_jax.config.sections import DataConfig
 from damamba_jax.data.corpus import index as corpus_index
 from damamba_jax.data.corpus import sessions
+from damamba_jax.data.corpus.label_source import Scale
 from damamba_jax.data.simulated import write as simulated_write
 from damamba_jax.runtime.progress import ProgressLine
 
@@ -33,4 +34,12 @@ def open_corpus(
         features=data.features,
         labels_root=labels_root or data.labels_root,
         layout=data.layout,
+        scale=scale_of(data),
+        cache_dir=data.cache_dir,
     )
+
+
+def scale_of(data: DataConfig) -> Scale:
+    """Returns range and delay of a configuration's annotations."""
+    low, high = data.label_range
+    return Scale(low=low, high=high, delay_seconds=data.label_delay_seconds)

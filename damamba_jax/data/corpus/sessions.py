@@ -9,6 +9,8 @@ import numpy as np
 
 from damamba_jax.array_types import Float
 from damamba_jax.config.sections import FeatureConfig
+from damamba_jax.data.corpus.label_source import LabelSource
+from damamba_jax.data.corpus.table_source import TableSource
 from damamba_jax.data.formats import ssi
 from damamba_jax.errors import CorpusError, format_error
 
@@ -19,10 +21,11 @@ class Track:
 
     Args:
       feature: what it should hold.
-      path: the path of its header.
+      path: the path of its header, or of its first table.
       rate: at which it is read, Hz.
       num_frames: that it spans, gaps included.
       header_rate: what the header says, Hz; differs from `rate` where that is wrong.
+      source: the tables that hold it; `None` for a stream.
     """
 
     feature: FeatureConfig
@@ -30,6 +33,12 @@ class Track:
     rate: float
     num_frames: int
     header_rate: float
+    source: TableSource | None = None
+
+    @property
+    def seconds(self) -> float:
+        """Duration of the stream."""
+        return self.num_frames / self.rate
 
     def open(self, cache_dir: str | os.PathLike | None = None) -> ssi.Stream:
         """Opens the samples, `[num_frames, feature.dim]`, at `rate`.
@@ -37,7 +46,10 @@ class Track:
         Raises:
           DataFormatError: if the file is malformed or not the one that was indexed.
         """
-        stream = ssi.read_stream(self.path, cache_dir=cache_dir or None)
+        if self.source is None:
+            stream = ssi.read_stream(self.path, cache_dir=cache_dir or None)
+        else:
+            stream = self.source.open(cache_dir or None)
         if stream.data.shape != (self.num_frames, self.feature.dim):
             raise format_error(
                 self.path,
@@ -56,14 +68,16 @@ class Participant:
     Args:
       role: e.g. `"expert"`.
       tracks: by feature name; what is not on disk is absent.
-      labels_path: one value per line; `None` where there is no annotation.
-      num_labels: lines of that file.
+      labels_path: its first file; `None` where there is no annotation.
+      num_labels: frames of the annotation.
+      label_source: how it is read; `None` for one value per line.
     """
 
     role: str
     tracks: Mapping[str, Track]
     labels_path: Path | None
     num_labels: int = 0
+    label_source: LabelSource | None = None
 
     def labels(self) -> Float[np.ndarray, "Tl"]:
         """Reads the annotation: float64 `[num_labels]`, NaN where not annotated.
@@ -77,7 +91,9 @@ class Participant:
                 f"`labels_path`: {self.role} has no annotation; check "
                 "`labels_path is not None` first."
             )
-        return ssi.read_labels(self.labels_path)
+        if self.label_source is None:
+            return ssi.read_labels(self.labels_path)
+        return self.label_source.read()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from damamba_jax.config.sections import FeatureConfig, LayoutConfig
+from damamba_jax.config.layout import LayoutConfig
+from damamba_jax.config.sections import FeatureConfig
 from damamba_jax.data.corpus import index as corpus_index
 from damamba_jax.data.corpus import rates, releases, sessions
 from damamba_jax.data.formats import ssi
@@ -475,4 +476,4 @@ def test_released_features():
     assert len(stems) == len(set(stems))
     for release in releases.RELEASES:
         for layout in release.layouts:
-            releases.custom_release(layout)
+            releases.custom_release(layout, FEATURES)
