@@ -123,6 +123,7 @@ class SplitBuilder:
         duration = max([labelled, *streamed])
         if rates.fits(duration, labelled):
             duration = labelled
+        participants = [self._mark_short(session, p, duration) for p in participants]
         return Session(
             corpus=self._files.layout.name,
             split=self._files.name,
@@ -138,6 +139,23 @@ class SplitBuilder:
         files = [found.of(session, role) for found in self._files.tables.values()]
         names = [m.fields.get("role") for matches in files for m in matches]
         return role in names or role in self._files.streams.get(session, {})
+
+    def _mark_short(
+        self, session: str, person: Participant, duration: float
+    ) -> Participant:
+        """Marks the tracks of one person that end long before the recording does."""
+        tracks = dict(person.tracks)
+        for name, track in tracks.items():
+            if track.seconds < duration and not rates.fits(track.seconds, duration):
+                tracks[name] = dataclasses.replace(track, stops_early=True)
+                self._problem(
+                    f"short {name}",
+                    session,
+                    person.role,
+                    f"{name} stops after {track.seconds:.1f} of {duration:.1f} s; the "
+                    "rest is missing",
+                )
+        return dataclasses.replace(person, tracks=tracks)
 
     def _here(self, session: str, role: str) -> bool:
         """Decides whether a seat was taken."""
@@ -291,13 +309,6 @@ class SplitBuilder:
             f"{self._files.name}: {track.feature.name} has sr={header_rate:g} in its "
             f"headers, but lasts as long as at {rate:.4g} Hz; read at that rate.",
         )
-        if rate not in (nominal, *rates.USUAL_RATES):
-            self._problem(
-                f"odd {track.feature.name}",
-                session,
-                role,
-                f"{text}; read at {rate:.4g} Hz, which is no usual rate",
-            )
         return dataclasses.replace(track, rate=rate)
 
     def _language(self, session: str) -> str | None:

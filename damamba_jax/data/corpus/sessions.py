@@ -26,6 +26,8 @@ class Track:
       num_frames: that it spans, gaps included.
       header_rate: what the header says, Hz; differs from `rate` where that is wrong.
       source: the tables that hold it; `None` for a stream.
+      stops_early: it ends long before the recording; what follows is missing, while
+        the last value of other tracks holds.
     """
 
     feature: FeatureConfig
@@ -34,6 +36,7 @@ class Track:
     num_frames: int
     header_rate: float
     source: TableSource | None = None
+    stops_early: bool = False
 
     @property
     def seconds(self) -> float:

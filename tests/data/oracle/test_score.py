@@ -169,8 +169,8 @@ def test_no_regression_on_windows_passes_the_oracle(root):
             speech = cues.speaking[:, None] * np.ones((1, 3, 1))
             parts = []
             for gate in (cues.observed * speech, cues.observed * (1 - speech)):
-                weight = gate[..., cut.index] * cut.inside
-                total = (cues.cues[..., cut.index] * weight).sum(axis=-1)
+                weight = gate[..., cut.frames] * cut.inside
+                total = (cues.cues[..., cut.frames] * weight).sum(axis=-1)
                 parts += [total / (2 + weight.sum(-1)), weight.mean(-1)]
             own = np.concatenate(parts, axis=1)[..., cut.window].transpose(0, 2, 1)
             both = np.concatenate([own, own[::-1]], axis=2)
@@ -214,7 +214,7 @@ def test_windows_are_cut_exactly(window):
         core = (t * hz / 25) // window.core_frames
         start = core * window.core_frames - window.context_frames
         assert cut.window[t] == core
-        assert cut.index[core, cut.offset[t]] == t
+        assert cut.frames[core, cut.offset[t]] == t
         last = start + window.window_frames - 1
         touched = {
             frame
@@ -225,7 +225,7 @@ def test_windows_are_cut_exactly(window):
             )
         }
         seen = [i for i in range(min(touched), max(touched) + 1) if 0 <= i < frames]
-        np.testing.assert_array_equal(cut.index[core][cut.inside[core]], seen)
+        np.testing.assert_array_equal(cut.frames[core][cut.inside[core]], seen)
 
 
 def test_a_window_sees_itself_only(root):
