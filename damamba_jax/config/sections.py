@@ -41,7 +41,9 @@ class FeatureConfig(Section):
         range=POSITIVE,
     )
     stems: tuple[str, ...] = setting(
-        "Names under which releases store it, `{role}.{stem}.stream`."
+        "Names under which releases store it, `{role}.{stem}.stream`; a table needs "
+        "none if its pattern has no `{stem}`.",
+        default=(),
     )
     table: TableConfig | None = setting(
         "Columns of the tables that hold it; `None` for streams.", default=None

@@ -220,6 +220,7 @@ def test_no_hyperparameter_has_a_default():
     assert defaults == {
         "FeatureConfig.drop_columns",
         "FeatureConfig.missing_value",
+        "FeatureConfig.stems",
         "FeatureConfig.table",
         "DataConfig.layout",
         "LayoutConfig.feature_path",

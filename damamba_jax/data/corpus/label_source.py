@@ -17,7 +17,11 @@ from damamba_jax.data.corpus.table_rows import (
     read_all,
 )
 from damamba_jax.data.formats import annotations, elan, ratings, ssi
-from damamba_jax.data.formats.headers import parse_number, warn_once
+from damamba_jax.data.formats.headers import (
+    MixedDecimalsError,
+    Numbers,
+    warn_once,
+)
 from damamba_jax.data.formats.ratings import Ratings
 from damamba_jax.data.formats.tables import Table, find_columns
 from damamba_jax.errors import ConfigError, format_error
@@ -251,10 +255,14 @@ class LabelSource:
 
 def _numbers(piece: Match, field: str, texts: Sequence[str]) -> np.ndarray:
     """Reads the texts of intervals as numbers; what is none is not rated."""
-    values, refused = np.full(len(texts), np.nan), []
+    values, refused, numbers = np.full(len(texts), np.nan), [], Numbers()
     for i, text in enumerate(texts):
         try:
-            values[i] = parse_number(text.replace(",", "."))
+            values[i] = numbers(text)
+        except MixedDecimalsError as error:
+            raise format_error(
+                piece.path, field, expected="one decimal sign", got=f"{error}"
+            ) from error
         except ValueError:
             refused += [text] * bool(text.strip())
     if refused and not np.isfinite(values).any():

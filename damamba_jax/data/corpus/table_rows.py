@@ -20,6 +20,10 @@ from damamba_jax.data.formats.tables import (
 )
 from damamba_jax.errors import format_error
 
+# A table may claim so many rows, and so many for each of its bytes.
+_MAX_ROWS = 1 << 22
+_MAX_ROWS_PER_BYTE = 8
+
 _CLOCK = re.compile(r"(?:(\d{1,9}):)?(\d{1,9}):(\d{1,9}(?:[.,]\d{1,20})?)")
 
 
@@ -103,6 +107,13 @@ def read_rows(
                 bound[name] = Texts(column.codes, found)
         row = first + np.flatnonzero(keep)
         first += len(values)
+        if first > _MAX_ROWS + _MAX_ROWS_PER_BYTE * table.path.stat().st_size:
+            raise format_error(
+                table.path,
+                "rows",
+                expected="rows of an eighth of a byte or more",
+                got=f"{first} and more",
+            )
         chosen = {n: Texts(t.codes[keep], t.values) for n, t in bound.items()}
         yield Rows(row, values[keep], chosen)
 

@@ -25,9 +25,11 @@ class ArrayTable:
         zipped = path.suffix.lower() == ".npz"
         try:
             arrays = _open_npz(path) if zipped else {"": _map_npy(path)}
-        except (ValueError, EOFError, zipfile.BadZipFile, NotImplementedError) as error:
+        except FileNotFoundError:
+            raise
+        except Exception as error:  # damaged headers raise whatever their parsers do
             raise format_error(
-                path, "array", expected="arrays of numbers", got=f"{error}"
+                path, "array", expected="arrays of numbers", got=f"{error!r}"
             ) from error
         self._columns = _name_columns(arrays)
         if not self._columns:
@@ -58,7 +60,7 @@ class ArrayTable:
             rows = min(_BLOCK_ROWS, max(lengths) - row)
             yield Block(
                 np.stack(floats, axis=1) if floats else np.zeros((rows, 0)),
-                tuple(_texts(v) for v in values[len(numbers) :]),
+                tuple(self._texts(v) for v in values[len(numbers) :]),
             )
 
     def _floats(self, values: np.ndarray) -> np.ndarray:
@@ -67,6 +69,18 @@ class ArrayTable:
                 self.path, "dtype", expected="numbers", got=f"{values.dtype}"
             )
         return values.astype(np.float64)
+
+    def _texts(self, values: np.ndarray) -> Texts:
+        found, codes = np.unique(values, return_inverse=True)
+        try:
+            texts = found.tolist()
+        except (ValueError, SystemError) as error:  # NumPy checks no code points
+            raise format_error(
+                self.path, "dtype", expected="text", got=f"{error}"
+            ) from error
+        # A number that is whole is written as people write it.
+        spelled = [f"{v:g}" if isinstance(v, float) else str(v) for v in texts]
+        return Texts(codes.astype(np.int64), spelled)
 
 
 def _map_npy(path: Path) -> np.ndarray:
@@ -128,10 +142,3 @@ def _name_columns(
             columns += [(f"{stem}{i}", array, i) for i in range(array.shape[1])]
     names = unique_names([name for name, _, _ in columns])
     return {n: (array, i) for n, (_, array, i) in zip(names, columns, strict=True)}
-
-
-def _texts(values: np.ndarray) -> Texts:
-    found, codes = np.unique(values, return_inverse=True)
-    # A number that is whole is written as people write it.
-    spelled = [f"{v:g}" if isinstance(v, float) else str(v) for v in found.tolist()]
-    return Texts(codes.astype(np.int64), spelled)

@@ -15,7 +15,7 @@ import defusedxml.ElementTree
 from damamba_jax.data.formats.headers import warn_once
 from damamba_jax.errors import DataFormatError, format_error
 
-MAX_BYTES = 1 << 28
+MAX_BYTES = 1 << 26
 
 _log = logging.getLogger(__name__)
 

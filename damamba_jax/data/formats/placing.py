@@ -16,6 +16,8 @@ from damamba_jax.errors import format_error
 # A frame takes the nearest sample within this many frames; beyond, it is missing. Half
 # a frame is the jitter of a steady clock, a whole one is a sample that was dropped.
 REACH_FRAMES = 0.75
+# Bytes that placing takes for each frame, beside its values.
+_PLACING_BYTES = 48
 _SNAP = 0.02
 
 
@@ -79,8 +81,9 @@ def place_samples(
         return np.zeros(0, np.int64)
     place = samples.time[order] * rate
     last = float(place[-1])
-    limit = MAX_GAP_BYTES + (1 + MAX_GAP_FACTOR) * len(order) * row_bytes
-    if (last + 1) * row_bytes > limit:
+    sample_bytes = row_bytes + _PLACING_BYTES
+    limit = MAX_GAP_BYTES + (1 + MAX_GAP_FACTOR) * len(order) * sample_bytes
+    if (last + 1) * sample_bytes > limit:
         raise format_error(
             path,
             "time",

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from damamba_jax.data.formats.binary_cache import cached_array
-from damamba_jax.data.formats.headers import MAX_NUMBER_CHARS, parse_number
+from damamba_jax.data.formats.headers import MAX_NUMBER_CHARS, Numbers
 from damamba_jax.data.formats.stream_header import Placement, StreamHeader, find_regions
 from damamba_jax.errors import format_error
 
@@ -114,11 +114,11 @@ def _fill_chunk(header: StreamHeader, place: Placement, data: np.ndarray) -> Non
                 rows[:] = block.reshape(rows.shape)
         return
     lines = _read_lines(header, place.offset, header.data_path.stat().st_size)
+    numbers = Numbers()
     for row in range(place.num):
         number, line = next(lines)
-        data[row] = _parse_row(
-            header, line, f"line {number} behind byte {place.offset}"
-        )
+        where = f"line {number} behind byte {place.offset}"
+        data[row] = _parse_row(header, line, where, numbers)
 
 
 def _check_begins(header: StreamHeader, begins: Sequence[int]) -> None:
@@ -160,7 +160,9 @@ def _read_lines(
                 yield number, line
 
 
-def _parse_row(header: StreamHeader, line: bytes, where: str) -> np.ndarray:
+def _parse_row(
+    header: StreamHeader, line: bytes, where: str, numbers: Numbers
+) -> np.ndarray:
     text = line.decode("latin-1")
     delim = header.delim.strip()
     tokens = text.split(delim or None)
@@ -181,7 +183,10 @@ def _parse_row(header: StreamHeader, line: bytes, where: str) -> np.ndarray:
         try:
             values = [float(token) for token in tokens]
         except ValueError:
-            values = [parse_number(token) for token in tokens]
+            values = [numbers(token) for token in tokens]
+        else:
+            if "." in text:
+                numbers.see(".", text)
         with np.errstate(over="ignore"):
             return np.array(values).astype(header.dtype)
     except (ValueError, OverflowError) as error:
