@@ -1,11 +1,11 @@
 """Runs `python -m damamba_jax.study systems` with time and memory of a step.
 
-    python benchmarks/systems.py --jobs=12           # the published sizes, a GPU
-    python benchmarks/systems.py --preset=small      # the demo's sizes, two cores
+    python -m benchmarks.systems --jobs=12           # the published sizes, a GPU
+    python -m benchmarks.systems --preset=small      # the demo's sizes, two cores
 
 Time and memory are those of one training step of each system, alone in a process on an
 idle device, after a check that the step computes the same in another way (as in
-memory_curve.py); on a CPU the memory is the compiled one, good for comparisons only.
+`memory_curve`); on a CPU the memory is the compiled one, good for comparisons only.
 """
 
 import dataclasses
@@ -17,11 +17,10 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
-import memory_report
-import step_process
-from kept_steps import KeptSteps
 from rich.console import Console
 
+from benchmarks.step import memory_table, process
+from benchmarks.step.steps import Steps
 from damamba_jax.config.sections import Config
 from damamba_jax.reporting.numbers import ABSENT
 from damamba_jax.runtime.progress import ProgressLine
@@ -45,48 +44,42 @@ def measure(study: Study, out: Path, *, jobs: int, console: Console) -> Study:
     # The devices are the runs' and the measuring processes'.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     configs = {row.title: row.config for row in reversed(study.rows)}
-    device = step_process.find_device("auto", study.base)
-    kept = KeptSteps(out / "steps", device)
+    steps = Steps(
+        process.find_device("auto", study.base),
+        folder=out / "steps",
+        beside_others=jobs > 1,
+        run_on_cpu=True,
+    )
     with (
         ProgressLine("steps", console, unit="systems", every_seconds=0.0) as tell,
         ThreadPoolExecutor(jobs) as pool,
     ):
         tell(0, len(configs), note="compiling")
         asked = {
-            name: pool.submit(measure_step, config, kept, device, jobs=jobs)
+            name: pool.submit(measure_step, config, steps)
             for name, config in configs.items()
         }
         for done, _ in enumerate(as_completed(asked.values()), start=1):
             tell(done, len(configs))
-        steps = {name: step.result() for name, step in asked.items()}
+        rows = {name: row.result() for name, row in asked.items()}
     return dataclasses.replace(
         study,
-        tables=functools.partial(systems.tables, costs=describe_costs(steps)),
-        numbers={"steps": steps},
+        tables=functools.partial(systems.tables, costs=describe_costs(rows)),
+        numbers={"steps": rows},
     )
 
 
-def measure_step(
-    config: Config, kept: KeptSteps, device: str, *, jobs: int
-) -> dict[str, Any]:
-    """Checks a step and measures it, or reads what was measured before."""
-    length = config.data.window.window_frames
-    step = kept.get(config, length=length)
-    if step is None:
-        parity = step_process.check_parity(config, device)
-        step = step_process.measure(
-            config, device, length=length, beside_others=jobs > 1, run_on_cpu=True
-        )
-        step |= {"parity": parity}
-        if step["step_ms"] is not None:  # else there may be more memory another time
-            kept.put(step, config, length=length)
-    return step
+def measure_step(config: Config, steps: Steps) -> dict[str, Any]:
+    """Checks a step and measures it."""
+    parity = steps.check(config)
+    row = steps.measure(config, config.data.window.window_frames)
+    return {**row, "parity": parity}
 
 
 def describe_costs(steps: Mapping[str, Mapping[str, Any]]) -> systems.Costs:
     """Writes measurements as the table shows them."""
     times = {name: step["step_ms"] for name, step in steps.items()}
-    peaks = {name: memory_report.peak(step) for name, step in steps.items()}
+    peaks = {name: memory_table.peak(step) for name, step in steps.items()}
     memory = "peak of the GPU's allocator"
     if any(step["platform"] == "cpu" for step in steps.values()):
         memory = "compiled, never allocated; for comparisons only"
@@ -97,7 +90,7 @@ def describe_costs(steps: Mapping[str, Mapping[str, Any]]) -> systems.Costs:
             for name, peak in peaks.items()
         },
         f"ms and GB of a step alone ({memory}): "
-        f"{memory_report.made_by(steps.values())}.",
+        f"{memory_table.made_by(steps.values())}.",
     )
 
 

@@ -52,6 +52,11 @@ def format_error(
     )
 
 
+def printable(text: str) -> str:
+    """Replaces what a terminal would obey: names of files and streams are data."""
+    return "".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in text)
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """Ends a message about an unknown name: the known name most like it, and all."""
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.4)

@@ -23,6 +23,7 @@ from rich.console import Console
 
 from damamba_jax.runs.evaluations import Settings
 from damamba_jax.runtime.command import run, show_log
+from damamba_jax.runtime.programs import keep_programs
 from damamba_jax.runtime.stop import StopRequest
 from damamba_jax.studies.evaluations import evaluate_runs
 
@@ -31,6 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit status."""
     options = _parser().parse_args(argv)
     show_log()
+    keep_programs()
     settings = Settings(
         workdirs=tuple(options.workdir),
         root=options.root,

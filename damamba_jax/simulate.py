@@ -7,6 +7,7 @@ simulated. The oracle's table (the highest score that anybody can expect on it) 
 printed and stored as DIR/oracle/table.md and DIR/oracle/table.json.
 """
 
+import functools
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,41 +18,36 @@ from rich.console import Console
 from damamba_jax.data.oracle import table as oracle_table
 from damamba_jax.data.simulated import write as simulated_write
 from damamba_jax.data.simulated.presets import PRESETS, Preset, get_preset
+from damamba_jax.errors import ConfigError
+from damamba_jax.runtime.command import read_flags, run
 from damamba_jax.runtime.progress import ProgressLine
-
-# Flags of this command alone, so that importing it defines none for other commands.
-_FLAGS = flags.FlagValues()
-_OUT = flags.DEFINE_string("out", "", "New or empty folder.", flag_values=_FLAGS)
-_PRESET = flags.DEFINE_string(
-    "preset", "demo", f"One of {', '.join(PRESETS)}.", flag_values=_FLAGS
-)
-_SEED = flags.DEFINE_integer(
-    "seed", 0, "Of all draws.", lower_bound=0, flag_values=_FLAGS
-)
-_HELP = flags.DEFINE_boolean("help", False, "Shows this text.", flag_values=_FLAGS)
+from damamba_jax.runtime.stop import StopRequest
 
 
 def main(argv: Sequence[str]) -> int:
     """Runs the command; returns its exit code."""
-    _FLAGS.unparse_flags()
-    try:
-        rest = _FLAGS(list(argv))
-        if _HELP.value:
-            print(f"{__doc__}\n{_FLAGS.get_help()}\n\n{_list_presets()}")
-            return 0
-        if len(rest) > 1:
-            raise ValueError(f"expected flags only, got {rest[1]!r}; use --out=DIR.")
-        if not _OUT.value:
-            raise ValueError("`--out`: expected a new folder, got nothing.")
-        _write(Path(_OUT.value), _PRESET.value, _SEED.value)
-    except (flags.Error, ValueError, OSError) as error:
-        print(f"simulate: {error}", file=sys.stderr)
-        return 1
+    console = Console(highlight=False, markup=False, emoji=False)
+    run(functools.partial(_simulate, argv), console=console)
     return 0
 
 
-def _write(out: Path, name: str, seed: int) -> None:
-    console = Console(highlight=False, markup=False, emoji=False)
+def _simulate(argv: Sequence[str], stop: StopRequest, console: Console) -> None:
+    # The file that marks a corpus is written last: without `protect` a signal ends
+    # the process at once, and leaves a folder that is known to be unfinished.
+    del stop
+    values = flags.FlagValues()
+    flags.DEFINE_string("out", "", "New or empty folder.", flag_values=values)
+    flags.DEFINE_string(
+        "preset", "demo", f"One of {', '.join(PRESETS)}.", flag_values=values
+    )
+    flags.DEFINE_integer("seed", 0, "Of all draws.", lower_bound=0, flag_values=values)
+    read_flags(values, argv, f"{__doc__}\n{_list_presets()}\n")
+    if not values.out:
+        raise ConfigError("`--out`: expected a new folder, got nothing.")
+    _write(Path(values.out), values.preset, values.seed, console)
+
+
+def _write(out: Path, name: str, seed: int, console: Console) -> None:
     print(f"simulated: {_summary(name, get_preset(name))}; seed {seed}")
     with ProgressLine(
         "writing", console, unit="recordings", every_seconds=2.0

@@ -17,6 +17,7 @@ from rich.console import Console
 from damamba_jax.config.tree import from_config_dict
 from damamba_jax.runtime import mesh
 from damamba_jax.runtime.command import parse_flags, run, show_log
+from damamba_jax.runtime.programs import keep_programs
 from damamba_jax.runtime.stop import StopRequest
 from damamba_jax.studies.runs import train
 
@@ -25,6 +26,7 @@ def main(argv: Sequence[str]) -> None:
     """Runs the command."""
     del argv
     show_log()
+    keep_programs()
     run(_train)
 
 

@@ -1,8 +1,12 @@
-"""Checks of `selfcheck`: arguments, their float64 truth, and errors against it."""
+"""Checks of `selfcheck`: arguments, their float64 truth, and errors against it.
+
+`examine` runs them on the default device, whatever that is.
+"""
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -10,8 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from damamba_jax.kernels import ScanOutput, selective_scan
-from damamba_jax.kernels.selective_scan import truth
-from damamba_jax.kernels.selective_scan.arg_specs import ArgSpec
+from damamba_jax.kernels.selective_scan import Case, choose, supports, truth
+from damamba_jax.kernels.selective_scan.arg_specs import ARG_SPECS, ArgSpec
 
 Arguments = Mapping[str, Any]
 
@@ -144,3 +148,92 @@ def errors(got: Mapping[str, Any], want: Mapping[str, Any]) -> dict[str, float]:
         scale = np.abs(truth).max() or 1.0
         found[name] = float(np.abs(value - truth).max() / scale)
     return found
+
+
+@dataclasses.dataclass
+class Outcome:
+    """What the checks found out about one implementation.
+
+    Attributes:
+      worst: largest error by dtype, of outputs and gradients together.
+      passed: how many checks were fine.
+      failures: which check failed, in what, by how much.
+      reasons: why checks were left out, as `supports` says it.
+      seconds: compilation included.
+    """
+
+    worst: dict[str, float] = dataclasses.field(default_factory=dict)
+    passed: int = 0
+    failures: list[str] = dataclasses.field(default_factory=list)
+    reasons: list[str] = dataclasses.field(default_factory=list)
+    seconds: float = 0.0
+
+    @property
+    def verdict(self) -> str:
+        """One word for the table."""
+        if self.failures:
+            return "FAILED"
+        return "ok" if self.passed else "not here"
+
+
+def examine(
+    implementation: str, checks: Mapping[str, Check], truths: Mapping[str, Any]
+) -> Outcome:
+    """Runs all checks of one implementation; what it raises counts as a failure.
+
+    Args:
+      implementation: its name.
+      checks: by name.
+      truths: what `compute_truth` found, by the same names.
+    """
+    outcome, start = Outcome(), time.perf_counter()
+    for name, check in checks.items():
+        sizes = dataclasses.asdict(check.sizes)
+        case = Case(**sizes, dtype=check.dtype, platform=jax.default_backend())
+        support = supports(implementation, case)
+        if not support:
+            outcome.reasons.append(support.reason)
+            continue
+        try:
+            runs = [errors(v, truths[name]) for v in compute(implementation, check)]
+        # Whatever an implementation raises on somebody's device belongs in the report.
+        except Exception as error:
+            line = (str(error).strip().splitlines() or [""])[0]
+            outcome.failures.append(f"{name}: {type(error).__name__}: {line}")
+            continue
+        wrong = _beyond_tolerance(runs, check.dtype)
+        if wrong:
+            outcome.failures.append(f"{name}: {', '.join(wrong)}")
+        else:
+            outcome.passed += 1
+        worst = [outcome.worst.get(check.dtype, 0.0)]
+        worst += [error for run in runs for error in run.values()]
+        outcome.worst[check.dtype] = float(np.max(worst))
+    outcome.seconds = time.perf_counter() - start
+    return outcome
+
+
+def _beyond_tolerance(runs: Sequence[Mapping[str, float]], dtype: str) -> list[str]:
+    outputs, gradients = TOLERANCES[dtype]
+    return [
+        f"{array}{' alone' * index} by {error:.1e}"
+        for index, run in enumerate(runs)
+        for array, error in run.items()
+        if not error <= (gradients if array.startswith("gradient") else outputs)
+    ]
+
+
+def choices() -> list[str]:
+    """Says what `implementation=None` takes for the stacks of the paper."""
+    lines = []
+    for name, spec in ARG_SPECS.items():
+        if not name.startswith("paper"):
+            continue
+        for dtype in TOLERANCES:
+            sizes = dataclasses.asdict(spec)
+            case = Case(**sizes, dtype=dtype, platform=jax.default_backend())
+            lines.append(
+                f"{name} (B {spec.batch}, L {spec.length}, D {spec.dim}, N "
+                f"{spec.states}), {dtype}: {choose(case)}"
+            )
+    return lines

@@ -11,6 +11,8 @@ os.environ.setdefault(
 )
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("MPLBACKEND", "agg")
+# Tests leave nothing in the user's cache.
+os.environ["DAMAMBA_CACHE"] = "off"
 
 from jaxtyping import install_import_hook  # noqa: E402  (environment first)
 

@@ -21,6 +21,13 @@ def run(capsys, *flags: str) -> tuple[int, str, str]:
     return code, captured.out, captured.err
 
 
+def error_of(*flags: str) -> str | None:
+    """The line with which the command ends."""
+    with pytest.raises(SystemExit) as end:
+        inventory.main(["inventory", *flags])
+    return end.value.code
+
+
 def write_noxi(root: Path) -> None:
     for role in ("expert", "novice"):
         folder = root / "noxi" / "train" / "001"
@@ -74,8 +81,7 @@ def test_names_from_disk_reach_the_terminal_tamed(tmp_path, capsys):
 
 
 def test_nothing_readable_is_an_error(tmp_path, capsys):
-    code, _, err = run(capsys, f"--root={tmp_path}")
-    assert code == 1 and "expected a corpus of a known layout" in err
+    assert "expected a corpus of a known layout" in error_of(f"--root={tmp_path}")
     write_noxi(tmp_path)
     for path in tmp_path.rglob("*.stream"):
         path.write_text("<stream>")
@@ -105,21 +111,24 @@ def test_packaged_configurations_work_in_any_folder(tmp_path):
         (["--root=."], "expected a corpus"),
         (["--root=.", "--features=clp"], "unknown feature 'clp'. Known: egemaps"),
         (["--rot=."], "Unknown command line flag 'rot'"),
-        (["folder"], "use --root=DIR"),
+        (["folder"], "expected flags only, got 'folder'"),
         (["--config=missing.py"], "missing.py"),
+        (["--config=configs/noxi.py", "--config.data.rot=."], "did you mean 'root'"),
+        (["--config=configs/noxi.py:dmo"], "dmo"),
     ],
 )
 # ml_collections loads files by a deprecated method.
 @pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")
-def test_wrong_flags(tmp_path, monkeypatch, capsys, flags, match):
+def test_wrong_flags(tmp_path, monkeypatch, flags, match):
     monkeypatch.chdir(tmp_path)
-    code, _, err = run(capsys, *flags)
-    assert code == 1 and match in err
+    text = error_of(*flags)
+    assert text.startswith("error: ") and match in text
 
 
 def test_help(capsys):
-    code, out, _ = run(capsys, "--help")
-    assert code == 0 and "--labels_root" in out and "python -m" in out
+    assert error_of("--help") is None
+    out = capsys.readouterr().out
+    assert "--labels_root" in out and "python -m" in out
 
 
 def blocks(language: str) -> list[str]:

@@ -64,9 +64,9 @@ elif point == "save":  # files half written
     wrap(checkpoints.Checkpoints, "save",
          before=lambda *_: threading.Timer(0.03, kill).start())
 elif point == "validation":  # between its batches
-    make = validation.predict_function
+    make = validation.compile_predict
 
-    def predict_function(*args):
+    def compile_predict(*args):
         predict = make(*args)
 
         def killing(*args, **kwargs):
@@ -75,7 +75,7 @@ elif point == "validation":  # between its batches
 
         return killing
 
-    validation.predict_function = predict_function
+    validation.compile_predict = compile_predict
 elif point == "evaluation":
     wrap(runs, "evaluate", before=lambda *_: kill())
 elif point == "":  # tell what pictures say instead

@@ -202,6 +202,10 @@ class DataConfig(Section):
                 f"`data.fold`: expected [0, {self.num_folds}), got {self.fold}."
             )
 
+    def without_paths(self) -> "DataConfig":
+        """Returns the same section for a corpus that may lie anywhere."""
+        return dataclasses.replace(self, root="", labels_root="", cache_dir="")
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class OptimConfig(Section):

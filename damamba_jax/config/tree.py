@@ -17,7 +17,7 @@ from damamba_jax.config.sections import Config
 from damamba_jax.config.systems import SYSTEMS, SystemConfig
 from damamba_jax.errors import ConfigError, nearest
 
-T = TypeVar("T")
+S = TypeVar("S", bound=Any)
 
 
 def from_config_dict(config: ml_collections.ConfigDict) -> Config:
@@ -77,6 +77,25 @@ def from_json(text: str) -> Config:
       ConfigError: as `from_tree` does.
     """
     return from_tree(migrate(json.loads(text)))
+
+
+def override(section: S, changes: Mapping[str, Any]) -> S:
+    """Copies a configuration, or a section, with other values.
+
+    Args:
+      section: the configuration; all its rules are checked again.
+      changes: values by the path of their field, e.g. `{"model.ssm": "mamba2"}`.
+    """
+    values, groups = {}, {}
+    for path, value in changes.items():
+        name, dot, rest = path.partition(".")
+        if dot:
+            groups.setdefault(name, {})[rest] = value
+        else:
+            values[name] = value
+    for name, group in groups.items():
+        values[name] = override(getattr(section, name), group)
+    return dataclasses.replace(section, **values)
 
 
 def differences(old: Config, new: Config) -> list[str]:

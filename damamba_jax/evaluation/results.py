@@ -1,10 +1,16 @@
-"""Records of what an evaluation found; `reporting` makes tables of them."""
+"""Records of what an evaluation found, also as JSON; `reporting` shows them."""
 
 import dataclasses
 from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
 
 from damamba_jax.data.corpus.splits import SplitKind
+from damamba_jax.errors import WorkdirError
+from damamba_jax.files import read_json
 from damamba_jax.metrics.intervals import Scores
+
+T = TypeVar("T")
 
 # The main table's columns and the splits that they were published for.
 COLUMNS = {
@@ -120,3 +126,53 @@ def origin_mark(trained_on_simulated: bool, scored_on_simulated: bool) -> str:
             f"scored on {names[scored_on_simulated]} data"
         )
     return "simulated" if scored_on_simulated else "ours"
+
+
+def to_tree(result: Result) -> dict[str, Any]:
+    """Writes a result as plain values, with the figures that follow from it."""
+    splits = [
+        {
+            **dataclasses.asdict(split),
+            "share_of_oracle": split.share_of_oracle,
+            "gap_closed": split.gap_closed,
+        }
+        for split in result.splits
+    ]
+    return {**dataclasses.asdict(result), "mark": result.mark, "splits": splits}
+
+
+def read_results(path: Path) -> list[Result]:
+    """Reads the results in a file that an evaluation wrote.
+
+    Raises:
+      WorkdirError: if the file holds something else.
+    """
+    try:
+        return [_read_result(tree) for tree in read_json(path)["results"]]
+    except (KeyError, TypeError, ValueError) as error:
+        raise WorkdirError(
+            f"{path}: expected the results of an evaluation, got {error!r}; evaluate "
+            "again."
+        ) from error
+
+
+def _read_result(tree: Mapping[str, Any]) -> Result:
+    splits = tuple(_read_split(split) for split in tree["splits"])
+    return _record(Result, {**tree, "splits": splits})
+
+
+def _read_split(tree: Mapping[str, Any]) -> SplitResult:
+    read: dict[str, Any] = dict(tree)
+    for name, cls in (
+        ("scores", Scores), ("ridge", Scores), ("oracle", OracleReference)
+    ):  # fmt: skip
+        read[name] = _record(cls, tree[name]) if tree[name] else None
+    for name in ("by_session", "by_role", "by_language"):
+        read[name] = {key: _record(Scores, s) for key, s in tree[name].items()}
+    return _record(SplitResult, read)
+
+
+def _record(cls: type[T], values: Mapping[str, Any]) -> T:
+    """Makes a record of its fields; other values follow from them."""
+    names = {field.name for field in dataclasses.fields(cls)}  # pyright: ignore
+    return cls(**{name: value for name, value in values.items() if name in names})

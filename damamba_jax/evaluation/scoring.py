@@ -10,12 +10,12 @@ from rich.console import Console
 
 from damamba_jax.config.sections import DataConfig, SmoothingConfig
 from damamba_jax.config.systems import SystemConfig
+from damamba_jax.data.corpus.releases import SIMULATED_FILE
 from damamba_jax.data.corpus.sessions import CorpusIndex
 from damamba_jax.data.corpus.splits import EvaluationSplit, training_sessions
 from damamba_jax.data.formats import ssi
 from damamba_jax.data.oracle import score as oracle_score
 from damamba_jax.data.oracle import views as oracle_views
-from damamba_jax.data.simulated import write as simulated_write
 from damamba_jax.evaluation.results import OracleReference, SplitResult
 from damamba_jax.evaluation.ridge import Ridge, fit_ridge
 from damamba_jax.inference.sessions import Mode
@@ -145,7 +145,7 @@ def simulated_root(index: CorpusIndex) -> Path | None:
     if not index.simulated:
         return None
     # The index may start at one corpus within it.
-    has_marker = (index.root / simulated_write.MARKER).is_file()
+    has_marker = (index.root / SIMULATED_FILE).is_file()
     return index.root if has_marker else index.root.parent
 
 

@@ -9,7 +9,6 @@ from typing import Any
 import jax
 import numpy as np
 from flax import nnx
-from jax.sharding import NamedSharding
 
 from damamba_jax.array_types import Array
 from damamba_jax.config.sections import Config, DataConfig
@@ -20,42 +19,36 @@ from damamba_jax.models.functional import Params, Statistics, abstract_model, fo
 from damamba_jax.runs.checkpoints import Checkpoints
 from damamba_jax.runs.workdir import BEST, CONFIG, LAST, read_config
 from damamba_jax.runtime.compiler import compiler_options
-from damamba_jax.schema.statistics import FeatureStatistics, from_arrays
+from damamba_jax.runtime.mesh import replicate
+from damamba_jax.runtime.programs import Program, Shapes
+from damamba_jax.schema.statistics import (
+    FeatureStatistics,
+    abstract_statistics,
+    from_arrays,
+)
 
 
-# Models of one structure share what was compiled for the first of them.
-@functools.lru_cache(maxsize=4)
 def predict_function(
-    model: SystemConfig,
-    data: DataConfig,
-    out_sharding: NamedSharding | None = None,
-    platform: str | None = None,
+    model: SystemConfig, data: DataConfig, *, platform: str | None = None
 ) -> Callable[..., Array]:
     """Returns the jitted `predict(params, batch, statistics, *, num_frames)`.
-
-    This is the only way from a batch to scores, in validation as well.
 
     Args:
       model: the system and its architecture.
       data: features, frame rate, window and normalization of the batches.
-      out_sharding: where the scores lie; wherever XLA leaves them when `None`.
       platform: the platform that the program is meant for; `None` is this machine's.
     """
-    graphdef, _ = abstract_model(model, data, platform)
-    return make_predict(graphdef, out_sharding, platform)
+    return make_predict(abstract_model(model, data, platform)[0], platform)
 
 
 def make_predict(
-    graphdef: nnx.GraphDef,
-    out_sharding: NamedSharding | None = None,
-    platform: str | None = None,
+    graphdef: nnx.GraphDef, platform: str | None = None
 ) -> Callable[..., Array]:
     """Returns `predict_function` for a structure that is at hand."""
 
     @functools.partial(
         jax.jit,
         static_argnames="num_frames",
-        out_shardings=out_sharding,
         compiler_options=compiler_options(platform),
     )
     def predict(
@@ -68,6 +61,54 @@ def make_predict(
         tree = params.to_tree() if isinstance(params, FlatParams) else params
         output = forward(graphdef, tree, batch, statistics, num_frames=num_frames)
         return output.score
+
+    return predict
+
+
+# The shapes of whole sessions differ.
+@functools.lru_cache(maxsize=16)
+def compile_predict(
+    model: SystemConfig, data: DataConfig, batch: Shapes, num_frames: int
+) -> Callable[[FlatParams, Mapping[str, Any], Statistics], Array]:
+    """Starts to compile `predict_function` for batches of one shape.
+
+    Args:
+      model, data: as for `predict_function`.
+      batch: shapes of the batches; with a sharding over several devices, the scores
+        come to all of them.
+      num_frames: frames of the windows.
+
+    Returns:
+      `predict(params, batch, statistics)`; the first call waits for the program.
+    """
+    graphdef, tree = abstract_model(model, data)
+    sharding = batch.leaves[0].sharding
+    everywhere = None if sharding is None else replicate(sharding)
+    params = Shapes.of(jax.eval_shape(FlatParams.from_tree, tree), everywhere)
+    statistics = Shapes.of(abstract_statistics(data.features))
+
+    def run(leaves: list[Array], batch: Any, center_and_scale: list[Array]) -> Array:
+        return forward(
+            graphdef,
+            params.structure.unflatten(leaves).to_tree(),
+            batch,
+            statistics.structure.unflatten(center_and_scale),
+            num_frames=num_frames,
+        ).score
+
+    program = Program(
+        run,
+        (list(params.leaves), batch.tree, list(statistics.leaves)),
+        name="predict",
+        key=repr((model, data.without_paths(), num_frames)),
+        out_shardings=everywhere,
+        compiler_options=compiler_options(None),
+    )
+
+    def predict(
+        params: FlatParams, batch: Mapping[str, Any], statistics: Statistics
+    ) -> Array:
+        return program(jax.tree.leaves(params), batch, jax.tree.leaves(statistics))
 
     return predict
 
@@ -91,8 +132,9 @@ class Estimator:
     step: int
 
     def __post_init__(self) -> None:
-        """Finds or makes the compiled function."""
-        self._predict = predict_function(self.config.model, self.config.data)
+        """Puts the parameters where validation has them as well."""
+        flat = FlatParams.from_tree(jax.device_get(self.params))
+        self._flat = jax.device_put(flat)
 
     def predict(
         self, batch: Mapping[str, Any], *, num_frames: int | None = None
@@ -103,12 +145,14 @@ class Estimator:
           batch: the batch of `schema/batch.py`.
           num_frames: frames of its windows; those of the configuration when None.
         """
-        return self._predict(
-            self.params,
-            dict(batch),
-            self.statistics,
-            num_frames=num_frames or self.config.data.window.window_frames,
+        arrays = dict(batch)
+        predict = compile_predict(
+            self.config.model,
+            self.config.data,
+            Shapes.of(arrays),
+            num_frames or self.config.data.window.window_frames,
         )
+        return predict(self._flat, arrays, self.statistics)
 
 
 def load_checkpoint(workdir: str | Path, *, which: str = "best") -> Estimator:

@@ -7,7 +7,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from damamba_jax.array_types import Array, Bool, Float
-from damamba_jax.models.layers import Draws, Linear, normal
+from damamba_jax.models.layers import Draws, Linear, constant, normal
 
 
 class ChunkedAttention(nnx.Module):
@@ -48,7 +48,7 @@ class ChunkedAttention(nnx.Module):
         self.out = Linear(inner, dim, dtype=dtype, bias=out_bias, rng=rng)
         # Attention alone does not know the order of the frames in a chunk.
         self.position_bias = (
-            nnx.Param(jnp.zeros((num_heads, chunk_frames, chunk_frames), jnp.float32))
+            constant((num_heads, chunk_frames, chunk_frames), 0.0)
             if chunk_frames
             else None
         )

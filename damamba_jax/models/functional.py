@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
@@ -19,6 +19,7 @@ from damamba_jax.models.inputs import Output, System
 from damamba_jax.models.layers import Draws
 
 Params = dict[str, Any]
+M = TypeVar("M", bound=nnx.Module)
 
 
 # Per feature: `(center, inverse_scale)`, each [dim].
@@ -45,7 +46,21 @@ def build_model(
     system = _create(model, data, rng)
     # Of the scans, which have kernels for some platforms alone.
     system.set_attributes(platform=platform, raise_if_not_found=False)
-    return system
+    return place(system)
+
+
+def draw_parameters(model: SystemConfig, data: DataConfig, *, seed: int) -> Params:
+    """Draws the parameters of `build_model` as NumPy arrays, in the host's memory."""
+    return split_model(_create(model, data, np.random.default_rng(seed)))[1]
+
+
+def place(module: M) -> M:
+    """Puts a new module's parameters, which NumPy drew, onto the default device.
+
+    All at once: one by one they would take seconds.
+    """
+    graphdef, state = nnx.split(module)
+    return nnx.merge(graphdef, jax.device_put(state))
 
 
 def _create(model: SystemConfig, data: DataConfig, rng: Draws) -> System:

@@ -10,7 +10,7 @@ from damamba_jax.array_types import Array, Bool, Float, Int
 from damamba_jax.config.systems import DAMambaConfig
 from damamba_jax.models.attention import ChunkedAttention
 from damamba_jax.models.blocks import Stack
-from damamba_jax.models.layers import Draws, Linear, Norm, normal
+from damamba_jax.models.layers import Draws, Linear, Norm, constant, normal
 
 
 class ModalityGroup(nnx.Module):
@@ -54,7 +54,7 @@ class ModalityFusion(nnx.Module):
         if len(groups) == 1:
             return
         if not self.fuse:
-            self.weights = nnx.Param(jnp.full((len(groups),), 1 / len(groups)))
+            self.weights = constant((len(groups),), 1 / len(groups))
             return
         self.attention = nnx.Dict(
             {

@@ -144,7 +144,7 @@ class Linear(nnx.Module):
     ):
         self.dtype = jnp.dtype(dtype)
         self.kernel = normal(rng, (in_dim, out_dim), scale=in_dim**-0.5)
-        self.bias = nnx.Param(jnp.zeros((out_dim,), jnp.float32)) if bias else None
+        self.bias = constant((out_dim,), 0.0) if bias else None
 
     def __call__(self, x: Float[Array, "*b I"]) -> Float[Array, "*b O"]:
         (y,) = self.pieces(x, 1)
@@ -192,8 +192,10 @@ def normal(rng: Draws, shape: tuple[int, ...], *, scale: float) -> nnx.Param:
     a second instead of after hundreds of compilations.
     """
     if rng is None:
-        return nnx.Param(jnp.zeros(shape, jnp.float32))
-    return nnx.Param(jnp.asarray(scale * rng.standard_normal(shape, np.float32)))
+        return constant(shape, 0.0)
+    drawn = rng.standard_normal(shape, np.float32)
+    drawn *= np.float32(scale)
+    return nnx.Param(drawn)
 
 
 def uniform(
@@ -201,15 +203,20 @@ def uniform(
 ) -> nnx.Param:
     """Draws a parameter uniformly from [low, high]."""
     if rng is None:
-        return nnx.Param(jnp.zeros(shape, jnp.float32))
-    return nnx.Param(jnp.asarray(rng.uniform(low, high, shape), jnp.float32))
+        return constant(shape, 0.0)
+    return nnx.Param(rng.uniform(low, high, shape).astype(np.float32))
+
+
+def constant(shape: tuple[int, ...], value: float) -> nnx.Param:
+    """Makes a parameter whose entries all start at one value."""
+    return nnx.Param(np.full(shape, value, np.float32))
 
 
 class Norm(nnx.Module):
     """RMS normalisation in float32, returned in the input's dtype."""
 
     def __init__(self, dim: int):
-        self.scale = nnx.Param(jnp.ones((dim,), jnp.float32))
+        self.scale = constant((dim,), 1.0)
 
     def __call__(self, x: Float[Array, "*b C"]) -> Float[Array, "*b C"]:
         x32 = x.astype(jnp.float32)
@@ -221,8 +228,7 @@ class LayerNorm(nnx.Module):
     """Layer normalisation (Ba et al., arXiv 1607.06450), in float32 like `Norm`."""
 
     def __init__(self, dim: int):
-        self.scale = nnx.Param(jnp.ones((dim,), jnp.float32))
-        self.bias = nnx.Param(jnp.zeros((dim,), jnp.float32))
+        self.scale, self.bias = constant((dim,), 1.0), constant((dim,), 0.0)
 
     def __call__(self, x: Float[Array, "*b C"]) -> Float[Array, "*b C"]:
         x32 = x.astype(jnp.float32)
@@ -260,9 +266,9 @@ def split_key(key: Array | None, num: int) -> list[Array | None]:
 def initial_dt_bias(rng: Draws, num: int) -> nnx.Param:
     """Draws biases with `softplus(bias)` log-uniform in [1e-3, 1e-1]."""
     low, high = math.log(1e-3), math.log(1e-1)
-    dt = jnp.exp(uniform(rng, (num,), low=low, high=high)[...])
+    dt = np.exp(np.asarray(uniform(rng, (num,), low=low, high=high)[...]))
     # The inverse of softplus.
-    return nnx.Param(dt + jnp.log(-jnp.expm1(-dt)))
+    return nnx.Param(dt + np.log(-np.expm1(-dt)))
 
 
 class DepthwiseConv(nnx.Module):
@@ -280,7 +286,7 @@ class DepthwiseConv(nnx.Module):
         # mean. B and C, made of them, start near constants, and the scan as a moving
         # average. Around 0 it starts as a product of three random signals, averages to
         # nothing, and for long a model learns only what its attention sees.
-        self.bias = nnx.Param(jnp.ones((dim,), jnp.float32))
+        self.bias = constant((dim,), 1.0)
 
     def __call__(self, x: Float[Array, "B T D"]) -> Float[Array, "B T D"]:
         kernel = self.kernel[...].astype(x.dtype)

@@ -4,6 +4,7 @@ import math
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jax.ad_checkpoint import checkpoint_name
 from jax.typing import DTypeLike
@@ -17,6 +18,7 @@ from damamba_jax.models.layers import (
     DepthwiseConv,
     Draws,
     Linear,
+    constant,
     initial_dt_bias,
     uniform,
 )
@@ -93,9 +95,9 @@ class SelectiveSSM(nnx.Module):
         bound = self.rank**-0.5
         self.dt_proj.kernel = uniform(rng, (self.rank, inner), low=-bound, high=bound)
         self.dt_bias = initial_dt_bias(rng, inner)
-        a = jnp.arange(1, states + 1, dtype=jnp.float32)
-        self.a_log = nnx.Param(jnp.tile(jnp.log(a)[None], (inner, 1)))
-        self.d = nnx.Param(jnp.ones((inner,), jnp.float32))
+        a = np.arange(1, states + 1, dtype=np.float32)
+        self.a_log = nnx.Param(np.tile(np.log(a)[None], (inner, 1)))
+        self.d = constant((inner,), 1.0)
 
     def __call__(
         self, x: Float[Array, "B T D"], z: Float[Array, "B T D"]

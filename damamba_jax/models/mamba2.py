@@ -3,6 +3,7 @@
 import einops
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jax.typing import DTypeLike
 
@@ -16,6 +17,7 @@ from damamba_jax.models.layers import (
     Draws,
     Linear,
     Norm,
+    constant,
     initial_dt_bias,
     uniform,
 )
@@ -85,8 +87,8 @@ class ScalarSSM(nnx.Module):
         self.dt_bias = initial_dt_bias(rng, heads)
         a = uniform(rng, (heads,), low=1.0, high=16.0)[...]
         # Without draws there are only shapes; log(0) is no number.
-        self.a_log = nnx.Param(jnp.log(jnp.maximum(a, 1.0)))
-        self.d = nnx.Param(jnp.ones((heads,), jnp.float32))
+        self.a_log = nnx.Param(np.log(np.maximum(np.asarray(a), np.float32(1.0))))
+        self.d = constant((heads,), 1.0)
 
     def __call__(
         self, u: Float[Array, "B T C"], x: Float[Array, "B T D"]

@@ -5,14 +5,12 @@ validation and training splits have tables of their own. Rows of the simulated c
 say so, and so does a model that was trained on the one and scored on the other.
 """
 
-import dataclasses
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from damamba_jax import files
 from damamba_jax.evaluation.published import PUBLISHED, SOURCES
-from damamba_jax.evaluation.results import COLUMNS, Result, SplitResult
+from damamba_jax.evaluation.results import COLUMNS, Result, SplitResult, to_tree
 from damamba_jax.files import write_text
 from damamba_jax.metrics.intervals import MIN_SESSIONS, Scores
 from damamba_jax.reporting.numbers import (
@@ -78,7 +76,14 @@ def write_json(path: str | os.PathLike, results: Sequence[Result]) -> None:
       ValueError: for a value that is not finite.
     """
     tree = {
-        "results": [_result_tree(result) for result in results],
+        "results": [
+            {
+                **to_tree(result),
+                "published": False,
+                "global_ccc": _overall_ccc(_published_tests(result)),
+            }
+            for result in results
+        ],
         "published": [
             {
                 **row._asdict(),
@@ -244,25 +249,6 @@ def _group_tables(results: Sequence[Result], name: str, field: str) -> list[Tabl
 
 def _scored(results: Sequence[Result]) -> list[tuple[Result, SplitResult, Scores]]:
     return [(r, s, s.scores) for r in results for s in r.splits if s.scores is not None]
-
-
-def _result_tree(result: Result) -> dict[str, Any]:
-    tests = _published_tests(result)
-    splits = [
-        {
-            **dataclasses.asdict(s),
-            "share_of_oracle": s.share_of_oracle,
-            "gap_closed": s.gap_closed,
-        }
-        for s in result.splits
-    ]
-    return {
-        **dataclasses.asdict(result),
-        "mark": result.mark,
-        "published": False,
-        "global_ccc": _overall_ccc(tests),
-        "splits": splits,
-    }
 
 
 def _method(result: Result) -> str:

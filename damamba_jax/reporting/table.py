@@ -11,6 +11,7 @@ from rich import table as rich_table
 from rich.console import Console
 from rich.text import Text
 
+from damamba_jax.errors import printable
 from damamba_jax.files import write_json, write_text
 
 _NUMBER = re.compile(r"[*+-]*\d")
@@ -66,7 +67,7 @@ class Table:
 
 def plain(text: str) -> Text:
     """Keeps text from data files from being read as markup or terminal commands."""
-    return Text("".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in text))
+    return Text(printable(text))
 
 
 def show(table: Table, console: Console) -> None:

@@ -33,8 +33,6 @@ PREDICTIONS = "predictions"
 # Evaluations with other settings than the run's own, and the record of each.
 EVALUATIONS = "evaluations"
 RECORD = "evaluation.json"
-# XLA programs that the runs of one study share.
-COMPILED = "compiled"
 
 # A resolved configuration has a few KiB.
 MAX_CONFIG_BYTES = 1 << 20

@@ -3,6 +3,7 @@
 import logging
 import sys
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from absl import flags
 from absl import logging as absl_logging
@@ -10,33 +11,38 @@ from rich.console import Console
 from rich.logging import RichHandler
 
 from damamba_jax.config.tree import check_field
-from damamba_jax.errors import ConfigError, UserError
+from damamba_jax.errors import ConfigError, UserError, printable
 from damamba_jax.runtime.config_files import find_config_file, load_config
 from damamba_jax.runtime.stop import Stopped, StopRequest
 
 # Their messages say what to change; a traceback would only hide it.
 USER_ERRORS = (UserError, OSError)
 
+_Result = TypeVar("_Result")
+
 
 def run(
-    body: Callable[[StopRequest, Console], None], *, console: Console | None = None
-) -> None:
+    body: Callable[[StopRequest, Console], _Result], *, console: Console | None = None
+) -> _Result:
     """Runs the body of a command; signals and users' errors become its exit status.
 
     Args:
       body: called with the watch for signals and the console.
       console: where progress and tables go; standard output if `None`.
+
+    Returns:
+      What the body returns, for instance an exit status.
     """
     console = console or Console()
     with StopRequest() as stop:
         try:
-            body(stop, console)
+            return body(stop, console)
         except Stopped as signal:
             console.print(f"{signal}: stopped; the same command resumes.")
             sys.exit(stop.exit_status)
         except USER_ERRORS as error:
             # To standard error, with exit status 1.
-            sys.exit(f"error: {error}")
+            sys.exit(printable(f"error: {error}"))
 
 
 def show_log(level: int = logging.INFO) -> None:
@@ -69,19 +75,53 @@ def parse_flags(argv: Sequence[str]) -> list[str]:
     """Parses absl's flags; what is wrong with `--config` is said in one line."""
     argv = find_config_file(argv)
     try:
-        for argument in argv:
-            flag, equals, value = argument.partition("=")
-            if flag in ("--config", "-config") and equals:
-                config = load_config(value)
-                for override in argv:
-                    if override.startswith(("--config.", "-config.")):
-                        path = override.partition("=")[0].partition(".")[2]
-                        check_field(config, path)
+        _check_config(argv)
         return flags.FLAGS(argv)
     except flags.Error as error:
         sys.exit(f"error: {error}\nAll flags: --help.")
     except USER_ERRORS as error:
         sys.exit(f"error: {error}")
+
+
+def read_flags(values: flags.FlagValues, argv: Sequence[str], doc: str) -> None:
+    """Reads flags that one command alone has; `--help` shows them and ends the command.
+
+    Args:
+      values: the flags, defined; `--help` is added to them.
+      argv: the name of the command, then flags; with the path of `--config` as
+        `find_config_file` gives it.
+      doc: the text of `--help` before the flags.
+
+    Raises:
+      ConfigError: for an unknown flag or field, a wrong value, or what is no flag.
+    """
+    flags.DEFINE_boolean("help", False, "Shows this text.", flag_values=values)
+    _check_config(argv)
+    try:
+        rest = values(list(argv))
+    except flags.Error as error:
+        raise ConfigError(f"{error} All flags: --help.") from error
+    if values["help"].value:
+        print(f"{doc}\n{values.get_help()}")
+        sys.exit()
+    if len(rest) > 1:
+        raise ConfigError(f"expected flags only, got {rest[1]!r}.")
+
+
+def _check_config(argv: Sequence[str]) -> None:
+    """Loads the file of `--config` and looks for the fields that are set in it.
+
+    Raises:
+      ConfigError: if the file, its preset or a field is not there.
+    """
+    for argument in argv:
+        flag, equals, value = argument.partition("=")
+        if flag in ("--config", "-config") and equals:
+            config = load_config(value)
+            for override in argv:
+                if override.startswith(("--config.", "-config.")):
+                    path = override.partition("=")[0].partition(".")[2]
+                    check_field(config, path)
 
 
 def parse_integers(flag: str, text: str) -> list[int]:

@@ -27,9 +27,13 @@ def shardings(batch_size: int) -> tuple[NamedSharding, NamedSharding]:
     mesh = jax.make_mesh(
         (devices,), ("data",), axis_types=(jax.sharding.AxisType.Auto,)
     )
-    return NamedSharding(mesh, PartitionSpec("data")), NamedSharding(
-        mesh, PartitionSpec()
-    )
+    sharded = NamedSharding(mesh, PartitionSpec("data"))
+    return sharded, replicate(sharded)
+
+
+def replicate(sharding: NamedSharding) -> NamedSharding:
+    """Returns the sharding that puts everything on all devices of another one."""
+    return NamedSharding(sharding.mesh, PartitionSpec())
 
 
 def place(batch: Mapping[str, Any], sharding: NamedSharding) -> dict[str, Any]:

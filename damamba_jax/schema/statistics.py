@@ -1,8 +1,9 @@
 """Centre and spread of a feature, as models and checkpoints hold them."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
 from damamba_jax.array_types import Float
@@ -19,6 +20,16 @@ class FeatureStatistics(NamedTuple):
 
     center: Float[np.ndarray, "dim"]
     inverse_scale: Float[np.ndarray, "dim"]
+
+
+def abstract_statistics(
+    features: Sequence[FeatureConfig],
+) -> dict[str, FeatureStatistics]:
+    """Returns shapes in the place of statistics, float32."""
+    shapes: dict[str, Any] = {
+        f.name: jax.ShapeDtypeStruct((f.dim,), np.float32) for f in features
+    }
+    return {name: FeatureStatistics(shape, shape) for name, shape in shapes.items()}
 
 
 def to_arrays(

@@ -13,7 +13,7 @@ from typing import Any
 
 from damamba_jax.config.sections import Config
 from damamba_jax.config.systems import DAMambaConfig
-from damamba_jax.config.tree import from_config_dict
+from damamba_jax.config.tree import from_config_dict, override
 from damamba_jax.configs import ablation as configs
 from damamba_jax.data.corpus.sessions import CorpusIndex
 from damamba_jax.data.oracle import table as oracle_table
@@ -67,7 +67,7 @@ def describe(
         preset = from_config_dict(configs.get_config(preset))
     base = preset
     _parts(base)
-    base = engine.override(
+    base = override(
         base,
         {
             "model.encoder": "mamba",
@@ -78,7 +78,7 @@ def describe(
     target, rows = engine.count_parameters(base), []
     for key in engine.choose_rows(keys, ROWS, always=[FULL]):
         title, changes = ROWS[key]
-        config = engine.override(base, {"name": f"{base.name}-{key}", **changes})
+        config = override(base, {"name": f"{base.name}-{key}", **changes})
         if key != FULL:
             config = match_parameters(config, target)
         reference = "" if key == FULL else FULL
@@ -115,7 +115,7 @@ def match_parameters(config: Config, target: int) -> Config:
     """
 
     def widened(width: int) -> Config:
-        return engine.override(config, {"model.dialogue_dim": width})
+        return override(config, {"model.dialogue_dim": width})
 
     def count(width: int) -> int:
         return engine.count_parameters(widened(width))

@@ -14,13 +14,12 @@ from rich.console import Console
 from damamba_jax.config.sections import Config
 from damamba_jax.config.tree import check_field, from_config_dict
 from damamba_jax.errors import ConfigError
-from damamba_jax.runs.workdir import COMPILED
 from damamba_jax.runtime.command import USER_ERRORS, mark_log, parse_integers, show_log
 from damamba_jax.runtime.config_files import find_config_file, load_config
+from damamba_jax.runtime.programs import keep_programs
 from damamba_jax.runtime.stop import Stopped, StopRequest
 from damamba_jax.studies import ablation, context_length, effects, report, systems
 from damamba_jax.studies.engine import Study, run_study
-from damamba_jax.studies.runs import keep_compiled
 
 STUDIES = {
     "ablation": ablation,
@@ -47,13 +46,13 @@ def main(argv: Sequence[str], *, prepare: Prepare | None = None) -> int:
     if wrong := [flag for flag in rest if not flag.startswith("--config")]:
         parser.error(f"unknown flag {wrong[0]}; all flags: --help")
     show_log(logging.WARNING)
+    keep_programs()
     console = Console()
     with StopRequest() as stop:
         try:
             study, out = _describe(options, rest)
             if not study.base.data.root:
                 mark_log("simulated: ")
-            keep_compiled(out / COMPILED)
             if prepare:
                 study = prepare(study, out, jobs=options.jobs, console=console)
             found = run_study(study, out, jobs=options.jobs, stop=stop, console=console)

@@ -14,13 +14,13 @@ of 9 GB first: hours for each length. `small` is the demo.
 from collections.abc import Sequence
 
 from damamba_jax.config.sections import Config
-from damamba_jax.config.tree import from_config_dict
+from damamba_jax.config.tree import from_config_dict, override
 from damamba_jax.configs import noxi
 from damamba_jax.errors import ConfigError
 from damamba_jax.reporting.numbers import ABSENT, number
 from damamba_jax.reporting.table import Table
 from damamba_jax.studies import report, systems
-from damamba_jax.studies.engine import Findings, Row, RowScores, Study, override
+from damamba_jax.studies.engine import Findings, Row, RowScores, Study
 
 LENGTHS = (96, 192, 384, 768, 1536, 3072)
 PRESETS = ("published", "paper", "small")

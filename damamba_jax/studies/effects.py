@@ -13,7 +13,7 @@ repeat, and a run costs a third as much (there, dropping a feature drops its gro
 import functools
 from collections.abc import Callable, Sequence
 
-from damamba_jax.config.tree import from_config_dict
+from damamba_jax.config.tree import from_config_dict, override
 from damamba_jax.configs import noxi
 from damamba_jax.inference.ensemble import average_traces
 from damamba_jax.inference.smoothing import parse_smoothing, smooth_traces
@@ -72,7 +72,7 @@ def describe(
         row = Row(
             key=key,
             title=key,
-            config=engine.override(base, {"name": f"{base.name}-{key}", **changes}),
+            config=override(base, {"name": f"{base.name}-{key}", **changes}),
             reference="" if key == DEFAULT else DEFAULT,
             source=DEFAULT if derive else "",
             derive=derive,

@@ -11,7 +11,7 @@ import functools
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import Any
 
 from rich.console import Console
 
@@ -20,8 +20,12 @@ from damamba_jax.data.corpus.sessions import CorpusIndex
 from damamba_jax.data.open import open_corpus
 from damamba_jax.errors import ConfigError
 from damamba_jax.evaluation.evaluation import evaluate
-from damamba_jax.evaluation.results import TITLES, OracleReference
-from damamba_jax.files import read_json
+from damamba_jax.evaluation.results import (
+    TITLES,
+    OracleReference,
+    SplitResult,
+    read_results,
+)
 from damamba_jax.inference.estimator import load_checkpoint
 from damamba_jax.inference.sessions import Mode
 from damamba_jax.metrics.intervals import score
@@ -35,10 +39,6 @@ from damamba_jax.runs.workdir import RESULTS
 from damamba_jax.runtime.stop import StopRequest
 from damamba_jax.studies.runs import Run, train_all
 
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
-
-T = TypeVar("T", bound="DataclassInstance")
 # The predictions of each seed.
 Predictions = list[list[Trace]]
 
@@ -98,14 +98,6 @@ class Study:
     def workdirs(self, key: str, out: Path) -> list[Path]:
         """Lists the workdirs of a row's runs, seed by seed."""
         return [out / self.folders.format(key=key, seed=seed) for seed in self.seeds]
-
-
-class Scored(NamedTuple):
-    """The score of one run on one split, and the oracle's."""
-
-    ccc: float
-    ends: tuple[float | None, float | None]
-    oracle: OracleReference | None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -215,12 +207,12 @@ def _score_row(
     runs = [read_scores(folder, study.splits) for folder in folders]
     ccc, interval, gap, predicted = {}, {}, {}, {}
     for split in runs[0]:
-        scored = [run[split] for run in runs]
-        ccc[split] = tuple(one.ccc for one in scored)
-        if row.derive is None and all(one.ends[0] is not None for one in scored):
-            interval[split] = tuple(
-                map(fmean, zip(*(one.ends for one in scored), strict=True))
-            )
+        scored = [run[split].scores for run in runs]
+        ccc[split] = tuple(one.ccc for one in scored if one)
+        lows = [one.ccc_low for one in scored if one and one.ccc_low is not None]
+        highs = [one.ccc_high for one in scored if one and one.ccc_high is not None]
+        if row.derive is None and len(lows) == len(scored):
+            interval[split] = fmean(lows), fmean(highs)
         if row.derive is None and not row.reference:
             continue
         predictions = [read_traces(folder, split) for folder in folders]
@@ -261,39 +253,17 @@ def _evaluate_again(
     return out
 
 
-def read_scores(folder: Path, splits: Sequence[str] = ()) -> dict[str, Scored]:
-    """Reads the scores of one evaluation by split, the published splits first.
+def read_scores(folder: Path, splits: Sequence[str] = ()) -> dict[str, SplitResult]:
+    """Reads the scored splits of one evaluation, the published ones first.
 
     Args:
       folder: the evaluation's.
       splits: that are read if they have labels; none means all.
     """
-    (result,) = read_json(folder / RESULTS)["results"]
-    labelled = {split["split"]: split for split in result["splits"] if split["scores"]}
-    found = {}
-    for name in splits or dict.fromkeys([*TITLES, *labelled]):
-        if name in labelled:
-            scores, oracle = labelled[name]["scores"], labelled[name]["oracle"]
-            found[name] = Scored(
-                ccc=scores["ccc"],
-                ends=(scores["ccc_low"], scores["ccc_high"]),
-                oracle=OracleReference(**oracle) if oracle else None,
-            )
-    return found
-
-
-def override(config: T, changes: Mapping[str, Any]) -> T:
-    """Copies a configuration with other values, e.g. `{"model.ssm": "mamba2"}`."""
-    values, groups = {}, {}
-    for path, value in changes.items():
-        name, dot, rest = path.partition(".")
-        if dot:
-            groups.setdefault(name, {})[rest] = value
-        else:
-            values[name] = value
-    for name, group in groups.items():
-        values[name] = override(getattr(config, name), group)
-    return dataclasses.replace(config, **values)
+    (result,) = read_results(folder / RESULTS)
+    labelled = {split.split: split for split in result.splits if split.scores}
+    names = splits or dict.fromkeys([*TITLES, *labelled])
+    return {name: labelled[name] for name in names if name in labelled}
 
 
 def choose_rows(

@@ -35,6 +35,7 @@ from damamba_jax.reporting.table import show
 from damamba_jax.runs import workdir as run_folder
 from damamba_jax.runs.evaluations import Settings, write_record
 from damamba_jax.runtime.command import USER_ERRORS, mark_log, show_log
+from damamba_jax.runtime.programs import keep_programs
 from damamba_jax.runtime.progress import ProgressLine
 from damamba_jax.runtime.stop import Stopped, StopRequest
 from damamba_jax.training.loop import fit
@@ -186,12 +187,6 @@ def train_all(
         progress(total, total, note=f"{len(runs)} runs")
 
 
-def keep_compiled(folder: Path) -> None:
-    """Lets JAX keep what it compiles in `folder`, unless the user has chosen one."""
-    if not jax.config.values["jax_compilation_cache_dir"]:
-        jax.config.update("jax_compilation_cache_dir", str(folder.absolute()))
-
-
 def _in_turn(
     runs: Sequence[Run], follow: Callable[..., None], stop: StopRequest
 ) -> None:
@@ -211,7 +206,6 @@ def _side_by_side(
     """Keeps `jobs` processes at work; each tells its steps through a pipe."""
     context = multiprocessing.get_context("spawn")
     waiting, working = list(runs), {}
-    cache = jax.config.values["jax_compilation_cache_dir"]
     with stop.protect(None, patient=True), _environment(_SHARED_DEVICE):
         try:
             while waiting or working:
@@ -219,7 +213,7 @@ def _side_by_side(
                     run = waiting.pop(0)
                     reader, writer = context.Pipe(duplex=False)
                     process = context.Process(
-                        target=_train_in_process, args=(run, writer, cache)
+                        target=_train_in_process, args=(run, writer)
                     )
                     process.start()
                     # Then reading says when the process has ended.
@@ -251,11 +245,10 @@ def _side_by_side(
                 process.join()
 
 
-def _train_in_process(run: Run, writer: Connection, cache: str | None) -> None:
+def _train_in_process(run: Run, writer: Connection) -> None:
     """What a process of `_side_by_side` does; its exit status says how it ended."""
     show_log(logging.WARNING)
-    if cache:
-        jax.config.update("jax_compilation_cache_dir", cache)
+    keep_programs()
 
     def tell(step: int, steps: int, *, note: str) -> None:
         try:

@@ -6,7 +6,7 @@ the demo's widths), 500 steps of 64 windows in bfloat16 at each of two learning 
 `small`: the demo and `configs/dat.py:small`, as they stand. All runs of a seed share
 everything but the model; each system keeps its own losses.
 
-Time and memory of a training step are measured by `benchmarks/systems.py` of the
+Time and memory of a training step are measured by `benchmarks.systems` of the
 source tree, which runs this study too; without it their columns are empty.
 """
 
@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from ml_collections import ConfigDict
 
 from damamba_jax.config.sections import Config
-from damamba_jax.config.tree import from_config_dict
+from damamba_jax.config.tree import from_config_dict, override
 from damamba_jax.configs import ablation, dat, noxi
 from damamba_jax.evaluation.results import TITLES
 from damamba_jax.reporting.numbers import ABSENT
@@ -59,7 +59,7 @@ class Costs(NamedTuple):
 
 
 # Nothing was measured.
-_NO_COSTS = Costs({}, {}, "ms and GB: run `python benchmarks/systems.py`.")
+_NO_COSTS = Costs({}, {}, "ms and GB: run `python -m benchmarks.systems`.")
 
 
 def _published() -> Comparison:
@@ -123,11 +123,11 @@ def _configure(
     """Puts a system's model and losses into the runs' configuration."""
     changes = {
         "name": f"{base.name}-{_slug(name)}",
-        "model": engine.override(system, fields).model,
+        "model": override(system, fields).model,
         "optim.infonce_weight": system.optim.infonce_weight,
         "optim.lr": rate,
     }
-    return engine.override(base, changes)
+    return override(base, changes)
 
 
 def _slug(system: str) -> str:

@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import functools
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,10 @@ from rich.console import Console
 from damamba_jax.config.sections import Config
 from damamba_jax.data.batches import windows
 from damamba_jax.data.corpus import splits
-from damamba_jax.data.corpus.sessions import CorpusIndex
+from damamba_jax.data.corpus.sessions import CorpusIndex, Session
 from damamba_jax.runs.run_log import RunLog
 from damamba_jax.runtime import mesh
+from damamba_jax.runtime.programs import Shapes
 from damamba_jax.runtime.progress import ProgressLine
 from damamba_jax.runtime.stop import Stopped, StopRequest
 from damamba_jax.schema.statistics import from_arrays
@@ -59,9 +60,19 @@ def fit(
       TrainingError: after too many non-finite steps in a row.
       ValueError: for bad configuration or data; the message says what to change.
     """
-    # Restore.
+    # Start.
     sharded, replicated = mesh.shardings(config.train.batch_size)
     sessions = splits.training_sessions(index, config.data)
+    source = _source(config, sessions)
+    # The programs are compiled while everything else gets ready.
+    train_step = _compile_step(
+        dataclasses.replace(config, name="", seed=0),
+        Shapes.of(mesh.place(source[0], sharded), sharded),
+        replicated,
+    )
+    validation = Validation(
+        config.model, config.data, config.train, index=index, sharding=sharded
+    )
     start = initialize(config, sessions, console, simulated=index.simulated)
     keep, simulated = config.train.keep_checkpoints, index.simulated
     marks = {"statistics": start.statistics, "simulated": simulated}
@@ -70,14 +81,10 @@ def fit(
     first = int(current.step)
     del start
 
-    # Read, compile, validate.
-    batches = _read(config, sessions, first)
-    train_step = _jit_step(dataclasses.replace(config, name="", seed=0))
-    validation = Validation(
-        config.model, config.data, config.train, index=index, sharding=sharded
-    )
-
     # Loop.
+    batches = windows.read_batches(
+        source, num_threads=config.data.num_threads, start_step=first
+    )
     log = RunLog(
         directory,
         step=first,
@@ -105,7 +112,7 @@ def _restore(
 ) -> tuple[TrainState, Any]:
     """Returns the newest saved state, or the one before the first step; statistics."""
     optimizer = optim.optimizer(config.optim, config.train.steps)
-    fresh = state.create(start.params, optimizer, config.seed)
+    fresh = state.create(jax.device_get(start.params), optimizer, config.seed)
     restored, statistics = saver.restore(jax.device_put(fresh, replicated))
     if statistics is None:
         return restored, start.statistics
@@ -113,9 +120,9 @@ def _restore(
     return restored, from_arrays(jax.device_get(statistics), config.data.features)
 
 
-def _read(config: Config, sessions: Any, first: int) -> Iterator[Any]:
-    """Iterates over the batches of all steps from `first` on."""
-    source = windows.TrainingSource(
+def _source(config: Config, sessions: Sequence[Session]) -> windows.TrainingSource:
+    """Makes this process's share of the batches of all steps."""
+    return windows.TrainingSource(
         sessions,
         config.data,
         max_participants=config.model.max_participants,
@@ -125,17 +132,21 @@ def _read(config: Config, sessions: Any, first: int) -> Iterator[Any]:
         process_index=jax.process_index(),
         process_count=jax.process_count(),
     )
-    return windows.read_batches(
-        source, num_threads=config.data.num_threads, start_step=first
-    )
 
 
 @functools.lru_cache(maxsize=1)
-def _jit_step(config: Config) -> step.Step:
-    """Compiles when first called; runs of one process that differ in name and seed
-    alone, one after the other, share what was compiled."""
-    return step.jit_train_step(
-        config.model, config.data, config.optim, num_steps=config.train.steps
+def _compile_step(
+    config: Config, batch: Shapes, replicated: jax.sharding.NamedSharding
+) -> step.Step:
+    """Runs of one process that differ in name and seed alone, one after the other,
+    share what was compiled."""
+    return step.compile_step(
+        config.model,
+        config.data,
+        config.optim,
+        num_steps=config.train.steps,
+        batch=batch,
+        replicated=replicated,
     )
 
 

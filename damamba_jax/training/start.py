@@ -14,8 +14,7 @@ from damamba_jax.inference.estimator import load_checkpoint
 from damamba_jax.models.functional import (
     Params,
     abstract_model,
-    build_model,
-    split_model,
+    draw_parameters,
 )
 from damamba_jax.runs.checkpoints import check_shapes
 from damamba_jax.runtime.progress import ProgressLine
@@ -61,8 +60,8 @@ def initialize(
             cache_dir=config.data.cache_dir,
             progress=lambda report: progress(report.done, report.total),
         )
-    model = build_model(config.model, config.data, seed=config.seed)
-    return Start(statistics, split_model(model)[1])
+    params = draw_parameters(config.model, config.data, seed=config.seed)
+    return Start(statistics, params)
 
 
 def _take_over(config: Config, *, simulated: bool) -> Start:

@@ -48,7 +48,8 @@ def create(
         params=flat,
         # A copy: the step donates its input, and one buffer cannot be donated twice.
         average=jax.tree.map(jnp.copy, flat),
-        opt_state=optimizer.init(flat),
+        # One program instead of one for each array.
+        opt_state=jax.jit(optimizer.init)(flat),
         rng=jax.random.key_data(jax.random.key(seed)),
         skipped=jnp.copy(zero),
         bad_steps=jnp.copy(zero),

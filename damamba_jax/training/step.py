@@ -1,5 +1,6 @@
 """Pure function that moves a run on by one step."""
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
@@ -7,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import nnx
+from jax.sharding import NamedSharding
 
 from damamba_jax.array_types import Array, Bool
 from damamba_jax.config.sections import DataConfig, OptimConfig
@@ -14,13 +16,15 @@ from damamba_jax.config.systems import SystemConfig
 from damamba_jax.models.flat_params import FlatParams
 from damamba_jax.models.functional import Statistics, abstract_model
 from damamba_jax.runtime.compiler import compiler_options
+from damamba_jax.runtime.programs import Program, Shapes
+from damamba_jax.schema.statistics import abstract_statistics
 from damamba_jax.training import optim
 from damamba_jax.training.objective import (
     Objective,
     loss_function,
     make_objective,
 )
-from damamba_jax.training.state import TrainState
+from damamba_jax.training.state import TrainState, create
 
 Step = Callable[[TrainState, Mapping[str, Any], Statistics], Any]
 
@@ -124,13 +128,74 @@ def jit_train_step(
       num_steps: steps of the run.
       platform: the platform that the program is meant for; `None` is this machine's.
     """
+    step = _build_step(model, data, optim_config, num_steps, platform)
+    options = compiler_options(platform)
+    return jax.jit(step, donate_argnums=0, compiler_options=options)
+
+
+def compile_step(
+    model: SystemConfig,
+    data: DataConfig,
+    optim_config: OptimConfig,
+    *,
+    num_steps: int,
+    batch: Shapes,
+    replicated: NamedSharding,
+) -> Step:
+    """Starts to compile the step of `jit_train_step`; the first call waits for it.
+
+    Args:
+      model, data, optim_config, num_steps: as for `jit_train_step`.
+      batch: shapes of the batches, with their sharding.
+      replicated: the sharding of the state.
+    """
+    step = _build_step(model, data, optim_config, num_steps)
+    _, params = abstract_model(model, data)
+    optimizer = optim.optimizer(optim_config, num_steps)
+    created = functools.partial(create, optimizer=optimizer, seed=0)
+    state = Shapes.of(jax.eval_shape(created, params), replicated)
+    statistics = Shapes.of(abstract_statistics(data.features))
+
+    def run(leaves: list[Array], batch: Any, center_and_scale: list[Array]) -> Any:
+        new_state, metrics = step(
+            state.structure.unflatten(leaves),
+            batch,
+            statistics.structure.unflatten(center_and_scale),
+        )
+        return jax.tree.leaves(new_state), metrics
+
+    program = Program(
+        run,
+        (list(state.leaves), batch.tree, list(statistics.leaves)),
+        name="step",
+        key=repr((model, data.without_paths(), optim_config, num_steps)),
+        donate_argnums=0,
+        compiler_options=compiler_options(None),
+    )
+
+    def call(
+        current: TrainState, batch: Mapping[str, Any], statistics: Statistics
+    ) -> tuple[TrainState, dict[str, Array]]:
+        leaves, metrics = program(
+            jax.tree.leaves(current), batch, jax.tree.leaves(statistics)
+        )
+        return state.structure.unflatten(leaves), metrics
+
+    return call
+
+
+def _build_step(
+    model: SystemConfig,
+    data: DataConfig,
+    optim_config: OptimConfig,
+    num_steps: int,
+    platform: str | None = None,
+) -> Step:
     graphdef, _ = abstract_model(model, data, platform)
-    step = make_train_step(
+    return make_train_step(
         graphdef,
         optim.optimizer(optim_config, num_steps),
         objective=make_objective(data, model, optim_config),
         num_steps=num_steps,
         is_random=model.is_random,
     )
-    options = compiler_options(platform)
-    return jax.jit(step, donate_argnums=0, compiler_options=options)

@@ -9,10 +9,11 @@ from damamba_jax.config.systems import SystemConfig
 from damamba_jax.data.batches import windows
 from damamba_jax.data.corpus import splits
 from damamba_jax.data.corpus.sessions import CorpusIndex
-from damamba_jax.inference.estimator import predict_function
+from damamba_jax.inference.estimator import compile_predict
 from damamba_jax.metrics.ccc import ccc
 from damamba_jax.models.flat_params import FlatParams
 from damamba_jax.models.functional import Statistics
+from damamba_jax.runtime.programs import Shapes
 from damamba_jax.runtime.stop import StopRequest
 
 
@@ -45,9 +46,13 @@ class Validation:
             batch_size=train.batch_size,
             max_batches=train.eval_batches,
         )
-        everywhere = NamedSharding(sharding.mesh, jax.sharding.PartitionSpec())
-        self._predict = predict_function(model, data, everywhere)
         self._data, self._sharding = data, sharding
+        batch, _ = self._source[0]
+        # One device needs no sharding, and has its program in common with `Estimator`.
+        several = sharding if sharding.num_devices > 1 else None
+        self._predict = compile_predict(
+            model, data, Shapes.of(batch, several), data.window.window_frames
+        )
 
     def score(
         self, average: FlatParams, statistics: Statistics, stop: StopRequest
@@ -62,12 +67,8 @@ class Validation:
             self._source, num_threads=self._data.num_threads
         ):
             stop.check()
-            score = self._predict(
-                average,
-                jax.tree.map(self._spread, batch),
-                statistics,
-                num_frames=self._data.window.window_frames,
-            )
+            shared = jax.tree.map(self._spread, batch)
+            score = self._predict(average, shared, statistics)
             scored = (rows.label_index >= 0) & batch["label_valid"]
             labels.append(batch["label"][scored])
             scores.append(np.asarray(score)[scored])

@@ -15,7 +15,7 @@ def test_a_machine_without_gpu_exports_a_program_for_one():
     num_frames = config.data.window.window_frames
     inputs = (random_batch(config), unit_statistics(config))
     for platform, has_kernels in (("cpu", False), ("cuda", can_lower_kernels())):
-        predict = predict_function(config.model, config.data, None, platform)
+        predict = predict_function(config.model, config.data, platform=platform)
         _, params = abstract_model(config.model, config.data, platform)
         exported = jax.export.export(predict, platforms=[platform])(
             params, *inputs, num_frames=num_frames

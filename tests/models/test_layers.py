@@ -3,6 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from damamba_jax.models.functional import place
 from damamba_jax.models.layers import (
     Dropout,
     Linear,
@@ -67,7 +68,7 @@ def test_projection_and_interpolation_commute():
 
 def test_norm_gives_unit_power_in_the_input_dtype():
     x = jnp.asarray(np.random.default_rng(0).normal(size=(3, 64)) * 9, jnp.bfloat16)
-    y = Norm(64)(x)
+    y = place(Norm(64))(x)
     assert y.dtype == jnp.bfloat16
     power = jnp.mean(y.astype(jnp.float32) ** 2, axis=-1)
     np.testing.assert_allclose(power, 1.0, rtol=0.02)
@@ -122,7 +123,7 @@ def test_a_session_puts_its_statistics_on_top_of_the_training_splits():
 
 def test_a_projection_and_its_pieces_are_one_product_with_its_gradients():
     rng = np.random.default_rng(0)
-    layer = Linear(3, 4, dtype=jnp.float32, rng=rng, bias=True)
+    layer = place(Linear(3, 4, dtype=jnp.float32, rng=rng, bias=True))
     layer.bias[...] = jnp.float32(rng.normal(size=4))
     x, weight = (jnp.float32(rng.normal(size=(2, 5, n))) for n in (3, 4))
 
@@ -133,7 +134,7 @@ def test_a_projection_and_its_pieces_are_one_product_with_its_gradients():
 
     def by_layer(apply):
         def run(x, kernel):
-            copy = Linear(3, 4, dtype=jnp.float32, rng=None, bias=True)
+            copy = place(Linear(3, 4, dtype=jnp.float32, rng=None, bias=True))
             copy.kernel[...], copy.bias[...] = kernel, layer.bias[...]
             return apply(copy, x)
 

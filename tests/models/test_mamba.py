@@ -8,6 +8,7 @@ from flax import nnx
 from damamba_jax.errors import ConfigError
 from damamba_jax.kernels.selective_scan import IMPLEMENTATIONS
 from damamba_jax.models.blocks import Stack
+from damamba_jax.models.functional import place
 from damamba_jax.models.layers import DepthwiseConv
 from damamba_jax.models.mamba import Mamba
 from damamba_jax.models.mamba2 import Mamba2
@@ -18,7 +19,7 @@ HEADS = {"ssm": "mamba2", "head_dim": 4, "ssd_chunk": 5}
 
 def layer2(**model):
     config = small_config(**{**HEADS, **model}).model
-    return Mamba2(config, 8, dtype=jnp.float32, rng=np.random.default_rng(0))
+    return place(Mamba2(config, 8, dtype=jnp.float32, rng=np.random.default_rng(0)))
 
 
 def noise(*shape):
@@ -50,7 +51,7 @@ def test_forward_mamba_is_causal_and_bidirectional_is_not(mamba):
     for direction, before in (("forward", False), ("bidirectional", True)):
         config = small_config(direction=direction, **HEADS).model
         layer = mamba(config, 8, dtype=jnp.float32, rng=np.random.default_rng(0))
-        layer = jax.jit(layer)
+        layer = jax.jit(place(layer))
         changed = jnp.any(layer(x) != layer(moved), axis=-1)[0]
         assert bool(changed[:6].any()) == before
         assert bool(changed[6:].all())

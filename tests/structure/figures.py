@@ -92,11 +92,9 @@ def study_lines() -> int:
 
 def shared_places() -> Iterator[tuple[str, str]]:
     """Pairs of places, in the package and the benchmarks, with the same lines."""
-    paths = [module.path for module in modules().values()]
-    paths += sorted((ROOT / "benchmarks").rglob("*.py"))
     seen: dict[str, tuple[str, int]] = {}
     last: tuple[str, str, int, int] | None = None
-    for path in paths:
+    for path in _all_paths():
         lines = list(_code_lines(path))
         place = str(path.relative_to(ROOT))
         for i in range(len(lines) - SHARED_LINES + 1):
@@ -125,20 +123,26 @@ def _code_lines(path: Path) -> Iterator[tuple[int, str]]:
 
 def long_functions() -> Iterator[str]:
     """Functions that are too long to be read at once."""
-    for module in modules().values():
-        for node in ast.walk(module.tree):
+    for path in _all_paths():
+        for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.FunctionDef):
-                length = node.end_lineno - node.lineno + 1
+                length = (node.end_lineno or 0) - node.lineno + 1
                 if length > LONG_FUNCTION:
-                    yield f"{module.name}.{node.name}: {length}"
+                    yield f"{path.relative_to(ROOT)}:{node.name}: {length}"
 
 
 def long_files() -> Iterator[str]:
     """Files that are too long to be read at once."""
-    for module in modules().values():
-        length = len(module.path.read_text().splitlines())
+    for path in _all_paths():
+        length = len(path.read_text().splitlines())
         if length > LONG_FILE:
-            yield f"{module.path.relative_to(ROOT)}: {length}"
+            yield f"{path.relative_to(ROOT)}: {length}"
+
+
+def _all_paths() -> list[Path]:
+    """Files of the package and of the benchmarks."""
+    benchmarks = sorted((ROOT / "benchmarks").rglob("*.py"))
+    return [*(module.path for module in modules().values()), *benchmarks]
 
 
 if __name__ == "__main__":

@@ -25,6 +25,18 @@ def test_imports_run_one_way(name):
     assert not wrong - {PACKAGE}
 
 
+@pytest.mark.parametrize("stranger", ["benchmarks", "tests"])
+def test_the_package_does_not_know_what_stands_beside_it(stranger):
+    found = set()
+    for name, module in modules().items():
+        for node in ast.walk(module.tree):
+            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            found |= {name for other in names if other.split(".")[0] == stranger}
+    assert not found
+
+
 def test_commands_do_not_import_each_other():
     commands = {name for name, module in modules().items() if module.is_command}
     wrong = {name: imports(name) & commands for name in commands}
@@ -74,6 +86,12 @@ def test_git_ignores_no_source_file():
             "runs.workdir",
             {'"results.json"', '"config.json"', '"metrics.jsonl"'},
         ),
+        (
+            "data.corpus.releases",
+            {'"simulated.json"', "language.annotation", "engagement-annotations"},
+        ),
+        ("config.sections", {"engagement.annotation"}),
+        ("data.simulated.write", {'/ "oracle"', '"oracle" /'}),
     ],
 )
 def test_one_module_owns_it(owner, words):

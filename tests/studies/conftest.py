@@ -12,7 +12,7 @@ from tests.studies.finished import finish
 @pytest.fixture
 def quiet(monkeypatch):
     """Leaves the log and the compilation cache of the test's process alone."""
-    for name in ("show_log", "mark_log", "keep_compiled"):
+    for name in ("show_log", "mark_log"):
         monkeypatch.setattr(command, name, lambda argument: None)
 
 

@@ -10,6 +10,7 @@ import pytest
 import training_child as child
 from rich.console import Console
 
+from damamba_jax.config.tree import override
 from damamba_jax.data.open import open_corpus
 from damamba_jax.data.oracle import table as oracle_table
 from damamba_jax.errors import ConfigError, WorkdirError
@@ -66,7 +67,7 @@ def test_rows_have_the_full_models_parameters(preset, key):
     width = other.model.dialogue_dim
     for near in (width - 1, width + 1):
         try:
-            found = engine.override(other, {"model.dialogue_dim": near})
+            found = override(other, {"model.dialogue_dim": near})
         except ConfigError:
             continue
         off = abs(engine.count_parameters(found) - counts[0])
@@ -128,7 +129,7 @@ def run_ablation(folder):
     """A whole ablation of two rows and two seeds."""
     base = configure(folder / "cache")
     said = console()
-    training_loop._jit_step.cache_clear()
+    training_loop._compile_step.cache_clear()
     # Optax mixes dtypes.
     with jax.numpy_dtype_promotion("standard"):
         ablate(base, folder / "run", said)
@@ -136,7 +137,7 @@ def run_ablation(folder):
         base,
         folder / "run",
         said.file.getvalue(),
-        training_loop._jit_step.cache_info(),
+        training_loop._compile_step.cache_info(),
     )
 
 
@@ -195,7 +196,7 @@ def check_it_is_finished(base, folder, monkeypatch):
     ablate(base, folder, console())
     assert (folder / "ablation.json").read_text() == before
     with pytest.raises(WorkdirError, match="optim.lr"):
-        ablate(engine.override(base, {"optim.lr": 0.5}), folder, console())
+        ablate(override(base, {"optim.lr": 0.5}), folder, console())
 
 
 def findings(index, *, measured=0.05, error=0.01, predicted=0.045):
@@ -278,7 +279,7 @@ def test_nothing_is_predicted_for_what_the_oracle_does_not_know(tmp_path):
     assert predict(split="noxi/nowhere") is None
     assert predict(row=full) is None and predict(row=transformer) is None
     assert predict(measured=measured._replace(num_frames=1)) is None
-    one_group = engine.override(base, {"data.features": base.data.features[:1]})
+    one_group = override(base, {"data.features": base.data.features[:1]})
     assert predict(one_group) is None
-    assert predict(engine.override(base, {"model.direction": "forward"})) is None
+    assert predict(override(base, {"model.direction": "forward"})) is None
     assert predict(index=dataclasses.replace(index, simulated=False)) is None

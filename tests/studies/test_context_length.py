@@ -13,7 +13,7 @@ from damamba_jax.errors import ConfigError
 from damamba_jax.runtime.stop import Stopped, StopRequest
 from damamba_jax.studies import context_length, engine, report, runs
 from damamba_jax.studies.command import main
-from tests.studies.finished import oracle, scores, write_results
+from tests.studies.finished import oracle, scores, split, write_results
 
 
 def tiny(cache_dir):
@@ -92,8 +92,7 @@ def test_lengths_share_one_folder_and_whole_sessions_come_last(
         write(folder, ccc=0.5 + trained[-1] / 1000)
 
     def write(folder, *, ccc):
-        split = {"split": "noxi/val", "scores": scores(ccc), "oracle": oracle(0.8)}
-        write_results(folder, [split])
+        write_results(folder, [split("noxi/val", scores(ccc), oracle(0.8))])
 
     monkeypatch.setattr(runs, "train", pretend)
     folder = tmp_path / "out" / f"{base.name}-context64"

@@ -67,7 +67,7 @@ def test_differences_are_paired_over_seeds_and_sessions(asked, tmp_path, capsys)
     for split, best in ORACLES.items():
         for row in (default, forward):
             folders = [tmp_path / "runs" / f"{row['key']}-{seed}" for seed in (0, 1)]
-            stored = [read_scores(folder)[split].ccc for folder in folders]
+            stored = [read_scores(folder)[split].scores.ccc for folder in folders]
             assert row["ccc"][split] == stored
             assert row["share"][split] == pytest.approx(np.mean(stored) / best)
         gap = forward["gap"][split]
@@ -164,7 +164,7 @@ def test_a_tiny_run_is_trained_once_and_bound_to_its_settings(
     evaluate.main(
         [f"--workdir={workdir}", f"--out={out}", "--smoothing=exponential:0.5"]
     )
-    assert smoothed == [pytest.approx(read_scores(out)["noxi/val"].ccc)]
+    assert smoothed == [pytest.approx(read_scores(out)["noxi/val"].scores.ccc)]
 
     def refuse(*_, **__):
         raise AssertionError("trained again")

@@ -6,7 +6,6 @@ import multiprocessing
 import os
 import signal
 
-import jax
 import pytest
 import training_child as child
 from rich.console import Console
@@ -61,11 +60,10 @@ def test_stopped_runs_go_on_with_the_next_one(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def compilation_cache(tmp_path):
+def compilation_cache(tmp_path, monkeypatch):
     """The second time, processes load what they compiled the first time."""
-    jax.config.update("jax_compilation_cache_dir", str(tmp_path / "compiled"))
-    yield tmp_path / "compiled"
-    jax.config.update("jax_compilation_cache_dir", None)
+    monkeypatch.setenv("DAMAMBA_CACHE", str(tmp_path / "programs"))
+    return tmp_path / "programs"
 
 
 def test_runs_side_by_side_are_saved_by_a_signal_and_go_on(
@@ -115,7 +113,7 @@ def test_a_run_whose_reader_is_gone_ends_as_by_a_signal(tmp_path):
     (run,) = make_runs(tmp_path, 1)
     context = multiprocessing.get_context("spawn")
     reader, writer = context.Pipe(duplex=False)
-    process = context.Process(target=runs._train_in_process, args=(run, writer, None))
+    process = context.Process(target=runs._train_in_process, args=(run, writer))
     process.start()
     reader.close()
     writer.close()
@@ -134,16 +132,3 @@ def test_processes_side_by_side_take_memory_as_they_need_it(monkeypatch):
     with runs._environment(runs._SHARED_DEVICE):
         assert os.environ[name] == "true"
     assert os.environ[name] == "true"
-
-
-def test_what_is_compiled_is_kept_unless_there_is_a_place_for_it(tmp_path):
-    name = "jax_compilation_cache_dir"
-    before = jax.config.values[name]
-    try:
-        jax.config.update(name, None)
-        runs.keep_compiled(tmp_path / "compiled")
-        assert jax.config.values[name] == str(tmp_path / "compiled")
-        runs.keep_compiled(tmp_path / "other")
-        assert jax.config.values[name] == str(tmp_path / "compiled")
-    finally:
-        jax.config.update(name, before)

@@ -1,26 +1,18 @@
 """The comparison of systems: equal windows, paired differences, a winner in bold."""
 
-import importlib
 import json
-import pathlib
-import sys
 
+import jax
 import pytest
 
+from benchmarks import systems as benchmark
+from benchmarks.step import process
+from benchmarks.step.steps import Steps
 from damamba_jax.studies import systems
 from damamba_jax.studies.command import main
 from damamba_jax.studies.engine import Findings, RowScores
 
-FOLDER = pathlib.Path(__file__).parents[2] / "benchmarks"
 SPLIT = "noxi/test-base"
-
-
-@pytest.fixture
-def benchmark(monkeypatch):
-    monkeypatch.syspath_prepend(str(FOLDER))
-    yield importlib.import_module("systems")
-    for name in ("systems", "step_process", "memory_report", "kept_steps"):
-        sys.modules.pop(name)
 
 
 @pytest.mark.parametrize("name", ["published", "small"])
@@ -50,7 +42,7 @@ STEP = {
 }  # fmt: skip
 
 
-def test_the_table_says_who_is_ahead(benchmark, trained, monkeypatch, tmp_path):
+def test_the_table_says_who_is_ahead(trained, monkeypatch, tmp_path):
     trained.noise = {"da-mamba-0.005": 0.10, "dat-small-0.005": 0.05}
     trained.oracles = {SPLIT: 0.95}
     asked = []
@@ -61,7 +53,7 @@ def test_the_table_says_who_is_ahead(benchmark, trained, monkeypatch, tmp_path):
         asked.append(request["task"])
         return {"ok": True} if request["task"] == "parity" else dict(STEP)
 
-    monkeypatch.setattr(benchmark.step_process, "run", run)
+    monkeypatch.setattr(process, "run", run)
     argv = ["systems", "--preset=small", "--seeds=0,1", "--jobs=2", f"--out={tmp_path}"]
     assert main(argv, prepare=benchmark.measure) == 0
     assert [jobs for _, jobs in trained.asked] == [2] * 4
@@ -81,7 +73,7 @@ def test_the_table_says_who_is_ahead(benchmark, trained, monkeypatch, tmp_path):
     assert before == 4 and main(argv, prepare=benchmark.measure) == 0
     assert asked[before:] == []
     # With another jax the steps are others.
-    monkeypatch.setattr(sys.modules["kept_steps"].jax, "__version__", "99")
+    monkeypatch.setattr(jax, "__version__", "99")
     assert main(argv, prepare=benchmark.measure) == 0
     assert len(asked) == 2 * before
 
@@ -97,10 +89,10 @@ def test_without_a_measurement_times_are_absent(drawn):
     found = Findings(study=study, index=drawn, rows=rows)
     (table,) = systems.tables(found)
     assert [row[-2:] for row in table.rows] == [("–", "–")] * 2
-    assert "benchmarks/systems.py" in table.notes[-1]
+    assert "benchmarks.systems" in table.notes[-1]
 
 
-def test_a_step_without_memory_is_said(benchmark):
+def test_a_step_without_memory_is_said():
     steps = {
         name: STEP | {"platform": "gpu", "step_ms": ms,
                       "allocated_bytes": 7_000_000_000 if ms else None}
@@ -112,25 +104,26 @@ def test_a_step_without_memory_is_said(benchmark):
     assert "peak of the GPU's allocator" in costs.note
 
 
-def test_what_ran_out_of_memory_is_not_kept(benchmark, monkeypatch, tmp_path):
+def test_what_ran_out_of_memory_is_not_kept(monkeypatch, tmp_path):
     gone = STEP | {"platform": "gpu", "step_ms": None}
 
     def run(request, config, device):
         return {"ok": True} if request["task"] == "parity" else dict(gone)
 
-    monkeypatch.setattr(benchmark.step_process, "run", run)
+    monkeypatch.setattr(process, "run", run)
     config = systems.describe("small").rows[0].config
-    kept = benchmark.KeptSteps(tmp_path, "gpu")
-    step = benchmark.measure_step(config, kept, "gpu", jobs=1)
-    assert step["step_ms"] is None and not any(tmp_path.iterdir())
+    steps = Steps("gpu", folder=tmp_path, run_on_cpu=True)
+    step = benchmark.measure_step(config, steps)
+    assert step["step_ms"] is None
+    # The check alone is kept.
+    (path,) = tmp_path.iterdir()
+    assert json.loads(path.read_text()) == {"ok": True}
 
 
-def test_a_step_that_is_wrong_gets_no_table(
-    benchmark, trained, monkeypatch, tmp_path, capsys
-):
+def test_a_step_that_is_wrong_gets_no_table(trained, monkeypatch, tmp_path, capsys):
     wrong = {"ok": False, "other": "without remat"}
-    monkeypatch.setattr(benchmark.step_process, "run", lambda *_: wrong)
-    monkeypatch.setattr(benchmark.step_process, "find_device", lambda *_: "cpu")
+    monkeypatch.setattr(process, "run", lambda *_: wrong)
+    monkeypatch.setattr(process, "find_device", lambda *_: "cpu")
     argv = ["systems", "--preset=small", f"--out={tmp_path}"]
     assert main(argv, prepare=benchmark.measure) == 1
     assert "disagree" in capsys.readouterr().err

@@ -17,6 +17,7 @@ from damamba_jax.data.corpus.found import Found, SplitFiles
 from damamba_jax.data.corpus.label_source import Scale
 from damamba_jax.data.corpus.releases import (
     RELEASES,
+    SIMULATED_FILE,
     UNSUPPORTED,
     Release,
     custom_release,
@@ -36,9 +37,6 @@ __all__ = [
     "Track",
     "index",
 ]
-
-# Written into the root of a corpus that was drawn, not recorded.
-SIMULATED_FILE = "simulated.json"
 
 
 def index(

@@ -20,6 +20,15 @@ from damamba_jax.config.layout import LayoutConfig
 from damamba_jax.config.sections import FeatureConfig
 from damamba_jax.data.corpus import patterns
 
+# Written into the root of a corpus that was drawn, not recorded.
+SIMULATED_FILE = "simulated.json"
+# Beside the streams of a session.
+LANGUAGE_FILE = "language.annotation.csv"
+
+# Names of the files, without the folders that another tree has in place of these.
+_STREAM = LayoutConfig.feature_path.rpartition("/")[2]
+_LABEL = LayoutConfig.label_path.rpartition("/")[2]
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Release:
@@ -69,9 +78,8 @@ RELEASES = (
                 splits=("val", "test"),
                 roles=_SEATS,
                 feature_path="{split}/precomputed-features-{split}/{session}/"
-                "{role}.{stem}.stream",
-                label_path="{split}/engagement-annotations-{split}/{session}/"
-                "{role}.engagement.annotation.csv",
+                + _STREAM,
+                label_path="{split}/engagement-annotations-{split}/{session}/" + _LABEL,
             ),
             LayoutConfig(
                 name="mpiigroupinteraction", splits=("val", "test"), roles=_SEATS
@@ -88,6 +96,15 @@ RELEASES = (
 
 # Corpora of the same challenge that are told apart, but not read.
 UNSUPPORTED = ("noxi-j", "noxij", "pinsoro")
+
+
+def released(name: str) -> Release:
+    """Looks a release up by its name.
+
+    Raises:
+      KeyError: if there is none of this name.
+    """
+    return {release.name: release for release in RELEASES}[name]
 
 
 def custom_release(layout: LayoutConfig, features: Sequence[FeatureConfig]) -> Release:

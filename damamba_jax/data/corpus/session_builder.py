@@ -11,6 +11,7 @@ from damamba_jax.config.sections import FeatureConfig
 from damamba_jax.data.corpus import patterns, rates
 from damamba_jax.data.corpus.found import SplitFiles
 from damamba_jax.data.corpus.label_source import Scale
+from damamba_jax.data.corpus.releases import LANGUAGE_FILE
 from damamba_jax.data.corpus.sessions import Participant, Session, Track
 from damamba_jax.data.corpus.table_builder import TableBuilder
 from damamba_jax.data.formats import ssi, stream_header
@@ -19,7 +20,6 @@ from damamba_jax.errors import DataFormatError, format_error
 
 _log = logging.getLogger(__name__)
 
-_LANGUAGE_FILE = "language.annotation.csv"
 _LANGUAGE_BYTES = 4096
 
 
@@ -321,7 +321,7 @@ class SplitBuilder:
         for role in self._files.layout.roles:
             paths += [match.path for match in self._files.labels.of(session, role)]
         for folder in dict.fromkeys(path.parent for path in paths):
-            path = folder / _LANGUAGE_FILE
+            path = folder / LANGUAGE_FILE
             inside = any(patterns.is_inside(path, root) for root in self._files.roots)
             if not inside or not path.is_file():
                 continue

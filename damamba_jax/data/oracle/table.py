@@ -21,6 +21,7 @@ from damamba_jax.data.oracle import score as oracle_score
 from damamba_jax.data.oracle import views as oracle_views
 from damamba_jax.data.oracle.views import Cues, View
 from damamba_jax.data.simulated.dialogue import FRAME_HZ
+from damamba_jax.data.simulated.write import ORACLE_FOLDER
 from damamba_jax.files import write_json, write_text
 
 VIEWS = {
@@ -136,8 +137,8 @@ def build_table(
 
 
 def write_table(root: str | os.PathLike, table: Mapping[str, Any]) -> None:
-    """Stores a table as `oracle/table.json` and `oracle/table.md` of the corpus."""
-    folder = Path(root) / "oracle"
+    """Stores a table in the corpus, beside what the oracle sees: JSON and Markdown."""
+    folder = Path(root) / ORACLE_FOLDER
     write_json(folder / "table.json", table)
     write_text(folder / "table.md", to_markdown(table))
 

@@ -11,10 +11,11 @@ import numpy as np
 from damamba_jax.array_types import Bool, Float, Int
 from damamba_jax.config.sections import WindowConfig
 from damamba_jax.data.batches.timeline import first_label, num_cores
+from damamba_jax.data.corpus.releases import SIMULATED_FILE
 from damamba_jax.data.oracle import smoother
 from damamba_jax.data.simulated.dialogue import FRAME_HZ, LABEL_MEAN, LABEL_SCALE
 from damamba_jax.data.simulated.presets import DOMAINS
-from damamba_jax.data.simulated.write import MARKER
+from damamba_jax.data.simulated.write import ORACLE_FOLDER
 from damamba_jax.files import read_json
 
 _GROUP_CUES = {"audio": (0, 1), "visual": (2,)}
@@ -54,12 +55,12 @@ def load_cues(root: str | os.PathLike, split: str) -> list[Cues]:
       ValueError: if `root` is no simulated corpus or has no such split.
     """
     root = Path(root)
-    if not (root / MARKER).is_file():
+    if not (root / SIMULATED_FILE).is_file():
         raise ValueError(
-            f"`root`: expected a simulated corpus with a {MARKER}, got {str(root)!r}. "
-            "Only simulated corpora have an oracle."
+            f"`root`: expected a simulated corpus with a {SIMULATED_FILE}, got "
+            f"{str(root)!r}. Only simulated corpora have an oracle."
         )
-    paths = sorted((root / "oracle" / split).glob("*.npz"))
+    paths = sorted((root / ORACLE_FOLDER / split).glob("*.npz"))
     if not paths:
         raise ValueError(
             f"`split`: expected one of {', '.join(list_splits(root))}, got {split!r}."
@@ -69,13 +70,13 @@ def load_cues(root: str | os.PathLike, split: str) -> list[Cues]:
 
 def list_splits(root: str | os.PathLike) -> list[str]:
     """Names the splits of a simulated corpus, e.g. `noxi/val`, as they were written."""
-    description = read_json(Path(root) / MARKER)
+    description = read_json(Path(root) / SIMULATED_FILE)
     return [split["name"] for split in description["splits"]]
 
 
 def is_shifted(root: str | os.PathLike, split: str) -> bool:
     """True when a split comes from another domain than the training sessions."""
-    description = read_json(Path(root) / MARKER)
+    description = read_json(Path(root) / SIMULATED_FILE)
     return any(
         entry["name"] == split and entry["domain"] != "base"
         for entry in description["splits"]

@@ -26,7 +26,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from damamba_jax.data.corpus import index as corpus_index
+from damamba_jax.data.corpus.releases import LANGUAGE_FILE, SIMULATED_FILE, released
 from damamba_jax.data.formats import ssi
 from damamba_jax.data.simulated import dialogue, lift
 from damamba_jax.data.simulated.dialogue import FRAME_HZ, Recording
@@ -38,12 +38,13 @@ from damamba_jax.data.simulated.presets import (
     SplitPreset,
     get_preset,
 )
+from damamba_jax.errors import ConfigError
 from damamba_jax.files import replace_file, write_text
 from damamba_jax.schema.release import DEMO_DIMS, REAL_DIMS
 
 __all__ = [
     "DEMO_DIMS",
-    "MARKER",
+    "ORACLE_FOLDER",
     "PRESETS",
     "REAL_DIMS",
     "Preset",
@@ -55,7 +56,8 @@ __all__ = [
 
 # Raised whenever the same preset and seed would give other numbers.
 VERSION = 3
-MARKER = corpus_index.SIMULATED_FILE
+# The folder below a corpus that holds what its oracle sees.
+ORACLE_FOLDER = "oracle"
 
 
 class Progress(NamedTuple):
@@ -83,11 +85,11 @@ def write_corpus(
       progress: called after every recording.
 
     Raises:
-      ValueError: for an unknown preset, or an `out` that holds something already.
+      ConfigError: for an unknown preset, or an `out` that holds something already.
     """
     out, spec = Path(out), get_preset(preset)
     if out.exists() and any(out.iterdir()):
-        raise ValueError(
+        raise ConfigError(
             f"`out`: expected a new or empty folder, got {str(out)!r}, which is not "
             "empty. Delete it or choose another."
         )
@@ -102,7 +104,7 @@ def write_corpus(
             progress(Progress(done, total, time.monotonic() - started))
     # Last, so that a folder without it is known to be unfinished.
     text = json.dumps(_description(preset, seed), indent=2, sort_keys=True)
-    write_text(out / MARKER, text + "\n")
+    write_text(out / SIMULATED_FILE, text + "\n")
 
 
 def ensure_corpus(
@@ -121,7 +123,7 @@ def ensure_corpus(
     digest = hashlib.sha256(text.encode()).hexdigest()[:12]
     name = preset if isinstance(preset, str) else "custom"
     target = Path(cache_dir) / f"simulated-{name}-{digest}"
-    if (target / MARKER).is_file():
+    if (target / SIMULATED_FILE).is_file():
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
@@ -132,7 +134,7 @@ def ensure_corpus(
             work.rename(target)
         except OSError:
             # Somebody else was quicker; their folder holds the same bytes.
-            if not (target / MARKER).is_file():
+            if not (target / SIMULATED_FILE).is_file():
                 raise
     finally:
         shutil.rmtree(work, ignore_errors=True)
@@ -176,44 +178,37 @@ def _write_session(
         frames=round(split.seconds * FRAME_HZ),
         rng=rng,
     )
-    features, labels = _folders(out, split, session)
-    for folder in {features, labels}:
-        folder.mkdir(parents=True)
+    corpus, _, folder = split.name.partition("/")
+    layout = released("mpiigroupinteraction" if split.groups else "noxi").layouts[0]
+
+    def place(pattern: str, **fields: str) -> Path:
+        path = pattern.format(split=folder, session=session, **fields)
+        (out / corpus / path).parent.mkdir(parents=True, exist_ok=True)
+        return out / corpus / path
+
     label = np.clip(
         dialogue.LABEL_MEAN + dialogue.LABEL_SCALE * recording.engagement, 0.0, 1.0
     )
     label[~recording.label_valid] = np.nan
     for person, role in enumerate(roles):
-        ssi.write_labels(labels / f"{role}.engagement.annotation.csv", label[person])
+        ssi.write_labels(place(layout.label_path, role=role), label[person])
         for group in ("audio", "visual"):
             cues = lift.group_cues(recording, person, group, rng)
             valid = getattr(recording, f"{group}_valid")[person]
             for name, dim in spec.dims.items():
                 if lift.GROUPS[name] == group:
                     ssi.write_stream(
-                        features / f"{role}.{lift.STEMS[name]}.stream",
+                        place(layout.feature_path, role=role, stem=lift.STEMS[name]),
                         lift.lift(name, dim, cues, valid, rng),
                         FRAME_HZ,
                     )
     names = LANGUAGES[split.domain]
     write_text(
-        features / "language.annotation.csv",
+        place(layout.feature_path, role="", stem="").with_name(LANGUAGE_FILE),
         f"0.00;{split.seconds:.2f};{names[index % len(names)]};1.00\n",
     )
-    oracle = out / "oracle" / split.name
-    _write_oracle(oracle / f"{session}.npz", recording, roles, label)
-
-
-def _folders(out: Path, split: SplitPreset, session: str) -> tuple[Path, Path]:
-    """Folders of a session's features and of its labels."""
-    if not split.groups:
-        folder = out / split.name / session
-        return folder, folder
-    part = split.name.split("/")[1]
-    return (
-        out / split.name / f"precomputed-features-{part}" / session,
-        out / split.name / f"engagement-annotations-{part}" / session,
-    )
+    path = out / ORACLE_FOLDER / split.name / f"{session}.npz"
+    _write_oracle(path, recording, roles, label)
 
 
 def _write_oracle(

@@ -1,6 +1,6 @@
 """The scan by others, in PyTorch: mamba_ssm's CUDA kernel, and a plain loop over time.
 
-`scan_speed.py` starts this in a process of its own, writes a request as JSON to its
+`peers.py` starts this in a process of its own, writes a request as JSON to its
 standard input and reads one row of JSON a line from its standard output:
 
     {"device": "cuda", "specs": {NAME: [B, L, D, N]}, "dtypes": [...],
@@ -19,8 +19,10 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
-import torch.nn.functional as F
+
+# PyTorch is no dependency of this project: without it there are no peers.
+import torch  # pyright: ignore[reportMissingImports]
+import torch.nn.functional as F  # pyright: ignore[reportMissingImports]
 
 GRADIENTS = ("x", "dt", "a", "b", "c", "d", "dt_bias", "z")
 ROTATING_BYTES = 400e6
@@ -50,7 +52,7 @@ class Peer(NamedTuple):
 
 def mamba_peer() -> Peer:
     """Calls the extension without its autograd wrapper."""
-    import selective_scan_cuda
+    import selective_scan_cuda  # pyright: ignore[reportMissingImports]  (as above)
 
     def run(v: Inputs) -> list[torch.Tensor]:
         b, c = v.b[:, None], v.c[:, None]  # one group
@@ -195,7 +197,7 @@ def bench(
     sets = [first, *(draw(spec, first.x.dtype, device, s) for s in range(1, number))]
     for run in ("forward", "forward_backward"):
         call = getattr(peer, run)
-        kept, gpu = None, device != "cpu"
+        kept, gpu, waiting = None, device != "cpu", 0
         if run == "forward_backward" and peer.kept_bytes is not None:
             kept = peer.kept_bytes(first)
         if gpu:
@@ -221,7 +223,7 @@ def rows_of(by: str, request: dict) -> Iterator[dict[str, Any]]:
         try:
             worst = check(peer, dtype, request)
         except RuntimeError as error:
-            yield row | explain(error)
+            yield row | _explain(error)
             continue
         if not worst <= request["tolerance"][dtype]:
             note = f"disagrees with our reference: {worst:.1e}"
@@ -232,10 +234,10 @@ def rows_of(by: str, request: dict) -> Iterator[dict[str, Any]]:
                 for measured in bench(by, peer, name, spec, dtype, request):
                     yield measured | {"error": worst}
             except RuntimeError as error:
-                yield row | {"shape": name} | explain(error)
+                yield row | {"shape": name} | _explain(error)
 
 
-def explain(error: RuntimeError) -> dict[str, Any]:
+def _explain(error: RuntimeError) -> dict[str, Any]:
     """Fields of a row that has no time; too little memory is no failure."""
     if isinstance(error, torch.OutOfMemoryError):
         return {"note": "out of memory"}
@@ -250,6 +252,7 @@ def check(peer: Peer, dtype: str, request: dict) -> float:
 
 
 def main() -> None:
+    """Answers one request."""
     request = json.load(sys.stdin)
     for by in request["peers"]:
         for row in rows_of(by, request):

@@ -1,48 +1,38 @@
 """The benchmark of the scan, on a shape that takes milliseconds."""
 
-import importlib
 import json
-import pathlib
-import sys
 from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
 import pytest
 
+from benchmarks.scan import limits, peers, report, speed, timing
+from benchmarks.scan.limits import Limits
 from damamba_jax.kernels.selective_scan import IMPLEMENTATIONS, ScanOutput, Support
 from damamba_jax.kernels.selective_scan.arg_specs import ARG_SPECS, ArgSpec
 
-FOLDER = pathlib.Path(__file__).parents[2] / "benchmarks"
-NAMES = ("peer_times", "scan_limits", "scan_timing", "scan_process", "scan_report",
-         "scan_speed")  # fmt: skip
 TINY = ArgSpec(2, 5, 3, 2)
 
 
-@pytest.fixture
-def modules(monkeypatch):
-    """The benchmark's modules by name, as a script would see them."""
-    monkeypatch.syspath_prepend(str(FOLDER))
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch):
+    """A shape of milliseconds, and few implementations."""
     monkeypatch.setitem(ARG_SPECS, "tiny", TINY)
     for name in ("associative", "chunked"):
         monkeypatch.delitem(IMPLEMENTATIONS, name)
-    yield SimpleNamespace(**{name: importlib.import_module(name) for name in NAMES})
-    for name in NAMES:
-        sys.modules.pop(name)
 
 
-def run(modules, tmp_path, *flags):
+def run(tmp_path, *flags):
     out = tmp_path / "scan.png"
     argv = ["--shapes=tiny", "--repeats=1", "--peers=none", "--copy_gb=0.001",
             f"--out={out}", *flags]  # fmt: skip
-    code = modules.scan_speed.main(argv)
+    code = speed.main(argv)
     return code, json.loads(out.with_suffix(".json").read_text())
 
 
-def test_writes_tables_numbers_and_a_picture(modules, tmp_path, capsys):
-    code, tree = run(
-        modules, tmp_path, "--dtype=float32,bfloat16", "--exp2_per_second=1e3"
-    )
+def test_writes_tables_numbers_and_a_picture(tmp_path, capsys):
+    code, tree = run(tmp_path, "--dtype=float32,bfloat16", "--exp2_per_second=1e3")
     assert code == 0
     printed = capsys.readouterr().out
     assert printed.count("tiny (B 2, L 5, D 3, N 2)") == 2
@@ -71,7 +61,7 @@ def add(monkeypatch, run, supports=None):
 
 
 @pytest.mark.parametrize("wrong", [1.001, float("nan")])
-def test_no_speed_of_a_wrong_result(modules, monkeypatch, wrong, tmp_path, capsys):
+def test_no_speed_of_a_wrong_result(monkeypatch, wrong, tmp_path, capsys):
     reference = IMPLEMENTATIONS["reference"].run
 
     def broken(*args, **options):
@@ -79,13 +69,13 @@ def test_no_speed_of_a_wrong_result(modules, monkeypatch, wrong, tmp_path, capsy
         return output._replace(y=output.y * jnp.float32(wrong))
 
     add(monkeypatch, broken)
-    code, tree = run(modules, tmp_path)
+    code, tree = run(tmp_path)
     assert code == 1
     assert "tiny float32 other: forward disagrees with ref" in capsys.readouterr().out
     assert [row["by"] for row in tree["rows"] if "ms" in row] == ["reference"] * 2
 
 
-def test_no_forward_speed_of_a_wrong_gradient(modules, monkeypatch, tmp_path):
+def test_no_forward_speed_of_a_wrong_gradient(monkeypatch, tmp_path):
     reference = IMPLEMENTATIONS["reference"].run
     add(
         monkeypatch,
@@ -93,7 +83,7 @@ def test_no_forward_speed_of_a_wrong_gradient(modules, monkeypatch, tmp_path):
             arrays._replace(x=jax.lax.stop_gradient(arrays.x)), options
         ),
     )
-    code, tree = run(modules, tmp_path)
+    code, tree = run(tmp_path)
     assert code == 1
     (row,) = [row for row in tree["rows"] if row["by"] == "other"]
     assert row["note"].startswith("forward_backward disagrees with reference: 1.0e+00")
@@ -107,7 +97,7 @@ def test_no_forward_speed_of_a_wrong_gradient(modules, monkeypatch, tmp_path):
     ],
 )
 def test_a_failure_is_said_and_the_rest_goes_on(
-    modules, monkeypatch, tmp_path, error, code, note
+    monkeypatch, tmp_path, error, code, note
 ):
     def broken(*args, **options):
         raise error
@@ -115,19 +105,19 @@ def test_a_failure_is_said_and_the_rest_goes_on(
     add(monkeypatch, broken)
     # Comes after the broken one.
     monkeypatch.setitem(IMPLEMENTATIONS, "last", IMPLEMENTATIONS["reference"])
-    found, tree = run(modules, tmp_path)
+    found, tree = run(tmp_path)
     assert found == code
     assert [row["note"] for row in tree["rows"] if row["by"] == "other"] == [note]
     assert len([row for row in tree["rows"] if row["by"] == "last"]) == 2
 
 
-def test_unsupported_and_too_large_are_left_out(modules, monkeypatch, tmp_path):
+def test_unsupported_and_too_large_are_left_out(monkeypatch, tmp_path):
     add(
         monkeypatch,
         IMPLEMENTATIONS["reference"].run,
         lambda case: Support(False, "Not here."),
     )
-    code, tree = run(modules, tmp_path, "--limit_gib=1e-9")
+    code, tree = run(tmp_path, "--limit_gib=1e-9")
     assert code == 0
     notes = {row["by"]: row["note"] for row in tree["rows"]}
     assert notes.pop("other") == "left out: Not here."
@@ -135,17 +125,16 @@ def test_unsupported_and_too_large_are_left_out(modules, monkeypatch, tmp_path):
     assert all(note.startswith("over limit") for note in notes.values()) and notes
 
 
-def test_gate_is_shortened_when_memory_is_short(modules):
-    inputs = modules.scan_timing.draw(ArgSpec(3, 5, 3, 2), "float32")
-    whole, _ = modules.scan_timing.truth(inputs, 1e9)
+def test_gate_is_shortened_when_memory_is_short():
+    inputs = timing.draw(ArgSpec(3, 5, 3, 2), "float32")
+    whole, _ = timing.truth(inputs, 1e9)
     assert whole is inputs
-    short, wanted = modules.scan_timing.truth(inputs, 0.0)
+    short, wanted = timing.truth(inputs, 0.0)
     assert short[0]["x"].shape == (2, 5, 3) and short[0]["a"].shape == (3, 2)
     assert wanted["forward"].y.shape == (2, 5, 3)
 
 
-def test_limits_are_those_of_an_h200(modules):
-    limits = modules.scan_limits
+def test_limits_are_those_of_an_h200():
     window, recording = ARG_SPECS["window_1024"], ARG_SPECS["recording_131k"]
     rate = limits.exponential_rate("NVIDIA H200")
     assert rate == pytest.approx(4.17e12, rel=5e-3)
@@ -166,27 +155,27 @@ def test_limits_are_those_of_an_h200(modules):
     assert ratio == pytest.approx(11 / 4, rel=0.01)
 
 
-def table(modules, rows, device):
-    limits = modules.scan_limits.Limits(copy_rate=1e12, exponential_rate=None)
-    return modules.scan_report.table(rows, "window_512", "float32", limits, device)
+def table(rows, device):
+    rates = Limits(copy_rate=1e12, exponential_rate=None)
+    return report.table(rows, "window_512", "float32", rates, device)
 
 
-def test_ratio_to_a_recorded_peer_only_on_its_own_device(modules):
+def test_ratio_to_a_recorded_peer_only_on_its_own_device():
     row = {"shape": "window_512", "dtype": "float32", "run": "forward_backward",
            "by": "reference", "ms": 0.5765}  # fmt: skip
-    column = modules.scan_report.COLUMNS.index("x peer")
-    made = table(modules, [row], "NVIDIA H200")
+    column = report.COLUMNS.index("x peer")
+    made = table([row], "NVIDIA H200")
     assert made.rows[0][column] == "2.00"
     assert any("not measured in this run" in note for note in made.notes)
-    made = table(modules, [row], "NVIDIA H100 80GB HBM3")
+    made = table([row], "NVIDIA H100 80GB HBM3")
     assert made.rows[0][column] == "–" and len(made.notes) == 1
     measured = {**row, "by": "mamba_ssm", "ms": 5.765}
-    made = table(modules, [measured, row], "NVIDIA H200")
+    made = table([measured, row], "NVIDIA H200")
     assert [cells[column] for cells in made.rows] == ["1.00", "10.00"]
     assert len(made.notes) == 1
 
 
-def test_kept_bytes_leave_inputs_and_outputs_out(modules, monkeypatch):
+def test_kept_bytes_leave_inputs_and_outputs_out(monkeypatch):
     @jax.custom_vjp
     def scan(x, a):
         return x, jnp.zeros((2, *a.shape))
@@ -198,12 +187,12 @@ def test_kept_bytes_leave_inputs_and_outputs_out(modules, monkeypatch):
 
     scan.defvjp(keep, lambda kept, bars: (bars[0], kept[1]))
     add(monkeypatch, lambda arrays, _: ScanOutput(*scan(arrays.x, arrays.a)))
-    inputs = modules.scan_timing.draw(TINY, "float32")
-    assert modules.scan_timing.kept_bytes("other", inputs) == 2 * 2 * 3 * 2 * 4
+    inputs = timing.draw(TINY, "float32")
+    assert timing.kept_bytes("other", inputs) == 2 * 2 * 3 * 2 * 4
 
 
-def test_calls_fill_a_block_and_a_slow_one_runs_once(modules, monkeypatch):
-    timing, now, seen = modules.scan_timing, [0.0], []
+def test_calls_fill_a_block_and_a_slow_one_runs_once(monkeypatch):
+    now, seen = [0.0], []
     monkeypatch.setattr(timing.time, "perf_counter", lambda: now[0])
 
     def call(index):
@@ -221,8 +210,7 @@ def test_calls_fill_a_block_and_a_slow_one_runs_once(modules, monkeypatch):
     assert seen == [0]
 
 
-def test_short_calls_of_a_gpu_share_a_program(modules, monkeypatch):
-    timing = modules.scan_timing
+def test_short_calls_of_a_gpu_share_a_program(monkeypatch):
     monkeypatch.setattr(timing.jax, "default_backend", lambda: "gpu")
     sets = timing.draw_sets(TINY, "float32")
     assert len(sets) == timing.MOST_SETS
@@ -235,30 +223,30 @@ def test_short_calls_of_a_gpu_share_a_program(modules, monkeypatch):
     assert 0.0 < alone and 0.0 < timing.measure(program, sets, repeats=2, seconds=0.1)
 
 
-def test_peers_that_fail_are_said(modules, monkeypatch, tmp_path):
-    process = modules.scan_process
+def test_peers_that_fail_are_said(monkeypatch, tmp_path):
     flags = SimpleNamespace(
         peers=["torch loop"], shapes=["tiny"], dtype=["float32"], repeats=1, seconds=1.0
     )
-    monkeypatch.setattr(process.importlib.util, "find_spec", lambda name: None)
-    (row,) = process.run_peers(flags, {})
+    monkeypatch.setattr(peers.importlib.util, "find_spec", lambda name: None)
+    (row,) = peers.run_peers(flags, {})
     assert row == {"by": "torch loop", "note": "PyTorch is not installed"}
-    script = tmp_path / "peers.py"
+    script = tmp_path / "other_peers.py"
     script.write_text(
         "import json, sys\nrequest = json.load(sys.stdin)\n"
         "print(json.dumps({'by': 'x', 'note': str(request['specs'])}))\n"
         "sys.exit('no driver')\n"
     )
-    monkeypatch.setattr(process.importlib.util, "find_spec", lambda name: True)
-    monkeypatch.setattr(process, "SCRIPT", script)
-    monkeypatch.setattr(process, "PARITY", (TINY,))
-    first, second = process.run_peers(flags, {"float32": 1e-4})
+    monkeypatch.setattr(peers.importlib.util, "find_spec", lambda name: True)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr(peers, "MODULE", script.stem)
+    monkeypatch.setattr(peers, "PARITY", (TINY,))
+    first, second = peers.run_peers(flags, {"float32": 1e-4})
     assert first["note"] == "{'tiny': [2, 5, 3, 2]}"
     assert second["failed"] and second["note"] == "exit code 1: no driver"
 
 
-def test_refuses_unknown_names(modules, capsys):
+def test_refuses_unknown_names(capsys):
     for flag in ("--shapes=huge", "--dtype=float16", "--peers=fast"):
         with pytest.raises(SystemExit):
-            modules.scan_speed.main([flag])
+            speed.main([flag])
         assert "unknown" in capsys.readouterr().err

@@ -85,7 +85,7 @@ def measure_copy_rate(*, num_bytes: int, repeats: int = 9, calls: int = 10) -> f
     """Measures bytes read and written per second by copies of one large array."""
     array = jnp.zeros(num_bytes // 4, jnp.float32)
     copy = jax.jit(jnp.copy)
-    copy(array).block_until_ready()
+    copied = copy(array).block_until_ready()
     times = []
     for _ in range(repeats):
         start = time.perf_counter()

@@ -1,16 +1,14 @@
-"""The table and the picture of `train_step.py`."""
+"""The table and the picture of `variants`."""
 
-import datetime
 import os
 import platform
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-
+from benchmarks.step.memory_table import gigabytes, made_by
 from damamba_jax.config.sections import Config
+from damamba_jax.reporting.figure import QUIET, make_figure, save
 from damamba_jax.reporting.numbers import ABSENT
 from damamba_jax.reporting.table import Table
 
@@ -19,10 +17,12 @@ COLUMNS = ("scan", "precision", "remat", "frames", "ms / step", "windows / s",
 
 
 def measured(row: Mapping[str, Any]) -> bool:
+    """Whether a row has a time."""
     return row.get("step_ms") is not None
 
 
 def windows_per_second(row: Mapping[str, Any]) -> float:
+    """Computes the speed of a row that has a time."""
     return 1e3 * row["batch_size"] / row["step_ms"]
 
 
@@ -40,12 +40,12 @@ def table(rows: Sequence[Mapping[str, Any]], config: Config) -> Table:
                 *name,
                 f"{row['step_ms']:.4g}" if measured(row) else ABSENT,
                 f"{windows_per_second(row):.4g}" if measured(row) else ABSENT,
-                _gigabytes(row.get("allocated_bytes")),
-                _gigabytes(row.get("compiled_bytes")),
+                _optional_gigabytes(row.get("allocated_bytes")),
+                _optional_gigabytes(row.get("compiled_bytes")),
                 f"{row['compile_seconds']:.0f}" if "compile_seconds" in row else ABSENT,
             )
         )
-    notes += [setting(row, config) for row in rows if "device" in row][:1]
+    notes += _setting(rows, config)
     notes.append(
         "peak: of the GPU's allocator over three steps, parameters, optimizer, moving "
         "average and input included; compiled: XLA's own account."
@@ -56,16 +56,20 @@ def table(rows: Sequence[Mapping[str, Any]], config: Config) -> Table:
     )  # fmt: skip
 
 
-def _gigabytes(num_bytes: float | None) -> str:
-    return ABSENT if num_bytes is None else f"{num_bytes / 1e9:.4g}"
+def _optional_gigabytes(num_bytes: float | None) -> str:
+    return ABSENT if num_bytes is None else gigabytes(num_bytes)
 
 
-def setting(row: Mapping[str, Any], config: Config) -> str:
-    return (
-        f"{config.name}, {row['batch_size']} windows of {config.data.participants} "
-        f"people; {row['device']} ({os.cpu_count()} cores, {platform.machine()}), jax "
-        f"{row['jax']}, Python {row['python']}, {datetime.date.today()}."
-    )
+def _setting(rows: Sequence[Mapping[str, Any]], config: Config) -> list[str]:
+    """What was trained on what; nothing if no row says so."""
+    known = [row for row in rows if "device" in row]
+    if not known:
+        return []
+    return [
+        f"{config.name}, {config.train.batch_size} windows of "
+        f"{config.data.participants} people; {os.cpu_count()} cores, "
+        f"{platform.machine()}; {made_by(known)}."
+    ]
 
 
 def draw(path: Path, rows: Sequence[Mapping[str, Any]], config: Config) -> None:
@@ -76,8 +80,7 @@ def draw(path: Path, rows: Sequence[Mapping[str, Any]], config: Config) -> None:
         f"{'on' if row['remat'] else 'off'}"
         for row in shown
     ]
-    figure = Figure(figsize=(11, 1.8 + 0.6 * len(shown)), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = make_figure(11.0, 1.8 + 0.6 * len(shown))
     left, right = figure.subplots(1, 2, sharey=True)
     # A CPU has no allocator that counts.
     peaks = [row["allocated_bytes"] or row["compiled_bytes"] for row in shown]
@@ -95,10 +98,6 @@ def draw(path: Path, rows: Sequence[Mapping[str, Any]], config: Config) -> None:
         axes.spines[["top", "right"]].set_visible(False)
     left.set_yticks(range(len(shown)), names)
     left.invert_yaxis()
-    if shown:
-        figure.supxlabel(setting(shown[0], config), fontsize=8, color="#6b6b6b")
+    figure.supxlabel("".join(_setting(shown, config)), fontsize=8, color=QUIET)
     figure.suptitle("One training step")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    figure.savefig(partial, dpi=150, format="png")
-    partial.replace(path)
+    save(figure, path)

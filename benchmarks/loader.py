@@ -1,6 +1,6 @@
 """Windows per second of the loader, and its memory over a large corpus.
 
-    python benchmarks/loader_throughput.py [--out=loader_throughput.png]
+    python -m benchmarks.loader [--out=runs/benchmarks/loader.png]
 
 Writes two corpora of sparse files in the layout of NoXi at its real widths (88, 1024,
 512, 714 and 139 columns at 25 Hz) into a temporary folder. The first, 2 GB, is read
@@ -14,17 +14,19 @@ with interpolation of the whole streams.
 import argparse
 import dataclasses
 import datetime
+import functools
 import os
 import pathlib
 import platform
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import matplotlib.pyplot as plt
 import numpy as np
+from rich.console import Console
 
 from damamba_jax.config.sections import DataConfig
 from damamba_jax.config.tree import from_config_dict
@@ -32,14 +34,18 @@ from damamba_jax.configs import noxi
 from damamba_jax.data.batches import windows
 from damamba_jax.data.corpus import index as corpus_index
 from damamba_jax.data.corpus import sessions
+from damamba_jax.data.corpus.releases import released
+from damamba_jax.reporting.figure import make_figure, save
+from damamba_jax.runtime.command import run
+from damamba_jax.runtime.stop import StopRequest
 from damamba_jax.schema.release import RELEASED_FEATURES
 
 FEATURES = tuple(
     RELEASED_FEATURES[name]
     for name in ("egemaps", "w2vbert2", "clip", "openface2", "openpose")
 )
-ROLES = ("expert", "novice")
 BYTES_PER_SECOND = sum(4 * feature.dim * feature.rate for feature in FEATURES)
+PICTURE = "runs/benchmarks/loader.png"
 BATCH_SIZE = 128
 LABEL_RATE = 25
 HEADER = """<?xml version="1.0" ?>
@@ -75,18 +81,25 @@ def write_corpus(
     """Writes sessions of `session_seconds` and indexes them.
 
     Args:
+      root: a folder that is not there yet.
+      gigabytes: the size of all streams together.
+      session_seconds: the length of a session.
       seed: the seed of random values; `None` leaves holes in the files, which read as
         zeros.
     """
-    per_session = len(ROLES) * BYTES_PER_SECOND * session_seconds
+    layout = released("noxi").layouts[0]
+    per_session = len(layout.roles) * BYTES_PER_SECOND * session_seconds
     rng = None if seed is None else np.random.default_rng(seed)
     for session in range(max(round(gigabytes * 1e9 / per_session), 1)):
-        folder = root / "noxi" / "train" / f"{session:03d}"
-        folder.mkdir(parents=True)
-        for role in ROLES:
+        for role in layout.roles:
+            known = {"split": "train", "session": f"{session:03d}", "role": role}
+            labels = root / layout.name / layout.label_path.format(**known)
+            labels.parent.mkdir(parents=True, exist_ok=True)
+            labels.write_text("0.5\n" * (session_seconds * LABEL_RATE))
             for feature in FEATURES:
                 frames = round(session_seconds * feature.rate)
-                path = folder / f"{role}.{feature.stems[0]}.stream"
+                name = layout.feature_path.format(**known, stem=feature.stems[0])
+                path = root / layout.name / name
                 path.write_text(
                     HEADER.format(
                         rate=feature.rate, dim=feature.dim, seconds=session_seconds,
@@ -98,12 +111,11 @@ def write_corpus(
                         file.truncate(4 * feature.dim * frames)
                     else:
                         rng.random((frames, feature.dim), np.float32).tofile(file)
-            labels = folder / f"{role}.engagement.annotation.csv"
-            labels.write_text("0.5\n" * (session_seconds * LABEL_RATE))
     return corpus_index.index(root, features=FEATURES).split("noxi/train")
 
 
 def data_config(folder: pathlib.Path) -> DataConfig:
+    """The paper's windows, over the features that are written here."""
     paper = from_config_dict(noxi.get_config()).data
     return dataclasses.replace(
         paper, features=FEATURES, cache_dir=str(folder / "cache")
@@ -212,6 +224,11 @@ def measure_memory(
 
 
 def rss_anon_mb() -> float:
+    """Anonymous memory of this process, in MB.
+
+    Raises:
+      RuntimeError: if this system does not say.
+    """
     for line in pathlib.Path("/proc/self/status").read_text().splitlines():
         if line.startswith("RssAnon:"):
             return int(line.split()[1]) / 1024
@@ -219,6 +236,7 @@ def rss_anon_mb() -> float:
 
 
 def table(speeds: Sequence[Speed], memory: Memory, *, cached_gb: float) -> str:
+    """Writes the results as Markdown."""
     lines = [
         "| loader | windows/s, median | windows/s, best | load average |",
         "|---|---|---|---|",
@@ -241,7 +259,9 @@ def table(speeds: Sequence[Speed], memory: Memory, *, cached_gb: float) -> str:
 
 
 def picture(speeds: Sequence[Speed], memory: Memory, out: pathlib.Path) -> None:
-    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.5), layout="constrained")
+    """Draws the speeds, and the memory along the pass."""
+    figure = make_figure(9.0, 3.5)
+    left, right = figure.subplots(1, 2)
     names = [f"threads: {speed.num_threads}" for speed in speeds]
     left.bar(names, [speed.median for speed in speeds], color="tab:blue")
     left.axhline(3000, color="tab:red", linestyle="--", label="needed: 3,000")
@@ -258,27 +278,40 @@ def picture(speeds: Sequence[Speed], memory: Memory, out: pathlib.Path) -> None:
         ylabel="RssAnon [MB]",
         ylim=(0, 1.5 * max(memory.rss_anon_mb)),
     )
-    figure.savefig(out, dpi=150)
-    plt.close(figure)
+    save(figure, out)
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=pathlib.Path, default="loader_throughput.png")
-    parser.add_argument("--cached_gb", type=float, default=2.0)
-    parser.add_argument("--corpus_gb", type=float, default=20.0)
-    parser.add_argument("--session_seconds", type=int, default=1200)
-    parser.add_argument("--passes", type=int, default=7)
-    parser.add_argument("--batches", type=int, default=40)
-    flags = parser.parse_args(argv)
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command; returns its exit code."""
+    return run(functools.partial(_run, _parser().parse_args(argv)))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.loader",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--out", type=pathlib.Path, default=pathlib.Path(PICTURE), help="picture")
+    add("--cached_gb", type=float, default=2.0, help="size of the first corpus")
+    add("--corpus_gb", type=float, default=20.0, help="size of the second corpus")
+    add("--session_seconds", type=int, default=1200, help="length of a session")
+    add("--passes", type=int, default=7, help="of the speed")
+    add("--batches", type=int, default=40, help="of each pass")
+    return parser
+
+
+def _run(flags: argparse.Namespace, stop: StopRequest, console: Console) -> int:
+    del stop, console  # Nothing needs saving, and the table is Markdown.
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         compared = check_parity(folder / "parity")
         print(f"parity: {compared} windows agree with the whole streams")
-        cached = write_corpus(
-            folder / "cached", gigabytes=flags.cached_gb,
-            session_seconds=flags.session_seconds, seed=None,
-        )  # fmt: skip
+        write = functools.partial(
+            write_corpus, session_seconds=flags.session_seconds, seed=None
+        )
+        cached = write(folder / "cached", gigabytes=flags.cached_gb)
         speeds = [
             measure_speed(
                 cached, folder / "cached", num_threads=threads, passes=flags.passes,
@@ -286,20 +319,17 @@ def main(argv: Sequence[str] | None = None) -> None:
             )
             for threads in (1, 2)
         ]  # fmt: skip
-        large = write_corpus(
-            folder / "large", gigabytes=flags.corpus_gb,
-            session_seconds=flags.session_seconds, seed=None,
-        )  # fmt: skip
+        large = write(folder / "large", gigabytes=flags.corpus_gb)
         memory = measure_memory(large, folder / "large", gigabytes=flags.corpus_gb)
     print(
         f"{datetime.date.today()}, {os.cpu_count()} cores ({platform.machine()}), "
         f"Python {platform.python_version()}, NumPy {np.__version__}; sparse files"
     )
     print(table(speeds, memory, cached_gb=flags.cached_gb))
-    flags.out.parent.mkdir(parents=True, exist_ok=True)
     picture(speeds, memory, flags.out)
     print(f"picture: {flags.out}")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 from jax.extend import core
 
+from benchmarks.compiled import account
 from damamba_jax.kernels import ScanOutput, selective_scan
 from damamba_jax.kernels.selective_scan.arg_specs import ArgSpec, make_arguments
 
@@ -42,6 +43,7 @@ class Program(NamedTuple):
 
 
 def scan(implementation: str, args: Mapping[str, jax.Array]) -> ScanOutput:
+    """Calls one implementation, with softplus of `dt`."""
     args = dict(args)
     arrays = [args.pop(k) for k in ("x", "dt", "a", "b", "c")]
     return selective_scan(
@@ -49,7 +51,9 @@ def scan(implementation: str, args: Mapping[str, jax.Array]) -> ScanOutput:
     )
 
 
-def forward(implementation: str, args: Mapping[str, jax.Array], y_bar: jax.Array):
+def forward(
+    implementation: str, args: Mapping[str, jax.Array], y_bar: jax.Array
+) -> ScanOutput:
     """The outputs."""
     del y_bar
     return scan(implementation, args)
@@ -57,7 +61,7 @@ def forward(implementation: str, args: Mapping[str, jax.Array], y_bar: jax.Array
 
 def forward_backward(
     implementation: str, args: Mapping[str, jax.Array], y_bar: jax.Array
-):
+) -> tuple[jax.Array, Any]:
     """The output and the gradients of all arguments."""
     output, pullback = jax.vjp(functools.partial(scan, implementation), args)
     (grads,) = pullback(ScanOutput(y_bar, jnp.zeros_like(output.h_last)))
@@ -94,14 +98,7 @@ def build(run: str, implementation: str, inputs: Inputs) -> Program:
     start = time.perf_counter()
     compiled = function.lower(*inputs).compile()
     seconds = time.perf_counter() - start
-    memory = compiled.memory_analysis()
-    peak = (
-        memory.argument_size_in_bytes
-        + memory.output_size_in_bytes
-        + memory.temp_size_in_bytes
-        - memory.alias_size_in_bytes
-    )
-    return Program(function, compiled, seconds, peak, memory.temp_size_in_bytes)
+    return Program(function, compiled, seconds, *account(compiled))
 
 
 def shorten(inputs: Inputs, *, rows: int, steps: int) -> Inputs:
@@ -207,7 +204,7 @@ def measure_calls(
 
 def _time_block(call: Callable[..., Any], sets: Sequence[Any], calls: int) -> float:
     """Seconds per call of so many calls, enqueued back to back."""
-    start = time.perf_counter()
+    result, start = None, time.perf_counter()
     for i in range(calls):
         # Results but the last are freed as they are replaced, in the order of the GPU.
         result = call(*sets[i % len(sets)])

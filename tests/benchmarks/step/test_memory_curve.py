@@ -1,7 +1,6 @@
 """The benchmark of memory against length, on a model of a few hundred parameters."""
 
 import fcntl
-import importlib
 import io
 import json
 import math
@@ -16,37 +15,29 @@ import jax
 import pytest
 from rich.console import Console
 
+from benchmarks import child
+from benchmarks.step import kept, measure, memory_curve, memory_table, process
+from benchmarks.step.memory_curve import Report
+from benchmarks.step.steps import Steps
 from damamba_jax.config.tree import from_tree
 from damamba_jax.models.flat_params import FlatParams
 from damamba_jax.models.functional import abstract_model
+from tests.benchmarks.step.small import SMALL
 from tests.example import FEATURES, small_config, small_system
 
 # ml_collections 1.1 reads configuration files through a deprecated function.
 pytestmark = pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")
 
-FOLDER = pathlib.Path(__file__).parents[2] / "benchmarks"
-SMALL = (
-    "--config=configs/noxi.py:demo",
-    "--config.data.features=egemaps",
-    "--config.model.dim=4",
-    "--config.model.num_heads=1",
-    "--config.model.state_dim=2",
-    "--config.model.partner_fusion=False",
-    # Compiles fastest, and its attention is quadratic: the verdict must notice.
-    "--config.model.encoder=transformer",
-)
+
+def main(argv):
+    return memory_curve.main(["memory_curve", *argv])
 
 
-@pytest.fixture
-def modules(monkeypatch):
-    """The benchmark's modules, as a script would see them."""
-    monkeypatch.syspath_prepend(str(FOLDER))
-    names = (
-        "memory_curve", "memory_report", "memory_step", "step_process",
-    )  # fmt: skip
-    yield [importlib.import_module(name) for name in names]
-    for name in (*names, "memory_picture", "kept_steps"):
-        sys.modules.pop(name)
+def error_of(argv):
+    """The line with which the command ends."""
+    with pytest.raises(SystemExit) as end:
+        main(argv)
+    return end.value.code
 
 
 def row(length, peak, **fields):
@@ -64,10 +55,10 @@ def row(length, peak, **fields):
     }  # fmt: skip
 
 
-def test_measures_and_writes_table_numbers_and_picture(modules, tmp_path, capsys):
+def test_measures_and_writes_table_numbers_and_picture(tmp_path, capsys):
     out = tmp_path / "new" / "curve.png"
-    code = modules[0].main(
-        ["memory_curve", *SMALL, "--platform=cpu", "--batch_size=64",
+    code = main(
+        [*SMALL, "--platform=cpu", "--batch_size=64",
          "--lengths=256,512", f"--out={out}"]
     )  # fmt: skip
     captured = capsys.readouterr()
@@ -104,8 +95,7 @@ def test_measures_and_writes_table_numbers_and_picture(modules, tmp_path, capsys
         ({"skipped": 1}, False),
     ],
 )
-def test_a_wrong_step_gets_no_table(modules, monkeypatch, tmp_path, capsys, wrong, ok):
-    curve, _, step, process = modules
+def test_a_wrong_step_gets_no_table(monkeypatch, tmp_path, capsys, wrong, ok):
     seen = []
 
     def fake(config):
@@ -114,9 +104,9 @@ def test_a_wrong_step_gets_no_table(modules, monkeypatch, tmp_path, capsys, wron
         metrics = found | wrong if config.model.remat else found
         return lambda: (SimpleNamespace(step=1), metrics), None
 
-    monkeypatch.setattr(step, "step_and_shapes", fake)
-    monkeypatch.setattr(step, "real_arguments", lambda config: ())
-    parity = step.check_parity(small_config(remat=True))
+    monkeypatch.setattr(measure, "step_and_shapes", fake)
+    monkeypatch.setattr(measure, "real_arguments", lambda config: ())
+    parity = measure.check_parity(small_config(remat=True))
     assert seen == [(True, ""), (False, "reference")]
     assert parity["ok"] is ok and parity["other"] == (
         "without remat, by the reference scan"
@@ -125,75 +115,105 @@ def test_a_wrong_step_gets_no_table(modules, monkeypatch, tmp_path, capsys, wron
     if not ok:
         monkeypatch.setattr(process, "run", lambda *args: parity)
         out = tmp_path / "curve.png"
-        argv = ["memory_curve", "--platform=cpu", f"--out={out}"]
-        assert curve.main(argv) == 1
+        argv = ["--platform=cpu", f"--out={out}"]
+        assert main(argv) == 1
         captured = capsys.readouterr()
         assert captured.out == "" and "no figure is printed" in captured.err
         assert not out.exists()
 
 
+@pytest.mark.parametrize(
+    ("system", "others"),
+    [
+        ("dat", [False, True]),
+        ("baseline", [None, None]),
+    ],
+)
+def test_every_system_is_checked_in_a_way_that_it_has(monkeypatch, system, others):
+    seen = []
+
+    def fake(config):
+        seen.append((config.data.window.window_frames, config.model))
+        found = {"loss": 1.0, "grad_norm": 2.0, "skipped": 0}
+        return lambda: (SimpleNamespace(step=1), found), None
+
+    monkeypatch.setattr(measure, "step_and_shapes", fake)
+    monkeypatch.setattr(measure, "real_arguments", lambda config: ())
+    parity = measure.check_parity(small_system(system))
+    assert parity["ok"] and parity["other"] == (
+        "with remat"
+        if system == "dat"
+        else "a second time, having neither remat nor a scan"
+    )
+    assert [frames for frames, _ in seen] == [32, 32]
+    assert [getattr(model, "remat", None) for _, model in seen] == others
+    # The note of the table says it of every system, too.
+    made = memory_table.table(
+        [memory_table.Series(small_system(system), [row(256, 5)])], 2.1
+    )
+    assert any("without remat" in note for note in made.notes)
+
+
 @pytest.mark.parametrize("exponent", [1.0, 1.5, 2.0])
-def test_fit_finds_a_power_law(modules, exponent):
+def test_fit_finds_a_power_law(exponent):
     peaks = {n: round(7e6 * n**exponent) for n in (64, 256, 512, 1024, 8192)}
     peaks[64] = 1
-    fit = modules[1].fit_growth(peaks)
+    fit = memory_table.fit_growth(peaks)
     assert fit.exponent == pytest.approx(exponent, abs=1e-6)
 
 
-def test_fit_finds_a_line(modules):
+def test_fit_finds_a_line():
     peaks = {n: 5_000_000_000 + 3_000_000 * n for n in (64, 256, 512, 1024, 8192)}
-    fit = modules[1].fit_growth(peaks)
+    fit = memory_table.fit_growth(peaks)
     assert fit.fixed_bytes == pytest.approx(5e9, rel=1e-6)
     assert fit.frame_bytes == pytest.approx(3e6, rel=1e-6)
-    assert modules[1].fit_growth({128: 1, 256: 2}) is None
+    assert memory_table.fit_growth({128: 1, 256: 2}) is None
 
 
-def test_verdict_judges_doublings_from_256_on(modules):
-    report = modules[1]
-    growth = report.ratios({64: 1, 128: 9, 192: 9, 256: 10, 512: 20, 1024: 43})
+def test_verdict_judges_doublings_from_256_on():
+    growth = memory_table.ratios({64: 1, 128: 9, 192: 9, 256: 10, 512: 20, 1024: 43})
     assert growth == {128: 9.0, 256: 10 / 9, 512: 2.0, 1024: 2.15}
-    ok, text = report.verdict(growth, 2.1)
+    ok, text = memory_table.verdict(growth, 2.1)
     assert not ok and "2.150 (to 1,024 frames)" in text
-    assert report.verdict(growth, 2.2)[0]
+    assert memory_table.verdict(growth, 2.2)[0]
 
 
-def test_growth_beyond_the_limit_fails(modules, tmp_path):
+def test_growth_beyond_the_limit_fails(tmp_path):
     rows = [row(256, 100), row(512, 250)]
     out = tmp_path / "curve.png"
-    series = modules[1].Series(small_config(), rows)
-    assert modules[0].publish([series], out, 2.1) == 1
+    series = memory_table.Series(small_config(), rows)
+    assert not Report(out=out, max_ratio=2.1).publish([series])
     assert "NOT linear" in out.with_suffix(".md").read_text()
     # What DA-Mamba is compared with claims nothing.
-    series = modules[1].Series(small_system("dat"), rows)
-    assert modules[0].publish([series], out, 2.1) == 0
+    series = memory_table.Series(small_system("dat"), rows)
+    assert Report(out=out, max_ratio=2.1).publish([series])
     assert "inear:" not in out.with_suffix(".md").read_text()
 
 
-def test_a_gpu_is_judged_by_its_allocator(modules):
+def test_a_gpu_is_judged_by_its_allocator():
     gpu = {"platform": "gpu", "device": "GPU", "compilation_bytes": 60}
     rows = [
         row(256, 80, allocated_bytes=50, step_ms=12.345, **gpu),
         row(512, 160, allocated_bytes=100, **gpu),
         row(1024, 320, **gpu),
     ]
-    assert modules[1].peaks(rows) == {256: 50, 512: 100}
-    series = modules[1].Series(small_config(), rows)
-    cells = modules[1].table([series], 2.1).rows
+    assert memory_table.peaks(rows) == {256: 50, 512: 100}
+    series = memory_table.Series(small_config(), rows)
+    cells = memory_table.table([series], 2.1).rows
     # Compilation took more than the first step did.
     assert [cell[-5] for cell in cells] == ["50*", "100", "out of memory"]
     assert [cell[-3] for cell in cells] == 3 * ["1.000"]
     assert [cell[-2:] for cell in cells] == [("12.35", "3")] + 2 * [("–", "3")]
 
 
-def test_a_step_that_runs_is_timed(modules):
+def test_a_step_that_runs_is_timed():
     """The path of a GPU, but for its allocator, on a CPU."""
-    step = modules[2]
     # The benchmark's own check compiles the rest of the model.
     config = small_system("baseline", features=FEATURES[:1])
-    config = step.resize(config, length=24, batch_size=2)
+    config = measure.resize(config, length=24, batch_size=2)
     # optax promotes types.
     with jax.numpy_dtype_promotion("standard"):
-        found = step.measure(config, length=24, run_on_cpu=True, repeats=2)
+        found = measure.measure(config, length=24, run_on_cpu=True, repeats=2)
     assert found["step_ms"] > 0 and found["compile_seconds"] > 0
     assert found["allocated_bytes"] is None
 
@@ -208,9 +228,8 @@ def test_a_step_that_runs_is_timed(modules):
     ],
 )
 def test_search_doubles_until_the_budget_is_passed(
-    modules, monkeypatch, budget, lengths, frames, at_limit
+    monkeypatch, budget, lengths, frames, at_limit
 ):
-    curve, report, _, process = modules
     asked = []
 
     def run(request, config, device):
@@ -221,19 +240,21 @@ def test_search_doubles_until_the_budget_is_passed(
 
     monkeypatch.setattr(process, "run", run)
     console = Console(file=io.StringIO())
-    options = {"device": "cpu", "console": console, "max_bytes": budget}
-    rows = list(curve.measure(small_config(), [256, 512], **options))
+    rows = list(
+        memory_curve.measure(
+            small_config(), [256, 512], Steps("cpu"), console=console, max_bytes=budget
+        )
+    )
     assert asked == lengths
-    best = report.longest(rows, budget)
+    best = memory_table.longest(rows, budget)
     assert (best.frames, best.at_limit) == (frames, at_limit)
     assert best.fitted_frames == pytest.approx((budget - 10) / 2, abs=1)
-    series = report.Series(small_config(), rows)
-    note = report.table([series], 2.1, budget).notes[-1]
+    series = memory_table.Series(small_config(), rows)
+    note = memory_table.table([series], 2.1, budget).notes[-1]
     assert f"{frames:,} frames measured" in note or not frames
 
 
-def test_search_ends_where_memory_does(modules, monkeypatch):
-    curve, report, _, process = modules
+def test_search_ends_where_memory_does(monkeypatch):
 
     def run(request, config, device):
         if request["task"] == "parity":
@@ -243,14 +264,18 @@ def test_search_ends_where_memory_does(modules, monkeypatch):
         return row(n, n, platform="gpu", allocated_bytes=fits and n)
 
     monkeypatch.setattr(process, "run", run)
-    options = {"device": "gpu", "console": Console(file=io.StringIO())}
-    rows = list(curve.measure(small_config(), [256], max_bytes=1e9, **options))
+    console = Console(file=io.StringIO())
+    rows = list(
+        memory_curve.measure(
+            small_config(), [256], Steps("gpu"), console=console, max_bytes=1e9
+        )
+    )
     assert [r["length"] for r in rows] == [256, 512, 1024]
-    assert report.longest(rows, 1e9)[1:3] == (512, 512)
+    assert memory_table.longest(rows, 1e9)[1:3] == (512, 512)
 
 
 def test_one_table_of_both_systems_each_until_memory_ends(
-    modules, monkeypatch, tmp_path, capsys
+    monkeypatch, tmp_path, capsys
 ):
     """The default: DA-Mamba linear, DAT quadratic, on a device of 3,000 bytes."""
     asked = []
@@ -269,10 +294,10 @@ def test_one_table_of_both_systems_each_until_memory_ends(
             allocated_bytes=size if fits else None, step_ms=12.5 if fits else None,
         )  # fmt: skip
 
-    monkeypatch.setattr(modules[3], "run", run)
+    monkeypatch.setattr(process, "run", run)
     out = tmp_path / "curve.png"
-    argv = ["memory_curve", "--config.model.remat=False", f"--out={out}"]
-    assert modules[0].main(argv) == 0
+    argv = ["--config.model.remat=False", f"--out={out}"]
+    assert main(argv) == 0
     lengths = [None, 64, 96, 128, 192, 256, 512, 1024, 2048]
     assert asked == [
         *(("noxi", n, False) for n in lengths),
@@ -291,7 +316,7 @@ def test_one_table_of_both_systems_each_until_memory_ends(
     assert "DAT, dat-paper_table: parity: loss" in capsys.readouterr().out
 
 
-def test_an_interrupted_table_goes_on(modules, monkeypatch, tmp_path, capsys):
+def test_an_interrupted_table_goes_on(monkeypatch, tmp_path, capsys):
     asked, broken = [], [512]
 
     def run(request, config, device):
@@ -299,75 +324,70 @@ def test_an_interrupted_table_goes_on(modules, monkeypatch, tmp_path, capsys):
         if request["task"] == "parity":
             return {"ok": True, **row(8, 1)["parity"]}
         if asked[-1] in broken:
-            raise modules[3].BenchmarkError("taken away")
+            raise process.BenchmarkError("taken away")
         n = request["length"]
         return row(n, n)
 
-    monkeypatch.setattr(modules[3], "run", run)
-    argv = ["memory_curve", "--platform=cpu", "--config=configs/noxi.py",
+    monkeypatch.setattr(process, "run", run)
+    argv = ["--platform=cpu", "--config=configs/noxi.py",
             "--lengths=128,256,512", f"--out={tmp_path / 'curve.png'}"]  # fmt: skip
-    assert modules[0].main(argv) == 1
+    assert main(argv) == 1
     broken.clear()
-    assert modules[0].main(argv) == 0
+    assert main(argv) == 0
     assert asked == ["parity", 128, 256, 512, 512]
     (system,) = json.loads((tmp_path / "curve.json").read_text())["systems"]
     assert [r["length"] for r in system["rows"]] == [128, 256, 512]
     # What cannot be read is measured again.
-    (kept,) = [p for p in (tmp_path / "curve").iterdir() if '"length": 256' in
+    (path,) = [p for p in (tmp_path / "curve").iterdir() if '"length": 256' in
                p.read_text()]  # fmt: skip
-    kept.write_text(kept.read_text()[:40])
-    assert modules[0].main(argv) == 0
+    path.write_text(path.read_text()[:40])
+    assert main(argv) == 0
     assert asked.pop() == 256 and len(asked) == 5
     # Another configuration, and other code, are measured.
-    assert modules[0].main([*argv, "--batch_size=3"]) == 0
+    assert main([*argv, "--batch_size=3"]) == 0
     assert len(asked) == 9
-    monkeypatch.setattr(sys.modules["kept_steps"], "_code", lambda: "other")
-    assert modules[0].main(argv) == 0
+    monkeypatch.setattr(kept, "_code", lambda: "other")
+    assert main(argv) == 0
     assert len(asked) == 13
 
 
 def test_a_system_whose_check_fails_leaves_the_other_its_figures(
-    modules, monkeypatch, tmp_path, capsys
+    monkeypatch, tmp_path, capsys
 ):
     def run(request, config, device):
         if request["task"] == "parity":
             return {**row(8, 1)["parity"], "ok": config.name == "noxi"}
         return row(request["length"], request["length"])
 
-    monkeypatch.setattr(modules[3], "run", run)
+    monkeypatch.setattr(process, "run", run)
     out = tmp_path / "curve.png"
-    assert modules[0].main(["memory_curve", "--platform=cpu", f"--out={out}"]) == 1
+    assert main(["--platform=cpu", f"--out={out}"]) == 1
     assert "without remat disagree" in capsys.readouterr().err
     (one,) = json.loads(out.with_suffix(".json").read_text())["systems"]
     assert one["system"] == "DA-Mamba, noxi" and len(one["rows"]) == 8
 
 
 @pytest.mark.parametrize("lengths", ["", "96,x", "0"])
-def test_refuses_lengths_that_are_none(modules, lengths, capsys):
-    assert modules[0].main(["memory_curve", f"--lengths={lengths}"]) == 1
-    assert "`--lengths`: expected" in capsys.readouterr().err
+def test_refuses_lengths_that_are_none(lengths):
+    assert "`--lengths`: expected" in error_of([f"--lengths={lengths}"])
 
 
-def test_refuses_an_unknown_field_and_an_absent_gpu(modules, monkeypatch, capsys):
-    assert modules[0].main(["memory_curve", "--config.model.dimm=3"]) == 1
-    assert 'Did you mean "dim"' in capsys.readouterr().err
+def test_refuses_an_unknown_field_and_an_absent_gpu(monkeypatch):
+    wrong = error_of(["--config.model.dimm=3"])
+    assert "`config.model.dimm`: unknown field; did you mean 'dim'" in wrong
     twice = 2 * ["--config=configs/noxi.py"]
-    assert modules[0].main(["memory_curve", *twice]) == 1
-    assert "expected each once, got noxi, noxi" in capsys.readouterr().err
-    monkeypatch.setattr(modules[3], "run", lambda *args: {"platform": "cpu"})
-    assert modules[0].main(["memory_curve", "--platform=gpu"]) == 1
-    assert "`--platform`: expected a GPU" in capsys.readouterr().err
+    assert "expected each once, got noxi, noxi" in error_of(twice)
+    monkeypatch.setattr(process, "run", lambda *args: {"platform": "cpu"})
+    assert "`--platform`: expected a GPU" in error_of(["--platform=gpu"])
 
 
-def test_help_says_what_is_measured(modules, capsys):
-    assert modules[0].main(["memory_curve", "--help"]) == 0
+def test_help_says_what_is_measured(capsys):
+    assert error_of(["--help"]) is None
     printed = capsys.readouterr().out
     assert "--max_ratio" in printed and "Parameters, optimizer" in printed
 
 
-def test_steps_compile_ahead_before_any_is_measured(
-    modules, monkeypatch, tmp_path, capsys
-):
+def test_steps_compile_ahead_before_any_is_measured(monkeypatch, tmp_path, capsys):
     asked = []
 
     def run(request, config, device):
@@ -377,32 +397,28 @@ def test_steps_compile_ahead_before_any_is_measured(
             return {"ok": True, **row(8, 1)["parity"]}
         if task == "compile":
             if n == 512:
-                raise modules[3].BenchmarkError("out of memory beside the others")
+                raise process.BenchmarkError("out of memory beside the others")
             return {"compile_seconds": 77.0}
         return row(n, n, compile_seconds=1.0)
 
-    monkeypatch.setattr(modules[3], "run", run)
+    monkeypatch.setattr(process, "run", run)
     monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
     out = tmp_path / "curve.png"
-    argv = ["memory_curve", "--platform=cpu", "--config=configs/noxi.py", "--jobs=2",
+    argv = ["--platform=cpu", "--config=configs/noxi.py", "--jobs=2",
             "--lengths=256,512", f"--out={out}"]  # fmt: skip
-    assert modules[0].main(argv) == 0
+    assert main(argv) == 0
     tasks = [(task, n) for task, n, _ in asked]
     assert set(tasks[:3]) == {("parity", None), ("compile", 256), ("compile", 512)}
-    # Two lengths start at a time.
-    assert tasks[3] == ("parity", None)
-    assert sorted(tasks[4:]) == [("measure", 256), ("measure", 512)]
+    # The check is not made again, and two lengths start at a time.
+    assert sorted(tasks[3:]) == [("measure", 256), ("measure", 512)]
     assert len({folder for *_, folder in asked}) == 1
     assert "JAX_COMPILATION_CACHE_DIR" not in os.environ
     (system,) = json.loads(out.with_suffix(".json").read_text())["systems"]
     assert [r["compile_seconds"] for r in system["rows"]] == [77.0, 1.0]
 
 
-def test_what_ran_out_of_memory_beside_others_is_measured_alone(
-    modules, monkeypatch, tmp_path
-):
+def test_what_ran_out_of_memory_beside_others_is_measured_alone(monkeypatch, tmp_path):
     """Of a device of 1,000 bytes; 600 runs out while it compiles."""
-    curve, _, _, process = modules
     asked, at_work = [], []
 
     def run(request, config, device):
@@ -421,11 +437,14 @@ def test_what_ran_out_of_memory_beside_others_is_measured_alone(
 
     monkeypatch.setattr(process, "run", run)
     monkeypatch.setattr(process, "ALONE", str(tmp_path / "lock"))
-    options = {"device": "gpu", "console": Console(file=io.StringIO())}
+    console = Console(file=io.StringIO())
 
     def measured(lengths, jobs):
         asked.clear()
-        rows = curve.measure(small_config(), lengths, jobs=jobs, **options)
+        steps = Steps("gpu", beside_others=jobs > 1)
+        rows = memory_curve.measure(
+            small_config(), lengths, steps, jobs=jobs, console=console
+        )
         return {r["length"]: r["allocated_bytes"] for r in rows}
 
     found = measured([300, 500, 600, 900], 4)
@@ -435,10 +454,7 @@ def test_what_ran_out_of_memory_beside_others_is_measured_alone(
     assert asked == [900, 1200]
 
 
-def test_steps_run_one_at_a_time_and_compilations_side_by_side(
-    modules, monkeypatch, tmp_path
-):
-    step, process = modules[2:4]
+def test_steps_run_one_at_a_time_and_compilations_side_by_side(monkeypatch, tmp_path):
     lock = str(tmp_path / "turns")
 
     def enters(kind):
@@ -450,41 +466,43 @@ def test_steps_run_one_at_a_time_and_compilations_side_by_side(
                 return False
         return True
 
-    with step._turn(lock, fcntl.LOCK_SH):
+    with measure._turn(lock, fcntl.LOCK_SH):
         assert enters(fcntl.LOCK_SH) and not enters(fcntl.LOCK_EX)
-    with step._turn(lock, fcntl.LOCK_EX):
+    with measure._turn(lock, fcntl.LOCK_EX):
         assert not enters(fcntl.LOCK_SH)
     # A step has its turn while it runs.
     seen = []
     monkeypatch.setattr(
-        step, "_run", lambda *_, **__: seen.append(enters(fcntl.LOCK_SH)) or {}
+        measure, "_run", lambda *_, **__: seen.append(enters(fcntl.LOCK_SH)) or {}
     )
     config = small_system("baseline", features=FEATURES[:1])
-    config = step.resize(config, length=24, batch_size=2)
+    config = measure.resize(config, length=24, batch_size=2)
     with jax.numpy_dtype_promotion("standard"):
-        step.measure(config, length=24, run_on_cpu=True, turns=lock)
+        measure.measure(config, length=24, run_on_cpu=True, turns=lock)
     assert seen == [False]
 
     def answer(command, *, input, **_):
         seen.append(json.loads(input)["turns"])
         return SimpleNamespace(returncode=0, stdout="{}")
 
-    monkeypatch.setattr(process.subprocess, "run", answer)
+    monkeypatch.setattr(child.subprocess, "run", answer)
     process.run({"task": "compile"}, config, "cpu")
     assert seen[1:] == [process.TURNS]
 
 
 def test_a_measuring_process_ends_with_the_command_that_started_it():
-    child = "import memory_step, sys; memory_step._end_with(int(sys.argv[1]))"
+    child = (
+        "import sys; from benchmarks.step.measure import _end_with; "
+        "_end_with(int(sys.argv[1]))"
+    )
     program = (
         "import os, subprocess, sys\n"
         f"args = [sys.executable, '-c', {child!r}, str(os.getpid())]\n"
         "print(subprocess.Popen(args, stdout=subprocess.DEVNULL).pid)"
     )
-    paths = os.pathsep.join((str(FOLDER), str(FOLDER.parent)))
     done = subprocess.run(
         [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, check=True,
-        env={**os.environ, "PYTHONPATH": paths},
+        env={**os.environ, "PYTHONPATH": str(pathlib.Path(__file__).parents[3])},
     )  # fmt: skip
     child = pathlib.Path(f"/proc/{done.stdout.strip()}")
     end = time.monotonic() + 60
@@ -493,12 +511,12 @@ def test_a_measuring_process_ends_with_the_command_that_started_it():
         time.sleep(0.1)
 
 
-def test_what_is_compiled_ahead_is_read_from_the_cache(modules, monkeypatch):
+def test_what_is_compiled_ahead_is_read_from_the_cache(monkeypatch):
     """With real processes: nothing is compiled twice, and no figure is lost."""
     # Else what compiles in less than a second is not kept.
     monkeypatch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
     monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
-    process, config = modules[3], small_system("baseline", features=FEATURES[:1])
+    config = small_system("baseline", features=FEATURES[:1])
     found = []
     with process.compilation_cache():
         folder = pathlib.Path(os.environ["JAX_COMPILATION_CACHE_DIR"])

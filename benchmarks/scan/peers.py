@@ -1,31 +1,40 @@
-"""Starts `scan_peers.py`: PyTorch lives in a process of its own, and frees its memory.
+"""Starts `torch_peers.py`: PyTorch lives in a process of its own, and frees its memory.
 
 This side draws small arguments, computes by `reference` what the peers must agree with,
 and writes both to files.
 """
 
+import argparse
 import importlib.util
 import json
-import subprocess
-import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import scan_timing
 
+from benchmarks import child
+from benchmarks.scan import timing
 from damamba_jax.kernels.selective_scan.arg_specs import ARG_SPECS, ArgSpec
 
 PEERS = ("mamba_ssm", "torch loop")
-SCRIPT = Path(__file__).with_name("scan_peers.py")
+MODULE = "benchmarks.scan.torch_peers"
 # A window, and more than one of the 2048-step chunks of mamba's kernel.
 PARITY = (ArgSpec(2, 96, 64), ArgSpec(1, 2100, 8))
 
 
-def run_peers(flags, tolerances):
-    """Returns the rows of all peers; one that says why there are none otherwise."""
+def run_peers(
+    flags: argparse.Namespace, tolerances: Mapping[str, float]
+) -> list[dict[str, Any]]:
+    """Returns the rows of all peers; one that says why there are none otherwise.
+
+    Args:
+      flags: those of `speed`.
+      tolerances: the largest error by dtype.
+    """
     if not flags.peers:
         return []
     if importlib.util.find_spec("torch") is None:
@@ -33,18 +42,15 @@ def run_peers(flags, tolerances):
     with tempfile.TemporaryDirectory() as folder:
         request = {
             "device": {"cpu": "cpu", "gpu": "cuda"}[jax.default_backend()],
-            "specs": {name: sizes(ARG_SPECS[name]) for name in flags.shapes},
+            "specs": {name: _sizes(ARG_SPECS[name]) for name in flags.shapes},
             "dtypes": flags.dtype,
             "peers": flags.peers,
-            "parity": {dtype: write_parity(folder, dtype) for dtype in flags.dtype},
+            "parity": {dtype: _write_parity(folder, dtype) for dtype in flags.dtype},
             "tolerance": tolerances,
             "repeats": 50 if jax.default_backend() == "gpu" else flags.repeats,
             "seconds": flags.seconds,
         }
-        done = subprocess.run(
-            [sys.executable, str(SCRIPT)],
-            input=json.dumps(request), capture_output=True, text=True,
-        )  # fmt: skip
+        done = child.run_module(MODULE, request)
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["nothing on standard error"])[-1]
@@ -53,17 +59,17 @@ def run_peers(flags, tolerances):
     return rows
 
 
-def sizes(spec):
+def _sizes(spec: ArgSpec) -> tuple[int, int, int, int]:
     return spec.batch, spec.length, spec.dim, spec.states
 
 
-def write_parity(folder, dtype):
+def _write_parity(folder: str, dtype: str) -> list[str]:
     """Writes arguments and float32 results of every parity shape; returns the paths."""
     paths = []
     for spec in PARITY:
-        inputs = scan_timing.draw(spec, dtype)
+        inputs = timing.draw(spec, dtype)
         args, y_bar = jax.tree.map(lambda v: v.astype(jnp.float32), inputs)
-        program = scan_timing.build("forward_backward", "reference", (args, y_bar))
+        program = timing.build("forward_backward", "reference", (args, y_bar))
         y, grads = program.call(args, y_bar)
         named = {f"grad_{name}": grad for name, grad in grads.items()}
         arrays = {**args, "y_bar": y_bar, "y": y, **named}

@@ -6,21 +6,19 @@ from pathlib import Path
 import numpy as np
 from matplotlib import ticker
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from memory_report import FIT_FROM, Series, fit_growth, peak, ratios
+
+from benchmarks.step.memory_table import FIT_FROM, Series, fit_growth, peak, ratios
+from damamba_jax.reporting.figure import GRID, QUIET, make_figure, save
 
 # Okabe and Ito's colours, which stay apart for colour-blind readers.
 SYSTEMS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9")
 LIMIT = "#d55e00"
-INK, QUIET, GRID = "#1a1a1a", "#6b6b6b", "#e6e6e6"
+INK = "#1a1a1a"
 
 
 def draw(path: Path, series: Sequence[Series], max_ratio: float) -> None:
     """Draws the curves with their fits, and the growth at each doubling."""
-    figure = Figure(figsize=(10.6, 4.9), layout="constrained", facecolor="white")
-    figure.get_layout_engine().set(w_pad=0.1, h_pad=0.08)
-    FigureCanvasAgg(figure)
+    figure = make_figure(10.6, 4.9)
     left, right = figure.subplots(1, 2, width_ratios=(1.75, 1))
     _draw_curves(left, series)
     _draw_ratios(right, series, max_ratio)
@@ -33,13 +31,10 @@ def draw(path: Path, series: Sequence[Series], max_ratio: float) -> None:
     if row["platform"] != "cpu":
         note = f"allocator's peak on {row['device']}"
     figure.supxlabel(f"{note} · jax {row['jax']}", fontsize=9, color=QUIET)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    figure.savefig(partial, dpi=150, format="png")
-    partial.replace(path)
+    save(figure, path)
 
 
-def _colours(series: Sequence[Series]):
+def _colours(series: Sequence[Series]) -> list[tuple[Series, str]]:
     return [(one, SYSTEMS[i % len(SYSTEMS)]) for i, one in enumerate(series)]
 
 

@@ -1,6 +1,6 @@
 """Memory and time of one training step at one length, in a process of its own.
 
-`step_process.py` starts it for the benchmarks, writes a request as JSON to its standard
+`process.py` starts it for the benchmarks, writes a request as JSON to its standard
 input and reads the answer from the last line of its standard output:
 
     {"task": "platform" | "parity" | "compile" | "measure", "config": {...},
@@ -27,7 +27,9 @@ from typing import Any
 import jax
 import numpy as np
 
+from benchmarks.compiled import account
 from damamba_jax.config.sections import Config
+from damamba_jax.config.systems import DAMambaConfig, DATConfig, SystemConfig
 from damamba_jax.config.tree import from_tree
 from damamba_jax.models import functional
 from damamba_jax.models.functional import abstract_model, build_model
@@ -46,6 +48,8 @@ STEPS = 3
 # Timed steps after these stop early once they took so many seconds together.
 MOST_SECONDS = 20.0
 LOSS_TOLERANCE = {"float32": 1e-5, "bfloat16": 2e-2}
+# Windows of the check hold so many frames at least.
+CHECKED_FRAMES = 32
 
 
 def resize(config: Config, *, length: int, batch_size: int) -> Config:
@@ -60,7 +64,7 @@ def resize(config: Config, *, length: int, batch_size: int) -> Config:
     )
 
 
-def step_and_shapes(config: Config):
+def step_and_shapes(config: Config) -> tuple[Any, tuple[Any, ...]]:
     """The jitted step as `train.py` runs it, and the shapes of its three arguments."""
     graphdef, params = abstract_model(config.model, config.data)
     optimizer = optim.optimizer(config.optim, config.train.steps)
@@ -87,7 +91,7 @@ def _noise(config: Config) -> dict[str, Any]:
     return random_batch(config.data, batch_size=config.train.batch_size, seed=1)
 
 
-def real_arguments(config: Config):
+def real_arguments(config: Config) -> tuple[Any, ...]:
     """Arguments of the step, drawn and put on the device."""
     params = functional.split_model(
         build_model(config.model, config.data, seed=config.seed)
@@ -106,46 +110,57 @@ def real_arguments(config: Config):
 def check_parity(config: Config) -> dict[str, Any]:
     """Runs a step of two windows, and the same computed in another way.
 
-    The other way is without remat (with it, if the configuration has none) and by the
-    reference scan, of what the system has. Everything else is the measured
-    configuration, widths included.
+    Everything but that way is the measured configuration, widths included.
 
     Returns:
       `ok`, what the `other` way is, the two losses, gradient norms and the tolerance of
       the loss.
     """
-    model = config.model
-    small = resize(config, length=2 * model.chunk_frames, batch_size=2)
-    other = dataclasses.replace(
-        small, model=dataclasses.replace(model, remat=not model.remat, scan="reference")
-    )
-    names = [f"{'without' if model.remat else 'with'} remat"]
-    if model.system == "damamba" and model.encoder == "mamba":
-        names.append("by the reference scan")
-    if model.system == "baseline":
-        names = ["a second time, having neither remat nor a scan"]
-    found = []
-    for variant in (small, other):
-        # A GPU would multiply float32 matrices in TF32, three digits coarser than what
-        # is compared.
-        with jax.default_matmul_precision("highest"):
-            state, metrics = step_and_shapes(variant)[0](*real_arguments(variant))
-        found.append({k: float(metrics[k]) for k in ("loss", "grad_norm", "skipped")})
-        moved = int(state.step) == 1 and found[-1]["skipped"] == 0
-        found[-1]["ran"] = moved and math.isfinite(found[-1]["loss"])
+    frames = max(CHECKED_FRAMES, 2 * config.model.frame_multiple)
+    small = resize(config, length=frames, batch_size=2)
+    model, other = other_way(config.model)
+    run = _run_once(small)
+    other_run = _run_once(dataclasses.replace(small, model=model))
     tolerance = LOSS_TOLERANCE[config.model.compute_dtype]
-    (loss, other_loss), (norm, other_norm) = (
-        [run[key] for run in found] for key in ("loss", "grad_norm")
-    )
+    loss, other_loss = run["loss"], other_run["loss"]
+    norm, other_norm = run["grad_norm"], other_run["grad_norm"]
     ok = (
-        all(run["ran"] for run in found)
+        run["ran"]
+        and other_run["ran"]
         and abs(loss - other_loss) <= tolerance * max(1.0, abs(other_loss))
         # Gradients pass through cancelling sums: one digit less than the loss.
         and abs(norm - other_norm) <= 10 * tolerance * other_norm
     )
-    return {"ok": ok, "other": ", ".join(names), "tolerance": tolerance,
+    return {"ok": ok, "other": other, "tolerance": tolerance,
             "loss": loss, "other_loss": other_loss,
             "grad_norm": norm, "other_grad_norm": other_norm}  # fmt: skip
+
+
+def other_way(model: SystemConfig) -> tuple[SystemConfig, str]:
+    """Changes how a system computes the same, and says how.
+
+    It is without remat (with it, if the configuration has none) and by the reference
+    scan, of what the system has.
+    """
+    if not isinstance(model, DAMambaConfig | DATConfig):
+        return model, "a second time, having neither remat nor a scan"
+    text = f"{'without' if model.remat else 'with'} remat"
+    if isinstance(model, DATConfig):
+        return dataclasses.replace(model, remat=not model.remat), text
+    if model.encoder == "mamba":
+        text += ", by the reference scan"
+    return dataclasses.replace(model, remat=not model.remat, scan="reference"), text
+
+
+def _run_once(config: Config) -> dict[str, Any]:
+    """Runs one step, and says whether it was one."""
+    # A GPU would multiply float32 matrices in TF32, three digits coarser than what is
+    # compared.
+    with jax.default_matmul_precision("highest"):
+        state, metrics = step_and_shapes(config)[0](*real_arguments(config))
+    found = {name: float(metrics[name]) for name in ("loss", "grad_norm", "skipped")}
+    moved = int(state.step) == 1 and found["skipped"] == 0
+    return {**found, "ran": moved and math.isfinite(found["loss"])}
 
 
 def measure(
@@ -159,6 +174,10 @@ def measure(
     """Compiles one step; on a GPU, or if asked to, also runs it.
 
     Args:
+      config: what is trained.
+      length: frames of a window.
+      run_on_cpu: whether the step also runs where that takes long.
+      repeats: timed steps, at most.
       turns: file by whose lock processes that compile side by side run their steps
         one at a time.
 
@@ -169,18 +188,15 @@ def measure(
       where it ran out of memory.
     """
     config, compiled, shapes, compile_seconds = _compile(config, length, turns)
-    memory = compiled.memory_analysis()
+    memory = account(compiled)
     device = jax.local_devices()[0]
     result = {
         "length": length,
         "parameters": sum(map(math.prod, shapes[0].params.layout.shapes)),
         "state_bytes": _bytes(shapes[0]),
         "input_bytes": _bytes(shapes[1:]),
-        "temporary_bytes": memory.temp_size_in_bytes,
-        "compiled_bytes": memory.argument_size_in_bytes
-        + memory.output_size_in_bytes
-        - memory.alias_size_in_bytes
-        + memory.temp_size_in_bytes,
+        "temporary_bytes": memory.temporary_bytes,
+        "compiled_bytes": memory.peak_bytes,
         "allocated_bytes": None,
         "compilation_bytes": None,
         "compile_seconds": compile_seconds,
@@ -194,12 +210,14 @@ def measure(
     if device.platform == "cpu" and not run_on_cpu:
         return result
     # Compilation tries kernels out on the device, and a peak cannot be reset.
-    result["compilation_bytes"] = _peak_bytes(device)
+    result["compilation_bytes"] = _peak_bytes()
     with _turn(turns, fcntl.LOCK_EX):
-        return result | _run(config, compiled, device, repeats=repeats)
+        return result | _run(config, compiled, repeats=repeats)
 
 
-def _compile(config: Config, length: int, turns: str):
+def _compile(
+    config: Config, length: int, turns: str
+) -> tuple[Config, jax.stages.Compiled, tuple[Any, ...], float]:
     """The resized configuration, its compiled step, shapes of arguments, seconds."""
     config = resize(config, length=length, batch_size=config.train.batch_size)
     step, shapes = step_and_shapes(config)
@@ -223,13 +241,15 @@ def _turn(path: str, kind: int) -> Iterator[None]:
         yield
 
 
-def _run(config: Config, compiled, device: jax.Device, *, repeats: int):
+def _run(
+    config: Config, compiled: jax.stages.Compiled, *, repeats: int
+) -> dict[str, Any]:
     """Runs a compiled step; what ran out of memory gives nothing."""
     try:
         state, batch, statistics = real_arguments(config)
         for _ in range(STEPS):
-            state, metrics = compiled(state, batch, statistics)
-        jax.block_until_ready((state, metrics))
+            state, _metrics = compiled(state, batch, statistics)
+        jax.block_until_ready(state)
         times: list[float] = []
         while len(times) < repeats and sum(times) < MOST_SECONDS:
             start = time.perf_counter()
@@ -241,14 +261,14 @@ def _run(config: Config, compiled, device: jax.Device, *, repeats: int):
             raise
         return {}
     return {
-        "allocated_bytes": _peak_bytes(device),
+        "allocated_bytes": _peak_bytes(),
         "step_ms": 1e3 * stats.median(times),
     }
 
 
-def _peak_bytes(device: jax.Device) -> int | None:
+def _peak_bytes() -> int | None:
     """Peak of the device's allocator; a CPU has none that counts."""
-    counts = device.memory_stats()
+    counts = jax.local_devices()[0].memory_stats()
     return counts["peak_bytes_in_use"] if counts else None
 
 
@@ -264,6 +284,7 @@ def _end_with(parent: int) -> None:
 
 
 def main() -> None:
+    """Answers one request."""
     request = json.load(sys.stdin)
     parent = request.get("parent", os.getppid())
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()

@@ -1,4 +1,4 @@
-"""Starts `memory_step.py` for the benchmarks of the training step.
+"""Starts `measure.py` for the benchmarks of the training step.
 
 Every measurement gets a process of its own: the peak of an allocator cannot be reset,
 and what ran out of memory must not hold any.
@@ -9,18 +9,16 @@ import dataclasses
 import fcntl
 import json
 import os
-import subprocess
-import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import damamba_jax
+from benchmarks import child
 from damamba_jax.config.sections import Config
 from damamba_jax.errors import UserError
 
-STEP = Path(__file__).with_name("memory_step.py")
+MODULE = "benchmarks.step.measure"
 # Machine code of a step that never runs need not be fast; its buffers are the same.
 QUICK_COMPILATION = (
     "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
@@ -54,45 +52,24 @@ def find_device(asked: str, config: Config) -> str:
     return found
 
 
-def check_parity(config: Config, device: str) -> dict[str, Any]:
-    """Runs the check of `memory_step` and returns what it found.
-
-    Raises:
-      BenchmarkError: if the step does not agree with the reference.
-    """
-    parity = run({"task": "parity"}, config, device)
-    if not parity["ok"]:
-        raise BenchmarkError(
-            f"{config.name}: a step of this configuration and the same "
-            f"{parity['other']} disagree; no figure is printed: {parity}"
-        )
-    return parity
-
-
 def measure(
-    config: Config,
-    device: str,
-    *,
-    length: int,
-    beside_others: bool,
-    **options: Any,
+    request: dict[str, Any], config: Config, device: str, *, beside_others: bool
 ) -> dict[str, Any]:
     """Measures a step; what ran out of memory beside others, a second time alone.
 
     Args:
-      length: frames of a window.
+      request: of the task `measure`.
+      config: what is trained.
+      device: `"cpu"` or `"gpu"`.
       beside_others: whether the caller has several processes at work.
-      options: the options of `memory_step.measure`.
 
     Raises:
       BenchmarkError: if the process fails.
     """
-    request = {"task": "measure", "length": length, **options}
     try:
         with _lock(ALONE, fcntl.LOCK_SH):
             row = run(request, config, device)
-        exhausted = row["platform"] != "cpu" and row["step_ms"] is None
-        if not (exhausted and beside_others):
+        if not (beside_others and is_exhausted(request, row)):
             return row
     except BenchmarkError as error:
         # While it compiled: kernels are tried out then.
@@ -100,6 +77,12 @@ def measure(
             raise
     with _lock(ALONE, fcntl.LOCK_EX):
         return run(request, config, device)
+
+
+def is_exhausted(request: Mapping[str, Any], row: Mapping[str, Any]) -> bool:
+    """Whether a step that was to run has no time: it ran out of memory."""
+    runs = row["platform"] != "cpu" or request.get("run_on_cpu", False)
+    return runs and row["step_ms"] is None
 
 
 @contextlib.contextmanager
@@ -110,12 +93,12 @@ def _lock(path: str, kind: int) -> Iterator[None]:
 
 
 def run(request: dict[str, Any], config: Config, device: str) -> dict[str, Any]:
-    """Hands one request to a fresh process and returns its answer."""
+    """Hands one request to a fresh process and returns its answer.
+
+    Raises:
+      BenchmarkError: if the process fails.
+    """
     environment = dict(os.environ)
-    # The package may have been found through the working folder alone.
-    package = str(Path(damamba_jax.__file__).parents[1])
-    paths = [package, *filter(None, [environment.get("PYTHONPATH")])]
-    environment["PYTHONPATH"] = os.pathsep.join(paths)
     environment["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
     # Memory ends where the GPU's does, not at the three quarters that JAX takes.
     environment.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", "0.95")
@@ -123,20 +106,12 @@ def run(request: dict[str, Any], config: Config, device: str) -> dict[str, Any]:
         environment["JAX_PLATFORMS"] = {"cpu": "cpu", "gpu": "cuda"}[device]
     if device == "cpu" and not request.get("run_on_cpu"):
         environment.setdefault("XLA_FLAGS", QUICK_COMPILATION)
-    done = subprocess.run(
-        [sys.executable, str(STEP)],
-        input=json.dumps(
-            {
-                "turns": TURNS,
-                "parent": os.getpid(),
-                **request,
-                "config": dataclasses.asdict(config),
-            }
-        ),
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
+    about = {
+        "turns": TURNS,
+        "parent": os.getpid(),
+        "config": dataclasses.asdict(config),
+    }
+    done = child.run_module(MODULE, {**about, **request}, environment)
     if done.returncode:
         last = "\n".join(done.stderr.strip().splitlines()[-5:])
         raise BenchmarkError(f"{request}: exit code {done.returncode}\n{last}")
@@ -156,24 +131,3 @@ def compilation_cache() -> Iterator[None]:
             yield
         finally:
             del os.environ[name]
-
-
-def parse_lengths(text: str, named: dict[str, tuple[int, ...]]) -> list[int]:
-    """Reads lengths of windows; a name in `named` stands for several.
-
-    Raises:
-      ValueError: if they are none.
-    """
-    if text in named:
-        return list(named[text])
-    try:
-        lengths = sorted({int(part) for part in text.split(",")})
-    except ValueError:
-        lengths = []
-    if not lengths or lengths[0] < 3:
-        known = "".join(f"`{name}`, or " for name in named)
-        raise ValueError(
-            f"`--lengths`: expected {known}whole numbers of at least 3 with commas "
-            f"(e.g. 256,512), got {text!r}."
-        )
-    return lengths

@@ -1,6 +1,6 @@
 """Kills training at random moments, and compares what its resumed runs end with.
 
-    python benchmarks/resume_kills.py [--runs=10] [--seed=0] [--out=DIR]
+    python tests/reliability/resume_kills.py [--runs=10] [--seed=0] [--out=DIR]
 
 One small run on the simulated corpus goes through uninterrupted. Each further run is
 killed one to three times, at moments drawn uniformly over the time that the first one
@@ -26,7 +26,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 SECONDS_TO_STOP = 10.0
 STEPS = 400
 OVERRIDES = {
@@ -167,7 +167,7 @@ def rows(number: int, run: Run) -> list[str]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the benchmark; 1 if any run differs or stops too late."""
+    """Runs the check; 1 if any run differs or stops too late."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,4 +1,4 @@
-"""Report of `memory_curve.py`: fits, a verdict and a table of its measurements."""
+"""The table of `memory_curve`: growth of the peaks, its verdict, the longest window."""
 
 import os
 import platform
@@ -33,7 +33,7 @@ class Series(NamedTuple):
 
     Attributes:
       config: what was measured.
-      rows: by length, as `memory_step.py` answers; the last one may not have fitted.
+      rows: by length, as `measure.py` answers; the last one may not have fitted.
     """
 
     config: Config
@@ -41,14 +41,17 @@ class Series(NamedTuple):
 
     @property
     def label(self) -> str:
+        """Names the system and its configuration."""
         return f"{NAMES[self.config.model.system]}, {self.config.name}"
 
     @property
     def on_cpu(self) -> bool:
+        """Whether the steps were compiled for a CPU, and never ran."""
         return self.rows[0]["platform"] == "cpu"
 
     @property
     def peaks(self) -> dict[int, int]:
+        """Peak in bytes by length, of what fitted into memory."""
         return peaks(self.rows)
 
     @property
@@ -101,9 +104,9 @@ def longest(rows: Sequence[Mapping[str, Any]], max_bytes: float) -> Longest:
 
 def _longest_note(rows: Sequence[Mapping[str, Any]], max_bytes: float) -> str:
     best = longest(rows, max_bytes)
-    note = f"Within {_gigabytes(max_bytes)} GB: "
+    note = f"Within {gigabytes(max_bytes)} GB: "
     if best.frames:
-        note += f"{best.frames:,} frames measured ({_gigabytes(best.peak_bytes)} GB"
+        note += f"{best.frames:,} frames measured ({gigabytes(best.peak_bytes)} GB"
         note += ")" if best.at_limit else "; nothing longer was tried)"
     else:
         note += "none of the measured lengths"
@@ -164,10 +167,10 @@ def _cells(one: Series) -> Iterator[tuple[str, ...]]:
     for row in one.rows:
         n, total = row["length"], peak(row)
         cells = [one.label, f"{row['parameters'] / 1e6:.2f} M", f"{n:,}"]
-        cells += [_gigabytes(row[f"{k}_bytes"]) for k in ("state", "input")]
-        cells.append(_gigabytes(row["temporary_bytes"]))
+        cells += [gigabytes(row[f"{k}_bytes"]) for k in ("state", "input")]
+        cells.append(gigabytes(row["temporary_bytes"]))
         if not one.on_cpu:
-            cells.append(_gigabytes(row["compiled_bytes"]))
+            cells.append(gigabytes(row["compiled_bytes"]))
         if total is None:
             cells.append("out of memory")
         else:
@@ -186,7 +189,7 @@ def _notes(one: Series, max_ratio: float, max_bytes: float | None) -> Iterator[s
     if fit is not None:
         yield (
             f"From {FIT_FROM} frames on the peak grows as length^{fit.exponent:.3f}; "
-            f"as a line, {_gigabytes(fit.fixed_bytes)} GB + "
+            f"as a line, {gigabytes(fit.fixed_bytes)} GB + "
             f"{fit.frame_bytes / 1e6:.4g} MB per frame."
         )
     if one.is_judged:
@@ -219,7 +222,8 @@ def made_by(rows: Iterable[Mapping[str, Any]]) -> str:
 
 
 def _setting(config: Config) -> str:
-    remat = "with" if config.model.remat else "without"
+    # The baseline has nothing to compute again.
+    remat = "with" if getattr(config.model, "remat", False) else "without"
     return (
         f"{config.train.batch_size} windows at {config.data.window.frame_hz:g} Hz of "
         f"{config.data.participants} people in one pass, {config.model.compute_dtype}, "
@@ -229,12 +233,14 @@ def _setting(config: Config) -> str:
 
 def peaks(rows: Sequence[Mapping[str, Any]]) -> dict[int, int]:
     """Peak by length, without the lengths that did not fit into memory."""
-    return {row["length"]: peak(row) for row in rows if peak(row) is not None}
+    found = {row["length"]: peak(row) for row in rows}
+    return {length: size for length, size in found.items() if size is not None}
 
 
 def _milliseconds(row: Mapping[str, Any]) -> str:
     return ABSENT if row["step_ms"] is None else f"{row['step_ms']:.4g}"
 
 
-def _gigabytes(num_bytes: float) -> str:
+def gigabytes(num_bytes: float) -> str:
+    """Writes bytes in GB, four digits."""
     return f"{num_bytes / 1e9:.4g}"

@@ -1,0 +1,1 @@
+"""Speed and memory of the selective scan; the command is `speed`."""

@@ -1,0 +1,72 @@
+"""Answers of measuring processes, with which an interrupted benchmark goes on.
+
+An answer is kept under the hash of all that it depends on but the machine: its request,
+the configuration, the kind of device, jax, and the code.
+"""
+
+import dataclasses
+import functools
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from damamba_jax.config.sections import Config
+from damamba_jax.files import read_json, write_text
+
+_SOURCES = (
+    "damamba_jax", "kernels", "benchmarks/compiled.py", "benchmarks/step/measure.py",
+)  # fmt: skip
+
+Answer = dict[str, Any]
+
+
+class KeptAnswers:
+    """Answers of one benchmark.
+
+    Args:
+      folder: where they outlive the benchmark; None keeps them in memory alone.
+      device: `"cpu"` or `"gpu"`.
+    """
+
+    def __init__(self, folder: Path | None, device: str):
+        self._folder, self._device = folder, device
+        self._held: dict[str, Answer] = {}
+
+    def get(self, config: Config, request: Answer) -> Answer | None:
+        """Returns the answer to a request, if there is one that can be read."""
+        name = self._name(config, request)
+        if name in self._held or self._folder is None:
+            return self._held.get(name)
+        try:
+            return read_json(self._folder / name)
+        except (FileNotFoundError, ValueError):
+            return None
+
+    def put(
+        self, answer: Answer, config: Config, request: Answer, *, for_good: bool
+    ) -> None:
+        """Keeps an answer; only one that is kept for good outlives the benchmark."""
+        name = self._name(config, request)
+        self._held[name] = answer
+        if self._folder is not None and for_good:
+            write_text(self._folder / name, json.dumps(answer))
+
+    def _name(self, config: Config, request: Answer) -> str:
+        of = (dataclasses.asdict(config), request, self._device, jax.__version__)
+        text = json.dumps([*of, _code()], sort_keys=True)
+        return f"{config.name}-{hashlib.sha256(text.encode()).hexdigest()[:16]}.json"
+
+
+@functools.cache
+def _code() -> str:
+    """A hash of the sources that a step is made of."""
+    root = Path(__file__).resolve().parents[2]
+    found = hashlib.sha256()
+    for source in _SOURCES:
+        path = root / source
+        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
+            found.update(file.read_bytes())
+    return found.hexdigest()

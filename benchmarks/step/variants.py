@@ -1,0 +1,228 @@
+"""Time and memory of one training step, by scan, precision, rematerialisation, length.
+
+    python -m benchmarks.step.variants                          # the paper's step
+    python -m benchmarks.step.variants --scans=best,chunked --remat=on,off
+    python -m benchmarks.step.variants --precisions=float32,bfloat16 --lengths=64,96,192
+
+The step of `configs/noxi.py` as training runs it (forward, backward, AdamW, moving
+average) on a batch of noise of the real shapes; no corpus is needed. Each row runs in a
+fresh process: median of --repeats steps after three, the peak of a GPU's allocator over
+these three, and seconds of compilation. A scan and a precision get no figure unless a
+step agrees with the one by the reference scan. A row that fails or does not fit says
+so, and the others go on; the exit code is 1 if one failed. Writes a table (Markdown),
+the same as JSON, and a picture; rows are kept in a folder beside them, from which the
+same command goes on when it was interrupted, as long as the code is the same.
+"""
+
+import dataclasses
+import itertools
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from absl import flags
+from rich.console import Console
+
+from benchmarks.step import command, process, variants_report
+from benchmarks.step.process import BenchmarkError
+from benchmarks.step.steps import Steps
+from damamba_jax.config.sections import Config
+from damamba_jax.config.systems import DAMambaConfig
+from damamba_jax.errors import ConfigError
+from damamba_jax.kernels.selective_scan import IMPLEMENTATIONS
+from damamba_jax.runtime.progress import ProgressLine
+
+DEFAULT_CONFIG = "configs/noxi.py"
+BEST = "best"
+PRECISIONS = ("float32", "bfloat16")
+
+Row = dict[str, Any]
+
+
+class Variant(NamedTuple):
+    """What tells one row from another.
+
+    Attributes:
+      scan: name of an implementation; `"best"` leaves the choice to the device.
+      precision: the precision of the computation.
+      remat: whether blocks are computed again in the backward pass.
+      length: frames of a window.
+    """
+
+    scan: str
+    precision: str
+    remat: bool
+    length: int
+
+    def configure(self, config: Config) -> Config:
+        """Sets what the variant says but the length.
+
+        Raises:
+          ConfigError: if the system has no rematerialisation, or no scan to choose.
+        """
+        changes = {"compute_dtype": self.precision, "remat": self.remat}
+        if self.scan != BEST or isinstance(config.model, DAMambaConfig):
+            changes["scan"] = "" if self.scan == BEST else self.scan
+        known = {field.name for field in dataclasses.fields(config.model)}
+        if absent := changes.keys() - known:
+            raise ConfigError(
+                f"`--config`: expected a system with the fields {', '.join(changes)}, "
+                f"got {config.model.system}, which has no {' and '.join(absent)}."
+            )
+        model = dataclasses.replace(config.model, **changes)
+        return dataclasses.replace(config, model=model)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs the command; returns its exit code."""
+    return command.start(_run, argv)
+
+
+def _run(argv: Sequence[str], console: Console) -> int:
+    chosen, configs = command.read(
+        argv, _define_flags, defaults=[DEFAULT_CONFIG], doc=__doc__ or ""
+    )
+    if len(configs) > 1:
+        raise ConfigError(f"`--config`: expected one, got {len(configs)}.")
+    config = command.set_batch_size(configs[0], chosen.batch_size)
+    variants, out = _choose_variants(chosen), Path(chosen.out)
+    steps = Steps(
+        process.find_device(chosen.platform, config),
+        folder=out.with_suffix(""),
+        beside_others=chosen.jobs > 1,
+        run_on_cpu=True,
+        repeats=max(1, chosen.repeats),
+    )
+    rows: list[Row] = []
+    for row in measure(config, variants, steps, jobs=chosen.jobs, console=console):
+        rows.append(row)
+        rows.sort(
+            key=lambda row: variants.index(Variant(*(row[k] for k in Variant._fields)))
+        )
+        # After every row: a machine may be taken away before the last one.
+        tree = {"config": dataclasses.asdict(config), "rows": rows}
+        command.write(variants_report.table(rows, config), tree, out)
+    variants_report.draw(out, rows, config)
+    command.show(variants_report.table(rows, config), out, columns=120, lines=())
+    return 1 if any(row.get("failed") for row in rows) else 0
+
+
+def measure(
+    config: Config,
+    variants: Sequence[Variant],
+    steps: Steps,
+    *,
+    jobs: int,
+    console: Console,
+) -> Iterator[Row]:
+    """Checks every scan and precision once, and yields rows as they are done.
+
+    Args:
+      config: what is trained.
+      variants: one for each row.
+      steps: answers with checks and rows.
+      jobs: checks and rows that compile side by side; steps run one at a time.
+      console: for progress.
+
+    Raises:
+      ConfigError: if the system has no rematerialisation, or no scan to choose.
+    """
+    configs = {variant: variant.configure(config) for variant in variants}
+    first: dict[tuple[str, str], Variant] = {}
+    for variant in variants:
+        first.setdefault(variant[:2], variant)
+    with (
+        ProgressLine("steps", console, unit="rows", every_seconds=0.0) as tell,
+        ThreadPoolExecutor(jobs) as pool,
+    ):
+        tell(0, len(variants), note="checks")
+        checks = {
+            key: pool.submit(_check, steps, configs[variant])
+            for key, variant in first.items()
+        }
+        rows = [
+            pool.submit(_measure_row, steps, chosen, variant, checks[variant[:2]])
+            for variant, chosen in configs.items()
+        ]
+        for done, row in enumerate(as_completed(rows), start=1):
+            tell(done, len(variants))
+            yield row.result()
+
+
+def _check(steps: Steps, config: Config) -> Row:
+    try:
+        return {"parity": steps.check(config)}
+    except BenchmarkError as error:
+        return {"failed": True, "note": str(error)}
+
+
+def _measure_row(
+    steps: Steps, config: Config, variant: Variant, check: Future[Row]
+) -> Row:
+    """Measures a variant while its check runs, without which nothing is shown."""
+    asked = {**variant._asdict(), "batch_size": config.train.batch_size}
+    try:
+        row = asked | steps.measure(config, variant.length)
+    except BenchmarkError as error:
+        row = {**asked, "failed": True, "note": str(error)}
+    else:
+        if row["step_ms"] is None:
+            row["note"] = "out of memory"
+    checked = check.result()
+    return row | checked if "parity" in checked else asked | checked
+
+
+def _choose_variants(chosen: flags.FlagValues) -> list[Variant]:
+    """All variants of the flags.
+
+    Raises:
+      ConfigError: if a flag has an unknown value.
+    """
+    known: Mapping[str, Sequence[str]] = {
+        "scans": (BEST, *IMPLEMENTATIONS),
+        "precisions": PRECISIONS,
+        "remat": ("on", "off"),
+    }
+    scans, precisions, remat = (
+        _choose(name, str(chosen[name].value), values) for name, values in known.items()
+    )
+    lengths = command.parse_lengths(chosen.lengths)
+    return [
+        Variant(scan, precision, switch == "on", length)
+        for scan, precision, switch, length in itertools.product(
+            scans, precisions, remat, lengths
+        )
+    ]
+
+
+def _choose(name: str, text: str, known: Sequence[str]) -> list[str]:
+    values = text.split(",")
+    for value in values:
+        if value not in known:
+            raise ConfigError(
+                f"`--{name}`: expected some of {', '.join(known)}, with commas, got "
+                f"{value!r}."
+            )
+    return values
+
+
+def _define_flags(values: flags.FlagValues) -> None:
+    known = ", ".join((BEST, *IMPLEMENTATIONS))
+    for name, default, text in (
+        ("scans", BEST, f"Implementations, with commas: {known}."),
+        ("precisions", "float32", f"With commas: {', '.join(PRECISIONS)}."),
+        ("remat", "on", "on, off, or both with a comma."),
+        ("lengths", "96", "Frames, with commas."),
+        ("out", f"{command.FOLDER}/step_variants.png", "Picture; tables beside it."),
+    ):
+        flags.DEFINE_string(name, default, text, flag_values=values)
+    flags.DEFINE_integer(
+        "repeats", 10, "Timed steps, at most; fewer once they took 20 s.",
+        lower_bound=0, flag_values=values,
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))

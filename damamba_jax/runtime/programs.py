@@ -1,0 +1,280 @@
+"""Compiled programs: made beside other work, and kept on disk for the next run.
+
+Two things are kept in one folder of the user's cache. JAX's own compilation cache holds
+what XLA made. It is found by the lowered program, so that tracing and lowering remain,
+which take longer than XLA's work once that is kept: the GPU kernels alone are seconds
+of Python. Hence `Program` also keeps the lowered program itself, as `jax.export` writes
+it, under a hash of all that it depends on.
+
+`DAMAMBA_CACHE` names another folder, or is `off`. `JAX_COMPILATION_CACHE_DIR` keeps its
+meaning for JAX's part.
+"""
+
+import functools
+import hashlib
+import importlib
+import importlib.metadata
+import json
+import logging
+import os
+import platform
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.export
+from platformdirs import user_cache_path
+
+import damamba_jax
+from damamba_jax.files import replace_file
+
+_log = logging.getLogger(__name__)
+
+VARIABLE = "DAMAMBA_CACHE"
+# The least recently used programs go when there are more bytes than this.
+MAX_COMPILED_BYTES = 4 << 30
+MAX_LOWERED_BYTES = 1 << 30
+# Programs that compile faster are not worth a file.
+_MIN_SECONDS = 0.2
+_LOWERED = "lowered"
+
+
+def program_folder() -> Path | None:
+    """Returns the folder of kept programs, or `None` if nothing is to be kept.
+
+    Machines that share a home have a folder for each kind of processor: XLA compiles
+    for the very processor that it finds.
+    """
+    chosen = os.environ.get(VARIABLE, "")
+    if chosen.lower() in ("off", "0", "no", "none"):
+        return None
+    root = Path(chosen).expanduser() if chosen else user_cache_path("damamba_jax")
+    return root / "programs" / _processor()
+
+
+@functools.cache
+def _processor() -> str:
+    """Names the processor by its architecture and a hash of what it can do."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = [platform.processor()]
+    known = ("model name", "flags", "Features", "CPU part")
+    abilities = sorted({line for line in lines if line.startswith(known)}) or lines
+    digest = hashlib.sha256("\n".join(abilities).encode()).hexdigest()[:8]
+    return f"{platform.machine()}-{digest}"
+
+
+def keep_programs() -> None:
+    """Lets JAX keep what it compiles, unless the user has chosen a folder or none."""
+    folder = program_folder()
+    if folder is None or jax.config.values["jax_compilation_cache_dir"]:
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        _log.info("compiled programs are not kept: %s", error)
+        return
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_compilation_cache_max_size", MAX_COMPILED_BYTES)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", _MIN_SECONDS)
+    # An address that differs from process to process would be part of the key.
+    jax.config.update("jax_remove_custom_partitioning_ptr_from_cache_key", True)
+
+
+class Shapes(NamedTuple):
+    """Shapes of arrays in lists, tuples and dicts, which can be the key of a cache.
+
+    Attributes:
+      structure: the `PyTreeDef`.
+      leaves: the arrays, as `ShapeDtypeStruct`s.
+    """
+
+    structure: Any
+    leaves: tuple[jax.ShapeDtypeStruct, ...]
+
+    @classmethod
+    def of(cls, arrays: Any, sharding: Any = None) -> "Shapes":
+        """Reads the shapes of arrays, which lie or will lie as `sharding` says."""
+        leaves, structure = jax.tree.flatten(arrays)
+        return cls(
+            structure,
+            tuple(
+                jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding)
+                for x in leaves
+            ),
+        )
+
+    @property
+    def tree(self) -> Any:
+        """The shapes, in the structure of the arrays."""
+        return self.structure.unflatten(self.leaves)
+
+
+class Program:
+    """A function that is compiled from shapes, in a thread beside other work.
+
+    Programs of a process are compiled one after the other, in the order in which they
+    were made. The first call waits for its program.
+
+    Args:
+      function: takes and returns arrays in lists, tuples and dicts.
+      shapes: `ShapeDtypeStruct`s of its arguments, perhaps with their sharding.
+      name: says what the program is, for messages and files.
+      key: all that the function depends on besides the package's code, its arguments'
+        shapes and JAX's settings, as text; empty for a program that is not kept.
+      options: for `jax.jit`.
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        shapes: Sequence[Any],
+        *,
+        name: str,
+        key: str = "",
+        **options: Any,
+    ) -> None:
+        self.name = name
+        self._done = threading.Event()
+        self._compiled: Callable[..., Any] | None = None
+        self._error: BaseException | None = None
+        folder = program_folder() if key and jax.device_count() == 1 else None
+        jit = functools.partial(jax.jit, **options)
+        if folder is None:
+            # Traced in this thread, whose settings of JAX may be its own.
+            traced = jit(function).trace(*shapes)
+
+            def build() -> Callable[..., Any]:
+                return traced.lower().compile()
+        else:
+            path = folder / _LOWERED / f"{name}-{_digest(key, shapes)}.stablehlo"
+
+            def build() -> Callable[..., Any]:
+                lowered = _read(path)
+                if lowered is None:
+                    # What was written is what is compiled: the next run finds it in
+                    # JAX's cache, and computes the same to the last bit.
+                    found = jax.export.export(jit(function))(*shapes)
+                    found = found.serialize()
+                    _write(path, found)
+                    lowered = jax.export.deserialize(found)
+                _load_mosaic()
+                return jit(lowered.call).lower(*shapes).compile()
+
+        _work().put(lambda: self._build(build))
+
+    def _build(self, build: Callable[[], Callable[..., Any]]) -> None:
+        try:
+            self._compiled = build()
+        except BaseException as error:  # raised again where the program is called
+            self._error = error
+        finally:
+            self._done.set()
+
+    def wait(self) -> None:
+        """Returns once the program is compiled.
+
+        Raises:
+          Exception: whatever tracing, lowering or compiling it raised.
+        """
+        self._done.wait()
+        if self._error is not None:
+            raise self._error
+
+    def __call__(self, *arguments: Any) -> Any:
+        """Runs the program; see `wait` for its errors."""
+        self.wait()
+        assert self._compiled is not None
+        return self._compiled(*arguments)
+
+
+@functools.cache
+def _work() -> "queue.SimpleQueue[Callable[[], None]]":
+    """Starts the thread that compiles; a daemon, so that it never delays an end."""
+    jobs: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+
+    def work() -> None:
+        while True:
+            jobs.get()()
+
+    threading.Thread(target=work, name="compiler", daemon=True).start()
+    return jobs
+
+
+def _digest(key: str, shapes: Sequence[Any]) -> str:
+    """Hashes all that a lowered program depends on."""
+    settings = {
+        name: str(value)
+        for name, value in sorted(jax.config.values.items())
+        if "cache" not in name
+    }
+    parts = (
+        key,
+        str(jax.tree.map(str, shapes)),
+        _sources(),
+        *(importlib.metadata.version(name) for name in ("jax", "jaxlib")),
+        jax.default_backend(),
+        jax.devices()[0].device_kind,
+        json.dumps(settings),
+    )
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:24]
+
+
+@functools.cache
+def _sources() -> str:
+    """Hashes the package's code."""
+    found = hashlib.sha256()
+    for root in map(Path, damamba_jax.__path__):
+        for folder in ("models", "training", "schema", "config", "kernels"):
+            for path in sorted((root / folder).rglob("*.py")):
+                found.update(path.read_bytes())
+    return found.hexdigest()
+
+
+def _read(path: Path) -> jax.export.Exported | None:
+    """Reads a lowered program; one that cannot be read is made again."""
+    try:
+        # A view of what JAX itself wrote: a flat buffer, no pickle.
+        lowered = jax.export.deserialize(bytearray(path.read_bytes()))
+        os.utime(path)
+    except FileNotFoundError:
+        return None
+    except Exception as error:  # whatever a damaged file or another version leads to
+        _log.info("%s: made again, it cannot be read: %s", path, error)
+        return None
+    return lowered
+
+
+def _load_mosaic() -> None:
+    """Loads what the kernels of a GPU need of their compiler.
+
+    XLA finds Mosaic's library by a variable that this module sets; lowering a kernel
+    loads it, reading a lowered one does not.
+    """
+    if jax.default_backend() == "gpu":
+        importlib.import_module("jax.experimental.mosaic.gpu")
+
+
+def _write(path: Path, lowered: bytes | bytearray) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replace_file(path) as file:
+            file.write(lowered)
+        _bound(path.parent)
+    except OSError as error:
+        _log.info("%s: not kept: %s", path, error)
+
+
+def _bound(folder: Path) -> None:
+    """Removes the least recently used files beyond `MAX_LOWERED_BYTES`."""
+    files = [(file.stat(), file) for file in folder.glob("*.stablehlo")]
+    total = sum(status.st_size for status, _ in files)
+    for status, file in sorted(files, key=lambda found: found[0].st_mtime):
+        if total <= MAX_LOWERED_BYTES:
+            return
+        file.unlink(missing_ok=True)
+        total -= status.st_size

@@ -1,0 +1,135 @@
+"""Programs: compiled beside other work, kept on disk, and made again when need be."""
+
+import os
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from damamba_jax.runtime import programs
+from damamba_jax.runtime.programs import Program, Shapes
+
+VECTOR = jax.ShapeDtypeStruct((3,), jnp.float32)
+SHAPES = ([VECTOR], {"a": VECTOR})
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder of kept programs, on a machine of one device."""
+    monkeypatch.setenv(programs.VARIABLE, str(tmp_path / "kept"))
+    monkeypatch.setattr(jax, "device_count", lambda: 1)
+    return programs.program_folder()
+
+
+class Traced:
+    """A function that counts how often it is traced."""
+
+    def __init__(self):
+        self.times = 0
+
+    def __call__(self, leaves, batch):
+        self.times += 1
+        return [leaves[0] * 2], {"sum": leaves[0] + batch["a"]}
+
+
+def run(function=None, **options):
+    function = function or Traced()
+    program = Program(function, SHAPES, name="test", **options)
+    x = np.arange(3, dtype=np.float32)
+    (doubled,), found = program([x], {"a": x})
+    np.testing.assert_array_equal(doubled, 2 * x)
+    np.testing.assert_array_equal(found["sum"], 2 * x)
+    return function.times
+
+
+def kept(folder):
+    return list(folder.rglob("*.stablehlo"))
+
+
+def test_a_kept_program_is_not_traced_again(folder):
+    assert run(key="one") == 1
+    assert run(key="one") == 0
+    assert run(key="two") == 1
+    assert len(kept(folder)) == 2
+    # No key: nothing says when the program may be used again.
+    assert run() == 1 and run() == 1
+    assert len(kept(folder)) == 2
+
+
+def test_settings_and_code_are_part_of_the_name(folder, monkeypatch):
+    assert run(key="one") == 1
+    before = jax.config.values["jax_default_matmul_precision"]
+    jax.config.update("jax_default_matmul_precision", "highest")
+    try:
+        assert run(key="one") == 1
+    finally:
+        jax.config.update("jax_default_matmul_precision", before)
+    monkeypatch.setattr(programs, "_sources", lambda: "other code")
+    assert run(key="one") == 1
+
+
+@pytest.mark.parametrize("damage", [b"", b"\0" * 100, "half"])
+def test_a_damaged_program_is_made_again(folder, damage):
+    run(key="one")
+    (path,) = kept(folder)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2] if damage == "half" else damage)
+    assert run(key="one") == 1
+    assert path.read_bytes() == whole and run(key="one") == 0
+
+
+def test_what_cannot_be_kept_runs_all_the_same(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setattr(jax, "device_count", lambda: 1)
+    monkeypatch.setenv(programs.VARIABLE, str(tmp_path / "file"))
+    assert run(key="one") == 1 and run(key="one") == 1
+    for off in ("off", "OFF", "0"):
+        monkeypatch.setenv(programs.VARIABLE, off)
+        assert programs.program_folder() is None
+        assert run(key="one") == 1
+
+
+def test_the_oldest_programs_go_first(folder, monkeypatch):
+    run(key="one")
+    (first,) = kept(folder)
+    monkeypatch.setattr(programs, "MAX_LOWERED_BYTES", first.stat().st_size + 10)
+    run(key="two")
+    assert first not in kept(folder) and len(kept(folder)) == 1
+
+
+def test_an_error_is_raised_where_the_program_is_called(folder):
+    def wrong(leaves, batch):
+        raise ValueError("as the user sees it")
+
+    for key in ("", "one"):
+        with pytest.raises(ValueError, match="as the user sees it"):
+            Program(wrong, SHAPES, name="test", key=key).wait()
+
+
+def test_shapes_are_equal_when_the_arrays_are_alike():
+    one, two = ({"a": np.zeros((2, n), np.float32)} for n in (3, 4))
+    assert Shapes.of(one) == Shapes.of(dict(one)) != Shapes.of(two)
+    assert hash(Shapes.of(one)) == hash(Shapes.of(one))
+    assert Shapes.of(one).tree["a"].shape == (2, 3)
+
+
+def test_jax_keeps_what_it_compiles_unless_the_user_chose_a_place(tmp_path):
+    program = (
+        "import jax; from damamba_jax.runtime import programs; "
+        "programs.keep_programs(); print(jax.config.values['{}'])"
+    )
+    for env, expected in (
+        ({"DAMAMBA_CACHE": str(tmp_path)}, str(tmp_path)),
+        ({"DAMAMBA_CACHE": "off"}, "None"),
+        ({"DAMAMBA_CACHE": str(tmp_path), "JAX_COMPILATION_CACHE_DIR": "x"}, "x"),
+        ({"XDG_CACHE_HOME": str(tmp_path / "home"), "DAMAMBA_CACHE": ""}, "home"),
+    ):
+        done = subprocess.run(
+            [sys.executable, "-c", program.format("jax_compilation_cache_dir")],
+            env={**os.environ, **env}, capture_output=True, text=True,
+            check=True,
+        )  # fmt: skip
+        assert expected in done.stdout
