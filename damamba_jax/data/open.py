@@ -34,12 +34,6 @@ def open_corpus(
         features=data.features,
         labels_root=labels_root or data.labels_root,
         layout=data.layout,
-        scale=scale_of(data),
+        scale=Scale.of(data),
         cache_dir=data.cache_dir,
     )
-
-
-def scale_of(data: DataConfig) -> Scale:
-    """Returns range and delay of a configuration's annotations."""
-    low, high = data.label_range
-    return Scale(low=low, high=high, delay_seconds=data.label_delay_seconds)

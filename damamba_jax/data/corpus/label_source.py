@@ -8,6 +8,7 @@ import numpy as np
 
 from damamba_jax.array_types import Float
 from damamba_jax.config.layout import LabelConfig
+from damamba_jax.config.sections import DataConfig
 from damamba_jax.data.corpus import patterns
 from damamba_jax.data.corpus.patterns import Match
 from damamba_jax.data.corpus.table_rows import (
@@ -44,6 +45,12 @@ class Scale:
     low: float = 0.0
     high: float = 1.0
     delay_seconds: float = 0.0
+
+    @classmethod
+    def of(cls, data: DataConfig) -> "Scale":
+        """Takes range and delay of a configuration's annotations."""
+        low, high = data.label_range
+        return cls(low=low, high=high, delay_seconds=data.label_delay_seconds)
 
     def to_unit(self, values: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
         """Maps values of the annotation to [0, 1]."""

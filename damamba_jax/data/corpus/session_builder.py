@@ -132,6 +132,7 @@ class SplitBuilder:
             duration=duration,
             label_rate=rate,
             language=self._language(session),
+            label_range=self._tables.label_range,
         )
 
     def _named(self, session: str, role: str) -> bool:

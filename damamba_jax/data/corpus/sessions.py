@@ -85,6 +85,8 @@ class Participant:
     def labels(self) -> Float[np.ndarray, "Tl"]:
         """Reads the annotation: float64 `[num_labels]`, NaN where not annotated.
 
+        Values lie in [0, 1] whatever the range of the annotations.
+
         Raises:
           ValueError: if there is no annotation.
           DataFormatError: if it is malformed.
@@ -97,6 +99,15 @@ class Participant:
         if self.label_source is None:
             return ssi.read_labels(self.labels_path)
         return self.label_source.read()
+
+    def raters(self) -> dict[str, Float[np.ndarray, "Tl"]]:
+        """Reads what each rater said, as `labels`; empty where there is one alone.
+
+        Raises:
+          DataFormatError: if it is malformed.
+        """
+        found = self.label_source.read_raters() if self.label_source else {}
+        return found if len(found) > 1 else {}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,6 +123,8 @@ class Session:
         labels are missing or cut short.
       label_rate: Hz.
       language: as the release spells it; `None` where unknown.
+      label_range: lowest and highest value of the annotations, which
+        `Participant.labels` maps to 0 and 1.
     """
 
     corpus: str
@@ -121,6 +134,7 @@ class Session:
     duration: float
     label_rate: float
     language: str | None = None
+    label_range: tuple[float, float] = (0.0, 1.0)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -43,6 +43,11 @@ class TableBuilder:
         # Feature -> columns of its first table, which all others must have, too.
         self._columns: dict[str, tuple[str, ...]] = {}
 
+    @property
+    def label_range(self) -> tuple[float, float]:
+        """Lowest and highest value of the annotations."""
+        return self._scale.low, self._scale.high
+
     def turns(self, session: str) -> dict[str, Span]:
         """Reads when the turns of a session were; empty without tables of turns."""
         config = self._files.layout.turns

@@ -19,6 +19,8 @@ REACH_FRAMES = 0.75
 # Bytes that placing takes for each frame, beside its values.
 _PLACING_BYTES = 48
 _SNAP = 0.02
+# Fewer steps between samples tell no rate.
+_MIN_STEPS = 8
 
 
 class Samples(NamedTuple):
@@ -46,7 +48,7 @@ def steady_rate(samples: Samples, nominal: float) -> float:
     order = np.lexsort((samples.time, samples.piece))
     steps = np.diff(samples.time[order])
     steps = steps[(np.diff(samples.piece[order]) == 0) & (steps > 0)]
-    if not len(steps):
+    if len(steps) < _MIN_STEPS:
         return nominal
     typical = np.median(steps)
     steady = steps[(steps > 0.5 * typical) & (steps < 1.5 * typical)]

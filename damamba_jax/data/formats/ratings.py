@@ -31,7 +31,7 @@ class Ratings(NamedTuple):
     @property
     def seconds(self) -> float:
         """The end of the last interval with a value; 0 without any."""
-        given = np.isfinite(self.value)
+        given = np.isfinite(self.value) & np.isfinite(self.end - self.start)
         return float(self.end[given].max()) if given.any() else 0.0
 
 
