@@ -86,6 +86,11 @@ class TableConfig(TableReading):
         "first row of the file.",
         default="recording",
     )
+    hold: bool = setting(
+        "Whether a row holds until the next one or until the end of its turn, as "
+        "statistics of a turn do.",
+        default=False,
+    )
     valid: tuple[str, ...] = setting(
         "Conditions that a row must meet, such as `confidence>=0.8`; frames of other "
         "rows are missing.",

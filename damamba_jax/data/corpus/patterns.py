@@ -14,7 +14,7 @@ from pathlib import Path
 
 from damamba_jax.errors import ConfigError
 
-FIELDS = ("split", "session", "role", "stem", "turn", "rater")
+FIELDS = ("split", "session", "role", "stem", "turn", "rater", "frame")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,7 +141,8 @@ def compile_part(
         else:
             # Longest first: `pos10` must not be read as `pos1` and a rest.
             values = sorted(known.get(field, ()), key=len, reverse=True)
-            choice = "|".join(map(re.escape, values)) or r"[^.].*?"
+            free = r"\d{1,15}" if field == "frame" else r"[^.].*?"
+            choice = "|".join(map(re.escape, values)) or free
             text += f"(?P<{field}>{choice})"
             here.add(field)
     return re.compile(text, re.IGNORECASE | re.DOTALL)

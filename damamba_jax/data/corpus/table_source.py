@@ -34,7 +34,7 @@ from damamba_jax.errors import ConfigError, format_error
 from damamba_jax.files import replace_file
 
 # Part of every cache key: raise it when what a copy holds changes.
-_VERSION = 1
+_VERSION = 2
 _CONDITION = re.compile(r"\s*(.+?)\s*(>=|<=|==|!=|>|<)\s*([-+.\deE]+)\s*")
 _COMPARISONS: dict[str, Callable] = {
     ">=": operator.ge,
@@ -106,18 +106,24 @@ class TableSource:
             or times that are too far apart.
           ConfigError: if nothing says when the rows of a turn were recorded.
         """
-        parts, columns = [], ()
+        parts, columns, known = [], (), {}
         for index, piece in enumerate(self.pieces):
             table = open_with(piece.path, self.table)
-            columns = self._columns(table)
-            time, row = self._times(table, piece, columns[0])
-            parts.append(Samples(time, np.full(len(time), index), row))
+            if table.names not in known:
+                known[table.names] = self._columns(table)
+            columns = known[table.names]
+            time, until, row = self._times(table, piece, columns[0])
+            parts.append(Samples(time, until, np.full(len(time), index), row))
         samples = Samples(*(np.concatenate(p) for p in zip(*parts, strict=True)))
         rate = self.feature.rate
-        if self.table.time:
+        if self.table.time and not self.table.hold:
             rate = steady_rate(samples, rate)
         frames = place_samples(
-            self.pieces[0].path, samples, rate, row_bytes=4 * self.feature.dim
+            self.pieces[0].path,
+            samples,
+            rate,
+            row_bytes=4 * self.feature.dim,
+            hold=self.table.hold,
         )
         return Placed(rate, samples, frames, columns)
 
@@ -192,8 +198,8 @@ class TableSource:
 
     def _times(
         self, table: Table, piece: Match, column: str
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Times and numbers of the rows that count, in seconds of the recording.
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Rows that count: their times, the ends of their turns, and their numbers.
 
         Args:
           table: the open table.
@@ -201,7 +207,7 @@ class TableSource:
           column: any column of values, which says how many rows there are.
         """
         config, conditions = self.table, self._conditions()
-        times, kept = [np.zeros(0)], [np.zeros(0, np.int64)]
+        times, ends, kept = [np.zeros(0)], [np.zeros(0)], [np.zeros(0, np.int64)]
         count: dict[str, int] = {}
         for rows in read_rows(
             table,
@@ -220,28 +226,36 @@ class TableSource:
                     good &= _COMPARISONS[sign](values, number)
             named = Texts(np.zeros(len(time), int), [piece.fields.get("turn", "")])
             turn = rows.fields.get("turn", named)
-            time = self._shift(time, turn, count, piece)
+            time, end = self._shift(time, turn, count, piece)
             inside = good & np.isfinite(time)
             times.append(time[inside])
+            ends.append(end[inside])
             kept.append(rows.row[inside])
-        time, row = np.concatenate(times), np.concatenate(kept)
+        time = np.concatenate(times)
         if config.time and config.time_zero == "first" and len(time):
             time = time - time.min()
-        return time, row
+        return time, np.concatenate(ends), np.concatenate(kept)
 
     def _shift(
         self, time: np.ndarray, turn: Texts, count: dict[str, int], piece: Match
-    ) -> np.ndarray:
-        """Moves times to their turn; rows without times follow each other there."""
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Moves times to their turn, where rows without times follow each other.
+
+        Returns:
+          Times, NaN outside of the turn, and the ends of the turns.
+        """
         config, time = self.table, time.copy()
         for code, name in enumerate(turn.values if not config.time else ()):
             here = np.flatnonzero(turn.codes == code)
             first = count.get(name, 0)
             time[here] = (first + np.arange(len(here))) / self.feature.rate
             count[name] = first + len(here)
+        if "frame" in piece.fields and not config.time:
+            rate = config.frame_rate or self.feature.rate
+            time = np.full(len(time), int(piece.fields["frame"]) / rate)
         known = any(turn.values)
         if not known or (config.time and config.time_zero == "recording"):
-            return time
+            return time, np.full(len(time), np.inf)
         if not self.turns:
             raise ConfigError(
                 f"`features.{self.feature.name}.table`: {piece.path} belongs to a "
@@ -251,7 +265,7 @@ class TableSource:
         spans = [self.turns.get(name.casefold(), nowhere) for name in turn.values]
         start, end = np.array(spans, np.float64).reshape(-1, 2)[turn.codes].T
         # What goes on behind the turn belongs to the next one.
-        return np.where(start + time < end, start + time, np.nan)
+        return np.where(start + time < end, start + time, np.nan), end
 
     def _mapped(self, found: Summary) -> np.ndarray | None:
         """Maps an npy file whose rows are the frames as they are."""

@@ -30,9 +30,11 @@ class Samples(NamedTuple):
       time: seconds since the recording began.
       piece: the file of each one, as an index.
       row: its row in that file.
+      until: seconds, where its turn ends; infinite without turns.
     """
 
     time: Float[np.ndarray, "n"]
+    until: Float[np.ndarray, "n"]
     piece: Int[np.ndarray, "n"]
     row: Int[np.ndarray, "n"]
 
@@ -57,7 +59,12 @@ def steady_rate(samples: Samples, nominal: float) -> float:
 
 
 def place_samples(
-    path: str | os.PathLike, samples: Samples, rate: float, *, row_bytes: int
+    path: str | os.PathLike,
+    samples: Samples,
+    rate: float,
+    *,
+    row_bytes: int,
+    hold: bool = False,
 ) -> Int[np.ndarray, "T"]:
     """Finds the sample of each frame: the nearest one, or -1 where none is near.
 
@@ -68,6 +75,7 @@ def place_samples(
       samples: at least one with a time from 0 on.
       rate: frames per second.
       row_bytes: bytes of a frame, which bound how far apart samples may lie.
+      hold: a sample holds until the next one, or until its turn ends.
 
     Raises:
       DataFormatError: if the rate is absurd, or pauses would take more filler than
@@ -82,7 +90,12 @@ def place_samples(
     if not len(order):
         return np.zeros(0, np.int64)
     place = samples.time[order] * rate
-    last = float(place[-1])
+    until = samples.until[order] * rate
+    if hold and np.isfinite(until).any():
+        end = float(until[np.isfinite(until)].max())
+        last = max(float(place[-1]), np.ceil(end) - 1)
+    else:
+        last = float(place[-1])
     sample_bytes = row_bytes + _PLACING_BYTES
     limit = MAX_GAP_BYTES + (1 + MAX_GAP_FACTOR) * len(order) * sample_bytes
     if (last + 1) * sample_bytes > limit:
@@ -95,8 +108,13 @@ def place_samples(
         )
     # Equal times: the first stays.
     first = np.concatenate([[True], np.diff(place) > 0])
-    order, place = order[first], place[first]
+    order, place, until = order[first], place[first], until[first]
     frames = np.arange(round(last) + 1)
+    if hold:
+        # The slack keeps rounded products of whole numbers on their side.
+        latest = np.searchsorted(place, frames + 1e-6, side="right") - 1
+        held = (latest >= 0) & (frames < until[latest] - 1e-6)
+        return np.where(held, order[latest], -1)
     after = np.searchsorted(place, frames).clip(0, len(place) - 1)
     before = (after - 1).clip(0)
     nearer = frames - place[before] <= place[after] - frames

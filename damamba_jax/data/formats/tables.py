@@ -1,4 +1,4 @@
-"""Tables of named columns: csv, tsv, npy, npz, parquet, read block by block.
+"""Tables of named columns: csv, npy, npz, parquet, read block by block.
 
 A column becomes float64 numbers or texts; what is blank is NaN. Text and parquet are
 read by pyarrow, which is imported when such a file opens.
@@ -9,6 +9,7 @@ read by pyarrow, which is imported when such a file opens.
 | parquet       | named in the file                                           |
 | npy           | `0`, `1`, ... of `[T]` or `[T, columns]`, or a record's     |
 | npz           | a name for `[T]`; `name.0`, `name.1`, ... for `[T, columns]`|
+| json          | one frame of OpenPose; see `openpose.py`                    |
 """
 
 import dataclasses
@@ -25,7 +26,7 @@ from damamba_jax.errors import format_error, nearest
 # Longest first line, and as much text as shows delimiter, decimal sign and encoding.
 HEAD_BYTES = 1 << 20
 
-SUFFIXES = (".csv", ".tsv", ".txt", ".npy", ".npz", ".parquet", ".pq")
+SUFFIXES = (".csv", ".tsv", ".txt", ".npy", ".npz", ".parquet", ".pq", ".json")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,6 +106,10 @@ def open_table(path: Path, options: TextOptions | None = None) -> Table:
         from damamba_jax.data.formats.arrow_tables import ParquetTable
 
         return ParquetTable(path)
+    if suffix == ".json":
+        from damamba_jax.data.formats.openpose import OpenPoseTable
+
+        return OpenPoseTable(path)
     if suffix in SUFFIXES:
         from damamba_jax.data.formats.arrow_tables import CsvTable
 

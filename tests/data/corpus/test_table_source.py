@@ -1,6 +1,7 @@
 """Rows of tables as frames of a stream: order, gaps, rates, units, bounds."""
 
 import csv
+import dataclasses
 
 import numpy as np
 import pytest
@@ -194,6 +195,26 @@ def test_pieces_of_turns(tmp_path):
     same(read(found)[1], [NAN] * 5 + [8, 9])
     found = source(timed, turns=turns, fields={"turn": "2"}, time="t")
     same(read(found)[1], [8, 9])
+
+
+def test_statistics_of_turns_hold(tmp_path):
+    turns = {"1": Span(0.0, 0.3), "2": Span(0.5, 0.8)}
+    path = write(tmp_path, ("turn", "x"), [(2, 5), (1, 4)])
+    found = source(path, turns=turns, rows=("turn={turn}",), hold=True)
+    same(read(found)[1], [4, 4, 4, NAN, NAN, 5, 5, 5])
+    timed = write(tmp_path, ("t", "x"), [(0.1, 1), (0.35, 2), (0.5, 3)])
+    rate, values = read(source(timed, time="t", hold=True))
+    assert rate == 10.0
+    same(values, [NAN, 1, 1, 1, 2, 3])
+
+
+def test_a_file_for_each_frame(tmp_path):
+    pieces = []
+    for frame in (3, 0, 1):
+        path = write(tmp_path, ("x",), [(frame,), (-1,)], f"a_{frame:012d}.csv")
+        pieces.append(Match(path, {"frame": f"{frame:012d}"}))
+    found = dataclasses.replace(source(path), pieces=tuple(pieces))
+    same(read(found)[1], [0, 1, NAN, 3])
 
 
 def test_npy_files_are_mapped_as_they_are(tmp_path):

@@ -1,6 +1,7 @@
 """Mutated files: every reader succeeds or raises `DataFormatError`, quickly."""
 
 import functools
+import json
 import os
 import random
 import re
@@ -23,6 +24,7 @@ from damamba_jax.data.corpus.label_source import LabelSource
 from damamba_jax.data.corpus.patterns import Match
 from damamba_jax.data.corpus.table_source import TableSource
 from damamba_jax.data.formats import annotations, ssi
+from damamba_jax.data.formats.tables import open_table
 from damamba_jax.errors import DataFormatError
 
 NUM_FILES = 2000
@@ -172,6 +174,17 @@ def read_feature(path: Path) -> None:
     assert stream.data.shape == (stream.num_frames, 2)
 
 
+def write_key_points(path: Path) -> None:
+    points = [v for i in range(25) for v in (i, 2 * i, i % 3 / 2)]
+    people = [{"person_id": [-1], "pose_keypoints_2d": points}] * 2
+    path.write_text(json.dumps({"version": 1.3, "people": people}))
+
+
+def read_key_points(path: Path) -> None:
+    for block in open_table(path).blocks(("pose_1_x", "face_3_y")):
+        assert block.numbers.shape[1] == 2
+
+
 def read_tier(path: Path) -> None:
     label_source(path).read()
 
@@ -202,6 +215,7 @@ FORMATS = {
     "npz": ([write_npz], read_feature, ".npz"),
     "npy": ([write_npy], read_feature, ".npy"),
     "parquet": ([write_parquet], read_feature, ".parquet"),
+    "key points": ([write_key_points], read_key_points, ".json"),
     "eaf": ([write_eaf], read_tier, ".eaf"),
 }
 
