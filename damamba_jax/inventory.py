@@ -17,10 +17,12 @@ from absl import flags
 from ml_collections import config_flags
 from rich.console import Console
 
-from damamba_jax.config.sections import FeatureConfig, LayoutConfig
+from damamba_jax.config.layout import LayoutConfig
+from damamba_jax.config.sections import FeatureConfig
 from damamba_jax.config.tree import from_config_dict
 from damamba_jax.data.corpus import index as corpus_index
 from damamba_jax.data.corpus import inventory
+from damamba_jax.data.corpus.label_source import Scale
 from damamba_jax.data.corpus.sessions import CorpusIndex
 from damamba_jax.errors import ConfigError
 from damamba_jax.reporting.table import Table, plain, show
@@ -42,7 +44,7 @@ def _list(argv: Sequence[str], stop: StopRequest, console: Console) -> int:
     features = request.features
     search = functools.partial(
         corpus_index.index, request.root, labels_root=request.labels_root,
-        layout=request.layout, strict=False,
+        layout=request.layout, scale=request.scale, strict=False,
     )  # fmt: skip
     found = search(features=features)
     if not request.named:
@@ -64,6 +66,7 @@ class _Request(NamedTuple):
     root: str
     labels_root: str
     layout: LayoutConfig | None
+    scale: Scale
     features: list[FeatureConfig]
     named: bool
 
@@ -89,14 +92,12 @@ def _read_request(argv: Sequence[str]) -> _Request:
     )  # fmt: skip
     read_flags(values, argv, __doc__ or "")
     root, labels_root = values.root, values.labels_root
-    layout, known = None, dict(RELEASED_FEATURES)
+    layout, scale, known = None, Scale(), dict(RELEASED_FEATURES)
     if values.config is not None:
         data = from_config_dict(values.config).data
         root, labels_root = root or data.root, labels_root or data.labels_root
-        layout, known = (
-            data.layout,
-            {feature.name: feature for feature in data.features},
-        )
+        layout, scale = data.layout, Scale.of(data)
+        known = {feature.name: feature for feature in data.features}
     if not root:
         raise ConfigError("`--root`: expected the folder of a corpus, got nothing.")
     names = [name.strip() for name in values.features.split(",") if name.strip()]
@@ -107,7 +108,7 @@ def _read_request(argv: Sequence[str]) -> _Request:
             )
     features = [known[name] for name in names] or list(known.values())
     named = bool(names) or values.config is not None
-    return _Request(root, labels_root, layout, features, named)
+    return _Request(root, labels_root, layout, scale, features, named)
 
 
 def _print_report(
@@ -122,7 +123,9 @@ def _print_report(
         show(Table(title=split, columns=inventory.SESSION_COLUMNS, rows=rows), console)
     rows = tuple(inventory.split_rows(found, coverage))
     show(Table(title="summary", columns=inventory.SPLIT_COLUMNS, rows=rows), console)
-    lines = [*inventory.feature_lines(found, features), f"\nproblems: {len(problems)}"]
+    lines = [*inventory.feature_lines(found, features)]
+    lines += inventory.rater_lines(found, coverage)
+    lines.append(f"\nproblems: {len(problems)}")
     lines += [f"  {problem}" for problem in problems]
     for line in lines:
         console.print(plain(line), soft_wrap=True)

@@ -71,6 +71,15 @@ def one_dataclass_a_system(tree: Tree) -> None:
     tree["model"] = {n: model[n] for n in shared if n in model} | own
 
 
+def features_may_be_tables(tree: Tree) -> None:
+    """Gives each feature the field `table`; once all of them were streams."""
+    features = tree["data"].get("features") if isinstance(tree["data"], dict) else ()
+    items = features.values() if isinstance(features, dict) else features or ()
+    for feature in items:
+        if isinstance(feature, dict):
+            feature.setdefault("table", None)
+
+
 ENTRIES: tuple[Callable[[Tree], None], ...] = (
     Added("model.system", "damamba"),
     Added("data.normalization", "training"),
@@ -86,4 +95,7 @@ ENTRIES: tuple[Callable[[Tree], None], ...] = (
     Added("smoothing.seconds", 0.0),
     Added("data.eval_participants", 0),
     one_dataclass_a_system,
+    Added("data.label_range", [0.0, 1.0]),
+    Added("data.label_delay_seconds", 0.0),
+    features_may_be_tables,
 )

@@ -15,6 +15,7 @@ from damamba_jax.config.fields import (
     Section,
     setting,
 )
+from damamba_jax.config.layout import LayoutConfig, TableConfig
 from damamba_jax.config.rules import (
     check_alignment,
     check_causal,
@@ -40,10 +41,15 @@ class FeatureConfig(Section):
         range=POSITIVE,
     )
     stems: tuple[str, ...] = setting(
-        "Names under which releases store it, `{role}.{stem}.stream`."
+        "Names under which releases store it, `{role}.{stem}.stream`; a table needs "
+        "none if its pattern has no `{stem}`.",
+        default=(),
+    )
+    table: TableConfig | None = setting(
+        "Columns of the tables that hold it; `None` for streams.", default=None
     )
     drop_columns: tuple[int, ...] = setting(
-        "Columns that never reach the model.", default=()
+        "Columns that never reach the model, counted from 0.", default=()
     )
     missing_value: float | None = setting(
         "Entries equal to it are missing (OpenPose writes -1).", default=None
@@ -62,45 +68,6 @@ class FeatureConfig(Section):
             raise ConfigError(
                 f"`{self.path_of('drop_columns')}`: expected columns in "
                 f"[0, {self.dim}), got {bad}."
-            )
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class LayoutConfig(Section):
-    """Places of a corpus's files, relative to its root.
-
-    Patterns hold the fields `{split}`, `{session}`, `{role}` and `{stem}`.
-    """
-
-    path: ClassVar[str] = "data.layout"
-
-    name: str = setting("Name of the corpus in tables, e.g. `noxi`.")
-    splits: tuple[str, ...] = setting(
-        "Folders that hold sessions; a split has its folder's name."
-    )
-    roles: tuple[str, ...] = setting(
-        "Participants of a session, e.g. `expert` and `novice`."
-    )
-    feature_path: str = setting(
-        "Pattern of a stream header.",
-        default="{split}/{session}/{role}.{stem}.stream",
-    )
-    label_path: str = setting(
-        "Pattern of an annotation, which has one value per line.",
-        default="{split}/{session}/{role}.engagement.annotation.csv",
-    )
-    label_rate: float = setting(
-        "Rate of the annotations.", unit="Hz", range=POSITIVE, default=25.0
-    )
-
-    def __post_init__(self) -> None:
-        """Checks the ranges and the names."""
-        super().__post_init__()
-        check_plain_names(self.path, self.name, *self.splits, *self.roles)
-        if not self.roles or not self.splits:
-            raise ConfigError(
-                f"`{self.path}`: expected one or more `roles` and `splits`, got "
-                f"{self.roles} and {self.splits}."
             )
 
 
@@ -209,10 +176,25 @@ class DataConfig(Section):
         "`session` takes each stream's own over its whole recording, where the spread "
         "is at least a tenth of the training split's."
     )
+    label_range: tuple[float, ...] = setting(
+        "Lowest and highest value of the annotations. The model sees them as 0 and 1; "
+        "tables, pictures and files show them as they are."
+    )
+    label_delay_seconds: float = setting(
+        "How much later than the behaviour its annotation comes; annotations are moved "
+        "forward by it.",
+        unit="s",
+        range=NOT_NEGATIVE,
+    )
 
     def __post_init__(self) -> None:
         """Checks the ranges, the names of the features and the fold."""
         super().__post_init__()
+        if len(self.label_range) != 2 or not self.label_range[0] < self.label_range[1]:
+            raise ConfigError(
+                f"`data.label_range`: expected the lowest and the highest value, got "
+                f"{self.label_range}."
+            )
         names = [feature.name for feature in self.features]
         if not names or len(set(names)) < len(names):
             raise ConfigError(

@@ -5,6 +5,7 @@ from rich.console import Console
 from damamba_jax.config.sections import DataConfig
 from damamba_jax.data.corpus import index as corpus_index
 from damamba_jax.data.corpus import sessions
+from damamba_jax.data.corpus.label_source import Scale
 from damamba_jax.data.simulated import write as simulated_write
 from damamba_jax.runtime.progress import ProgressLine
 
@@ -33,4 +34,6 @@ def open_corpus(
         features=data.features,
         labels_root=labels_root or data.labels_root,
         layout=data.layout,
+        scale=Scale.of(data),
+        cache_dir=data.cache_dir,
     )

@@ -58,6 +58,8 @@ class SplitResult:
       num_unlabelled: people who were predicted but could not be scored.
       by_session, by_role, by_language: the same frames in groups.
       ridge: scores of the per-frame ridge regression on the same frames.
+      raters: CCC of each human rater with the mean of the others, where there are
+        several.
       predictions: folder that holds the predictions of unlabelled people.
     """
 
@@ -70,6 +72,7 @@ class SplitResult:
     by_role: Mapping[str, Scores] = dataclasses.field(default_factory=dict)
     by_language: Mapping[str, Scores] = dataclasses.field(default_factory=dict)
     ridge: Scores | None = None
+    raters: Mapping[str, float] = dataclasses.field(default_factory=dict)
     oracle: OracleReference | None = None
     predictions: str | None = None
 

@@ -103,6 +103,7 @@ class _Column:
             shape = len(seconds), self._feature.dim
             return np.zeros(shape, np.float32), np.zeros(len(seconds), np.float32)
         rows = np.rint(seconds * self._track.rate).astype(np.int64)
+        behind = self._track.stops_early & (rows >= self._track.num_frames)
         rows = np.clip(rows, 0, self._track.num_frames - 1)
         with np.errstate(over="ignore"):  # doubles beyond float32 become inf: missing
             values = np.asarray(self._stream.data[rows], np.float32)
@@ -110,6 +111,7 @@ class _Column:
         if self._stream.valid is not None:
             gap = ~self._stream.valid[rows]
             entries, frames = entries | gap[:, None], frames | gap
+        entries, frames = entries | behind[:, None], frames | behind
         center, inverse_scale = self._statistics
         # Missing entries may be infinite, whose product with 0 would be NaN.
         values = np.where(entries, center, values)

@@ -20,7 +20,8 @@ from damamba_jax.evaluation.results import OracleReference, SplitResult
 from damamba_jax.evaluation.ridge import Ridge, fit_ridge
 from damamba_jax.inference.sessions import Mode
 from damamba_jax.metrics.intervals import Scores, score, score_by
-from damamba_jax.metrics.trace import Trace
+from damamba_jax.metrics.raters import rater_agreement
+from damamba_jax.metrics.trace import Trace, from_unit
 from damamba_jax.runtime.progress import ProgressLine
 from damamba_jax.runtime.stop import Stopped
 from damamba_jax.schema.statistics import FeatureStatistics
@@ -51,6 +52,11 @@ def score_split(
         by_role=score_by(labelled, "role"),
         by_language=score_by(labelled, "language"),
         ridge=None if baseline is None else _score_baseline(baseline, split),
+        raters=rater_agreement(
+            person.raters()
+            for session in split.sessions
+            for person in session.participants
+        ),
     )
 
 
@@ -155,8 +161,13 @@ def _score_baseline(baseline: Ridge, split: EvaluationSplit) -> Scores:
             split=split.name,
             session=session.id,
             role=participant.role,
-            label=np.asarray(participant.labels(), np.float64),
-            prediction=baseline.predict(session, participant),
+            label=from_unit(
+                np.asarray(participant.labels(), np.float64), session.label_range
+            ),
+            prediction=from_unit(
+                baseline.predict(session, participant), session.label_range
+            ),
+            label_range=session.label_range,
         )
         for session in split.sessions
         for participant in session.participants

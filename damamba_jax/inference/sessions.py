@@ -10,7 +10,7 @@ import numpy as np
 from damamba_jax.config.sections import DataConfig
 from damamba_jax.data.batches import windows
 from damamba_jax.data.corpus.sessions import Session
-from damamba_jax.metrics.trace import Trace
+from damamba_jax.metrics.trace import Trace, from_unit
 from damamba_jax.runtime.stop import Stopped
 
 Mode = Literal["stitched", "long"]
@@ -33,6 +33,8 @@ def predict_sessions(
     should_stop: Callable[[], bool] | None = None,
 ) -> list[Trace]:
     """Predicts every frame of every target of `sessions`.
+
+    Traces are in the range of the annotations, `Session.label_range`.
 
     Args:
       predict: `predict` of an `Estimator`, or any function like it.
@@ -141,8 +143,9 @@ def _trace(
         split=split or session.split,
         session=session.id,
         role=session.participants[seat].role,
-        label=_annotation(session, seat),
-        prediction=prediction,
+        label=from_unit(_annotation(session, seat), session.label_range),
+        prediction=from_unit(prediction, session.label_range),
+        label_range=session.label_range,
         label_rate=float(session.label_rate),
         language=session.language,
     )

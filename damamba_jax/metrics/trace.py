@@ -23,9 +23,10 @@ class Trace:
       session: name of the session within its split.
       role: e.g. `"expert"`.
       label: annotation, NaN where there is none.
-      prediction: one value per frame of `label`.
+      prediction: one value per frame of `label`, in the same unit.
       label_rate: Hz.
       language: the language of the session, where known.
+      label_range: lowest and highest value of the annotation.
     """
 
     split: str
@@ -35,11 +36,20 @@ class Trace:
     prediction: Float[np.ndarray, "Tp"]
     label_rate: float = 25.0
     language: str | None = None
+    label_range: tuple[float, float] = (0.0, 1.0)
 
     @property
     def is_labelled(self) -> bool:
         """Whether any frame has a label."""
         return bool(np.isfinite(self.label).any())
+
+
+def from_unit(
+    values: Float[np.ndarray, "T"], label_range: tuple[float, float]
+) -> Float[np.ndarray, "T"]:
+    """Maps [0, 1], in which models learn and predict, to the annotation's range."""
+    low, high = label_range
+    return values if (low, high) == (0.0, 1.0) else low + (high - low) * values
 
 
 class Frames(NamedTuple):

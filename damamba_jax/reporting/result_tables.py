@@ -13,6 +13,7 @@ from damamba_jax.evaluation.published import PUBLISHED, SOURCES
 from damamba_jax.evaluation.results import COLUMNS, Result, SplitResult, to_tree
 from damamba_jax.files import write_text
 from damamba_jax.metrics.intervals import MIN_SESSIONS, Scores
+from damamba_jax.metrics.raters import describe_agreement
 from damamba_jax.reporting.numbers import (
     ABSENT,
     number,
@@ -65,7 +66,8 @@ def write_markdown(path: str | os.PathLike, results: Sequence[Result]) -> None:
     marks = sorted({result.mark for result in results})
     text = ["# Results", "", f"Rows: {', '.join(marks)}.", ""]
     text += [table.to_markdown() for table in tables(results)]
-    text += [f"- {line}" for line in unlabelled_lines(results)]
+    lines = [*rater_lines(results), *unlabelled_lines(results)]
+    text += [f"- {line}" for line in lines]
     write_text(path, "\n".join(text).rstrip() + "\n")
 
 
@@ -94,6 +96,17 @@ def write_json(path: str | os.PathLike, results: Sequence[Result]) -> None:
         ],
     }
     files.write_json(path, tree)
+
+
+def rater_lines(results: Sequence[Result]) -> list[str]:
+    """One line for each split that several people have rated."""
+    lines = [
+        f"{s.split}: {describe_agreement(s.raters)}"
+        for result in results
+        for s in result.splits
+        if s.raters
+    ]
+    return list(dict.fromkeys(lines))
 
 
 def unlabelled_lines(results: Sequence[Result]) -> list[str]:

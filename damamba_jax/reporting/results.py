@@ -7,6 +7,7 @@ from rich.console import Console
 
 from damamba_jax.evaluation.results import Result
 from damamba_jax.reporting.result_tables import (
+    rater_lines,
     tables,
     unlabelled_lines,
     write_json,
@@ -29,7 +30,7 @@ def write_results(
         if table.title.startswith("By "):
             continue
         show(table, console)
-    for line in unlabelled_lines(results):
+    for line in [*rater_lines(results), *unlabelled_lines(results)]:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     mark = "simulated " if any(r.scored_on_simulated for r in results) else ""
     console.print(

@@ -72,7 +72,8 @@ def draw_scatter(
     frames = pool(traces)
     scores = score(traces)
     both = np.concatenate(frames)
-    low, high = min(0.0, float(both.min())), max(1.0, float(both.max()))
+    least, most = _range_of(traces)
+    low, high = min(least, float(both.min())), max(most, float(both.max()))
     figure = make_figure(6.6, 5.9)
     axes = figure.subplots()
     counts = axes.hexbin(
@@ -90,7 +91,7 @@ def draw_scatter(
     )  # fmt: skip
     tidy(axes)
     axes.grid(axis="x", color=GRID, linewidth=0.8)
-    axes.xaxis.set_major_locator(ticker.MultipleLocator(0.25))
+    axes.xaxis.set_major_locator(ticker.MultipleLocator((most - least) / 4))
     plain = ticker.FuncFormatter(lambda count, _: f"{count:,.0f}")
     bar = figure.colorbar(counts, ax=axes, shrink=0.6, pad=0.03, format=plain)
     bar.set_label("frames per cell", fontsize=10)
@@ -137,6 +138,12 @@ def draw_split(
         draw_timeline(path, sessions[session], mark=mark)
 
 
+def _range_of(traces: Sequence[Trace]) -> tuple[float, float]:
+    """The lowest and the highest value that the annotations of some traces allow."""
+    lows, highs = zip(*(trace.label_range for trace in traces), strict=True)
+    return min(lows), max(highs)
+
+
 def _ccc_or(scores: Scores | None, absent: float) -> float:
     return absent if scores is None else scores.ccc
 
@@ -165,7 +172,9 @@ def _draw_person(
     axes.set_xlim(0.0, seconds / 60)
     values = [p.prediction for p in (trace, *partners)]
     finite = np.concatenate([v[np.isfinite(v)] for v in values] or [np.zeros(1)])
-    axes.set_ylim(min(-0.02, finite.min()), max(1.02, finite.max()))
+    least, most = trace.label_range
+    margin = 0.02 * (most - least)
+    axes.set_ylim(min(least - margin, finite.min()), max(most + margin, finite.max()))
     tidy(axes)
 
 

@@ -40,6 +40,7 @@ def write_traces(out: str | os.PathLike, traces: Sequence[Trace]) -> Path:
             # An empty name stands for an unknown language.
             language=np.array([trace.language or "" for trace in traces]),
             label_rate=np.array([trace.label_rate for trace in traces]),
+            label_range=np.array([trace.label_range for trace in traces]),
             length=np.array([len(trace.label) for trace in traces]),
             label=np.concatenate([trace.label for trace in traces]),
             prediction=np.concatenate([trace.prediction for trace in traces]),
@@ -63,6 +64,10 @@ def read_traces(out: str | os.PathLike, split: str) -> list[Trace]:
         ends = np.cumsum(kept["length"])[:-1]
         labels = np.split(kept["label"], ends)
         predictions = np.split(kept["prediction"], ends)
+        # Older files hold annotations from 0 to 1.
+        ranges = np.broadcast_to([0.0, 1.0], (len(labels), 2))
+        if "label_range" in kept:
+            ranges = kept["label_range"]
         return [
             Trace(
                 split=str(kept["split"]),
@@ -70,12 +75,13 @@ def read_traces(out: str | os.PathLike, split: str) -> list[Trace]:
                 role=str(role),
                 language=str(language) or None,
                 label_rate=float(rate),
+                label_range=(float(low), float(high)),
                 label=label,
                 prediction=prediction,
             )
-            for session, role, language, rate, label, prediction in zip(
+            for session, role, language, rate, (low, high), label, prediction in zip(
                 kept["session"], kept["role"], kept["language"], kept["label_rate"],
-                labels, predictions, strict=True,
+                ranges,                labels, predictions, strict=True,
             )
         ]  # fmt: skip
 

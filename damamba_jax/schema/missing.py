@@ -14,6 +14,10 @@ A = TypeVar("A", bound=Any)
 # while the largest measured feature (eGeMAPS) reaches 2e6.
 MAX_ABS = 1e8
 
+# A stream of fewer columns holds flags, counts or classes (voice activity, a button),
+# where a row of zeros says something. Wide extractors write one where they failed.
+MIN_COLUMNS_OF_FAILURE = 8
+
 
 def usable_entries(x: A, missing_value: float | None) -> A:
     """Marks entries that are finite, within `MAX_ABS` and not `missing_value`.
@@ -31,8 +35,9 @@ def usable_entries(x: A, missing_value: float | None) -> A:
 def usable_frames(x: A, usable: A, kept: A) -> A:
     """Marks frames of which at least half of the kept columns are usable.
 
-    A frame whose kept columns are all exactly zero is missing: extractors write zeros
-    where they failed. Dropped columns do not count: a frame number is never zero.
+    A frame of `MIN_COLUMNS_OF_FAILURE` columns or more whose kept columns are all
+    exactly zero is missing: extractors write zeros where they failed. Dropped columns
+    do not count: a frame number is never zero.
 
     Args:
       x: values, float32 [..., columns].
@@ -43,4 +48,6 @@ def usable_frames(x: A, usable: A, kept: A) -> A:
       Bool [...].
     """
     enough = 2 * (usable & kept).sum(axis=-1) >= kept.sum(axis=-1)
+    if x.shape[-1] < MIN_COLUMNS_OF_FAILURE:
+        return enough
     return enough & ((x != 0) & kept).any(axis=-1)

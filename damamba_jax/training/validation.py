@@ -47,6 +47,8 @@ class Validation:
             max_batches=train.eval_batches,
         )
         self._data, self._sharding = data, sharding
+        low, high = data.label_range
+        self._span = high - low
         batch, _ = self._source[0]
         # One device needs no sharding, and has its program in common with `Estimator`.
         several = sharding if sharding.num_devices > 1 else None
@@ -75,7 +77,7 @@ class Validation:
         label, score = (np.concatenate(v).astype(np.float64) for v in (labels, scores))
         return {
             "val_ccc": float(ccc(label, score)),
-            "val_mse": float(np.mean((label - score) ** 2)),
+            "val_mse": self._span**2 * float(np.mean((label - score) ** 2)),
         }
 
     def _spread(self, x: np.ndarray) -> jax.Array:

@@ -44,7 +44,7 @@ class Recording:
         first = self.values[roles[0]]
         first["face"][10:20] = np.nan
         first["face"][30, 1] = 1e12
-        first["voice"][80:90] = 0.0
+        first["voice"][80:90] = 0.0  # two columns: zeros are data
         if "c" in roles:
             self.values["b"]["face"][40:50] = -1.0
             del self.values["c"]["voice"]
@@ -91,7 +91,8 @@ class Recording:
             ].astype(np.float64)  # fmt: skip
             kept = [i for i in range(feature.dim) if i not in feature.drop_columns]
             bad = ~(abs(x) <= 1e8) | (x == feature.missing_value)
-            is_there = bad[kept].sum() * 2 <= len(kept) and (x[kept] != 0).any()
+            is_there = bad[kept].sum() * 2 <= len(kept)
+            is_there &= feature.name in self.values[role]
             s = STATISTICS[feature.name]
             z = np.where(bad | ~is_there, 0.0, (x - s.center) * s.inverse_scale)
             values.append(np.clip(np.nan_to_num(z), -10, 10))

@@ -26,9 +26,9 @@ def test_standardize_scales_clips_and_centres_missing_entries():
 
 
 def test_dropped_columns_neither_reach_the_model_nor_count_as_present():
-    x = jnp.array([[[7.0, jnp.nan, 1.0], [7.0, 0.0, 0.0]]])
-    inverse = jnp.array([0.0, 1.0, 1.0])
-    z, valid = standardize(x, jnp.ones((1, 2), bool), jnp.zeros(3), inverse, None)
+    x = jnp.array([[[7.0, jnp.nan, 1.0], [7.0, 0.0, 0.0]]]).repeat(3, axis=-1)
+    inverse = jnp.array([0.0, 1.0, 1.0]).repeat(3)
+    z, valid = standardize(x, jnp.ones((1, 2), bool), jnp.zeros(9), inverse, None)
     assert z[0, :, 0].tolist() == [0.0, 0.0]
     # Frame 0 has half of its kept columns; in frame 1 all of them are zero.
     assert valid[0].tolist() == [True, False]

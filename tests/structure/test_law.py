@@ -90,7 +90,7 @@ def test_git_ignores_no_source_file():
             "data.corpus.releases",
             {'"simulated.json"', "language.annotation", "engagement-annotations"},
         ),
-        ("config.sections", {"engagement.annotation"}),
+        ("config.layout", {"engagement.annotation"}),
         ("data.simulated.write", {'/ "oracle"', '"oracle" /'}),
     ],
 )

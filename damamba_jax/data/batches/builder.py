@@ -67,6 +67,9 @@ class _Track:
         self.rate = np.array(
             [t.rate if t and t.num_frames else feature.rate for t in [*tracks, None]]
         )
+        self.stops_early = np.array(
+            [bool(t and t.stops_early) for t in [*tracks, None]]
+        )
         present = self.rate[self.length > 0]
         self.max_rate = float(present.max()) if present.size else feature.rate
         self.open = functools.lru_cache(_streams_kept_open(len(tracks)))(self._open)
@@ -142,6 +145,7 @@ class BatchBuilder:
     batch is as wide as the window at each feature's native rate: `native_frames` of the
     highest rate of that feature in `sessions`.
     Slices lie wholly inside their stream; the last row of a shorter stream repeats.
+    Behind a stream that stops early there are rows that are not valid.
 
     Args:
       sessions: whose `participants[i].tracks` and labels are read.
@@ -213,7 +217,8 @@ class BatchBuilder:
         frames = native_frames(self.window, track.max_rate)
         rate, length = track.rate[people], track.length[people]
         first = np.floor(start_seconds[:, None] * rate).astype(np.int64)
-        first = np.clip(first, 0, np.maximum(length - frames, 0))
+        last = np.where(track.stops_early[people], length, length - frames)
+        first = np.clip(first, 0, np.maximum(last, 0))
         values = np.empty((people.size, frames, dim), BATCH["features"].dtype)
         valid = np.repeat((length > 0).ravel()[:, None], frames, axis=1)
         # A double beyond float32 becomes inf, which the model takes as missing.
@@ -280,19 +285,20 @@ def _copy_slices(
     table = np.stack(columns, axis=1).tolist()
     # All slices are asked for before the first is awaited: storage works in parallel.
     for person, lo, count in table:
-        if count:
-            track.open(person).announce(lo, frames)
+        if lo < count:
+            track.open(person).announce(lo, min(frames, count - lo))
     for row, (out, (person, lo, count)) in enumerate(zip(values, table, strict=True)):
         if count == 0:
             out.fill(0.0)
             continue
         data, mask = track.open(person)[:2]
-        if count >= frames:
-            out[...] = data[lo : lo + frames]
-        else:
-            out[:count] = data
-            out[count:] = data[-1]
+        there = min(frames, count - lo)
+        out[:there] = data[lo : lo + there]
         if mask is not None:
-            valid[row, :count] = mask[lo : lo + frames]
-            valid[row, count:] = mask[-1]
+            valid[row, :there] = mask[lo : lo + there]
+        if there < frames:
+            held = not track.stops_early[person]
+            out[there:] = data[-1] if held else 0.0
+            valid[row, there:] = held and (mask is None or mask[-1])
+        if mask is not None:
             out[~valid[row]] = 0.0

@@ -41,7 +41,7 @@ SPREAD_FLOOR = 1e-6
 
 
 # Part of the cache's key: raise it whenever the same data would give other numbers.
-_VERSION = 1
+_VERSION = 2
 
 
 class Progress(NamedTuple):
@@ -179,8 +179,10 @@ def valid_frames(
     """[frames, dim] valid frames of `[first, last)` in float32; missing entries NaN."""
     with np.errstate(over="ignore"):  # doubles beyond float32 become inf: missing
         frames = np.array(stream.data[first:last], np.float32)
-    # Gaps of a stream hold NaN (0 for integers), which is missing as well.
     entry, frame = missing_entries(frames, feature=feature)
+    if stream.valid is not None:
+        # Gaps of integers hold 0, which is no value of theirs.
+        frame |= ~stream.valid[first:last]
     frames[entry] = np.nan
     return frames[~frame]
 

@@ -7,11 +7,14 @@ listed in `CorpusIndex.problems`, one line each, naming session, role and file.
 
 import itertools
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from damamba_jax.config.sections import FeatureConfig, LayoutConfig
+from damamba_jax.config.layout import LayoutConfig
+from damamba_jax.config.sections import FeatureConfig
 from damamba_jax.data.corpus import patterns
+from damamba_jax.data.corpus.found import Found, SplitFiles
+from damamba_jax.data.corpus.label_source import Scale
 from damamba_jax.data.corpus.releases import (
     RELEASES,
     SIMULATED_FILE,
@@ -20,7 +23,7 @@ from damamba_jax.data.corpus.releases import (
     custom_release,
     find_folders,
 )
-from damamba_jax.data.corpus.session_builder import SplitBuilder, SplitFiles
+from damamba_jax.data.corpus.session_builder import SplitBuilder
 from damamba_jax.data.corpus.sessions import CorpusIndex, Participant, Session, Track
 from damamba_jax.errors import CorpusError
 from damamba_jax.schema.release import RELEASED_FEATURES
@@ -42,16 +45,20 @@ def index(
     features: Sequence[FeatureConfig],
     labels_root: str | os.PathLike = "",
     layout: LayoutConfig | None = None,
+    scale: Scale | None = None,
+    cache_dir: str | os.PathLike = "",
     strict: bool = True,
 ) -> CorpusIndex:
     """Finds all sessions below `root`.
 
     Args:
       root: folder of one corpus, or a folder that holds several.
-      features: streams to look for.
+      features: streams and tables to look for.
       labels_root: where labels lie, if not beside the features; the same corpora, by
         the same patterns. Labels beside the features count where it has none.
       layout: the layout of a custom corpus; `None` recognises the released ones.
+      scale: range and delay of the annotations; `None` takes them as they are.
+      cache_dir: where it is kept what tables hold; without it they are read each time.
       strict: malformed streams, and streams of another width than their feature,
         raise; otherwise they are problems, and the width on disk counts.
 
@@ -62,7 +69,7 @@ def index(
     folder = _check_folder(root, "data.root")
     label_folder = _check_folder(labels_root or root, "data.labels_root")
     problems: list[str] = []
-    releases = RELEASES if layout is None else (custom_release(layout),)
+    releases = RELEASES if layout is None else (custom_release(layout, features),)
     if layout is None:
         _report_unsupported(folder, problems)
     sessions: list[Session] = []
@@ -76,10 +83,17 @@ def index(
             label_folders = [*found, *label_folders]
         for split in release.layouts[0].splits:
             searched[f"{release.name}/{split}"] = _expectation(folders, release, split)
-            files = _find_split(release, split, folders, label_folders, problems)
+            files = _find_split(
+                release, split, features, folders, label_folders, problems
+            )
             if files is not None:
                 builder = SplitBuilder(
-                    files, features=features, references=references, strict=strict
+                    files,
+                    features=features,
+                    references=references,
+                    scale=scale or Scale(),
+                    cache_dir=cache_dir,
+                    strict=strict,
                 )
                 sessions += builder.build()
                 problems += builder.problems()
@@ -111,35 +125,66 @@ def _report_no_labels(
 def _find_split(
     release: Release,
     split: str,
+    features: Sequence[FeatureConfig],
     folders: Sequence[Path],
     label_folders: Sequence[Path],
     problems: list[str],
 ) -> SplitFiles | None:
-    """Finds the files of a split in the first folder and tree that has streams."""
+    """Finds the files of a split in the first folder and tree that has features."""
     known = {"split": (split,), "role": release.layouts[0].roles}
     for folder in folders:
         for layout in release.layouts:
+
+            def look(pattern: str, tree: Path = folder) -> Iterator[patterns.Match]:
+                return _find_files(tree, pattern, known, problems)
+
             streams: dict[str, dict[str, dict[str, Path]]] = {}
-            for match in _find_files(folder, layout.feature_path, known, problems):
-                roles = streams.setdefault(match.fields["session"], {})
-                stems = roles.setdefault(match.fields["role"], {})
-                stems.setdefault(match.fields["stem"].lower(), match.path)
-            if not streams:
+            if any(feature.table is None for feature in features):
+                for match in look(layout.feature_path):
+                    roles = streams.setdefault(match.fields["session"], {})
+                    stems = roles.setdefault(match.fields["role"], {})
+                    stems.setdefault(match.fields["stem"].lower(), match.path)
+            tables = {
+                feature.name: _find_tables(feature, look(_table_path(feature, layout)))
+                for feature in features
+                if feature.table is not None
+            }
+            if not streams and not any(tables.values()):
                 continue
-            labels: dict[str, dict[str, Path]] = {}
+            labels = Found()
             for tree, other in itertools.product(label_folders, release.layouts):
-                for match in _find_files(tree, other.label_path, known, problems):
-                    roles = labels.setdefault(match.fields["session"], {})
-                    roles.setdefault(match.fields["role"], match.path)
+                labels.add(look(other.label_path, tree))
             return SplitFiles(
                 layout=layout,
                 split=split,
                 streams=streams,
+                tables=tables,
                 labels=labels,
+                turns=Found(look(layout.turns.files) if layout.turns else ()),
                 seats=_find_seats(release, folder, known, streams, labels, problems),
                 roots=tuple(dict.fromkeys([folder, *label_folders])),
             )
     return None
+
+
+def _table_path(feature: FeatureConfig, layout: LayoutConfig) -> str:
+    """The pattern of a feature's tables."""
+    own = feature.table.files if feature.table else ""
+    return own or layout.feature_path
+
+
+def _find_tables(feature: FeatureConfig, matches: Iterable[patterns.Match]) -> Found:
+    """The tables of a feature; of several stems the first that is there counts."""
+    order = [stem.lower() for stem in feature.stems]
+    stems: dict[str, list[patterns.Match]] = {}
+    for match in matches:
+        stem = match.fields.get("stem", "").lower()
+        plain = {k: v for k, v in match.fields.items() if k != "stem"}
+        stems.setdefault(stem, []).append(patterns.Match(match.path, plain))
+    found = Found(stems.get("", ()))
+    for stem in order:
+        found.add(stems.get(stem, ()))
+    return found
 
 
 def _find_files(
@@ -158,7 +203,7 @@ def _find_seats(
     folder: Path,
     known: Mapping[str, Sequence[str]],
     streams: Mapping[str, Mapping[str, Mapping[str, Path]]],
-    labels: Mapping[str, Mapping[str, Path]],
+    labels: Found,
     problems: list[str],
 ) -> dict[str, frozenset[str]] | None:
     """Finds the seats that were taken, by recordings, audio streams and labels.
@@ -172,7 +217,7 @@ def _find_seats(
         for match in _find_files(folder, pattern, known, problems):
             taken.setdefault(match.fields["session"], set()).add(match.fields["role"])
     for session, roles in streams.items():
-        taken[session].update(labels.get(session, {}))
+        taken[session].update(r for r in known["role"] if labels.of(session, r))
         for role, stems in roles.items():
             if any(stem.startswith("audio.") for stem in stems):
                 taken[session].add(role)

@@ -6,6 +6,7 @@ import numpy as np
 
 from damamba_jax.config.sections import FeatureConfig
 from damamba_jax.data.corpus.sessions import CorpusIndex, Participant, Session, Track
+from damamba_jax.metrics.raters import describe_agreement, rater_agreement
 
 # (session's split, session's id, role) -> share of frames with a label
 Coverage = dict[tuple[str, str, str], float]
@@ -82,6 +83,19 @@ def feature_lines(
             for feature in features
         )
         yield f"{split}: {', '.join(counts)} of {len(people)} people"
+
+
+def rater_lines(found: CorpusIndex, coverage: Coverage) -> Iterator[str]:
+    """Says for each split that several people have rated how well they agree."""
+    for split in dict.fromkeys(session.split for session in found.sessions):
+        agreement = rater_agreement(
+            person.raters()
+            for session in found.split(split)
+            for person in session.participants
+            if (split, session.id, person.role) in coverage
+        )
+        if agreement:
+            yield f"{split}: {describe_agreement(agreement)}"
 
 
 def _labels_cell(session: Session, participant: Participant, coverage: Coverage) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from damamba_jax.errors import ConfigError
 
-FIELDS = ("split", "session", "role", "stem")
+FIELDS = ("split", "session", "role", "stem", "turn", "rater", "frame")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,7 +89,7 @@ def _walk(
     known: Mapping[str, Sequence[str]],
     problems: list[str],
 ) -> Iterator[Match]:
-    regex = _regex(parts[0], bound, known)
+    regex = compile_part(parts[0], bound, known)
     try:
         with os.scandir(folder) as entries:
             listing = sorted(entries, key=lambda entry: entry.name)
@@ -118,9 +118,17 @@ def _walk(
             yield from _walk(root, path, parts[1:], fields, known, problems)
 
 
-def _regex(
+def compile_part(
     part: str, bound: Mapping[str, str], known: Mapping[str, Sequence[str]]
 ) -> re.Pattern[str]:
+    """Makes a pattern that matches one name, in any case.
+
+    Args:
+      part: text with fields, such as `{role}.{stem}.stream`.
+      bound: values of fields that are known already.
+      known: values that other fields may take; without any they take all but hidden
+        names.
+    """
     text, here = "", set()
     for literal, field, _, _ in string.Formatter().parse(part):
         text += re.escape(literal)
@@ -133,7 +141,8 @@ def _regex(
         else:
             # Longest first: `pos10` must not be read as `pos1` and a rest.
             values = sorted(known.get(field, ()), key=len, reverse=True)
-            choice = "|".join(map(re.escape, values)) or r"[^.].*?"
+            free = r"\d{1,15}" if field == "frame" else r"[^.].*?"
+            choice = "|".join(map(re.escape, values)) or free
             text += f"(?P<{field}>{choice})"
             here.add(field)
     return re.compile(text, re.IGNORECASE | re.DOTALL)

@@ -1,9 +1,10 @@
 """Sample rates of streams whose headers are wrong.
 
 Streams of the 2023-24 extractions carry `sr=40`, which is the stride in milliseconds,
-for samples at 25 Hz. The duration of the recording, known from its labels or from
-another stream, decides: a header's rate stays when it gives that duration within 5 %;
-otherwise the rate is frames / duration, snapped to a usual rate within 2 %.
+for samples at 25 Hz. A header's rate stays when it is the feature's nominal one, or
+when it gives the duration of the recording, known from its labels or from another
+stream, within 5 %. Otherwise the rate is frames / duration if that is a usual rate
+within 2 %. If it is none, the stream or the labels stop early, at their own rate.
 """
 
 import statistics
@@ -23,16 +24,20 @@ def repair_rate(
       num_frames: frames on disk.
       header_rate: what the header says, Hz; 0 where it says nothing.
       duration: the duration of the recording, s; `None` when nothing tells.
-      nominal: rate that the feature should have, Hz; taken without a duration when
-        the header says nothing.
+      nominal: rate that the feature should have, Hz.
     """
     if duration is None or not duration > 0:
         return header_rate or nominal
-    if header_rate and fits(num_frames / header_rate, duration):
+    if header_rate and (
+        is_snapped(header_rate, nominal) or fits(num_frames / header_rate, duration)
+    ):
         return header_rate
     rate = num_frames / duration
     usual = [r for r in (nominal, *USUAL_RATES) if is_snapped(rate, r)]
-    return usual[0] if usual else rate
+    if usual:
+        return usual[0]
+    claimed = [header_rate, nominal] if header_rate else [nominal]
+    return min(claimed, key=lambda r: max(r / rate, rate / r))
 
 
 def fits(seconds: float, duration: float) -> bool:

@@ -13,9 +13,11 @@ of them one corpus or the parent of several.
 """
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
-from damamba_jax.config.sections import LayoutConfig
+from damamba_jax.config.layout import LayoutConfig
+from damamba_jax.config.sections import FeatureConfig
 from damamba_jax.data.corpus import patterns
 
 # Written into the root of a corpus that was drawn, not recorded.
@@ -105,24 +107,47 @@ def released(name: str) -> Release:
     return {release.name: release for release in RELEASES}[name]
 
 
-def custom_release(layout: LayoutConfig) -> Release:
+def custom_release(layout: LayoutConfig, features: Sequence[FeatureConfig]) -> Release:
     """Makes a user's layout searchable like a released one.
 
     Raises:
-      ConfigError: if its patterns lack a field or reach out of the root.
+      ConfigError: if a pattern lacks a field, or reaches out of the root.
     """
     split = ["split"] if len(layout.splits) > 1 else []
-    patterns.check_pattern(
-        layout.feature_path,
-        name="layout.feature_path",
-        required=[*split, "session", "role", "stem"],
-    )
+    role = ["role"] if len(layout.roles) > 1 else []
+    if any(feature.table is None for feature in features):
+        patterns.check_pattern(
+            layout.feature_path,
+            name="layout.feature_path",
+            required=[*split, "session", "role", "stem"],
+        )
+    for feature in features:
+        if feature.table is not None:
+            patterns.check_pattern(
+                feature.table.files or layout.feature_path,
+                name=f"features.{feature.name}.table.files",
+                required=[*split, *_not_in(feature.table.rows, ["session", *role])],
+            )
+    told: list[str] = [*layout.labels.rows] if layout.labels else []
+    if layout.labels and layout.label_path.lower().endswith(".eaf"):
+        told.append(layout.labels.tier)
     patterns.check_pattern(
         layout.label_path,
         name="layout.label_path",
-        required=[*split, "session", "role"],
+        required=[*split, *_not_in(told, ["session", *role])],
     )
+    if layout.turns is not None:
+        patterns.check_pattern(
+            layout.turns.files,
+            name="layout.turns.files",
+            required=split,
+        )
     return Release(name=layout.name, folders=(), layouts=(layout,))
+
+
+def _not_in(texts: Sequence[str], fields: Sequence[str]) -> list[str]:
+    """The fields that no other pattern holds."""
+    return [f for f in fields if not any(f"{{{f}}}" in text for text in texts)]
 
 
 def find_folders(root: Path, release: Release, problems: list[str]) -> list[Path]:

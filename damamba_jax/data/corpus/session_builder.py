@@ -3,13 +3,17 @@
 import collections
 import dataclasses
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from damamba_jax.config.sections import FeatureConfig, LayoutConfig
+from damamba_jax.config.sections import FeatureConfig
 from damamba_jax.data.corpus import patterns, rates
+from damamba_jax.data.corpus.found import SplitFiles
+from damamba_jax.data.corpus.label_source import Scale
 from damamba_jax.data.corpus.releases import LANGUAGE_FILE
 from damamba_jax.data.corpus.sessions import Participant, Session, Track
+from damamba_jax.data.corpus.table_builder import TableBuilder
 from damamba_jax.data.formats import ssi, stream_header
 from damamba_jax.data.formats.headers import decode_text, warn_once
 from damamba_jax.errors import DataFormatError, format_error
@@ -19,32 +23,6 @@ _log = logging.getLogger(__name__)
 _LANGUAGE_BYTES = 4096
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class SplitFiles:
-    """The files of one split, before any of them is opened.
-
-    Args:
-      layout: by which they were found.
-      split: name of the folder.
-      streams: session -> role -> stem in lower case -> header.
-      labels: session -> role -> label file.
-      seats: session -> roles that were there; `None` means all that have files.
-      roots: resolved folders outside of which nothing is read.
-    """
-
-    layout: LayoutConfig
-    split: str
-    streams: Mapping[str, Mapping[str, Mapping[str, Path]]]
-    labels: Mapping[str, Mapping[str, Path]]
-    seats: Mapping[str, frozenset[str]] | None
-    roots: tuple[Path, ...]
-
-    @property
-    def name(self) -> str:
-        """Name of the split, `corpus/folder`."""
-        return f"{self.layout.name}/{self.split}"
-
-
 class SplitBuilder:
     """Builds the sessions of one split.
 
@@ -52,6 +30,8 @@ class SplitBuilder:
       files: the files of the split.
       features: wanted.
       references: other features; their headers may tell how long a recording lasts.
+      scale: range and delay of the annotations.
+      cache_dir: where it is kept what tables hold.
       strict: a malformed or misfit stream raises; otherwise it is a problem, and the
         width on disk counts.
     """
@@ -62,12 +42,22 @@ class SplitBuilder:
         *,
         features: Sequence[FeatureConfig],
         references: Sequence[FeatureConfig],
+        scale: Scale,
+        cache_dir: str | os.PathLike,
         strict: bool,
     ):
         self._files = files
         self._features = features
         self._references = references
         self._strict = strict
+        self._tables = TableBuilder(
+            files,
+            features=features,
+            scale=scale,
+            cache_dir=cache_dir,
+            strict=strict,
+            report=self._problem,
+        )
         self._people = 0
         # What a problem is about -> a line for each person concerned.
         self._lines: dict[str, list[str]] = collections.defaultdict(list)
@@ -78,9 +68,10 @@ class SplitBuilder:
         Raises:
           DataFormatError: for a malformed or misfit stream, if `strict`.
         """
-        for session in sorted(self._files.labels.keys() - self._files.streams.keys()):
+        sessions = self._files.sessions
+        for session in sorted(self._files.labels.sessions.difference(sessions)):
             self._problem("orphan", session, "", "has labels, but no stream; ignored")
-        built = [self._session(session) for session in sorted(self._files.streams)]
+        built = [self._session(session) for session in sessions]
         return tuple(session for session in built if session.participants)
 
     def problems(self) -> list[str]:
@@ -99,29 +90,40 @@ class SplitBuilder:
 
     def _session(self, session: str) -> Session:
         rate = self._files.layout.label_rate
+        turns = self._tables.turns(session)
         roles = [role for role in self._files.layout.roles if self._here(session, role)]
-        labels = {role: self._label_file(session, role) for role in roles}
+        self._people += len(roles)
+        lines = {role: self._count_lines(session, role) for role in roles}
+        tracks: dict[str, dict[str, Track]] = {}
+        for role in roles:
+            seconds = [lines[role] / rate, *(lines[r] / rate for r in roles)]
+            found = self._tracks(session, role, seconds)
+            tracks[role] = found | self._tables.tracks(session, role, turns)
+        streamed = [t.seconds for r in roles for t in tracks[r].values()]
         participants = []
         for role in roles:
-            self._people += 1
-            path, count = labels[role]
-            others = [labels[r][1] / rate for r in roles]
+            source = self._tables.labels(
+                session, role, turns, max(streamed, default=0.0)
+            )
+            count = lines[role] or self._tables.count_labels(session, role, source)
+            if not tracks[role] and not count and not self._named(session, role):
+                self._problem(f"absent {role}", session, role, "no row in any table")
+                continue
             participants.append(
                 Participant(
                     role=role,
-                    tracks=self._tracks(session, role, [count / rate, *others]),
-                    labels_path=path,
+                    tracks=tracks[role],
+                    labels_path=source.pieces[0].path if source and count else None,
                     num_labels=count,
+                    label_source=source if count else None,
                 )
             )
         labelled = max([p.num_labels / rate for p in participants], default=0.0)
-        streamed = [
-            t.num_frames / t.rate for p in participants for t in p.tracks.values()
-        ]
         # Labels that are cut short leave the rest of the session to be predicted.
         duration = max([labelled, *streamed])
         if rates.fits(duration, labelled):
             duration = labelled
+        participants = [self._mark_short(session, p, duration) for p in participants]
         return Session(
             corpus=self._files.layout.name,
             split=self._files.name,
@@ -130,15 +132,39 @@ class SplitBuilder:
             duration=duration,
             label_rate=rate,
             language=self._language(session),
+            label_range=self._tables.label_range,
         )
+
+    def _named(self, session: str, role: str) -> bool:
+        """Whether the name of any file holds the role."""
+        files = [found.of(session, role) for found in self._files.tables.values()]
+        names = [m.fields.get("role") for matches in files for m in matches]
+        return role in names or role in self._files.streams.get(session, {})
+
+    def _mark_short(
+        self, session: str, person: Participant, duration: float
+    ) -> Participant:
+        """Marks the tracks of one person that end long before the recording does."""
+        tracks = dict(person.tracks)
+        for name, track in tracks.items():
+            if track.seconds < duration and not rates.fits(track.seconds, duration):
+                tracks[name] = dataclasses.replace(track, stops_early=True)
+                self._problem(
+                    f"short {name}",
+                    session,
+                    person.role,
+                    f"{name} stops after {track.seconds:.1f} of {duration:.1f} s; the "
+                    "rest is missing",
+                )
+        return dataclasses.replace(person, tracks=tracks)
 
     def _here(self, session: str, role: str) -> bool:
         """Decides whether a seat was taken."""
-        streams = self._files.streams[session].get(role, {})
-        labels = self._files.labels.get(session, {})
+        streams = self._files.streams.get(session, {}).get(role, {})
+        files = [*self._files.tables.values(), self._files.labels]
         seats = None if self._files.seats is None else self._files.seats.get(session)
         if seats is None:
-            if not streams and role not in labels:
+            if not streams and not any(found.of(session, role) for found in files):
                 if self._files.seats is None:
                     self._problem(f"absent {role}", session, role, "no file at all")
                 return False
@@ -154,23 +180,27 @@ class SplitBuilder:
             )
         return False
 
-    def _label_file(self, session: str, role: str) -> tuple[Path | None, int]:
-        path = self._files.labels.get(session, {}).get(role)
-        if path is not None:
+    def _count_lines(self, session: str, role: str) -> int:
+        """Counts the frames of an annotation of plain lines; 0 for any other."""
+        layout, count = self._files.layout, 0
+        for match in self._files.labels.of(session, role):
             try:
-                count = ssi.count_labels(path)
+                if layout.labels is None:
+                    count = max(count, ssi.count_labels(match.path))
             except OSError as error:
-                self._problem("labels", session, role, f"{path}: {error.strerror}")
-                return None, 0
-            if count:
-                return path, count
-            self._problem("empty labels", session, role, f"{path} is empty")
-        elif self._files.labels or not self._files.split.lower().startswith("test"):
-            name = self._files.layout.label_path.format(
-                split=self._files.split, session=session, role=role, stem="*"
-            )
+                text = f"{match.path}: {error.strerror}"
+                self._problem("labels", session, role, text)
+                return 0
+            if layout.labels is None and not count:
+                self._problem("empty labels", session, role, f"{match.path} is empty")
+        wanted = self._files.labels or not self._files.split.lower().startswith("test")
+        if wanted and not self._files.labels.of(session, role):
+            name = layout.label_path
+            known = self._files.fields(session, role) | {"stem": "*"}
+            for field, value in known.items():
+                name = name.replace(f"{{{field}}}", value)
             self._problem("no labels", session, role, f"no label file {name}")
-        return None, 0
+        return count
 
     def _tracks(
         self, session: str, role: str, label_seconds: Sequence[float]
@@ -198,8 +228,10 @@ class SplitBuilder:
         self, session: str, role: str, features: Sequence[FeatureConfig], *, quiet: bool
     ) -> Iterator[Track]:
         """Yields the streams that are there, still at the rates of their headers."""
-        stems = self._files.streams[session].get(role, {})
+        stems = self._files.streams.get(session, {}).get(role, {})
         for feature in features:
+            if feature.table is not None:
+                continue
             paths = [stems[s.lower()] for s in feature.stems if s.lower() in stems]
             if not paths:
                 if not quiet:
@@ -278,23 +310,17 @@ class SplitBuilder:
             f"{self._files.name}: {track.feature.name} has sr={header_rate:g} in its "
             f"headers, but lasts as long as at {rate:.4g} Hz; read at that rate.",
         )
-        if rate not in (nominal, *rates.USUAL_RATES):
-            self._problem(
-                f"odd {track.feature.name}",
-                session,
-                role,
-                f"{text}; read at {rate:.4g} Hz, which is no usual rate",
-            )
         return dataclasses.replace(track, rate=rate)
 
     def _language(self, session: str) -> str | None:
         """Reads the third field of the session's language file."""
         paths = [
             path
-            for stems in self._files.streams[session].values()
+            for stems in self._files.streams.get(session, {}).values()
             for path in stems.values()
         ]
-        paths += self._files.labels.get(session, {}).values()
+        for role in self._files.layout.roles:
+            paths += [match.path for match in self._files.labels.of(session, role)]
         for folder in dict.fromkeys(path.parent for path in paths):
             path = folder / LANGUAGE_FILE
             inside = any(patterns.is_inside(path, root) for root in self._files.roots)

@@ -9,6 +9,8 @@ import numpy as np
 
 from damamba_jax.array_types import Float
 from damamba_jax.config.sections import FeatureConfig
+from damamba_jax.data.corpus.label_source import LabelSource
+from damamba_jax.data.corpus.table_source import TableSource
 from damamba_jax.data.formats import ssi
 from damamba_jax.errors import CorpusError, format_error
 
@@ -19,10 +21,13 @@ class Track:
 
     Args:
       feature: what it should hold.
-      path: the path of its header.
+      path: the path of its header, or of its first table.
       rate: at which it is read, Hz.
       num_frames: that it spans, gaps included.
       header_rate: what the header says, Hz; differs from `rate` where that is wrong.
+      source: the tables that hold it; `None` for a stream.
+      stops_early: it ends long before the recording; what follows is missing, while
+        the last value of other tracks holds.
     """
 
     feature: FeatureConfig
@@ -30,6 +35,13 @@ class Track:
     rate: float
     num_frames: int
     header_rate: float
+    source: TableSource | None = None
+    stops_early: bool = False
+
+    @property
+    def seconds(self) -> float:
+        """Duration of the stream."""
+        return self.num_frames / self.rate
 
     def open(self, cache_dir: str | os.PathLike | None = None) -> ssi.Stream:
         """Opens the samples, `[num_frames, feature.dim]`, at `rate`.
@@ -37,7 +49,10 @@ class Track:
         Raises:
           DataFormatError: if the file is malformed or not the one that was indexed.
         """
-        stream = ssi.read_stream(self.path, cache_dir=cache_dir or None)
+        if self.source is None:
+            stream = ssi.read_stream(self.path, cache_dir=cache_dir or None)
+        else:
+            stream = self.source.open(cache_dir or None)
         if stream.data.shape != (self.num_frames, self.feature.dim):
             raise format_error(
                 self.path,
@@ -56,17 +71,21 @@ class Participant:
     Args:
       role: e.g. `"expert"`.
       tracks: by feature name; what is not on disk is absent.
-      labels_path: one value per line; `None` where there is no annotation.
-      num_labels: lines of that file.
+      labels_path: its first file; `None` where there is no annotation.
+      num_labels: frames of the annotation.
+      label_source: how it is read; `None` for one value per line.
     """
 
     role: str
     tracks: Mapping[str, Track]
     labels_path: Path | None
     num_labels: int = 0
+    label_source: LabelSource | None = None
 
     def labels(self) -> Float[np.ndarray, "Tl"]:
         """Reads the annotation: float64 `[num_labels]`, NaN where not annotated.
+
+        Values lie in [0, 1] whatever the range of the annotations.
 
         Raises:
           ValueError: if there is no annotation.
@@ -77,7 +96,18 @@ class Participant:
                 f"`labels_path`: {self.role} has no annotation; check "
                 "`labels_path is not None` first."
             )
-        return ssi.read_labels(self.labels_path)
+        if self.label_source is None:
+            return ssi.read_labels(self.labels_path)
+        return self.label_source.read()
+
+    def raters(self) -> dict[str, Float[np.ndarray, "Tl"]]:
+        """Reads what each rater said, as `labels`; empty where there is one alone.
+
+        Raises:
+          DataFormatError: if it is malformed.
+        """
+        found = self.label_source.read_raters() if self.label_source else {}
+        return found if len(found) > 1 else {}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,6 +123,8 @@ class Session:
         labels are missing or cut short.
       label_rate: Hz.
       language: as the release spells it; `None` where unknown.
+      label_range: lowest and highest value of the annotations, which
+        `Participant.labels` maps to 0 and 1.
     """
 
     corpus: str
@@ -102,6 +134,7 @@ class Session:
     duration: float
     label_rate: float
     language: str | None = None
+    label_range: tuple[float, float] = (0.0, 1.0)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from damamba_jax.data.formats.headers import decode_text, parse_number
+from damamba_jax.data.formats.headers import Numbers, decode_text, parse_number
 from damamba_jax.errors import format_error
 
 CONTINUOUS = np.dtype([("score", "<f4"), ("confidence", "<f4")])
@@ -33,10 +33,10 @@ def parse_lines(path: str | os.PathLike, raw: bytes, kind: str) -> list[tuple]:
     # A blank line is a frame without a score, but no segment.
     while kind != "CONTINUOUS" and lines and not lines[-1].strip():
         lines.pop()
-    rows = []
+    rows, numbers = [], Numbers()
     for i, line in enumerate(lines):
         try:
-            rows.append(parse(line.strip("\r").split(";")))
+            rows.append(parse(line.strip("\r").split(";"), numbers))
         except (ValueError, IndexError, OverflowError) as error:
             raise format_error(
                 f"{os.fspath(path)}~",
@@ -47,35 +47,30 @@ def parse_lines(path: str | os.PathLike, raw: bytes, kind: str) -> list[tuple]:
     return rows
 
 
-def _number(text: str) -> float:
-    # A German Windows prints decimal commas.
-    return parse_number(text.replace(",", "."))
-
-
-def _seconds(text: str) -> float:
-    value = _number(text)
+def _seconds(text: str, numbers: Numbers) -> float:
+    value = numbers(text)
     if not np.isfinite(value):
         raise ValueError("a time must be finite")
     return value
 
 
-def _parse_score(fields: list[str]) -> tuple:
+def _parse_score(fields: list[str], numbers: Numbers) -> tuple:
     if fields == [""] or not fields[0].strip():
         return (np.nan, 0.0)
-    return (_number(fields[0]), _number(fields[1]) if len(fields) > 1 else 1.0)
+    return (numbers(fields[0]), numbers(fields[1]) if len(fields) > 1 else 1.0)
 
 
-def _parse_class(fields: list[str]) -> tuple:
-    times = (_seconds(fields[0]), _seconds(fields[1]))
+def _parse_class(fields: list[str], numbers: Numbers) -> tuple:
+    times = (_seconds(fields[0], numbers), _seconds(fields[1], numbers))
     number = parse_number(fields[2])
     if not number.is_integer() or not -(2**31) <= number < 2**31:
         raise ValueError("an id must be an integer of 32 bits")
-    return (*times, int(number), _number(fields[3]) if len(fields) > 3 else 1.0)
+    return (*times, int(number), numbers(fields[3]) if len(fields) > 3 else 1.0)
 
 
-def _parse_text(fields: list[str]) -> tuple:
-    times = (_seconds(fields[0]), _seconds(fields[1]))
-    return (*times, fields[2], _number(fields[3]) if len(fields) > 3 else 1.0)
+def _parse_text(fields: list[str], numbers: Numbers) -> tuple:
+    times = (_seconds(fields[0], numbers), _seconds(fields[1], numbers))
+    return (*times, fields[2], numbers(fields[3]) if len(fields) > 3 else 1.0)
 
 
 _LINE_PARSERS = {

@@ -30,7 +30,20 @@ _INTEGER = re.compile(r"[+-]?[0-9]{1,19}")
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?", re.IGNORECASE)
 
 
-_NAN = re.compile(r"[+-]?(nan(\(\w*\))?|1\.#[a-z]+[0-9]*)", re.IGNORECASE)
+_NAN = re.compile(r"[+-]?(nan(\s*\(.*\))?|1\.#[a-z]+[0-9]*)", re.IGNORECASE | re.DOTALL)
+
+
+# NaN as .NET writes it in the language of a Windows; most others write "NaN (...)".
+_NAN_WORDS = frozenset(
+    (
+        "n. def.", "non numérique", "neun", "non un numero reale", "nem szám",
+        "nie jest liczbą", "není číslo", "nie je číslo", "epäluku", "ikke et tal",
+        "μη αριθμός", "не число", "nečíslo", "非数字", "非數值", "不是一個數字",
+    )
+)  # fmt: skip
+
+
+_WITH_COMMA = re.compile(r"[+-]?[0-9]*,[0-9]+(e[+-]?[0-9]+)?", re.IGNORECASE)
 
 
 _INF = re.compile(r"([+-]?)(inf(inity)?|1\.#inf[0-9]*)", re.IGNORECASE)
@@ -40,7 +53,8 @@ def parse_number(text: str) -> float:
     """Reads a number, in any spelling that a C runtime prints.
 
     NaN is `nan`, `-nan`, `nan(ind)`, `-nan(ind)`, `1.#IND00`, `-1.#IND00`,
-    `1.#QNAN0`; infinity is `inf` or `1.#INF00`.
+    `1.#QNAN0`, or what .NET writes in another language, such as `n. def.`; infinity is
+    `inf` or `1.#INF00`. Decimal commas: `Numbers`.
 
     Raises:
       ValueError: when it is none of these.
@@ -51,9 +65,45 @@ def parse_number(text: str) -> float:
             return float(text)
         if match := _INF.fullmatch(text):
             return -math.inf if match[1] == "-" else math.inf
-        if _NAN.fullmatch(text):
+        if _NAN.fullmatch(text) or text.lower() in _NAN_WORDS:
             return math.nan
     raise ValueError(f"not a number: {text[:40]!r}")
+
+
+class MixedDecimalsError(ValueError):
+    """A file has numbers with a decimal point and others with a comma."""
+
+
+class Numbers:
+    """Reads the numbers of one file, which all have the same decimal sign.
+
+    A Windows in German, French and other languages prints decimal commas.
+    """
+
+    def __init__(self) -> None:
+        self._sign = ""
+
+    def __call__(self, text: str) -> float:
+        """Reads a number as `parse_number` does, or one with a decimal comma.
+
+        Raises:
+          MixedDecimalsError: when earlier numbers have the other sign.
+          ValueError: when it is no number.
+        """
+        text = text.strip()
+        comma = _WITH_COMMA.fullmatch(text) is not None
+        if comma or ("." in text and _NUMBER.fullmatch(text)):
+            self.see("," if comma else ".", text)
+        return parse_number(text.replace(",", ".") if comma else text)
+
+    def see(self, sign: str, text: str) -> None:
+        """Notes the decimal sign of some numbers; raises if others have another."""
+        if self._sign not in ("", sign):
+            raise MixedDecimalsError(
+                f"the decimal sign {sign!r} in {text[:40]!r} behind numbers with "
+                f"{self._sign!r}"
+            )
+        self._sign = sign
 
 
 def decode_text(raw: bytes) -> str:
@@ -147,7 +197,7 @@ class Fields:
             return default
         text = self.text(key)
         try:
-            value = parse_number(text)
+            value = Numbers()(text)
         except ValueError:
             value = math.nan
         if not low <= value <= high:

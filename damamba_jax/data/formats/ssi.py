@@ -22,7 +22,12 @@ import numpy as np
 
 from damamba_jax.array_types import Bool, Float
 from damamba_jax.data.formats import stream_copy
-from damamba_jax.data.formats.headers import decode_text, parse_number, warn_once
+from damamba_jax.data.formats.headers import (
+    MixedDecimalsError,
+    Numbers,
+    decode_text,
+    warn_once,
+)
 from damamba_jax.data.formats.stream_header import (
     MAX_SAMPLE_RATE,
     Placement,
@@ -201,20 +206,25 @@ def read_labels(path: str | os.PathLike) -> Float[np.ndarray, "Tl"]:
       float64 `[Tl]`, NaN where nothing was annotated.
 
     Raises:
-      DataFormatError: when lines hold text but not one of them is a number.
+      DataFormatError: when lines hold text but not one of them is a number, or some
+        have a decimal point and others a comma.
     """
     text = decode_text(Path(path).read_bytes())
     lines = text.split("\n" if "\n" in text else "\r")
     if not lines[-1].strip("\r"):
         lines.pop()
-    values = np.full(len(lines), np.nan)
+    values, numbers = np.full(len(lines), np.nan), Numbers()
     refused = []
     for i, line in enumerate(lines):
         line = line.strip()
         if not line:
             continue
         try:
-            values[i] = parse_number(line)
+            values[i] = numbers(line)
+        except MixedDecimalsError as error:
+            raise format_error(
+                path, f"line {i + 1}", expected="one decimal sign", got=f"{error}"
+            ) from error
         except ValueError:
             refused.append(i)
     if refused and np.isnan(values).all():

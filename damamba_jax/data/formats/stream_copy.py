@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from damamba_jax.data.formats.headers import MAX_NUMBER_CHARS, parse_number
+from damamba_jax.data.formats.binary_cache import cached_array
+from damamba_jax.data.formats.headers import MAX_NUMBER_CHARS, Numbers
 from damamba_jax.data.formats.stream_header import Placement, StreamHeader, find_regions
 from damamba_jax.errors import format_error
-from damamba_jax.files import replace_path
 
 _BLOCK_BYTES = 1 << 22
 # Part of every cache key: raise it when what a copy holds changes.
@@ -62,41 +62,18 @@ def copy(
         data = np.empty((num_frames, header.dim), header.dtype)
         _fill(header, placements, data)
     else:
-        data = _cached(header, placements, Path(cache_dir) / "streams")
+        data = cached_array(
+            Path(cache_dir) / "streams" / f"{_cache_key(header, placements)}.npy",
+            (num_frames, header.dim),
+            header.dtype,
+            lambda data: _fill(header, placements, data),
+        )
     if not has_gaps:
         return data, None
     valid = np.zeros(num_frames, bool)
     for place in placements:
         valid[place.start : place.stop] = True
     return data, valid
-
-
-def _cached(
-    header: StreamHeader, placements: Sequence[Placement], folder: Path
-) -> np.ndarray:
-    path = folder / f"{_cache_key(header, placements)}.npy"
-    shape = (placements[-1].stop, header.dim)
-    if not path.is_file():
-        with replace_path(path) as part:
-            data = np.lib.format.open_memmap(
-                part, mode="w+", dtype=header.dtype, shape=shape
-            )
-            if hasattr(os, "posix_fallocate"):
-                # A full disk is an error here; in a mapping it would be a crash.
-                with open(part, "r+b") as file:
-                    os.posix_fallocate(file.fileno(), 0, part.stat().st_size)
-            _fill(header, placements, data)
-            data.flush()
-            del data
-    data = np.load(path, mmap_mode="r", allow_pickle=False)
-    if data.shape != shape or data.dtype != header.dtype:
-        raise format_error(
-            path,
-            "cache",
-            expected=f"{header.dtype} {list(shape)} (delete the file to make it anew)",
-            got=f"{data.dtype} {list(data.shape)}",
-        )
-    return data
 
 
 def _cache_key(header: StreamHeader, placements: Sequence[Placement]) -> str:
@@ -137,11 +114,11 @@ def _fill_chunk(header: StreamHeader, place: Placement, data: np.ndarray) -> Non
                 rows[:] = block.reshape(rows.shape)
         return
     lines = _read_lines(header, place.offset, header.data_path.stat().st_size)
+    numbers = Numbers()
     for row in range(place.num):
         number, line = next(lines)
-        data[row] = _parse_row(
-            header, line, f"line {number} behind byte {place.offset}"
-        )
+        where = f"line {number} behind byte {place.offset}"
+        data[row] = _parse_row(header, line, where, numbers)
 
 
 def _check_begins(header: StreamHeader, begins: Sequence[int]) -> None:
@@ -183,7 +160,9 @@ def _read_lines(
                 yield number, line
 
 
-def _parse_row(header: StreamHeader, line: bytes, where: str) -> np.ndarray:
+def _parse_row(
+    header: StreamHeader, line: bytes, where: str, numbers: Numbers
+) -> np.ndarray:
     text = line.decode("latin-1")
     delim = header.delim.strip()
     tokens = text.split(delim or None)
@@ -204,7 +183,10 @@ def _parse_row(header: StreamHeader, line: bytes, where: str) -> np.ndarray:
         try:
             values = [float(token) for token in tokens]
         except ValueError:
-            values = [parse_number(token) for token in tokens]
+            values = [numbers(token) for token in tokens]
+        else:
+            if "." in text:
+                numbers.see(".", text)
         with np.errstate(over="ignore"):
             return np.array(values).astype(header.dtype)
     except (ValueError, OverflowError) as error:

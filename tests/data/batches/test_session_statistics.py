@@ -44,11 +44,11 @@ def test_what_is_hardly_there_is_unknown(tmp_path):
     values[40:, 2] = np.inf
     values[:40] = np.nan  # whole frames
     values[40:60, 2] = 7.0
-    empty = np.full((300, 6), np.nan, np.float32)
+    empty = np.full((300, 9), np.nan, np.float32)
     one, two = make_sessions(tmp_path, [values, empty])
     center, spread = compute(one, tmp_path / "cache")
     known = np.isfinite(center)
-    assert known.tolist() == [True, True, False, True, True, True]
+    assert known.tolist() == [column != 2 for column in range(9)]
     np.testing.assert_array_equal(known, np.isfinite(spread))
     np.testing.assert_array_equal(center[known], np.median(values[40:], 0)[known])
     assert np.isnan(compute(two, tmp_path / "cache")).all()
@@ -97,7 +97,7 @@ def test_statistics_travel_with_the_people_of_a_batch(tmp_path):
         row_valid=np.ones(3, bool),
     )
     found = builder.build(rows)[0]["session_statistics"]["face"]
-    assert found.shape == (3, 2, 2, 6) and found.dtype == np.float32
+    assert found.shape == (3, 2, 2, 9) and found.dtype == np.float32
     for index, person in np.ndenumerate(people):
         if person in (0, 1):
             np.testing.assert_array_equal(

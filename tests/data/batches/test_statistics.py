@@ -14,7 +14,7 @@ from damamba_jax.models import layers
 from damamba_jax.schema.statistics import from_arrays, to_arrays
 
 FEATURE = FeatureConfig(
-    name="face", dim=6, group="visual", rate=25.0, stems=("face",), drop_columns=(0,)
+    name="face", dim=9, group="visual", rate=25.0, stems=("face",), drop_columns=(0,)
 )
 POSE = dataclasses.replace(
     FEATURE, name="pose", drop_columns=(), missing_value=-1.0, stems=("pose",)
@@ -52,9 +52,11 @@ def make_sessions(folder, arrays, feature=FEATURE, valid=None):
     return sessions
 
 
-def gaussian(seed, length=4000, dim=6):
+def gaussian(seed, length=4000, dim=9):
     rng = np.random.default_rng(seed)
-    values = rng.standard_normal((length, dim)) * [1, 2, 0.1, 5, 30, 1] + np.arange(dim)
+    values = rng.standard_normal((length, dim)) * np.resize(
+        [1, 2, 0.1, 5, 30, 1], dim
+    ) + np.arange(dim)
     return values.astype(np.float32)
 
 
@@ -129,17 +131,17 @@ def test_gaps_and_undetected_poses_do_not_count(tmp_path):
 @pytest.mark.parametrize("feature", [FEATURE, POSE], ids=["face", "pose"])
 def test_host_and_device_agree_on_what_is_missing(feature):
     rng = np.random.default_rng(0)
-    frames = rng.standard_normal((400, 6)).astype(np.float32)
+    frames = rng.standard_normal((400, 9)).astype(np.float32)
     fills = np.array([np.nan, np.inf, -np.inf, 2e8, -1.0, 1e8, 0.0], np.float32)
-    replace = rng.random((400, 6)) < rng.random((400, 1))
+    replace = rng.random((400, 9)) < rng.random((400, 1))
     frames[replace] = rng.choice(fills, int(replace.sum()))
     frames[::7] = 0.0
     frames[::14, 0] = 5.0  # a frame number: not zero where the face is lost
     entry, frame = batch_statistics.missing_entries(frames, feature=feature)
-    scale = np.ones(6, np.float32)
+    scale = np.ones(9, np.float32)
     scale[list(feature.drop_columns)] = 0
     _, valid = layers.standardize(
-        jnp.asarray(frames), jnp.ones(400, bool), jnp.zeros(6), jnp.asarray(scale),
+        jnp.asarray(frames), jnp.ones(400, bool), jnp.zeros(9), jnp.asarray(scale),
         feature.missing_value,
     )  # fmt: skip
     np.testing.assert_array_equal(frame, ~np.asarray(valid))
@@ -148,7 +150,7 @@ def test_host_and_device_agree_on_what_is_missing(feature):
 
 def test_long_corpora_are_sampled_evenly(tmp_path, monkeypatch):
     monkeypatch.setattr(batch_statistics, "MAX_FRAMES", 1000)
-    ramp = np.arange(50_000, dtype=np.float32)[:, None] * np.ones(6, np.float32) + 1
+    ramp = np.arange(50_000, dtype=np.float32)[:, None] * np.ones(9, np.float32) + 1
     sessions = make_sessions(tmp_path, [ramp, ramp])
     read = []
     original = batch_statistics.valid_frames
@@ -201,7 +203,7 @@ def test_arrays_round_trip_and_are_checked(tmp_path):
     with pytest.raises(ValueError, match="expected statistics of 'pose', got only"):
         from_arrays(arrays, [POSE])
     wider = dataclasses.replace(FEATURE, dim=7)
-    with pytest.raises(ValueError, match=r"'face'.*expected shape \(7,\), got \(6,\)"):
+    with pytest.raises(ValueError, match=r"'face'.*expected shape \(7,\), got \(9,\)"):
         from_arrays(arrays, [wider])
 
 
@@ -211,3 +213,21 @@ def test_a_feature_without_frames_is_an_error(tmp_path):
         fit(sessions, tmp_path / "cache")
     with pytest.raises(ValueError, match="'pose'.*got none in 0 streams"):
         fit(sessions, tmp_path / "cache", POSE)
+
+
+def test_zeros_of_flags_count_and_gaps_of_integers_do_not(tmp_path):
+    flag = dataclasses.replace(FEATURE, name="flag", dim=1, drop_columns=())
+    values = (np.arange(4000) // 25 % 5 < 2).astype(np.int32)[:, None]
+    valid = np.ones(4000, bool)
+    valid[:1000] = False
+    values[:1000] = 0
+    (session,) = make_sessions(tmp_path, [values], flag, valid)
+    (fitted,) = batch_statistics.fit_statistics(
+        [session], [flag], cache_dir=tmp_path / "cache"
+    ).values()
+    recorded = values[1000:]
+    assert fitted.center == np.median(recorded) and fitted.inverse_scale > 0
+    np.testing.assert_allclose(1 / fitted.inverse_scale, 1 / 1.349, rtol=0.01)
+    stream = session.participants[0].tracks["flag"].open()
+    frames = batch_statistics.valid_frames(stream, 0, 4000, flag)
+    np.testing.assert_array_equal(frames, recorded)

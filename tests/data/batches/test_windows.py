@@ -17,6 +17,7 @@ from damamba_jax.data.formats import ssi
 
 FACE = FeatureConfig(name="face", dim=3, group="visual", rate=25.0, stems=("face",))
 VOICE = FeatureConfig(name="voice", dim=2, group="audio", rate=25.0, stems=("voice",))
+VOICE_ARRAYS = ("features", "feature_valid", "first_time")
 SHORT = WindowConfig(window_frames=12, core_frames=4, stride_frames=4, frame_hz=25.0)
 
 
@@ -519,6 +520,32 @@ def test_a_gap_at_the_end_of_a_short_stream_stays_a_gap(tmp_path):
     np.testing.assert_array_equal(valid, [True, True, False, True] + [False] * 10)
     values = source[0].batch["features"]["face"][0, 0]
     np.testing.assert_array_equal(values, np.repeat(valid[:, None], 3, axis=1))
+
+
+def test_what_follows_a_stream_that_stops_early_is_missing(tmp_path):
+    tracks = {"face": stream(100, 3, seed=1), "voice": stream(60, 2, seed=2)}
+    session = make_session(tmp_path, [(tracks, np.full(100, 0.5))])
+    (person,) = session.participants
+    voice = dataclasses.replace(person.tracks["voice"], stops_early=True)
+    short = dataclasses.replace(person, tracks={**person.tracks, "voice": voice})
+    seen = []
+    for one in (person, short):
+        source = windows.EvaluationSource(
+            [dataclasses.replace(session, participants=(one,))],
+            config(tmp_path, participants=1),
+            batch_size=25,
+        )
+        (batch, rows) = source[0]
+        assert rows.row_valid.all() and batch["feature_valid"]["face"].all()
+        seen.append({name: batch[name]["voice"][:, 0] for name in VOICE_ARRAYS})
+    held, cut = seen
+    assert held["feature_valid"].all()
+    # Windows start 4 frames before their cores, which follow each other.
+    start = (4 * np.arange(25) - 4) / 25 + cut["first_time"]
+    seconds = start[:, None] + np.arange(cut["feature_valid"].shape[1]) / 25
+    np.testing.assert_array_equal(cut["feature_valid"], seconds < 60 / 25 - 1e-3)
+    assert not cut["features"][~cut["feature_valid"]].any()
+    np.testing.assert_array_equal(cut["features"][:10], held["features"][:10])
 
 
 def test_no_window_says_where_it_looked(tmp_path):

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from damamba_jax.config.sections import FeatureConfig, LayoutConfig
+from damamba_jax.config.layout import LayoutConfig
+from damamba_jax.config.sections import FeatureConfig
 from damamba_jax.data.corpus import index as corpus_index
 from damamba_jax.data.corpus import rates, releases, sessions
 from damamba_jax.data.formats import ssi
@@ -324,7 +325,8 @@ def test_interrupted_streams_keep_their_rate(tmp_path):
     track = found.sessions[0].participants[0].tracks["clip"]
     assert track.rate == 25.0 and track.num_frames == 400
     np.testing.assert_array_equal(track.open().valid, valid)
-    assert "gaps" in found.problems[0]
+    # The others are half as long.
+    assert all("stops after 8.0 of 16.0 s" in problem for problem in found.problems)
 
 
 @pytest.mark.parametrize(
@@ -336,7 +338,10 @@ def test_interrupted_streams_keep_their_rate(tmp_path):
         (1200, 2.0, 600.0, 2.0),
         (1200, 25.0, 600.0, 2.0),
         (18000, 25.0, 600.0, 30.0),
-        (12000, 40.0, 600.0, 20.0),
+        (12000, 40.0, 600.0, 40.0),
+        (12000, 50.0, 600.0, 50.0),
+        (15000, 50.0, 600.0, 50.0),
+        (600, 2.0, 600.0, 2.0),
         (30000, 25.0, 600.0, 50.0),
         (15000, 0.0, 600.0, 25.0),
         (15000, 40.0, None, 40.0),
@@ -364,6 +369,36 @@ def test_rates(num_frames, header, duration, expected):
 )
 def test_reference_durations(labels, streams, expected):
     assert rates.reference_duration(labels, streams) == expected
+
+
+@pytest.mark.parametrize(
+    ("streams", "label_seconds", "expected"),
+    [
+        # nominal rate, header's rate, seconds on disk, recorded rate
+        ({"egemaps": (50, 50, 60, 50), "clip": (25, 25, 30, 25)}, 60, [50, 25]),
+        ({"egemaps": (50, 50, 60, 50), "clip": (30, 30, 50, 30)}, 60, [50, 30]),
+        ({"egemaps": (50, 50, 60, 50)}, 30, [50]),
+        ({"egemaps": (25, 40, 60, 25), "clip": (25, 25, 60, 25)}, 60, [25, 25]),
+        ({"egemaps": (25, 2, 60, 2), "clip": (25, 25, 60, 25)}, 60, [2, 25]),
+    ],
+)
+def test_what_stops_early_has_no_other_rate(tmp_path, streams, label_seconds, expected):
+    features = []
+    for name, (nominal, header, seconds, rate) in streams.items():
+        feature = next(f for f in FEATURES if f.name == name)
+        features.append(dataclasses.replace(feature, rate=float(nominal)))
+        data = np.ones((seconds * rate, 3), np.float32)
+        path = tmp_path / "train" / "1" / f"expert.{feature.stems[0]}.stream"
+        ssi.write_stream(path, data, float(header))
+    write_labels(tmp_path / "train" / "1", "expert", seconds=label_seconds)
+    found = find(tmp_path, features=features)
+    tracks = found.sessions[0].participants[0].tracks
+    assert [track.rate for track in tracks.values()] == expected
+    # The duration is that of the longest.
+    short = [n for n, (_, _, seconds, _) in streams.items() if seconds < 60]
+    assert [n for n, track in tracks.items() if track.stops_early] == short
+    for name in short:
+        assert any(f"{name} stops after" in problem for problem in found.problems)
 
 
 CUSTOM = LayoutConfig(
@@ -475,4 +510,4 @@ def test_released_features():
     assert len(stems) == len(set(stems))
     for release in releases.RELEASES:
         for layout in release.layouts:
-            releases.custom_release(layout)
+            releases.custom_release(layout, FEATURES)

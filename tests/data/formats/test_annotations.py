@@ -92,11 +92,36 @@ def test_text_that_a_line_cannot_hold(tmp_path):
 
 
 def test_continuous_lines_keep_their_index(tmp_path):
-    text = b"0,5;1,0\r\n\r\n-nan(ind);0\r\n0.25\r\nnan;1"
+    text = b"0,5;1,0\r\n\r\n-nan(ind);0\r\n0,25\r\nnan;1"
     read = annotations.read_annotation(write(tmp_path, "CONTINUOUS", text))
     nan = np.nan
     np.testing.assert_array_equal(read.score, np.float32([0.5, nan, nan, 0.25, nan]))
     np.testing.assert_array_equal(read.confidence, np.float32([1, 0, 0, 1, 1]))
+
+
+@pytest.mark.parametrize(
+    ("lines", "encoding"),
+    [
+        ("0,25;1\r\nn. def.;1\r\n-0,5;0,75\r\n", "cp1252"),
+        ("0,25;1\r\nNon Numérique;1\r\n-0,5;0,75\r\n", "cp1252"),
+        ("0.25;1\r\nNaN (非数値);1\r\n-0.5;0.75\r\n", "cp932"),
+        ("0.25;1\r\nNaN;1\r\n-0.5;0.75\r\n", "ascii"),
+    ],
+)
+def test_numbers_of_other_languages(tmp_path, lines, encoding):
+    path = write(tmp_path, "CONTINUOUS", lines.encode(encoding))
+    read = annotations.read_annotation(path)
+    np.testing.assert_array_equal(read.score, np.float32([0.25, np.nan, -0.5]))
+    header = path.read_text()
+    assert 'sr="25"' in header
+    path.write_text(header.replace('sr="25"', 'sr="12,5"'))
+    assert annotations.read_annotation(path).sample_rate == 12.5
+
+
+def test_a_file_has_one_decimal_sign(tmp_path):
+    path = write(tmp_path, "CONTINUOUS", b"0,5;1\n0.25;1\n")
+    with pytest.raises(DataFormatError, match="line 2.*decimal sign"):
+        annotations.read_annotation(path)
 
 
 def test_segments_with_what_nova_appends(tmp_path):

@@ -1,6 +1,7 @@
 """Mutated files: every reader succeeds or raises `DataFormatError`, quickly."""
 
 import functools
+import json
 import os
 import random
 import re
@@ -10,12 +11,24 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "corpus"))
+from forms import elan_text
+
+from damamba_jax.config.layout import LabelConfig, TableConfig
+from damamba_jax.config.sections import FeatureConfig
+from damamba_jax.data.corpus.label_source import LabelSource
+from damamba_jax.data.corpus.patterns import Match
+from damamba_jax.data.corpus.table_source import TableSource
 from damamba_jax.data.formats import annotations, ssi
+from damamba_jax.data.formats.tables import open_table
 from damamba_jax.errors import DataFormatError
 
 NUM_FILES = 2000
+NUM_TABLES = 500  # they open more slowly
 MAX_SECONDS = 1.0
 
 HOSTILE = [
@@ -104,29 +117,127 @@ def write_labels(path: Path) -> None:
     path.write_bytes(b"0.5\r\n\r\n-nan(ind)\r\n0.25\r\nnan\r\n1.0\r\n" * 3)
 
 
-FORMATS = {
-    "binary stream": ([write_binary_stream], ssi.read_stream),
-    "ascii stream": ([write_ascii_stream], ssi.read_stream),
-    "ascii annotation": (annotation_writers("ASCII"), annotations.read_annotation),
-    "binary annotation": (annotation_writers("BINARY"), annotations.read_annotation),
-    "label csv": ([write_labels], ssi.read_labels),
+TABLE = {
+    "time": np.arange(40) / 25,
+    "who": np.array(["a", "b"] * 20),
+    "x": np.arange(40) / 8,
+    "y": np.arange(40) % 3 == 1,
 }
+
+
+def write_csv(path: Path) -> None:
+    rows = zip(*(column.tolist() for column in TABLE.values()), strict=True)
+    lines = [",".join(map(str, row)) for row in (TABLE, *rows)]
+    path.write_text("\n".join(lines) + "\n")
+
+
+def write_german_csv(path: Path) -> None:
+    write_csv(path)
+    path.write_text(path.read_text().replace(",", ";").replace(".", ","))
+
+
+def write_npz(path: Path) -> None:
+    with open(path, "wb") as file:
+        np.savez(file, **TABLE)
+
+
+def write_npy(path: Path) -> None:
+    names = [(name, column.dtype) for name, column in TABLE.items()]
+    with open(path, "wb") as file:
+        np.save(file, np.array(list(zip(*TABLE.values(), strict=True)), names))
+
+
+def write_parquet(path: Path) -> None:
+    parquet.write_table(pa.table(TABLE), path)
+
+
+def write_eaf(path: Path) -> None:
+    rows = [(i, i + 1, i / 8) for i in range(9)]
+    path.write_text(elan_text({"a": rows, "b": rows[::-1]}))
+
+
+def read_feature(path: Path) -> None:
+    """Reads the table as a feature of one of two people."""
+    source = TableSource(
+        feature=FeatureConfig(
+            name="f",
+            dim=2,
+            group="visual",
+            rate=25.0,
+            table=TableConfig(columns=("x", "y"), time="time", rows=("who={role}",)),
+        ),
+        pieces=(Match(path, {}),),
+        fields={"role": "a"},
+        turns={},
+    )
+    stream = source.open(None)
+    assert stream.data.shape == (stream.num_frames, 2)
+
+
+def write_key_points(path: Path) -> None:
+    points = [v for i in range(25) for v in (i, 2 * i, i % 3 / 2)]
+    people = [{"person_id": [-1], "pose_keypoints_2d": points}] * 2
+    path.write_text(json.dumps({"version": 1.3, "people": people}))
+
+
+def read_key_points(path: Path) -> None:
+    for block in open_table(path).blocks(("pose_1_x", "face_3_y")):
+        assert block.numbers.shape[1] == 2
+
+
+def read_tier(path: Path) -> None:
+    label_source(path).read()
+
+
+def label_source(path: Path) -> LabelSource:
+    return LabelSource(
+        pieces=(Match(path, {}),),
+        config=LabelConfig(values=("x",), time="time", rows=("who={role}",)),
+        fields={"role": "a"},
+        turns={},
+        rate=25.0,
+        limit_seconds=60.0,
+    )
+
+
+FORMATS = {
+    "binary stream": ([write_binary_stream], ssi.read_stream, ""),
+    "ascii stream": ([write_ascii_stream], ssi.read_stream, ""),
+    "ascii annotation": (annotation_writers("ASCII"), annotations.read_annotation, ""),
+    "binary annotation": (
+        annotation_writers("BINARY"),
+        annotations.read_annotation,
+        "",
+    ),
+    "label csv": ([write_labels], ssi.read_labels, ""),
+    "csv": ([write_csv, write_german_csv], read_feature, ".csv"),
+    "csv of labels": ([write_csv, write_german_csv], read_tier, ".csv"),
+    "npz": ([write_npz], read_feature, ".npz"),
+    "npy": ([write_npy], read_feature, ".npy"),
+    "parquet": ([write_parquet], read_feature, ".parquet"),
+    "key points": ([write_key_points], read_key_points, ".json"),
+    "eaf": ([write_eaf], read_tier, ".eaf"),
+}
+
+
+def num_files(name: str) -> int:
+    return NUM_TABLES if FORMATS[name][2] else NUM_FILES
 
 
 def read_mutations(name: str, folder: Path) -> None:
     """Fails on any other exception, and on a file that takes too long."""
-    writers, read = FORMATS[name]
+    writers, read, suffix = FORMATS[name]
     originals = []
     for i, writer in enumerate(writers):
-        path = folder / f"original{i}"
+        path = folder / f"original{i}{suffix}"
         writer(path)
         read(path)
         data = path.with_name(path.name + "~")
         raw = data.read_bytes() if data.exists() else None
         originals.append((path.read_bytes(), raw))
     rng = random.Random(0)
-    path, refused, slowest = folder / "mutated", 0, 0.0
-    for _ in range(NUM_FILES):
+    path, refused, slowest = folder / f"mutated{suffix}", 0, 0.0
+    for _ in range(num_files(name)):
         header, data = rng.choice(originals)
         which = rng.randrange(3) if data is not None else 0
         path.write_bytes(mutate(header, rng) if which != 1 else header)
@@ -160,7 +271,7 @@ def test_only_data_format_errors(tmp_path, name):
     refused, slowest = re.findall(r"=([0-9.]+)", result.stdout)
     assert float(slowest) < MAX_SECONDS
     # Mutations that no reader notices, or that all stop in one place, test nothing.
-    assert 0 < int(refused) < 0.95 * NUM_FILES
+    assert 0 < int(refused) < 0.98 * num_files(name)
 
 
 if __name__ == "__main__":

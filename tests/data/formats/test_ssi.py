@@ -450,3 +450,21 @@ def test_real_files():
     assert np.abs(binary.data - text.data).max() < 5e-7
     header = stream_header.read_header(folder / "noxi_expert.au.stream")
     assert (header.dim, header.chunks[0].num) == (17, 26625)
+
+
+def test_decimal_commas(tmp_path):
+    labels = tmp_path / "l.csv"
+    labels.write_bytes(b"0\r\n0,25\r\n0,5\r\n1\r\n0,75\r\n")
+    assert ssi.read_labels(labels).tolist() == [0, 0.25, 0.5, 1, 0.75]
+    labels.write_bytes(b"0\n0,25\n0.5\n")
+    with pytest.raises(DataFormatError, match="line 3.*one decimal sign"):
+        ssi.read_labels(labels)
+    stream = tmp_path / "x.stream"
+    values = np.float32([[0.25, 1], [2, -0.5]])
+    ssi.write_stream(stream, values, 4.0, ftype="ASCII", delim=";")
+    samples = tmp_path / "x.stream~"
+    samples.write_bytes(samples.read_bytes().replace(b".", b","))
+    np.testing.assert_array_equal(ssi.read_stream(stream).data, values)
+    samples.write_bytes(samples.read_bytes().replace(b"2,0", b"2.0"))
+    with pytest.raises(DataFormatError, match="decimal sign"):
+        ssi.read_stream(stream)

@@ -1,0 +1,213 @@
+"""Sections for the places of a corpus's files, and for the tables among them.
+
+Every default means that something is absent, that a file says it itself, or that a
+corpus of its own names and rates its files as the released ones do.
+"""
+
+import dataclasses
+from typing import ClassVar, Literal
+
+from damamba_jax.config.fields import NOT_NEGATIVE, POSITIVE, Section, setting
+from damamba_jax.config.rules import check_plain_names
+from damamba_jax.errors import ConfigError
+
+TimeUnit = Literal["s", "ms", "mm:ss", "frames"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TableReading(Section):
+    """How the text and the rows of a table are read."""
+
+    rows: tuple[str, ...] = setting(
+        "Rows that belong to a person, as `column=pattern`; the pattern has the fields "
+        "of file names: `speaker={role}`, `id=P{session}_T{turn}`. Empty means all.",
+        default=(),
+    )
+    time_unit: TimeUnit = setting(
+        "Unit of times: seconds, milliseconds, `mm:ss` (also `hh:mm:ss.5`), or numbers "
+        "of frames.",
+        default="s",
+    )
+    frame_rate: float = setting(
+        "Frames per second where times are numbers of frames; 0 means the nominal "
+        "rate.",
+        unit="Hz",
+        range=NOT_NEGATIVE,
+        default=0.0,
+    )
+    delimiter: str = setting(
+        "Separator of columns; empty means that the first line shows it.", default=""
+    )
+    decimal: Literal["", ".", ","] = setting(
+        "Decimal sign; empty means that the first lines show it.", default=""
+    )
+    encoding: str = setting(
+        "Encoding of the text; empty means UTF-8, UTF-16 with its mark, or else "
+        "Latin-1.",
+        default="",
+    )
+
+    def __post_init__(self) -> None:
+        """Checks the ranges, and that each entry of `rows` names a column."""
+        super().__post_init__()
+        bad = [entry for entry in self.rows if not all(entry.partition("="))]
+        if bad:
+            raise ConfigError(
+                f"`{self.path_of('rows')}`: expected `column=pattern`, got {bad[0]!r}."
+            )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TableConfig(TableReading):
+    """The tables of one feature, and the columns that it takes from them."""
+
+    path: ClassVar[str] = "features.NAME.table"
+
+    preset: Literal["", "openface", "openpose", "opensmile", "pyfeat", "mediapipe"] = (
+        setting(
+            "Program that wrote the tables; it fills the fields that are left empty.",
+            default="",
+        )
+    )
+    files: str = setting(
+        "Pattern of the tables; empty means `data.layout.feature_path`.", default=""
+    )
+    columns: tuple[str, ...] = setting(
+        "Columns by name or pattern, such as `AU*_r`, in this order; empty means all "
+        "that no other field names. The second of two equal names ends in `.1`.",
+        default=(),
+    )
+    time: str = setting(
+        "Column of times; empty means that rows follow each other at the nominal rate.",
+        default="",
+    )
+    time_zero: Literal["recording", "turn", "first"] = setting(
+        "Where times count from: the start of the recording, of the turn, or the "
+        "first row of the file.",
+        default="recording",
+    )
+    hold: bool = setting(
+        "Whether a row holds until the next one or until the end of its turn, as "
+        "statistics of a turn do.",
+        default=False,
+    )
+    valid: tuple[str, ...] = setting(
+        "Conditions that a row must meet, such as `confidence>=0.8`; frames of other "
+        "rows are missing.",
+        default=(),
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TurnsConfig(TableReading):
+    """A table of turns: when each one starts and ends."""
+
+    path: ClassVar[str] = "data.layout.turns"
+
+    files: str = setting("Pattern of the tables of turns.")
+    turn: str = setting("Column that names the turn, as `{turn}` does in patterns.")
+    start: str = setting(
+        "Column of starts; empty means that a turn starts where the one before ends.",
+        default="",
+    )
+    end: str = setting("Column of ends; empty means that `duration` tells.", default="")
+    duration: str = setting("Column of durations, in place of `end`.", default="")
+
+    def __post_init__(self) -> None:
+        """Checks that the table says how long a turn lasts."""
+        super().__post_init__()
+        if bool(self.end) == bool(self.duration):
+            raise ConfigError(
+                f"`{self.path}`: expected either `end` or `duration`, got "
+                f"{self.end!r} and {self.duration!r}."
+            )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LabelConfig(TableReading):
+    """Annotations that are no plain lines: tables, NOVA's, ELAN's."""
+
+    path: ClassVar[str] = "data.layout.labels"
+
+    values: tuple[str, ...] = setting(
+        "Columns of values, by name or pattern; the fields `{rater}` and `{turn}` take "
+        "what stands there: `engagement`, `rater_{rater}`, `Turn {turn}`.",
+        default=("value",),
+    )
+    time: str = setting("Column of times, for values at points in time.", default="")
+    start: str = setting("Column of starts, for values of intervals.", default="")
+    end: str = setting("Column of ends, for values of intervals.", default="")
+    turn: str = setting(
+        "Column that names the turn, for values of turns; its place in time stands in "
+        "`data.layout.turns`.",
+        default="",
+    )
+    tier: str = setting(
+        "Tier of an ELAN file, with the fields `{role}` and `{rater}`.",
+        default="{role}",
+    )
+
+    def __post_init__(self) -> None:
+        """Checks that values have one kind of place in time."""
+        super().__post_init__()
+        if bool(self.start) != bool(self.end):
+            raise ConfigError(
+                f"`{self.path}`: expected both `start` and `end`, got {self.start!r} "
+                f"and {self.end!r}."
+            )
+        if (self.time != "") + (self.start != "") + (self.turn != "") > 1:
+            raise ConfigError(
+                f"`{self.path}`: expected one of `time`, `start` and `turn`, got "
+                f"{self.time!r}, {self.start!r} and {self.turn!r}."
+            )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LayoutConfig(Section):
+    """Places of a corpus's files, relative to its root.
+
+    Patterns hold the fields `{split}`, `{session}`, `{role}` and `{stem}`, and for
+    pieces `{turn}` and `{rater}`. Whoever sits alone in a layout needs no `{role}`.
+    """
+
+    path: ClassVar[str] = "data.layout"
+
+    name: str = setting("Name of the corpus in tables, e.g. `noxi`.")
+    splits: tuple[str, ...] = setting(
+        "Folders that hold sessions; a split has its folder's name."
+    )
+    roles: tuple[str, ...] = setting(
+        "Participants of a session, e.g. `expert` and `novice`."
+    )
+    feature_path: str = setting(
+        "Pattern of a stream header.",
+        default="{split}/{session}/{role}.{stem}.stream",
+    )
+    label_path: str = setting(
+        "Pattern of an annotation, which has one value per line.",
+        default="{split}/{session}/{role}.engagement.annotation.csv",
+    )
+    label_rate: float = setting(
+        "Rate of the annotations; intervals, turns and other rates are sampled at it.",
+        unit="Hz",
+        range=POSITIVE,
+        default=25.0,
+    )
+    labels: LabelConfig | None = setting(
+        "Annotations that are no plain lines; `None` for one value per line.",
+        default=None,
+    )
+    turns: TurnsConfig | None = setting(
+        "Table of turns, where features or labels have one piece per turn.",
+        default=None,
+    )
+
+    def __post_init__(self) -> None:
+        """Checks the ranges and the names."""
+        super().__post_init__()
+        check_plain_names(self.path, self.name, *self.splits, *self.roles)
+        if not self.roles or not self.splits:
+            raise ConfigError(
+                f"`{self.path}`: expected one or more `roles` and `splits`, got "
+                f"{self.roles} and {self.splits}."
+            )

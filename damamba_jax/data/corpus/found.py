@@ -1,0 +1,82 @@
+"""Files that were found for one split, by session and role."""
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from damamba_jax.config.layout import LayoutConfig
+from damamba_jax.data.corpus.patterns import Match
+
+
+class Found:
+    """Files by the session and role in their names.
+
+    A file whose name lacks one of them belongs to all. Of files with the same fields
+    the first counts.
+    """
+
+    def __init__(self, matches: Iterable[Match] = ()):
+        self._files: dict[tuple[str, str], dict[tuple, Match]] = {}
+        self.add(matches)
+
+    def add(self, matches: Iterable[Match]) -> None:
+        """Adds files behind those that are there."""
+        for match in matches:
+            fields = match.fields
+            key = (fields.get("session", ""), fields.get("role", ""))
+            same = tuple(sorted(fields.items()))
+            self._files.setdefault(key, {}).setdefault(same, match)
+
+    def __bool__(self) -> bool:
+        return bool(self._files)
+
+    @property
+    def sessions(self) -> frozenset[str]:
+        """Sessions that the names of files hold."""
+        return frozenset(session for session, _ in self._files if session)
+
+    def of(self, session: str, role: str) -> tuple[Match, ...]:
+        """Files of one person, those that belong to the person alone first."""
+        keys = ((session, role), (session, ""), ("", role), ("", ""))
+        return tuple(m for key in keys for m in self._files.get(key, {}).values())
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SplitFiles:
+    """The files of one split, before any of them is opened.
+
+    Args:
+      layout: by which they were found.
+      split: name of the folder.
+      streams: session -> role -> stem in lower case -> header.
+      tables: files of each feature that lies in tables.
+      labels: label files.
+      turns: tables of turns.
+      seats: session -> roles that were there; `None` means all that have files.
+      roots: resolved folders outside of which nothing is read.
+    """
+
+    layout: LayoutConfig
+    split: str
+    streams: Mapping[str, Mapping[str, Mapping[str, Path]]]
+    tables: Mapping[str, Found]
+    labels: Found
+    turns: Found
+    seats: Mapping[str, frozenset[str]] | None
+    roots: tuple[Path, ...]
+
+    @property
+    def name(self) -> str:
+        """Name of the split, `corpus/folder`."""
+        return f"{self.layout.name}/{self.split}"
+
+    @property
+    def sessions(self) -> list[str]:
+        """Sessions with any feature, in the order of their names."""
+        found = [frozenset(self.streams), *(t.sessions for t in self.tables.values())]
+        return sorted(frozenset().union(*found))
+
+    def fields(self, session: str, role: str = "") -> dict[str, str]:
+        """Fields of patterns that are known for a session, or for one person."""
+        known = {"split": self.split, "session": session}
+        return known | {"role": role} if role else known

@@ -1,0 +1,285 @@
+"""The annotations of one person, whatever they came from, as values with a mask."""
+
+import dataclasses
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from damamba_jax.array_types import Float
+from damamba_jax.config.layout import LabelConfig
+from damamba_jax.config.sections import DataConfig
+from damamba_jax.data.corpus import patterns
+from damamba_jax.data.corpus.patterns import Match
+from damamba_jax.data.corpus.table_rows import (
+    Span,
+    key_columns,
+    open_with,
+    read_all,
+)
+from damamba_jax.data.formats import annotations, elan, ratings, ssi
+from damamba_jax.data.formats.headers import (
+    MixedDecimalsError,
+    Numbers,
+    warn_once,
+)
+from damamba_jax.data.formats.ratings import Ratings
+from damamba_jax.data.formats.tables import Table, find_columns
+from damamba_jax.errors import ConfigError, format_error
+
+_log = logging.getLogger(__name__)
+
+# Rater of annotations that name none.
+ONLY_RATER = ""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Scale:
+    """The numbers of annotations, as the model sees them.
+
+    Args:
+      low, high: values that the model sees as 0 and 1.
+      delay_seconds: how late annotations are, s.
+    """
+
+    low: float = 0.0
+    high: float = 1.0
+    delay_seconds: float = 0.0
+
+    @classmethod
+    def of(cls, data: DataConfig) -> "Scale":
+        """Takes range and delay of a configuration's annotations."""
+        low, high = data.label_range
+        return cls(low=low, high=high, delay_seconds=data.label_delay_seconds)
+
+    def to_unit(self, values: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
+        """Maps values of the annotation to [0, 1]."""
+        if (self.low, self.high) == (0.0, 1.0):
+            return values
+        return (values - self.low) / (self.high - self.low)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LabelSource:
+    """The annotations of one person.
+
+    Args:
+      pieces: files, at least one.
+      config: how they are read; `None` for one value per line.
+      fields: known fields of patterns: split, session and role.
+      turns: when the turns of the session were.
+      rate: frames per second of the result, Hz.
+      limit_seconds: length of the recording, which no annotation exceeds.
+      scale: range and delay of the annotations.
+    """
+
+    pieces: tuple[Match, ...]
+    config: LabelConfig | None
+    fields: Mapping[str, str]
+    turns: Mapping[str, Span]
+    rate: float
+    limit_seconds: float
+    scale: Scale = Scale()
+
+    def read(self) -> Float[np.ndarray, "T"]:
+        """Reads the annotation: the mean of the raters, NaN where nobody rated.
+
+        Raises:
+          DataFormatError: for a malformed file, or one without any number.
+        """
+        values = np.stack(list(self.read_raters().values()) or [np.zeros(0)])
+        rated = np.isfinite(values)
+        count = rated.sum(axis=0)
+        total = np.where(rated, values, 0.0).sum(axis=0)
+        return np.divide(
+            total, count, out=np.full(total.shape, np.nan), where=count > 0
+        )
+
+    def read_raters(self) -> dict[str, Float[np.ndarray, "T"]]:
+        """Reads what each rater said, all of the same length.
+
+        Raises:
+          DataFormatError: as `read`.
+        """
+        if self.config is None:
+            lines = {
+                p.fields.get("rater", ONLY_RATER): ssi.read_labels(p.path)
+                for p in self.pieces
+            }
+            shift = round(self.scale.delay_seconds * self.rate)
+            length = max(map(len, lines.values()), default=0)
+            found = {}
+            for rater, values in lines.items():
+                found[rater] = np.full(length, np.nan)
+                found[rater][: max(len(values) - shift, 0)] = values[shift:]
+            return {rater: self._to_unit(values) for rater, values in found.items()}
+        given = self._ratings()
+        frames = ratings.num_frames(
+            max([r.seconds for r in given.values()], default=0.0),
+            self.rate,
+            limit_seconds=self.limit_seconds,
+        )
+        return {
+            rater: self._to_unit(ratings.sample(r, rate=self.rate, frames=frames))
+            for rater, r in sorted(given.items())
+            if np.isfinite(r.value).any()
+        }
+
+    def _to_unit(self, values: np.ndarray) -> np.ndarray:
+        scaled = self.scale.to_unit(values)
+        if scaled is values:
+            return values
+        outside = np.isfinite(scaled) & ((scaled < 0) | (scaled > 1))
+        if outside.any():
+            warn_once(
+                _log,
+                f"{self.pieces[0].path}: {np.count_nonzero(outside)} frames are rated "
+                f"outside of `data.label_range` = ({self.scale.low:g}, "
+                f"{self.scale.high:g}), the first with {values[outside][0]:g}; they "
+                "count as not rated.",
+            )
+        return np.where(outside, np.nan, scaled)
+
+    def _ratings(self) -> dict[str, Ratings]:
+        found: dict[str, list[Ratings]] = {}
+        for piece in self.pieces:
+            suffix = piece.path.suffix.lower()
+            if suffix == ".eaf":
+                read = self._read_tiers
+            elif suffix == ".annotation":
+                read = self._read_nova
+            else:
+                read = self._read_table
+            for rater, part in read(piece):
+                name = rater or piece.fields.get("rater", ONLY_RATER)
+                found.setdefault(name, []).append(part)
+        delay = self.scale.delay_seconds
+        joined = {rater: ratings.join(parts) for rater, parts in found.items()}
+        return {
+            rater: Ratings(r.start - delay, r.end - delay, r.value)
+            for rater, r in joined.items()
+        }
+
+    def _read_tiers(self, piece: Match) -> Iterator[tuple[str, Ratings]]:
+        assert self.config is not None, "plain lines are no ELAN file"
+        rule = patterns.compile_part(
+            self.config.tier, {**piece.fields, **self.fields}, {}
+        )
+        for name, intervals in elan.read_tiers(piece.path).items():
+            match = rule.fullmatch(name)
+            if match is None or not intervals:
+                continue
+            start, end, texts = zip(*intervals, strict=True)
+            values = _numbers(piece, f"tier {name}", texts)
+            part = Ratings(np.array(start), np.array(end), values)
+            yield match.groupdict().get("rater", ONLY_RATER), part
+
+    def _read_nova(self, piece: Match) -> Iterator[tuple[str, Ratings]]:
+        found = annotations.read_annotation(piece.path)
+        if isinstance(found, annotations.ContinuousAnnotation):
+            time = np.arange(len(found.score)) / found.sample_rate
+            half = 0.5 / found.sample_rate
+            values = np.asarray(found.score, np.float64)
+            yield ONLY_RATER, Ratings(time - half, time + half, values)
+            return
+        if isinstance(found, annotations.DiscreteAnnotation):
+            names = [found.classes.get(i, "") for i in found.id.tolist()]
+            texts = [n if i >= 0 else "" for n, i in zip(names, found.id, strict=True)]
+        else:
+            texts = list(found.label)
+        values = _numbers(piece, "label", texts)
+        yield ONLY_RATER, Ratings(found.start, found.stop, values)
+
+    def _read_table(self, piece: Match) -> Iterator[tuple[str, Ratings]]:
+        config = self.config
+        assert config is not None, "plain lines are no table"
+        table, fields = open_with(piece.path, config), {**piece.fields, **self.fields}
+        columns = self._value_columns(table, fields)
+        times = [c for c in (config.time, config.start, config.end) if c]
+        turn = (f"{config.turn}={{turn}}",) if config.turn else ()
+        rows = read_all(
+            table,
+            dataclasses.replace(config, rows=(*config.rows, *turn)),
+            fields,
+            times=times,
+            numbers=[*columns],
+            nominal_rate=self.rate,
+        )
+        nobody = np.full(len(rows.numbers), "")
+        rater = rows.fields.get("rater", nobody)
+        turn = rows.fields.get("turn", nobody)
+        for i, (column_rater, column_turn) in enumerate(columns.values()):
+            value = rows.numbers[:, len(times) + i]
+            for name in np.unique(rater):
+                mine = rater == name
+                names = [column_turn or t for t in turn[mine]]
+                part = self._place(rows.numbers[mine, : len(times)], names, value[mine])
+                yield column_rater or str(name), part
+
+    def _place(
+        self, times: np.ndarray, turns: Sequence[str], value: np.ndarray
+    ) -> Ratings:
+        """Gives values their place in time."""
+        assert self.config is not None, "plain lines are no table"
+        if self.config.time:
+            return ratings.from_points(times[:, 0], value)
+        if self.config.start:
+            return Ratings(times[:, 0], times[:, 1], value)
+        if not any(turns):
+            time = np.arange(len(value)) / self.rate
+            return Ratings(time - 0.5 / self.rate, time + 0.5 / self.rate, value)
+        if not self.turns:
+            raise ConfigError(
+                "`data.layout.labels`: values belong to turns; set `data.layout.turns`."
+            )
+        nowhere = Span(np.nan, np.nan)
+        spans = [self.turns.get(str(t).casefold(), nowhere) for t in turns]
+        start, end = np.array(spans, np.float64).reshape(-1, 2).T
+        return Ratings(start, end, value)
+
+    def _value_columns(
+        self, table: Table, fields: Mapping[str, str]
+    ) -> dict[str, tuple[str, str]]:
+        """Finds the columns of values: rater and turn that the name of each gives."""
+        config = self.config
+        assert config is not None, "plain lines are no table"
+        found: dict[str, tuple[str, str]] = {}
+        for wanted in config.values:
+            if "{" not in wanted:
+                names = find_columns(table, [wanted], without=key_columns(config))
+                several = len(names) > 1 or len(config.values) > 1
+                found |= {name: (name if several else "", "") for name in names}
+                continue
+            rule = patterns.compile_part(wanted, fields, {})
+            for name in table.names:
+                if match := rule.fullmatch(name):
+                    groups = match.groupdict()
+                    found[name] = (groups.get("rater", ""), groups.get("turn", ""))
+        if not found:
+            find_columns(table, config.values)
+        return found
+
+
+def _numbers(piece: Match, field: str, texts: Sequence[str]) -> np.ndarray:
+    """Reads the texts of intervals as numbers; what is none is not rated."""
+    values, refused, numbers = np.full(len(texts), np.nan), [], Numbers()
+    for i, text in enumerate(texts):
+        try:
+            values[i] = numbers(text)
+        except MixedDecimalsError as error:
+            raise format_error(
+                piece.path, field, expected="one decimal sign", got=f"{error}"
+            ) from error
+        except ValueError:
+            refused += [text] * bool(text.strip())
+    if refused and not np.isfinite(values).any():
+        raise format_error(
+            piece.path, field, expected="numbers as values", got=repr(refused[0])
+        )
+    if refused:
+        warn_once(
+            _log,
+            f"{piece.path}: {len(refused)} values of {field} are no numbers, such as "
+            f"{refused[0][:40]!r}, and count as not rated.",
+        )
+    return values

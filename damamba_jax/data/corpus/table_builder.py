@@ -1,0 +1,143 @@
+"""The tables of a split -> tracks and annotations of each person."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+
+from damamba_jax.config.sections import FeatureConfig
+from damamba_jax.data.corpus.found import SplitFiles
+from damamba_jax.data.corpus.label_source import LabelSource, Scale
+from damamba_jax.data.corpus.sessions import Track
+from damamba_jax.data.corpus.table_rows import Span, read_turns
+from damamba_jax.data.corpus.table_source import TableSource
+from damamba_jax.errors import DataFormatError, format_error
+
+
+class TableBuilder:
+    """Builds what lies in tables, one person after the other.
+
+    Args:
+      files: the files of the split.
+      features: wanted; those without `table` are left out.
+      scale: range and delay of the annotations.
+      cache_dir: where it is kept what tables hold.
+      strict: a malformed file raises; otherwise it is a problem.
+      report: takes a problem: what it is about, session, role and text.
+    """
+
+    def __init__(
+        self,
+        files: SplitFiles,
+        *,
+        features: Sequence[FeatureConfig],
+        scale: Scale,
+        cache_dir: str | os.PathLike,
+        strict: bool,
+        report: Callable[[str, str, str, str], None],
+    ):
+        self._files = files
+        self._features = [f for f in features if f.table is not None]
+        self._scale = scale
+        self._cache_dir = cache_dir
+        self._strict = strict
+        self._problem = report
+        # Feature -> columns of its first table, which all others must have, too.
+        self._columns: dict[str, tuple[str, ...]] = {}
+
+    @property
+    def label_range(self) -> tuple[float, float]:
+        """Lowest and highest value of the annotations."""
+        return self._scale.low, self._scale.high
+
+    def turns(self, session: str) -> dict[str, Span]:
+        """Reads when the turns of a session were; empty without tables of turns."""
+        config = self._files.layout.turns
+        if config is None:
+            return {}
+        paths = [match.path for match in self._files.turns.of(session, "")]
+        return read_turns(paths, config, self._files.fields(session))
+
+    def labels(
+        self, session: str, role: str, turns: Mapping[str, Span], seconds: float
+    ) -> LabelSource | None:
+        """Finds the annotation of one person, if there is any file of it."""
+        pieces = self._files.labels.of(session, role)
+        if not pieces:
+            return None
+        return LabelSource(
+            pieces=pieces,
+            config=self._files.layout.labels,
+            fields=self._files.fields(session, role),
+            turns=turns,
+            rate=self._files.layout.label_rate,
+            limit_seconds=seconds,
+            scale=self._scale,
+        )
+
+    def count_labels(self, session: str, role: str, source: LabelSource | None) -> int:
+        """Reads an annotation that is no plain lines, to count its frames."""
+        if source is None or source.config is None:
+            return 0
+        try:
+            count = len(source.read())
+        except (DataFormatError, OSError) as error:
+            if self._strict:
+                raise
+            self._problem("labels", session, role, f"{error}"[:-1])
+            return 0
+        if not count:
+            text = f"{source.pieces[0].path} rates nothing of this person"
+            self._problem("empty labels", session, role, text)
+        return count
+
+    def tracks(
+        self, session: str, role: str, turns: Mapping[str, Span]
+    ) -> dict[str, Track]:
+        """Finds the features that lie in tables."""
+        tracks = {}
+        for feature in self._features:
+            pieces = self._files.tables[feature.name].of(session, role)
+            if not pieces:
+                self._problem(
+                    f"no {feature.name}", session, role, f"no file for {feature.name}"
+                )
+                continue
+            source = TableSource(
+                feature=feature,
+                pieces=pieces,
+                fields=self._files.fields(session, role),
+                turns=turns,
+            )
+            try:
+                found = source.summarize(self._cache_dir or None)
+                self._check_columns(source, found.columns)
+            except (DataFormatError, OSError) as error:
+                if self._strict:
+                    raise
+                self._problem(f"bad {feature.name}", session, role, f"{error}"[:-1])
+                continue
+            if not found.valid.any():
+                text = f"{pieces[0].path} has no row of this person"
+                self._problem(f"empty {feature.name}", session, role, text)
+                continue
+            tracks[feature.name] = Track(
+                feature,
+                pieces[0].path,
+                found.rate,
+                len(found.valid),
+                found.rate,
+                source,
+            )
+        return tracks
+
+    def _check_columns(self, source: TableSource, columns: tuple[str, ...]) -> None:
+        """Checks that everybody's columns mean the same."""
+        first = self._columns.setdefault(source.feature.name, columns)
+        if columns != first:
+            odd = next((a, b) for a, b in zip(columns, first, strict=True) if a != b)
+            raise format_error(
+                source.pieces[0].path,
+                "columns",
+                expected=f"{odd[1]!r} in its place, as in other tables of "
+                f"{source.feature.name} (name the columns in the configuration)",
+                got=repr(odd[0]),
+            )

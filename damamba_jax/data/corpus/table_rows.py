@@ -1,0 +1,216 @@
+"""Rows of tables: to whom they belong, and when they were recorded."""
+
+import dataclasses
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from damamba_jax.array_types import Float, Int
+from damamba_jax.config.layout import TableReading, TurnsConfig
+from damamba_jax.data.corpus import patterns
+from damamba_jax.data.formats.tables import (
+    Table,
+    TextOptions,
+    Texts,
+    check_columns,
+    open_table,
+)
+from damamba_jax.errors import format_error
+
+# A table may claim so many rows, and so many for each of its bytes.
+_MAX_ROWS = 1 << 22
+_MAX_ROWS_PER_BYTE = 8
+
+_CLOCK = re.compile(r"(?:(\d{1,9}):)?(\d{1,9}):(\d{1,9}(?:[.,]\d{1,20})?)")
+
+
+class Rows(NamedTuple):
+    """Rows of a table that belong to one person.
+
+    Attributes:
+      row: their numbers in the file, from 0 on.
+      numbers: a column for each one that was asked for.
+      fields: what patterns of `rows` found in each row, such as its turn.
+    """
+
+    row: Int[np.ndarray, "n"]
+    numbers: Float[np.ndarray, "n columns"]
+    fields: Mapping[str, Texts]
+
+
+def open_with(path: Path, reading: TableReading) -> Table:
+    """Opens a table as a configuration says."""
+    options = TextOptions(
+        delimiter=reading.delimiter,
+        decimal=reading.decimal,
+        encoding=reading.encoding,
+    )
+    return open_table(path, options)
+
+
+def key_columns(reading: TableReading) -> list[str]:
+    """Lists the columns that say whose rows these are."""
+    return [entry.partition("=")[0] for entry in reading.rows]
+
+
+def read_rows(
+    table: Table,
+    reading: TableReading,
+    fields: Mapping[str, str],
+    *,
+    times: Sequence[str] = (),
+    numbers: Sequence[str] = (),
+    nominal_rate: float,
+) -> Iterator[Rows]:
+    """Yields the rows of one person, block by block.
+
+    Args:
+      table: the open table.
+      reading: how rows and times are read.
+      fields: known fields of patterns, such as session and role.
+      times: columns of times; they come first among the numbers, in seconds.
+      numbers: columns that are read.
+      nominal_rate: frames per second where the configuration gives none, Hz.
+
+    Raises:
+      DataFormatError: for a column that is absent or a value that is no number.
+    """
+    clocks = times if reading.time_unit == "mm:ss" else ()
+    keys = [entry.partition("=")[::2] for entry in reading.rows]
+    check_columns(table, [*times, *(name for name, _ in keys)])
+    rules = [patterns.compile_part(pattern, fields, {}) for _, pattern in keys]
+    factor = _seconds_per_unit(reading, nominal_rate)
+    first = 0
+    for block in table.blocks(
+        [*numbers] if clocks else [*times, *numbers],
+        [*clocks, *(name for name, _ in keys)],
+    ):
+        texts = block.texts[: len(clocks)]
+        seconds = [
+            _clock_seconds(table.path, *c) for c in zip(clocks, texts, strict=True)
+        ]
+        if clocks:
+            values = np.column_stack([*seconds, block.numbers])
+        else:
+            values = block.numbers.copy()
+            values[:, : len(times)] *= factor
+        keep = np.ones(len(values), bool)
+        bound: dict[str, Texts] = {}
+        for rule, column in zip(rules, block.texts[len(clocks) :], strict=True):
+            matches = [rule.fullmatch(value) for value in column.values]
+            keep &= np.array([m is not None for m in matches], bool)[column.codes]
+            for name in rule.groupindex:
+                found = [m[name] if m else "" for m in matches]
+                bound[name] = Texts(column.codes, found)
+        row = first + np.flatnonzero(keep)
+        first += len(values)
+        if first > _MAX_ROWS + _MAX_ROWS_PER_BYTE * table.path.stat().st_size:
+            raise format_error(
+                table.path,
+                "rows",
+                expected="rows of an eighth of a byte or more",
+                got=f"{first} and more",
+            )
+        chosen = {n: Texts(t.codes[keep], t.values) for n, t in bound.items()}
+        yield Rows(row, values[keep], chosen)
+
+
+class AllRows(NamedTuple):
+    """All rows of a person at once; as `Rows`, but each row has its own texts."""
+
+    numbers: Float[np.ndarray, "n columns"]
+    fields: Mapping[str, np.ndarray]
+
+
+def read_all(
+    table: Table, reading: TableReading, fields: Mapping[str, str], **options: Any
+) -> AllRows:
+    """Reads what `read_rows` yields, as a whole; meant for annotations and turns."""
+    parts = list(read_rows(table, reading, fields, **options))
+    if not parts:
+        width = len(options.get("times", ())) + len(options.get("numbers", ()))
+        return AllRows(np.zeros((0, width)), {})
+    names = parts[0].fields
+    return AllRows(
+        np.concatenate([part.numbers for part in parts]),
+        {
+            name: np.concatenate(
+                [np.array(p.fields[name].values)[p.fields[name].codes] for p in parts]
+            )
+            for name in names
+        },
+    )
+
+
+class Span(NamedTuple):
+    """A stretch of a recording, in seconds."""
+
+    start: float
+    end: float
+
+
+def read_turns(
+    paths: Sequence[Path], config: TurnsConfig, fields: Mapping[str, str]
+) -> dict[str, Span]:
+    """Reads when each turn starts and ends.
+
+    Args:
+      paths: the tables of a session.
+      config: the columns of the tables.
+      fields: known fields of patterns, such as session and role.
+
+    Returns:
+      Spans by the name of the turn.
+
+    Raises:
+      DataFormatError: for a time that is blank or runs backwards.
+    """
+    turns: dict[str, Span] = {}
+    reading = dataclasses.replace(
+        config, rows=(*config.rows, f"{config.turn}={{turn}}")
+    )
+    columns = [c for c in (config.start, config.end or config.duration) if c]
+    for path in paths:
+        rows = read_all(
+            open_with(path, config), reading, fields, times=columns, nominal_rate=1.0
+        )
+        clock = 0.0
+        names = rows.fields.get("turn", ())
+        for name, values in zip(names, rows.numbers.tolist(), strict=True):
+            start = values[0] if config.start else clock
+            end = values[-1] if config.end else start + values[-1]
+            if not (np.isfinite(start) and start <= end < np.inf):
+                raise format_error(
+                    path,
+                    f"turn {name}",
+                    expected="a start, and an end behind it",
+                    got=f"{start} to {end} s",
+                )
+            turns[str(name).casefold()] = Span(start, end)
+            clock = end
+    return turns
+
+
+def _seconds_per_unit(reading: TableReading, nominal_rate: float) -> float:
+    if reading.time_unit == "frames":
+        return 1.0 / (reading.frame_rate or nominal_rate)
+    return 1e-3 if reading.time_unit == "ms" else 1.0
+
+
+def _clock_seconds(path: Path, name: str, column: Texts) -> np.ndarray:
+    seconds = np.full(len(column.values), np.nan)
+    for i, text in enumerate(column.values):
+        if not text.strip():
+            continue
+        match = _CLOCK.fullmatch(text.strip())
+        if match is None:
+            raise format_error(
+                path, name, expected="times such as 01:30 or 1:01:30.5", got=repr(text)
+            )
+        hours, minutes, rest = match.groups()
+        seconds[i] = int(hours or 0) * 3600 + int(minutes) * 60
+        seconds[i] += float(rest.replace(",", "."))
+    return seconds[column.codes]

@@ -1,0 +1,312 @@
+"""One feature of one person that lies in tables, as a stream at one rate.
+
+Times are read first, without the values, so that memory follows the frames. The values
+then go block by block into the binary cache, which is mapped into memory.
+"""
+
+import dataclasses
+import hashlib
+import operator
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from damamba_jax.array_types import Bool, Int
+from damamba_jax.config.layout import TableConfig
+from damamba_jax.config.sections import FeatureConfig
+from damamba_jax.data.corpus.patterns import Match
+from damamba_jax.data.corpus.table_rows import (
+    Span,
+    key_columns,
+    open_with,
+    read_rows,
+)
+from damamba_jax.data.formats.binary_cache import cached_array
+from damamba_jax.data.formats.placing import Samples, place_samples, steady_rate
+from damamba_jax.data.formats.presets import with_preset
+from damamba_jax.data.formats.ssi import Stream
+from damamba_jax.data.formats.tables import Table, Texts, find_columns
+from damamba_jax.errors import ConfigError, format_error
+from damamba_jax.files import replace_file
+
+# Part of every cache key: raise it when what a copy holds changes.
+_VERSION = 2
+_CONDITION = re.compile(r"\s*(.+?)\s*(>=|<=|==|!=|>|<)\s*([-+.\deE]+)\s*")
+_COMPARISONS: dict[str, Callable] = {
+    ">=": operator.ge,
+    "<=": operator.le,
+    "==": operator.eq,
+    "!=": operator.ne,
+    ">": operator.gt,
+    "<": operator.lt,
+}
+
+
+class Placed(NamedTuple):
+    """Where the frames of a stream come from.
+
+    Attributes:
+      rate: Hz.
+      samples: rows of the tables.
+      frames: for each frame the index of its sample, -1 where there is none.
+      columns: names of the columns that were taken.
+    """
+
+    rate: float
+    samples: Samples
+    frames: Int[np.ndarray, "T"]
+    columns: tuple[str, ...]
+
+
+class Summary(NamedTuple):
+    """A stream without its values.
+
+    Attributes:
+      rate: Hz.
+      valid: which frames were recorded.
+      columns: names of the columns that were taken.
+    """
+
+    rate: float
+    valid: Bool[np.ndarray, "T"]
+    columns: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TableSource:
+    """The tables of one feature of one person.
+
+    Args:
+      feature: the feature, with `table`.
+      pieces: its files, at least one.
+      fields: known fields of patterns: split, session and role.
+      turns: when the turns of the session were.
+    """
+
+    feature: FeatureConfig
+    pieces: tuple[Match, ...]
+    fields: Mapping[str, str]
+    turns: Mapping[str, Span]
+
+    @property
+    def table(self) -> TableConfig:
+        """How the tables are read, with what the preset says."""
+        assert self.feature.table is not None, "`feature.table` is given"
+        return with_preset(self.feature.table)
+
+    def place(self) -> Placed:
+        """Finds rate and frames of the stream from the times of its rows.
+
+        Raises:
+          DataFormatError: for a malformed table, other columns than the feature has,
+            or times that are too far apart.
+          ConfigError: if nothing says when the rows of a turn were recorded.
+        """
+        parts, columns, known = [], (), {}
+        for index, piece in enumerate(self.pieces):
+            table = open_with(piece.path, self.table)
+            if table.names not in known:
+                known[table.names] = self._columns(table)
+            columns = known[table.names]
+            time, until, row = self._times(table, piece, columns[0])
+            parts.append(Samples(time, until, np.full(len(time), index), row))
+        samples = Samples(*(np.concatenate(p) for p in zip(*parts, strict=True)))
+        rate = self.feature.rate
+        if self.table.time and not self.table.hold:
+            rate = steady_rate(samples, rate)
+        frames = place_samples(
+            self.pieces[0].path,
+            samples,
+            rate,
+            row_bytes=4 * self.feature.dim,
+            hold=self.table.hold,
+        )
+        return Placed(rate, samples, frames, columns)
+
+    def summarize(self, cache_dir: str | os.PathLike | None) -> Summary:
+        """Says what the stream is like; kept in `cache_dir`, if there is one.
+
+        Raises:
+          DataFormatError: as `place`.
+        """
+        path = Path(cache_dir or "") / "tables" / f"{self._key()}.npz"
+        if cache_dir and path.is_file():
+            with np.load(path, allow_pickle=False) as kept:
+                return Summary(
+                    float(kept["rate"]), kept["valid"], tuple(kept["columns"].tolist())
+                )
+        placed = self.place()
+        found = Summary(placed.rate, placed.frames >= 0, placed.columns)
+        if cache_dir:
+            with replace_file(path) as file:
+                np.savez(file, **found._asdict())
+        return found
+
+    def open(self, cache_dir: str | os.PathLike | None) -> Stream:
+        """Opens the stream: float32 `[frames, feature.dim]`, read-only.
+
+        Args:
+          cache_dir: where the frames are kept in binary form; without it they are read
+            into memory.
+
+        Raises:
+          DataFormatError: as `place`, or for a value that is no number.
+        """
+        found = self.summarize(cache_dir)
+        shape = (len(found.valid), self.feature.dim)
+        data = self._mapped(found)
+        if data is None and cache_dir is None:
+            data = np.empty(shape, np.float32)
+            self._fill(data)
+            data.flags.writeable = False
+        elif data is None:
+            path = Path(cache_dir or "") / "tables" / f"{self._key()}.npy"
+            data = cached_array(path, shape, np.dtype("<f4"), self._fill)
+        found.valid.flags.writeable = False
+        return Stream(data, found.rate, None if found.valid.all() else found.valid)
+
+    def _columns(self, table: Table) -> tuple[str, ...]:
+        used = [*key_columns(self.table), self.table.time, *self._conditions()]
+        columns = find_columns(table, self.table.columns, without=used)
+        if len(columns) != self.feature.dim:
+            raise format_error(
+                table.path,
+                "columns",
+                expected=f"{self.feature.dim} (`features.{self.feature.name}.dim`)",
+                got=f"{len(columns)}: {', '.join(columns)}",
+            )
+        return columns
+
+    def _conditions(self) -> dict[str, list[tuple[str, float]]]:
+        """Column -> comparisons that a row must pass."""
+        found: dict[str, list[tuple[str, float]]] = {}
+        for text in self.table.valid:
+            match = _CONDITION.fullmatch(text)
+            try:
+                column, sign, number = match.groups() if match else ("", "", "")
+                found.setdefault(column, []).append((sign, float(number)))
+            except ValueError as error:
+                raise ConfigError(
+                    f"`features.{self.feature.name}.table.valid`: expected conditions "
+                    f"such as `confidence>=0.8`, got {text!r}."
+                ) from error
+        return found
+
+    def _times(
+        self, table: Table, piece: Match, column: str
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Rows that count: their times, the ends of their turns, and their numbers.
+
+        Args:
+          table: the open table.
+          piece: its file.
+          column: any column of values, which says how many rows there are.
+        """
+        config, conditions = self.table, self._conditions()
+        times, ends, kept = [np.zeros(0)], [np.zeros(0)], [np.zeros(0, np.int64)]
+        count: dict[str, int] = {}
+        for rows in read_rows(
+            table,
+            config,
+            {**piece.fields, **self.fields},
+            times=[config.time] if config.time else [],
+            numbers=[*conditions, column],
+            nominal_rate=self.feature.rate,
+        ):
+            first = 1 if config.time else 0
+            time = rows.numbers[:, 0] if config.time else np.full(len(rows.row), 0.0)
+            good = np.isfinite(time)
+            for i, tests in enumerate(conditions.values()):
+                values = rows.numbers[:, first + i]
+                for sign, number in tests:
+                    good &= _COMPARISONS[sign](values, number)
+            named = Texts(np.zeros(len(time), int), [piece.fields.get("turn", "")])
+            turn = rows.fields.get("turn", named)
+            time, end = self._shift(time, turn, count, piece)
+            inside = good & np.isfinite(time)
+            times.append(time[inside])
+            ends.append(end[inside])
+            kept.append(rows.row[inside])
+        time = np.concatenate(times)
+        if config.time and config.time_zero == "first" and len(time):
+            time = time - time.min()
+        return time, np.concatenate(ends), np.concatenate(kept)
+
+    def _shift(
+        self, time: np.ndarray, turn: Texts, count: dict[str, int], piece: Match
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Moves times to their turn, where rows without times follow each other.
+
+        Returns:
+          Times, NaN outside of the turn, and the ends of the turns.
+        """
+        config, time = self.table, time.copy()
+        for code, name in enumerate(turn.values if not config.time else ()):
+            here = np.flatnonzero(turn.codes == code)
+            first = count.get(name, 0)
+            time[here] = (first + np.arange(len(here))) / self.feature.rate
+            count[name] = first + len(here)
+        if "frame" in piece.fields and not config.time:
+            rate = config.frame_rate or self.feature.rate
+            time = np.full(len(time), int(piece.fields["frame"]) / rate)
+        known = any(turn.values)
+        if not known or (config.time and config.time_zero == "recording"):
+            return time, np.full(len(time), np.inf)
+        if not self.turns:
+            raise ConfigError(
+                f"`features.{self.feature.name}.table`: {piece.path} belongs to a "
+                "turn; set `time` with `time_zero='recording'`, or `data.layout.turns`."
+            )
+        nowhere = Span(np.nan, np.nan)
+        spans = [self.turns.get(name.casefold(), nowhere) for name in turn.values]
+        start, end = np.array(spans, np.float64).reshape(-1, 2)[turn.codes].T
+        # What goes on behind the turn belongs to the next one.
+        return np.where(start + time < end, start + time, np.nan), end
+
+    def _mapped(self, found: Summary) -> np.ndarray | None:
+        """Maps an npy file whose rows are the frames as they are."""
+        piece = self.pieces[0]
+        plain = not (self.table.rows or self.table.time or piece.fields.get("turn"))
+        if len(self.pieces) > 1 or piece.path.suffix.lower() != ".npy" or not plain:
+            return None
+        array = np.load(piece.path, mmap_mode="r", allow_pickle=False)
+        whole = array.ndim == 2 and found.columns == tuple(
+            map(str, range(array.shape[1]))
+        )
+        whole = whole and len(array) == len(found.valid) and array.flags.c_contiguous
+        return array if whole and array.dtype in ("<f4", "<f8") else None
+
+    def _fill(self, data: np.ndarray) -> None:
+        """Writes the values of every frame into `data`, `[T, dim]`."""
+        placed = self.place()
+        data[:] = np.nan
+        frames = np.flatnonzero(placed.frames >= 0)
+        sample = placed.frames[frames]
+        for index, piece in enumerate(self.pieces):
+            here = placed.samples.piece[sample] == index
+            row = placed.samples.row[sample[here]]
+            order = np.argsort(row, kind="stable")
+            targets, row = frames[here][order], row[order]
+            first = 0
+            for values in self._values(piece, placed.columns):
+                lo, hi = np.searchsorted(row, [first, first + len(values)])
+                with np.errstate(over="ignore"):  # beyond float32: inf, as missing
+                    data[targets[lo:hi]] = values[row[lo:hi] - first]
+                first += len(values)
+
+    def _values(self, piece: Match, columns: Sequence[str]) -> Iterator[np.ndarray]:
+        table = open_with(piece.path, self.table)
+        for block in table.blocks(columns):
+            yield block.numbers
+
+    def _key(self) -> str:
+        parts: list = [_VERSION, self.table, self.feature.rate, self.feature.dim]
+        parts += [sorted(self.fields.items()), sorted(self.turns.items())]
+        for piece in self.pieces:
+            status = piece.path.stat()
+            parts += [piece.path.resolve(), status.st_size, status.st_mtime_ns]
+        return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]

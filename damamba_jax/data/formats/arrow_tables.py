@@ -1,0 +1,250 @@
+"""Tables that pyarrow reads: delimited text and parquet.
+
+Columns of text are read as text and converted here, so that blanks, booleans and
+decimal commas mean the same in every file, and a number is never guessed at.
+"""
+
+import codecs
+import csv
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute
+import pyarrow.csv
+import pyarrow.parquet
+
+from damamba_jax.data.formats.headers import parse_number
+from damamba_jax.data.formats.tables import (
+    HEAD_BYTES,
+    Block,
+    TextOptions,
+    Texts,
+    check_columns,
+    unique_names,
+)
+from damamba_jax.errors import format_error
+
+# Its functions are made when it is imported: type checkers do not see them.
+pc: Any = pyarrow.compute
+
+_BLOCK_BYTES = 4 << 20
+_PARQUET_ROWS = 1 << 14
+_DELIMITERS = ("\t", ";", ",", "|")
+# What programs write where they have no value, in lower case.
+_BLANKS = pa.array(
+    ["", "nan", "na", "n/a", "#n/a", "null", "none", "-", "--", "?", "missing"]
+)
+_WITH_COMMA = re.compile(r"[+-]?[0-9]*,[0-9]+(e[+-]?[0-9]+)?", re.IGNORECASE)
+
+
+class CsvTable:
+    """Columns of delimited text, named by its first line; see `tables.Table`."""
+
+    def __init__(self, path: Path, options: TextOptions):
+        self.path = path
+        with open(path, "rb") as file:
+            head = file.read(HEAD_BYTES)
+        self._encoding = options.encoding or _encoding(head)
+        try:
+            text = head.decode(self._encoding, errors="ignore").removeprefix("\ufeff")
+        except LookupError as error:
+            raise format_error(
+                path, "encoding", expected="one that Python knows", got=f"{error}"
+            ) from error
+        lines = text.splitlines()
+        if not lines or not lines[0].strip():
+            raise format_error(path, "line 1", expected="names of columns", got="none")
+        self._delimiter = options.delimiter or max(_DELIMITERS, key=lines[0].count)
+        # The last line may be cut.
+        some = [self._split(line) for line in lines[: max(1, len(lines) - 1)][:200]]
+        self.names = unique_names(some[0])
+        self._decimal = options.decimal or self._find_decimal(some[1:])
+
+    def blocks(
+        self, numbers: Sequence[str], texts: Sequence[str] = ()
+    ) -> Iterator[Block]:
+        """Yields the rows of some columns; see `tables.Table`."""
+        check_columns(self, [*numbers, *texts])
+        # Without any column pyarrow would not count the rows.
+        wanted = list(dict.fromkeys([*numbers, *texts])) or [self.names[0]]
+        with (
+            _arrow_errors(self.path),
+            pyarrow.csv.open_csv(
+                self.path,
+                read_options=pyarrow.csv.ReadOptions(
+                    column_names=list(self.names),
+                    skip_rows=1,
+                    block_size=_BLOCK_BYTES,
+                    encoding=self._encoding,
+                ),
+                parse_options=pyarrow.csv.ParseOptions(delimiter=self._delimiter),
+                convert_options=pyarrow.csv.ConvertOptions(
+                    include_columns=wanted,
+                    column_types={name: pa.string() for name in self.names},
+                ),
+            ) as reader,
+        ):
+            for batch in reader:
+                yield _block(self.path, batch, numbers, texts, self._decimal)
+
+    def _split(self, line: str) -> list[str]:
+        try:
+            return next(csv.reader([line], delimiter=self._delimiter), [])
+        except (csv.Error, TypeError) as error:
+            raise format_error(
+                self.path, "delimiter", expected="one character", got=f"{error}"
+            ) from error
+
+    def _find_decimal(self, rows: Sequence[Sequence[str]]) -> str:
+        fields = (field.strip() for row in rows for field in row)
+        return "," if any(map(_WITH_COMMA.fullmatch, fields)) else "."
+
+
+class ParquetTable:
+    """Columns of a parquet file; see `tables.Table`."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        with _arrow_errors(path):
+            self._file = pyarrow.parquet.ParquetFile(path)
+            names = tuple(self._file.schema_arrow.names)
+        if len(set(names)) < len(names) or not names:
+            raise format_error(
+                path, "schema", expected="columns of different names", got=f"{names}"
+            )
+        self.names = names
+
+    def blocks(
+        self, numbers: Sequence[str], texts: Sequence[str] = ()
+    ) -> Iterator[Block]:
+        """Yields the rows of some columns; see `tables.Table`."""
+        check_columns(self, [*numbers, *texts])
+        wanted = list(dict.fromkeys([*numbers, *texts]))
+        with _arrow_errors(self.path):
+            for batch in self._file.iter_batches(_PARQUET_ROWS, columns=wanted):
+                yield _block(self.path, batch, numbers, texts, ".")
+
+
+@contextmanager
+def _arrow_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (pa.ArrowException, UnicodeError) as error:
+        raise format_error(
+            path, "rows", expected="a table that can be read", got=f"{error}"
+        ) from error
+    except OSError as error:
+        # pyarrow says so of bytes that it cannot decode, too.
+        if error.errno is not None:
+            raise
+        raise format_error(
+            path, "rows", expected="a table that can be read", got=f"{error}"
+        ) from error
+
+
+def _encoding(head: bytes) -> str:
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError:
+        return "latin-1"
+    return "utf-8"
+
+
+def _block(
+    path: Path,
+    batch: pa.RecordBatch,
+    numbers: Sequence[str],
+    texts: Sequence[str],
+    decimal: str,
+) -> Block:
+    columns = [_floats(path, name, batch.column(name), decimal) for name in numbers]
+    return Block(
+        np.stack(columns, axis=1) if columns else np.zeros((batch.num_rows, 0)),
+        tuple(_texts(batch.column(name)) for name in texts),
+    )
+
+
+def _texts(column: pa.Array) -> Texts:
+    if not pa.types.is_dictionary(column.type):
+        column = pc.dictionary_encode(column, null_encoding="encode")
+    codes = column.indices.fill_null(0).to_numpy(zero_copy_only=False)
+    values = ["" if v is None else v for v in column.dictionary.to_pylist()]
+    # A number that is whole is written as people write it.
+    spelled = [f"{v:g}" if isinstance(v, float) else str(v).strip() for v in values]
+    return Texts(codes.astype(np.int64), spelled)
+
+
+def _floats(path: Path, name: str, column: pa.Array, decimal: str) -> np.ndarray:
+    """Converts a column to numbers; NaN where blank."""
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        column = column.dictionary_decode()
+        kind = column.type
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        column = _parse(path, name, column, decimal)
+    elif pa.types.is_timestamp(kind) or pa.types.is_duration(kind):
+        moments = column.cast(_microseconds(kind))
+        column = pc.divide(moments.cast(pa.int64()).cast(pa.float64()), 1e6)
+    elif pa.types.is_boolean(kind):
+        column = column.cast(pa.uint8())
+    elif not (pa.types.is_primitive(kind) or pa.types.is_decimal(kind)):
+        raise format_error(path, name, expected="a column of numbers", got=f"{kind}")
+    floats = column.cast(pa.float64(), safe=False)
+    return floats.fill_null(np.nan).to_numpy(zero_copy_only=False)
+
+
+def _microseconds(kind: pa.DataType) -> pa.DataType:
+    if pa.types.is_timestamp(kind):
+        return pa.timestamp("us", kind.tz)
+    return pa.duration("us")
+
+
+def _parse(path: Path, name: str, column: pa.Array, decimal: str) -> pa.Array:
+    """Converts text to numbers; a file has one decimal sign."""
+    text = pc.utf8_trim_whitespace(column)
+    lower = pc.utf8_lower(text)
+    text = pc.if_else(pc.is_in(lower, _BLANKS), None, text)
+    for word, number in (("true", "1"), ("false", "0")):
+        text = pc.if_else(pc.equal(lower, word), number, text)
+    if decimal == ",":
+        _refuse_points(path, name, text)
+        text = pc.replace_substring(text, ",", ".")
+    try:
+        return text.cast(pa.float64())
+    except pa.ArrowInvalid:
+        return _parse_slowly(path, name, text, decimal)
+
+
+def _refuse_points(path: Path, name: str, text: pa.Array) -> None:
+    mixed = pc.filter(text, pc.match_substring(text, "."))
+    if len(mixed) > mixed.null_count:
+        raise format_error(
+            path,
+            name,
+            expected="numbers with the decimal sign ',' as elsewhere in the file",
+            got=repr(mixed.drop_null()[0].as_py()),
+        )
+
+
+def _parse_slowly(path: Path, name: str, text: pa.Array, decimal: str) -> pa.Array:
+    """Converts what a C runtime prints, such as `1.#INF`, or names the first fault."""
+    values = []
+    for value in text.to_pylist():
+        try:
+            values.append(np.nan if value is None else parse_number(value))
+        except ValueError as error:
+            raise format_error(
+                path,
+                name,
+                expected=f"numbers with the decimal sign {decimal!r} (another sign, "
+                "delimiter or unit is set in the configuration)",
+                got=repr(value),
+            ) from error
+    return pa.array(values, pa.float64())

@@ -1,0 +1,180 @@
+"""Tables of named columns: csv, npy, npz, parquet, read block by block.
+
+A column becomes float64 numbers or texts; what is blank is NaN. Text and parquet are
+read by pyarrow, which is imported when such a file opens.
+
+| file          | columns                                                     |
+|---------------|-------------------------------------------------------------|
+| csv, tsv, txt | named by the first line; the second `frame` is `frame.1`    |
+| parquet       | named in the file                                           |
+| npy           | `0`, `1`, ... of `[T]` or `[T, columns]`, or a record's     |
+| npz           | a name for `[T]`; `name.0`, `name.1`, ... for `[T, columns]`|
+| json          | one frame of OpenPose; see `openpose.py`                    |
+"""
+
+import dataclasses
+import fnmatch
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+
+from damamba_jax.array_types import Float, Int
+from damamba_jax.errors import format_error, nearest
+
+# Longest first line, and as much text as shows delimiter, decimal sign and encoding.
+HEAD_BYTES = 1 << 20
+
+SUFFIXES = (".csv", ".tsv", ".txt", ".npy", ".npz", ".parquet", ".pq", ".json")
+
+
+@dataclasses.dataclass(frozen=True)
+class TextOptions:
+    """How the text of a table is written; what is empty is found out.
+
+    Args:
+      delimiter: separator of columns.
+      decimal: decimal sign, a point or a comma.
+      encoding: a name that Python knows.
+    """
+
+    delimiter: str = ""
+    decimal: str = ""
+    encoding: str = ""
+
+
+class Texts(NamedTuple):
+    """A column of texts.
+
+    Attributes:
+      codes: for each row the index of its text.
+      values: the different texts.
+    """
+
+    codes: Int[np.ndarray, "n"]
+    values: Sequence[str]
+
+
+class Block(NamedTuple):
+    """Rows that follow each other.
+
+    Attributes:
+      numbers: a column for each one that was asked for as numbers; NaN where blank.
+      texts: each column that was asked for as texts.
+    """
+
+    numbers: Float[np.ndarray, "n columns"]
+    texts: tuple[Texts, ...]
+
+
+@runtime_checkable
+class Table(Protocol):
+    """An open table.
+
+    Attributes:
+      path: file that errors name.
+      names: names of the columns; no name comes twice.
+    """
+
+    path: Path
+    names: tuple[str, ...]
+
+    def blocks(
+        self, numbers: Sequence[str], texts: Sequence[str] = ()
+    ) -> Iterator[Block]:
+        """Yields the rows of some columns.
+
+        Raises:
+          DataFormatError: for a malformed row, or text where a number should be.
+        """
+        ...
+
+
+def open_table(path: Path, options: TextOptions | None = None) -> Table:
+    """Opens a table by the suffix of its name; no row is read yet.
+
+    Raises:
+      DataFormatError: for a file of another kind, or one without columns.
+    """
+    suffix = path.suffix.lower()
+    if suffix in (".npy", ".npz"):
+        from damamba_jax.data.formats.array_tables import ArrayTable
+
+        return ArrayTable(path)
+    if suffix in (".parquet", ".pq"):
+        from damamba_jax.data.formats.arrow_tables import ParquetTable
+
+        return ParquetTable(path)
+    if suffix == ".json":
+        from damamba_jax.data.formats.openpose import OpenPoseTable
+
+        return OpenPoseTable(path)
+    if suffix in SUFFIXES:
+        from damamba_jax.data.formats.arrow_tables import CsvTable
+
+        return CsvTable(path, options or TextOptions())
+    raise format_error(
+        path, "name", expected=f"one that ends in {', '.join(SUFFIXES)}", got=suffix
+    )
+
+
+def find_columns(
+    table: Table, wanted: Sequence[str], *, without: Sequence[str] = ()
+) -> tuple[str, ...]:
+    """Resolves names and patterns of columns, such as `AU*_r`.
+
+    Args:
+      table: whose columns are looked for.
+      wanted: names, or shell patterns for several; none means every column.
+      without: columns that patterns and "every column" leave out.
+
+    Returns:
+      Names in the order of `wanted`, each once.
+
+    Raises:
+      DataFormatError: for a name or pattern that no column has.
+    """
+    others = [name for name in table.names if name not in without]
+    if not wanted:
+        return tuple(others)
+    found: list[str] = []
+    for name in wanted:
+        matches = [name] if name in table.names else _matching(name, others)
+        if not matches:
+            raise format_error(
+                table.path,
+                "columns",
+                expected=f"a column {name!r}",
+                got=f"none{nearest(name, table.names)}"[:110],
+            )
+        found += matches
+    return tuple(dict.fromkeys(found))
+
+
+def check_columns(table: Table, names: Sequence[str]) -> None:
+    """Checks that a table has columns of exactly these names.
+
+    Raises:
+      DataFormatError: for a name that no column has.
+    """
+    for name in names:
+        if name not in table.names:
+            find_columns(table, [name.replace("*", "[*]")])
+
+
+def unique_names(names: Sequence[str]) -> tuple[str, ...]:
+    """Tells columns of the same name apart: `frame`, `frame.1`."""
+    found: dict[str, None] = {}
+    for i, name in enumerate(names):
+        name = name.strip() or f"column.{i}"
+        count, unique = 0, name
+        while unique in found:
+            count += 1
+            unique = f"{name}.{count}"
+        found[unique] = None
+    return tuple(found)
+
+
+def _matching(pattern: str, names: Sequence[str]) -> list[str]:
+    return [name for name in names if fnmatch.fnmatchcase(name, pattern)]
