@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from rich.console import Console
 
 from damamba_jax.runs.evaluations import Settings
-from damamba_jax.runtime.command import run, show_log
+from damamba_jax.runtime.command import expand_home, run, show_log
 from damamba_jax.runtime.programs import keep_programs
 from damamba_jax.runtime.stop import StopRequest
 from damamba_jax.studies.evaluations import evaluate_runs
@@ -30,7 +30,7 @@ from damamba_jax.studies.evaluations import evaluate_runs
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit status."""
-    options = _parser().parse_args(argv)
+    options = _parser().parse_args(expand_home(sys.argv[1:] if argv is None else argv))
     show_log()
     keep_programs()
     settings = Settings(

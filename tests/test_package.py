@@ -80,3 +80,23 @@ def test_every_module_is_installed():
             parts if parts[0] == "damamba_jax" else ("damamba_jax", *parts)
         )
         assert package in listed, f"{package} is not in setup.cfg"
+
+
+def test_every_module_loads_without_what_only_posix_has():
+    names = [".".join(("damamba_jax", *module_of(path))) for path in SOURCES]
+    program = (
+        "import importlib, sys\n"
+        "sys.modules['fcntl'] = sys.modules['resource'] = None\n"
+        "for name in sys.argv[1:]: importlib.import_module(name)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, *names], cwd=ROOT, capture_output=True,
+        text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+def module_of(path):
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    parts = parts[1:] if parts[0] == "damamba_jax" else parts
+    return parts[:-1] if parts[-1] == "__init__" else parts

@@ -6,6 +6,7 @@ A section is a frozen dataclass on `Section`, which checks the ranges.
 
 import dataclasses
 import math
+import os
 from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple
 
@@ -30,7 +31,12 @@ BELOW_ONE = Range("[0, 1)", lambda value: 0 <= value < 1)
 
 
 def setting(
-    meaning: str, *, unit: str = "", range: Range | None = None, **options: Any
+    meaning: str,
+    *,
+    unit: str = "",
+    range: Range | None = None,
+    is_path: bool = False,
+    **options: Any,
 ) -> Any:
     """Describes one field.
 
@@ -38,9 +44,10 @@ def setting(
       meaning: one sentence or more, with a full stop.
       unit: unit of the value; empty for numbers without one, names and switches.
       range: values that are allowed; `None` allows all values of the type.
+      is_path: the value is a path, in which `~` means the user's home.
       **options: passed to `dataclasses.field`, such as `default`.
     """
-    described = {"meaning": meaning, "unit": unit, "range": range}
+    described = {"meaning": meaning, "unit": unit, "range": range, "is_path": is_path}
     return dataclasses.field(metadata=described, **options)
 
 
@@ -55,9 +62,12 @@ class Section:
     path: ClassVar[str] = ""
 
     def __post_init__(self) -> None:
-        """Checks the range of each field."""
+        """Checks the range of each field; gives paths their home."""
         for field in dataclasses.fields(self):
             allowed, value = field.metadata["range"], getattr(self, field.name)
+            if field.metadata["is_path"]:
+                # The dataclass is frozen once it is made.
+                object.__setattr__(self, field.name, os.path.expanduser(value))
             if allowed is not None and not allowed.holds(value):
                 raise ConfigError(
                     f"`{self.path_of(field.name)}`: expected {allowed.text}, got "

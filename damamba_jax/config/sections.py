@@ -126,9 +126,12 @@ class DataConfig(Section):
 
     path: ClassVar[str] = "data"
 
-    root: str = setting("Folder of the corpus; empty means the simulated corpus.")
+    root: str = setting(
+        "Folder of the corpus; empty means the simulated corpus.", is_path=True
+    )
     labels_root: str = setting(
-        "Folder of the annotations; empty means that they lie beside the features."
+        "Folder of the annotations; empty means that they lie beside the features.",
+        is_path=True,
     )
     layout: LayoutConfig | None = setting(
         "Patterns of a custom corpus; `None` recognises the released ones.",
@@ -164,7 +167,8 @@ class DataConfig(Section):
         "Preset of the simulated corpus, used only when `root` is empty."
     )
     cache_dir: str = setting(
-        "Folder of binary copies of slow sources, statistics and simulated corpora."
+        "Folder of binary copies of slow sources, statistics and simulated corpora.",
+        is_path=True,
     )
     num_threads: int = setting("Threads that read batches.", range=POSITIVE)
     normalization: Literal["training", "session"] = setting(
@@ -333,7 +337,8 @@ class Config(Section):
         "Seed of parameters, dropout and the order of the data.", range=NOT_NEGATIVE
     )
     init_from: str = setting(
-        "Workdir whose averaged parameters start this run; empty means none."
+        "Workdir whose averaged parameters start this run; empty means none.",
+        is_path=True,
     )
     data: DataConfig = setting("The recordings that are read.")
     model: SystemConfig = setting("The system and its architecture.")

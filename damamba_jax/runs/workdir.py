@@ -5,14 +5,16 @@ results, pictures, traces and predictions under the same names.
 """
 
 import contextlib
-import fcntl
-from collections.abc import Iterator
+import glob
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+
+import filelock
 
 from damamba_jax.config.sections import Config
 from damamba_jax.config.tree import differences, from_json, to_json
 from damamba_jax.errors import CheckpointError, ConfigError, WorkdirError
-from damamba_jax.files import read_text, write_text
+from damamba_jax.files import read_json, read_text, write_json, write_text
 
 CONFIG = "config.json"
 LOCK = "lock"
@@ -30,6 +32,8 @@ RESULTS_PAGE = "results.md"
 PICTURES = "pictures"
 TRACES = "traces"
 PREDICTIONS = "predictions"
+# What the run was trained on: a fingerprint of every session.
+CORPUS = "corpus.json"
 # Evaluations with other settings than the run's own, and the record of each.
 EVALUATIONS = "evaluations"
 RECORD = "evaluation.json"
@@ -64,6 +68,11 @@ def read_config(workdir: Path) -> Config:
 # Fields that change where, how fast or how verbosely a run computes, but no number.
 NEUTRAL = (
     "data.cache_dir",
+    # The corpus is compared by what it holds.
+    "data.labels_root",
+    "data.root",
+    # Read before the first step alone.
+    "init_from",
     "data.num_threads",
     "train.keep_checkpoints",
     "train.save_every",
@@ -82,7 +91,8 @@ def claim(workdir: Path, config: Config, *, write: bool = True) -> Iterator[None
         write.
 
     Raises:
-      WorkdirError: if another process holds it, or it was made with a configuration
+      WorkdirError: if its path has characters that make its checkpoints unreadable,
+        another process holds it, or it was made with a configuration
         that differs in a field that changes the numbers.
     """
     path = workdir / CONFIG
@@ -90,18 +100,60 @@ def claim(workdir: Path, config: Config, *, write: bool = True) -> Iterator[None
         _check_config(path, config)
         yield
         return
+    _check_name(workdir)
     workdir.mkdir(parents=True, exist_ok=True)
-    with (workdir / LOCK).open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise WorkdirError(
-                f"{workdir}: another process is training here. Wait for it, or choose "
-                f"another folder: --workdir=NEW."
-            ) from error
+    # Another use of the same folder in this process must be refused as well.
+    lock = filelock.FileLock(workdir / LOCK, blocking=False, is_singleton=False)
+    try:
+        lock.acquire()
+    except filelock.Timeout as error:
+        raise WorkdirError(
+            f"{workdir}: another process is training here. Wait for it, or choose "
+            f"another folder: --workdir=NEW."
+        ) from error
+    with lock:
         _check_config(path, config)
         write_text(path, to_json(config))
         yield
+
+
+def _check_name(workdir: Path) -> None:
+    """Refuses a folder whose checkpoints Orbax would write and never find again."""
+    path = workdir.resolve()
+    if glob.has_magic(str(path)):
+        raise WorkdirError(
+            f"`--workdir`: expected a path without *, ? and [, in which checkpoints "
+            f"cannot be read back, got {path}. Choose another folder: --workdir=NEW."
+        )
+
+
+def check_corpus(workdir: Path, sessions: Mapping[str, str]) -> None:
+    """Checks that a run goes on with the corpus that it began with, wherever it lies.
+
+    Args:
+      workdir: the run's folder, which holds the corpus from the first call on.
+      sessions: a fingerprint of every session, by its name.
+
+    Raises:
+      WorkdirError: if sessions are other ones, naming the first.
+    """
+    path = workdir / CORPUS
+    if last_step(workdir) < 0:
+        write_json(path, dict(sessions))
+        return
+    if not path.is_file():  # of a version that did not write it
+        return
+    before = read_json(path)
+    names = {*before, *sessions}
+    changed = sorted(n for n in names if before.get(n) != sessions.get(n))
+    if changed:
+        first = ", ".join(changed[:3])
+        raise WorkdirError(
+            f"{workdir}: expected the corpus that this run began with, got one in "
+            f"which {len(changed)} of {len(names)} sessions differ or are missing: "
+            f"{first}. Give that corpus as --config.data.root=DIR; to train on this "
+            f"one, choose --workdir=NEW."
+        )
 
 
 def last_step(workdir: Path) -> int:

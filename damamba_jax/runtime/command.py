@@ -1,8 +1,11 @@
 """Parts that all commands share: configurations, logs, errors and exit status."""
 
+import io
 import logging
+import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TypeVar
 
 from absl import flags
@@ -37,6 +40,10 @@ def run(
     with StopRequest() as stop:
         try:
             return body(stop, console)
+        except (RuntimeError, AssertionError) as error:
+            if reason := missing_platform(error):
+                sys.exit(f"error: {reason}")
+            raise
         except Stopped as signal:
             console.print(f"{signal}: stopped; the same command resumes.")
             sys.exit(stop.exit_status)
@@ -45,8 +52,32 @@ def run(
             sys.exit(printable(f"error: {error}"))
 
 
+def missing_platform(error: Exception) -> str:
+    """Says what to change where JAX cannot start its platform; empty for other errors.
+
+    JAX has no error of its own for that: it raises a `RuntimeError`, or an assertion
+    of its list of platforms fails.
+    """
+    platforms = os.environ.get("JAX_PLATFORMS", "")
+    text, trace = str(error), error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    file = trace.tb_frame.f_code.co_filename if trace else ""
+    if "initialize backend" not in text and Path(file).name != "xla_bridge.py":
+        return ""
+    reason = f" ({text.splitlines()[0]})" if text else ""
+    return (
+        f"`JAX_PLATFORMS`: expected a platform that this machine has, got "
+        f"{platforms!r}{reason}. Unset it, set JAX_PLATFORMS=cpu, or install JAX for "
+        "the machine's GPU: pip install 'jax[cuda13]'."
+    )
+
+
 def show_log(level: int = logging.INFO) -> None:
     """Shows this project's messages, and other libraries' warnings.
+
+    What the terminal's encoding does not have becomes a question mark, and lines are
+    as long as their text where no terminal bounds them.
 
     Args:
       level: the lowest level that is shown of this project's messages;
@@ -57,12 +88,34 @@ def show_log(level: int = logging.INFO) -> None:
     absl_logging.get_absl_logger().addFilter(
         lambda record: "read only" not in record.getMessage()
     )
-    handler = RichHandler(
-        console=Console(stderr=True), show_time=False, show_path=False, markup=False
-    )
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    console = Console(stderr=True)
+    handler: logging.Handler
+    if console.is_terminal:
+        handler = RichHandler(
+            console=console, show_time=False, show_path=False, markup=False
+        )
+    else:
+        handler = logging.StreamHandler(sys.stderr)
     log = logging.getLogger("damamba_jax")
     log.setLevel(level)
     log.handlers, log.propagate = [handler], False
+
+
+def expand_home(argv: Sequence[str]) -> list[str]:
+    """Puts the user's home in the place of `~` in `--flag=~/folder`.
+
+    Shells do so at the start of an argument alone.
+    """
+    found = []
+    for argument in argv:
+        flag, equals, value = argument.partition("=")
+        if equals and flag.startswith("-") and value.startswith("~"):
+            argument = f"{flag}={os.path.expanduser(value)}"
+        found.append(argument)
+    return found
 
 
 def mark_log(mark: str) -> None:
@@ -73,7 +126,7 @@ def mark_log(mark: str) -> None:
 
 def parse_flags(argv: Sequence[str]) -> list[str]:
     """Parses absl's flags; what is wrong with `--config` is said in one line."""
-    argv = find_config_file(argv)
+    argv = find_config_file(expand_home(argv))
     try:
         _check_config(argv)
         return flags.FLAGS(argv)
@@ -98,7 +151,7 @@ def read_flags(values: flags.FlagValues, argv: Sequence[str], doc: str) -> None:
     flags.DEFINE_boolean("help", False, "Shows this text.", flag_values=values)
     _check_config(argv)
     try:
-        rest = values(list(argv))
+        rest = values(expand_home(argv))
     except flags.Error as error:
         raise ConfigError(f"{error} All flags: --help.") from error
     if values["help"].value:

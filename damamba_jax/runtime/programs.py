@@ -10,6 +10,7 @@ it, under a hash of all that it depends on.
 meaning for JAX's part.
 """
 
+import atexit
 import functools
 import hashlib
 import importlib
@@ -146,7 +147,7 @@ class Program:
         jit = functools.partial(jax.jit, **options)
         if folder is None:
             # Traced in this thread, whose settings of JAX may be its own.
-            traced = jit(function).trace(*shapes)
+            traced = jit(_named(function, name)).trace(*shapes)
 
             def build() -> Callable[..., Any]:
                 return traced.lower().compile()
@@ -158,12 +159,12 @@ class Program:
                 if lowered is None:
                     # What was written is what is compiled: the next run finds it in
                     # JAX's cache, and computes the same to the last bit.
-                    found = jax.export.export(jit(function))(*shapes)
+                    found = jax.export.export(jit(_named(function, name)))(*shapes)
                     found = found.serialize()
                     _write(path, found)
                     lowered = jax.export.deserialize(found)
                 _load_mosaic()
-                return jit(lowered.call).lower(*shapes).compile()
+                return jit(_named(lowered.call, name)).lower(*shapes).compile()
 
         _work().put(lambda: self._build(build))
 
@@ -192,16 +193,39 @@ class Program:
         return self._compiled(*arguments)
 
 
+def _named(function: Callable[..., Any], name: str) -> Callable[..., Any]:
+    """Gives a function the name that JAX's log and profiles call its program by."""
+
+    def named(*arguments: Any) -> Any:
+        return function(*arguments)
+
+    named.__name__ = named.__qualname__ = name
+    return named
+
+
 @functools.cache
-def _work() -> "queue.SimpleQueue[Callable[[], None]]":
-    """Starts the thread that compiles; a daemon, so that it never delays an end."""
-    jobs: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+def _work() -> "queue.SimpleQueue[Callable[[], None] | None]":
+    """Starts the thread that compiles.
+
+    Python would end while the thread is inside XLA, which aborts the process. So its
+    end waits for the program in work, and forgets the others. A signal does not wait.
+    """
+    jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
 
     def work() -> None:
-        while True:
-            jobs.get()()
+        while (job := jobs.get()) is not None:
+            job()
 
-    threading.Thread(target=work, name="compiler", daemon=True).start()
+    thread = threading.Thread(target=work, name="compiler", daemon=True)
+    thread.start()
+
+    def finish() -> None:
+        while not jobs.empty():
+            jobs.get()
+        jobs.put(None)
+        thread.join()
+
+    atexit.register(finish)
     return jobs
 
 

@@ -44,9 +44,11 @@ class ProgressLine:
         self._bar: Progress | None = None
         if console.is_terminal:
             self._bar = Progress(
-                TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-                TextColumn(unit), TimeElapsedColumn(), TextColumn("ETA"),
-                TimeRemainingColumn(), TextColumn("{task.fields[note]}"),
+                # Titles and notes hold names of configurations and sessions.
+                TextColumn("{task.description}", markup=False), BarColumn(),
+                MofNCompleteColumn(), TextColumn(unit), TimeElapsedColumn(),
+                TextColumn("ETA"), TimeRemainingColumn(),
+                TextColumn("{task.fields[note]}", markup=False),
                 console=console,
             )  # fmt: skip
             self._task = self._bar.add_task(title, total=None, note="")

@@ -1,4 +1,4 @@
-"""Stopping on SIGTERM or Ctrl-C within seconds, without losing work.
+"""Stopping on a signal, such as SIGTERM or Ctrl-C, within seconds and without loss.
 
 Python runs its own signal handlers only between bytecodes: during an XLA compilation or
 a long step they wait until it returns, which can take minutes. Here a thread is woken
@@ -19,13 +19,23 @@ _log = logging.getLogger(__name__)
 # Long enough for a save that has begun, short enough for a scheduler's 10 seconds.
 GRACE_SECONDS = 5.0
 
+# All that end a program which does not know them, and can be caught: a scheduler's
+# warning, a closed terminal, Ctrl-C. Windows has the first two alone.
+SIGNALS = tuple(
+    getattr(signal, name)
+    for name in ("SIGTERM", "SIGINT", "SIGHUP", "SIGUSR1", "SIGUSR2")
+    if hasattr(signal, name)
+)
+
 
 class Stopped(Exception):
     """A signal asked the run to stop; raised at a safe point."""
 
 
 class StopRequest:
-    """Watches for SIGTERM and SIGINT while active; a context manager.
+    """Watches for `SIGNALS` while active; a context manager.
+
+    In a thread other than the main one Python gives no signals, and nothing is watched.
 
     Outside `protect` there is nothing to lose and a signal ends the process at once,
     with the exit status 128 + signal that shells expect.
@@ -75,19 +85,21 @@ class StopRequest:
                 self._save, self._patient = None, False
 
     def __enter__(self) -> "StopRequest":
+        self._watches = threading.current_thread() is threading.main_thread()
+        if not self._watches:
+            return self
         self._reader, self._writer = socket.socketpair()
         self._writer.setblocking(False)
         self._old_fd = signal.set_wakeup_fd(self._writer.fileno())
-        self._old = {
-            number: signal.signal(number, self._note)
-            for number in (signal.SIGTERM, signal.SIGINT)
-        }
+        self._old = {number: signal.signal(number, self._note) for number in SIGNALS}
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
         return self
 
     def __exit__(self, *_) -> None:
         self._done.set()
+        if not self._watches:
+            return
         for number, handler in self._old.items():
             signal.signal(number, handler)
         signal.set_wakeup_fd(self._old_fd)

@@ -14,7 +14,13 @@ from rich.console import Console
 from damamba_jax.config.sections import Config
 from damamba_jax.config.tree import check_field, from_config_dict
 from damamba_jax.errors import ConfigError
-from damamba_jax.runtime.command import USER_ERRORS, mark_log, parse_integers, show_log
+from damamba_jax.runtime.command import (
+    USER_ERRORS,
+    expand_home,
+    mark_log,
+    parse_integers,
+    show_log,
+)
 from damamba_jax.runtime.config_files import find_config_file, load_config
 from damamba_jax.runtime.programs import keep_programs
 from damamba_jax.runtime.stop import Stopped, StopRequest
@@ -40,7 +46,7 @@ def main(argv: Sequence[str], *, prepare: Prepare | None = None) -> int:
         is trained; returns the study that is run.
     """
     parser = _parser()
-    options, rest = parser.parse_known_args(find_config_file(argv))
+    options, rest = parser.parse_known_args(find_config_file(expand_home(argv)))
     if options.jobs < 1:
         parser.error(f"--jobs: expected at least 1, got {options.jobs}")
     if wrong := [flag for flag in rest if not flag.startswith("--config")]:

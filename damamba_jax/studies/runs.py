@@ -23,6 +23,7 @@ from rich.console import Console
 from damamba_jax.config.sections import Config
 from damamba_jax.config.tree import differences, from_config_dict
 from damamba_jax.configs import noxi
+from damamba_jax.data.corpus.fingerprint import fingerprints
 from damamba_jax.data.open import open_corpus
 from damamba_jax.errors import TrainingError
 from damamba_jax.evaluation.evaluation import evaluate
@@ -108,6 +109,8 @@ def train(
         if first:
             results.unlink(missing_ok=True)
         index = open_corpus(config.data)
+        if first:
+            run_folder.check_corpus(directory, fingerprints(index))
         if index.simulated:
             mark_log("simulated: ")
         for problem in index.problems:

@@ -64,6 +64,11 @@ def fit(
     sharded, replicated = mesh.shardings(config.train.batch_size)
     sessions = splits.training_sessions(index, config.data)
     source = _source(config, sessions)
+    begin = functools.partial(
+        initialize, config, sessions, console, simulated=index.simulated
+    )
+    # What another run left may not fit, which is said before anything is compiled.
+    start = begin() if config.init_from else None
     # The programs are compiled while everything else gets ready.
     train_step = _compile_step(
         dataclasses.replace(config, name="", seed=0),
@@ -73,7 +78,7 @@ def fit(
     validation = Validation(
         config.model, config.data, config.train, index=index, sharding=sharded
     )
-    start = initialize(config, sessions, console, simulated=index.simulated)
+    start = start or begin()
     keep, simulated = config.train.keep_checkpoints, index.simulated
     marks = {"statistics": start.statistics, "simulated": simulated}
     saver = Saver(directory, keep=keep, **marks)

@@ -1,7 +1,8 @@
 """A workdir belongs to one process and to one configuration."""
 
 import dataclasses
-import fcntl
+import subprocess
+import sys
 
 import pytest
 from example import small_config
@@ -14,6 +15,16 @@ from damamba_jax.runs import workdir as run_folder
 def change(config, section, **fields):
     new = dataclasses.replace(getattr(config, section), **fields)
     return dataclasses.replace(config, **{section: new})
+
+
+# Says whether another process holds a lock.
+LOCKS = """
+import filelock, sys
+try:
+    filelock.FileLock(sys.argv[1], blocking=False).acquire()
+except filelock.Timeout:
+    print('held')
+"""
 
 
 @pytest.fixture
@@ -35,9 +46,11 @@ def test_one_process_at_a_time(tmp_path):
         with run_folder.claim(tmp_path / "new", config, write=False):
             assert from_json((tmp_path / "new" / "config.json").read_text()) == config
     with run_folder.claim(tmp_path / "new", config):
-        with (tmp_path / "new" / "lock").open() as lock:
-            with pytest.raises(BlockingIOError):
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        other = subprocess.run(
+            [sys.executable, "-c", LOCKS, str(tmp_path / "new" / "lock")], check=True,
+            capture_output=True, text=True,
+        )  # fmt: skip
+        assert other.stdout == "held\n"
 
 
 def test_another_configuration_is_refused_with_both_ways_on(started):
@@ -59,6 +72,7 @@ def test_another_configuration_is_refused_with_both_ways_on(started):
     ("section", "fields"),
     [
         ("data", {"cache_dir": "elsewhere"}),
+        ("data", {"root": "elsewhere", "labels_root": "elsewhere"}),
         ("data", {"num_threads": 7}),
         ("train", {"keep_checkpoints": 5}),
         ("train", {"save_every": 1}),
@@ -95,3 +109,26 @@ def test_a_damaged_configuration_is_named(started):
     with pytest.raises(CheckpointError, match=r"config\.json: .*--workdir=NEW"):
         with run_folder.claim(path, config):
             raise AssertionError("a damaged configuration was accepted")
+
+
+@pytest.mark.parametrize("name", ["x[1]", "[lab] study/run", "what?", "all*"])
+def test_a_path_whose_checkpoints_could_not_be_read_is_refused(tmp_path, name):
+    with pytest.raises(WorkdirError, match=r"without \*, \? and \[.*--workdir=NEW"):
+        with run_folder.claim(tmp_path / name, small_config()):
+            raise AssertionError("a run would lose its checkpoints")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_goes_on_with_its_own_corpus_alone(started):
+    path, _ = started
+    run_folder.check_corpus(path, {"a/1": "x"})  # of a version before: nothing to hold
+    assert not (path / "corpus.json").exists()
+    new = path / "new"
+    new.mkdir()
+    run_folder.check_corpus(new, {"a/1": "x", "a/2": "y"})
+    run_folder.check_corpus(new, {"a/1": "z"})  # nothing was trained yet
+    (new / "checkpoints" / "last" / "3").mkdir(parents=True)
+    run_folder.check_corpus(new, {"a/1": "z"})
+    for other in ({"a/1": "x"}, {}, {"a/1": "z", "a/2": "y"}):
+        with pytest.raises(WorkdirError, match="1 of .* sessions differ.*: a/[12]"):
+            run_folder.check_corpus(new, other)

@@ -1,7 +1,10 @@
 """The way in which every command ends."""
 
 import io
+import os
 import signal
+import subprocess
+import sys
 
 import pytest
 from absl import flags
@@ -85,3 +88,50 @@ def test_a_stopped_body_ends_with_the_status_of_the_signal(monkeypatch):
         command.run(body, console=Console(file=text))
     assert end.value.code == status
     assert text.getvalue() == "SIGTERM: stopped; the same command resumes.\n"
+
+
+def test_home_is_put_into_flags_alone(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    argv = ["train", "--workdir=~/run", "--config.data.root=~", "--name=a~b", "~/x"]
+    assert command.expand_home(argv) == [
+        "train", "--workdir=/home/me/run", "--config.data.root=/home/me", "--name=a~b",
+        "~/x",
+    ]  # fmt: skip
+
+
+def test_a_platform_that_is_not_there_is_one_line():
+    program = (
+        "import jax\n"
+        "from damamba_jax.runtime import command\n"
+        "command.run(lambda stop, console: jax.devices())"
+    )
+    for platforms in ("cuda", "tpu,cuda", "no-such"):
+        done = subprocess.run(
+            [sys.executable, "-c", program], capture_output=True, text=True,
+            env={**os.environ, "JAX_PLATFORMS": platforms},
+        )  # fmt: skip
+        assert done.returncode == 1
+        assert done.stderr.splitlines()[-1].startswith(
+            "error: `JAX_PLATFORMS`: expected a platform that this machine has, got"
+        )
+        assert "Traceback" not in done.stderr
+
+    def body(stop, console):
+        raise RuntimeError("a fault of ours")
+
+    with pytest.raises(RuntimeError, match="a fault of ours"):
+        command.run(body)
+
+
+def test_log_lines_are_whole_in_pipes_and_other_encodings():
+    program = (
+        "import logging; from damamba_jax.runtime.command import show_log; show_log(); "
+        "logging.getLogger('damamba_jax').warning('\u2013' + 'long ' * 60 + 'end'); "
+        "print('\u2013')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+    )  # fmt: skip
+    (line,) = done.stderr.splitlines()
+    assert line == "?" + "long " * 60 + "end" and done.stdout == "?\n"

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -55,8 +56,12 @@ def run(tmp_path, body, number, *, grace=0.5):
 
 
 @pytest.mark.parametrize(
-    ("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)]
-)
+    ("number", "status"),
+    [
+        (signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129),
+        (signal.SIGUSR1, 138), (signal.SIGUSR2, 140),
+    ],
+)  # fmt: skip
 def test_what_was_published_is_saved_while_the_main_thread_is_in_c(
     tmp_path, number, status
 ):
@@ -120,3 +125,17 @@ def test_signals_do_as_before_once_it_is_left():
             assert stop.exit_status == 143
             stop._done.set()
     assert before == (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT))
+
+
+def test_outside_the_main_thread_nothing_is_watched():
+    found = []
+
+    def work():
+        with StopRequest() as stop:
+            stop.check()
+            found.append(stop.requested)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert found == [False]

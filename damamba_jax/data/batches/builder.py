@@ -5,7 +5,6 @@ The arrays of a batch are described in `schema/batch.py`.
 
 import functools
 import mmap
-import resource
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -22,6 +21,13 @@ from damamba_jax.data.batches.timeline import first_label
 from damamba_jax.data.corpus.sessions import Session, Track
 from damamba_jax.data.formats.ssi import Stream
 from damamba_jax.schema.batch import BATCH, Batch, label_frames, native_frames
+
+# Windows has neither limits of files nor advice for memory maps.
+try:
+    import resource
+except ImportError:
+    resource = None
+_WILL_NEED = getattr(mmap, "MADV_WILLNEED", None)
 
 # Enough for every corpus; some systems set no limit at all.
 _MOST_OPEN_FILES = 65_536
@@ -110,17 +116,19 @@ class Rows(NamedTuple):
 
     def announce(self, first: int, frames: int) -> None:
         """Has the kernel fetch rows that are not in memory, without waiting."""
-        if self.mapping is not None:
+        if self.mapping is not None and _WILL_NEED is not None:
             row_bytes = self.data.strides[0]
             start = self.offset + first * row_bytes
             page = start - start % mmap.PAGESIZE
             end = start + frames * row_bytes
-            self.mapping.madvise(mmap.MADV_WILLNEED, page, end - page)
+            self.mapping.madvise(_WILL_NEED, page, end - page)
 
 
 def _streams_kept_open(count: int) -> int:
     # Every memory map keeps one descriptor. Evicting and reopening streams in random
     # order would cost more than reading them, so the soft limit is raised first.
+    if resource is None:
+        return max(1, min(count, _MOST_OPEN_FILES))
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     unlimited = hard == resource.RLIM_INFINITY
     most = _MOST_OPEN_FILES if unlimited else min(hard, _MOST_OPEN_FILES)
