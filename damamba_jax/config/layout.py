@@ -180,11 +180,12 @@ class LayoutConfig(Section):
         "Participants of a session, e.g. `expert` and `novice`."
     )
     feature_path: str = setting(
-        "Pattern of a stream header.",
+        "Pattern of a stream header, or of a table.",
         default="{split}/{session}/{role}.{stem}.stream",
     )
     label_path: str = setting(
-        "Pattern of an annotation, which has one value per line.",
+        "Pattern of an annotation. `X.annotation` is NOVA's and `X.eaf` ELAN's; other "
+        "files have one value per line unless `labels` says more.",
         default="{split}/{session}/{role}.engagement.annotation.csv",
     )
     label_rate: float = setting(
@@ -194,7 +195,8 @@ class LayoutConfig(Section):
         default=25.0,
     )
     labels: LabelConfig | None = setting(
-        "Annotations that are no plain lines; `None` for one value per line.",
+        "Columns, raters and places in time of annotations; `None` where they need no "
+        "word.",
         default=None,
     )
     turns: TurnsConfig | None = setting(
@@ -211,3 +213,9 @@ class LayoutConfig(Section):
                 f"`{self.path}`: expected one or more `roles` and `splits`, got "
                 f"{self.roles} and {self.splits}."
             )
+
+    @property
+    def label_reading(self) -> LabelConfig | None:
+        """How annotations are read; `None` for one value per line."""
+        named = self.label_path.lower().endswith((".annotation", ".eaf"))
+        return self.labels or (LabelConfig() if named else None)

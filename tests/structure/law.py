@@ -34,4 +34,6 @@ MUST_NOT_LOAD = {
         "damamba_jax.data.batches.windows",
     ),
     "import damamba_jax.inventory": ("flax", "optax", "orbax", "damamba_jax.models"),
+    # Only who keeps recordings in tables waits for it.
+    "import damamba_jax.train": ("pyarrow",),
 }

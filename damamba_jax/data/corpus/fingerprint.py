@@ -8,6 +8,8 @@ from damamba_jax.data.corpus.sessions import CorpusIndex, Session
 
 # Read of each file, at its start and at its end. Whole recordings would take hours.
 _BYTES = 4096
+# Files read of each track, spread over all.
+_MAX_FILES = 100
 
 
 def fingerprints(index: CorpusIndex) -> dict[str, str]:
@@ -23,12 +25,13 @@ def _fingerprint(session: Session) -> str:
     found = hashlib.sha256()
     for participant in session.participants:
         found.update(f"{participant.role} {participant.num_labels}\n".encode())
-        if participant.labels_path is not None:
-            found.update(_sketch(participant.labels_path))
+        for path in participant.label_files:
+            found.update(_sketch(path))
         for name, track in sorted(participant.tracks.items()):
             found.update(f"{name} {track.num_frames} {track.rate!r}\n".encode())
-            found.update(_sketch(track.path))
-            found.update(_sketch(track.path.with_name(f"{track.path.name}~")))
+            # A feature may have a file for each frame.
+            for path in track.files[:: 1 + len(track.files) // _MAX_FILES]:
+                found.update(_sketch(path))
     return found.hexdigest()[:16]
 
 

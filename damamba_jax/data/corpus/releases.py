@@ -128,9 +128,9 @@ def custom_release(layout: LayoutConfig, features: Sequence[FeatureConfig]) -> R
                 name=f"features.{feature.name}.table.files",
                 required=[*split, *_not_in(feature.table.rows, ["session", *role])],
             )
-    told: list[str] = [*layout.labels.rows] if layout.labels else []
-    if layout.labels and layout.label_path.lower().endswith(".eaf"):
-        told.append(layout.labels.tier)
+    told: list[str] = [*layout.label_reading.rows] if layout.label_reading else []
+    if layout.label_reading and layout.label_path.lower().endswith(".eaf"):
+        told.append(layout.label_reading.tier)
     patterns.check_pattern(
         layout.label_path,
         name="layout.label_path",

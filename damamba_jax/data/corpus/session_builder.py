@@ -185,13 +185,13 @@ class SplitBuilder:
         layout, count = self._files.layout, 0
         for match in self._files.labels.of(session, role):
             try:
-                if layout.labels is None:
+                if layout.label_reading is None:
                     count = max(count, ssi.count_labels(match.path))
             except OSError as error:
                 text = f"{match.path}: {error.strerror}"
                 self._problem("labels", session, role, text)
                 return 0
-            if layout.labels is None and not count:
+            if layout.label_reading is None and not count:
                 self._problem("empty labels", session, role, f"{match.path} is empty")
         wanted = self._files.labels or not self._files.split.lower().startswith("test")
         if wanted and not self._files.labels.of(session, role):

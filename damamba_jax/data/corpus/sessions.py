@@ -39,6 +39,13 @@ class Track:
     stops_early: bool = False
 
     @property
+    def files(self) -> tuple[Path, ...]:
+        """All files that hold it."""
+        if self.source is None:
+            return self.path, self.path.with_name(f"{self.path.name}~")
+        return tuple(piece.path for piece in self.source.pieces)
+
+    @property
     def seconds(self) -> float:
         """Duration of the stream."""
         return self.num_frames / self.rate
@@ -82,6 +89,17 @@ class Participant:
     num_labels: int = 0
     label_source: LabelSource | None = None
 
+    @property
+    def label_files(self) -> tuple[Path, ...]:
+        """All files of the annotation."""
+        if self.labels_path is None:
+            return ()
+        pieces = self.label_source.pieces if self.label_source else ()
+        paths = [piece.path for piece in pieces] or [self.labels_path]
+        # NOVA's samples lie beside the header.
+        beside = [path.with_name(f"{path.name}~") for path in paths]
+        return (*paths, *(path for path in beside if path.is_file()))
+
     def labels(self) -> Float[np.ndarray, "Tl"]:
         """Reads the annotation: float64 `[num_labels]`, NaN where not annotated.
 
@@ -106,7 +124,10 @@ class Participant:
         Raises:
           DataFormatError: if it is malformed.
         """
-        found = self.label_source.read_raters() if self.label_source else {}
+        source = self.label_source
+        if source is None or (source.config is None and len(source.pieces) == 1):
+            return {}
+        found = source.read_raters()
         return found if len(found) > 1 else {}
 
 

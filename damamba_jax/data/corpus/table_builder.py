@@ -65,7 +65,7 @@ class TableBuilder:
             return None
         return LabelSource(
             pieces=pieces,
-            config=self._files.layout.labels,
+            config=self._files.layout.label_reading,
             fields=self._files.fields(session, role),
             turns=turns,
             rate=self._files.layout.label_rate,

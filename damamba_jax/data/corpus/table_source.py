@@ -113,7 +113,7 @@ class TableSource:
                 known[table.names] = self._columns(table)
             columns = known[table.names]
             time, until, row = self._times(table, piece, columns[0])
-            parts.append(Samples(time, until, np.full(len(time), index), row))
+            parts.append(Samples(time, until, np.full(len(time), index, np.int32), row))
         samples = Samples(*(np.concatenate(p) for p in zip(*parts, strict=True)))
         rate = self.feature.rate
         if self.table.time and not self.table.hold:

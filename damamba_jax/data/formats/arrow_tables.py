@@ -18,7 +18,7 @@ import pyarrow.compute
 import pyarrow.csv
 import pyarrow.parquet
 
-from damamba_jax.data.formats.headers import parse_number
+from damamba_jax.data.formats.headers import Numbers, parse_number
 from damamba_jax.data.formats.tables import (
     HEAD_BYTES,
     Block,
@@ -34,6 +34,7 @@ pc: Any = pyarrow.compute
 
 _BLOCK_BYTES = 4 << 20
 _PARQUET_ROWS = 1 << 14
+_HEAD_LINES = 200
 _DELIMITERS = ("\t", ";", ",", "|")
 # What programs write where they have no value, in lower case.
 _BLANKS = pa.array(
@@ -43,7 +44,10 @@ _WITH_COMMA = re.compile(r"[+-]?[0-9]*,[0-9]+(e[+-]?[0-9]+)?", re.IGNORECASE)
 
 
 class CsvTable:
-    """Columns of delimited text, named by its first line; see `tables.Table`."""
+    """Columns of delimited text, named by its first line; see `tables.Table`.
+
+    If the first line holds numbers alone, columns are called `0`, `1`, ...
+    """
 
     def __init__(self, path: Path, options: TextOptions):
         self.path = path
@@ -59,17 +63,23 @@ class CsvTable:
         lines = text.splitlines()
         if not lines or not lines[0].strip():
             raise format_error(path, "line 1", expected="names of columns", got="none")
-        self._delimiter = options.delimiter or max(_DELIMITERS, key=lines[0].count)
-        # The last line may be cut.
-        some = [self._split(line) for line in lines[: max(1, len(lines) - 1)][:200]]
-        self.names = unique_names(some[0])
-        self._decimal = options.decimal or self._find_decimal(some[1:])
+        self._delimiter = options.delimiter or _delimiter(lines[0])
+        if len(head) == HEAD_BYTES and len(lines) > 1:
+            del lines[-1]  # which may be cut
+        some = [self._split(line) for line in lines[:_HEAD_LINES]]
+        self._named = not all(map(_is_number, some[0]))
+        self._is_empty = len(lines) == self._named
+        names = some[0] if self._named else map(str, range(len(some[0])))
+        self.names = unique_names([*names])
+        self._decimal = options.decimal or self._find_decimal(some)
 
     def blocks(
         self, numbers: Sequence[str], texts: Sequence[str] = ()
     ) -> Iterator[Block]:
         """Yields the rows of some columns; see `tables.Table`."""
         check_columns(self, [*numbers, *texts])
+        if self._is_empty:
+            return
         # Without any column pyarrow would not count the rows.
         wanted = list(dict.fromkeys([*numbers, *texts])) or [self.names[0]]
         with (
@@ -78,7 +88,7 @@ class CsvTable:
                 self.path,
                 read_options=pyarrow.csv.ReadOptions(
                     column_names=list(self.names),
-                    skip_rows=1,
+                    skip_rows=int(self._named),
                     block_size=_BLOCK_BYTES,
                     encoding=self._encoding,
                 ),
@@ -145,6 +155,20 @@ def _arrow_errors(path: Path) -> Iterator[None]:
         raise format_error(
             path, "rows", expected="a table that can be read", got=f"{error}"
         ) from error
+
+
+def _delimiter(line: str) -> str:
+    """The separator that comes most often; a space only where there is no other."""
+    found = max(_DELIMITERS, key=line.count)
+    return found if found in line else " "
+
+
+def _is_number(text: str) -> bool:
+    try:
+        Numbers()(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _encoding(head: bytes) -> str:

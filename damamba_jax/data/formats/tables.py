@@ -5,7 +5,8 @@ read by pyarrow, which is imported when such a file opens.
 
 | file          | columns                                                     |
 |---------------|-------------------------------------------------------------|
-| csv, tsv, txt | named by the first line; the second `frame` is `frame.1`    |
+| csv, tsv, txt | named by the first line; the second `frame` is `frame.1`;   |
+|               | `0`, `1`, ... if the first line holds numbers alone         |
 | parquet       | named in the file                                           |
 | npy           | `0`, `1`, ... of `[T]` or `[T, columns]`, or a record's     |
 | npz           | a name for `[T]`; `name.0`, `name.1`, ... for `[T, columns]`|

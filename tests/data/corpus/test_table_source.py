@@ -152,6 +152,24 @@ def test_encodings(tmp_path, encoding, name):
     same(read(source(declared, columns=("цена",), encoding="cp1251"))[1], [1])
 
 
+@pytest.mark.parametrize(
+    ("text", "names", "values"),
+    [
+        ("x\n0,5\n", ("x",), [0.5]),
+        ("x;y\n0,5;1\n", ("x",), [0.5]),
+        ("0.5 7\n1.5 8\n", ("0",), [0.5, 1.5]),
+        ("5e-1\t7\n1.5\t8", ("1",), [7, 8]),
+        ("x\ty\n1\t2\n", ("y",), [2]),
+        ("x,y", ("y",), []),
+        ("x,y\n", ("y",), []),
+    ],
+)
+def test_heads(tmp_path, text, names, values):
+    path = tmp_path / "t.txt"
+    path.write_text(text)
+    same(read(source(path, columns=names))[1], values)
+
+
 def test_columns(tmp_path):
     header = (" frame", "AU01_r ", "AU02_r", "AU01_c", "frame", "t")
     path = write(tmp_path, header, [(i, 2 * i, 3 * i, 1, -i, i / 10) for i in range(3)])

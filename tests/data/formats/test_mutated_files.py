@@ -15,7 +15,8 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "corpus"))
+# It runs as a script, too.
+sys.path.insert(0, str(Path(__file__).parents[2]))
 from forms import elan_text
 
 from damamba_jax.config.layout import LabelConfig, TableConfig

@@ -269,7 +269,6 @@ def nova(root: Path):
         )
     return {
         "label_path": "{session}/{role}.engagement.annotation",
-        "labels": LabelConfig(),
     }
 
 
@@ -279,7 +278,7 @@ def elan(root: Path):
         path = root / session / "engagement.eaf"
         tiers = {role: intervals(session, role) for role in ROLES}
         path.write_text(elan_text(tiers), encoding="utf-8")
-    return {"label_path": "{session}/engagement.eaf", "labels": LabelConfig()}
+    return {"label_path": "{session}/engagement.eaf"}
 
 
 def elan_text(tiers) -> str:
