@@ -118,6 +118,6 @@ def _board(workdir: Path, step: int) -> Any:
     except ImportError as error:
         raise ConfigError(
             "`train.tensorboard`: needs tensorboardX; "
-            "pip install 'damamba-jax[tensorboard]'."
+            "pip install tensorboardX."
         ) from error
     return tensorboardX.SummaryWriter(str(workdir / names.TENSORBOARD), purge_step=step)
