@@ -5,6 +5,7 @@ of a command stand for underscores. `damamba COMMAND --help` explains a command.
 """
 
 import ast
+import os
 import runpy
 import sys
 from collections.abc import Iterator, Sequence
@@ -20,7 +21,20 @@ _OTHERS = ("__init__", "__main__", "array_types", "errors", "files")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Runs the command that the arguments name."""
+    """Runs the command that the arguments name.
+
+    Whoever reads the output may stop early, as `head` does: that is no error.
+    """
+    try:
+        _run(argv)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Python would complain once more when it closes the stream.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + 13)  # as a shell names the end by SIGPIPE
+
+
+def _run(argv: Sequence[str] | None) -> None:
     arguments = list(sys.argv[1:] if argv is None else argv)
     commands = dict(find_commands())
     if not arguments or arguments[0] in ("--help", "-h", "help"):

@@ -1,5 +1,6 @@
 """The command line of the package."""
 
+import os
 import subprocess
 import sys
 
@@ -45,3 +46,16 @@ def test_an_unknown_command_names_the_nearest():
 def test_versions(capsys):
     command_line.main(["--version"])
     assert capsys.readouterr().out.startswith(f"damamba_jax {command_line.__version__}")
+
+
+@pytest.mark.parametrize("command", [["--help"], ["config", "show", "noxi.py"]])
+def test_a_reader_that_leaves_early_is_no_error(command):
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-m", "damamba_jax", *command], stdout=writer,
+        stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    os.close(writer)
+    # Rich ends a program with 1 then.
+    assert done.returncode in (1, 141) and done.stderr == ""

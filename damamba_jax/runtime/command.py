@@ -47,6 +47,8 @@ def run(
         except Stopped as signal:
             console.print(f"{signal}: stopped; the same command resumes.")
             sys.exit(stop.exit_status)
+        except BrokenPipeError:  # whoever reads the output has left
+            raise
         except USER_ERRORS as error:
             # To standard error, with exit status 1.
             sys.exit(printable(f"error: {error}"))

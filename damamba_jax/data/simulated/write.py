@@ -57,6 +57,8 @@ __all__ = [
 # Raised whenever the same preset and seed would give other numbers.
 VERSION = 3
 # The folder below a corpus that holds what its oracle sees.
+# Names of the folders in a cache begin so.
+CORPUS_PREFIX = "simulated-"
 ORACLE_FOLDER = "oracle"
 
 
@@ -122,7 +124,7 @@ def ensure_corpus(
     text = json.dumps(_description(preset, seed), sort_keys=True)
     digest = hashlib.sha256(text.encode()).hexdigest()[:12]
     name = preset if isinstance(preset, str) else "custom"
-    target = Path(cache_dir) / f"simulated-{name}-{digest}"
+    target = Path(cache_dir) / f"{CORPUS_PREFIX}{name}-{digest}"
     if (target / SIMULATED_FILE).is_file():
         return target
     target.parent.mkdir(parents=True, exist_ok=True)

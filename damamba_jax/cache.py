@@ -1,0 +1,136 @@
+"""Lists what is kept for later runs, and removes it.
+
+    damamba cache                          # what, where, how much
+    damamba cache --remove=programs        # compiled programs
+    damamba cache --remove=simulated       # simulated corpora
+    damamba cache --remove=data            # binary copies of slow sources, statistics
+
+Nothing in it is lost for good: the next run makes again what it needs, and computes the
+same. Programs lie in the user's cache folder, or where DAMAMBA_CACHE says; data lie in
+`data.cache_dir` of the configuration, which is `runs/cache` unless it says otherwise.
+"""
+
+import datetime
+import functools
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from absl import flags
+from rich.console import Console
+
+from damamba_jax.data.simulated.write import CORPUS_PREFIX
+from damamba_jax.errors import ConfigError
+from damamba_jax.reporting.table import Table, show
+from damamba_jax.runtime.command import read_flags, run
+from damamba_jax.runtime.programs import program_folder
+from damamba_jax.runtime.stop import StopRequest
+
+KINDS = ("programs", "simulated", "data")
+
+
+class Entry(NamedTuple):
+    """One thing that is kept.
+
+    Attributes:
+      kind: one of `KINDS`.
+      path: a file or a folder.
+      num_bytes: its size with everything in it.
+      used: seconds since 1970 at which it was last written or, for programs, used.
+    """
+
+    kind: str
+    path: Path
+    num_bytes: int
+    used: float
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs the command; returns its exit code."""
+    run(functools.partial(_cache, argv))
+    return 0
+
+
+def _cache(argv: Sequence[str], stop: StopRequest, console: Console) -> None:
+    del stop
+    values = flags.FlagValues()
+    flags.DEFINE_string(
+        "cache_dir", "runs/cache", "`data.cache_dir`.", flag_values=values
+    )
+    flags.DEFINE_list("remove", [], f"Some of {', '.join(KINDS)}.", flag_values=values)
+    read_flags(values, argv, __doc__ or "")
+    for kind in values.remove:
+        if kind not in KINDS:
+            raise ConfigError(
+                f"`--remove`: expected some of {', '.join(KINDS)}, got {kind!r}."
+            )
+    entries = list(find_entries(Path(values.cache_dir)))
+    removed = [entry for entry in entries if entry.kind in values.remove]
+    for entry in removed:
+        if entry.path.is_dir() and not entry.path.is_symlink():
+            shutil.rmtree(entry.path)
+        else:
+            entry.path.unlink(missing_ok=True)
+    kept = [entry for entry in entries if entry not in removed]
+    show(_table(kept, Path(values.cache_dir)), console)
+    if values.remove:
+        total = sum(entry.num_bytes for entry in removed)
+        console.print(f"removed: {_size(total)}", highlight=False)
+
+
+def find_entries(cache_dir: Path) -> Iterator[Entry]:
+    """Finds what is kept, the programs first; links are not followed.
+
+    Args:
+      cache_dir: `data.cache_dir` of the configurations.
+    """
+    programs = program_folder()
+    if programs is not None and programs.parent.is_dir():
+        for path in sorted(programs.parent.iterdir()):
+            yield _entry("programs", path)
+    if cache_dir.is_dir():
+        for path in sorted(cache_dir.iterdir()):
+            # Unfinished corpora begin with a dot.
+            simulated = path.name.lstrip(".").startswith(CORPUS_PREFIX)
+            yield _entry("simulated" if simulated else "data", path)
+
+
+def _entry(kind: str, path: Path) -> Entry:
+    files = [path]
+    if path.is_dir() and not path.is_symlink():
+        files = [file for file in path.rglob("*") if not file.is_symlink()]
+    found = [file.lstat() for file in files if file.is_file()]
+    used = max((status.st_mtime for status in found), default=path.lstat().st_mtime)
+    return Entry(kind, path, sum(status.st_size for status in found), used)
+
+
+def _table(entries: Sequence[Entry], cache_dir: Path) -> Table:
+    programs = program_folder()
+    where = "switched off (DAMAMBA_CACHE)" if programs is None else programs.parent
+    rows = [
+        (
+            entry.kind,
+            entry.path.name,
+            _size(entry.num_bytes),
+            f"{datetime.datetime.fromtimestamp(entry.used):%Y-%m-%d %H:%M}",
+        )
+        for entry in entries
+    ]
+    total = sum(entry.num_bytes for entry in entries)
+    rows.append(("all", "", _size(total), ""))
+    return Table(
+        title="Kept for later runs",
+        columns=("kind", "name", "size", "last used"),
+        rows=tuple(rows),
+        notes=(f"Programs: {where}", f"Simulated corpora and data: {cache_dir}"),
+    )
+
+
+def _size(num_bytes: int) -> str:
+    return f"{num_bytes / 1e6:,.1f} MB"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))
