@@ -4,7 +4,9 @@ import csv
 import dataclasses
 
 import numpy as np
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 from damamba_jax.config.layout import TableConfig
 from damamba_jax.config.sections import FeatureConfig
@@ -273,3 +275,10 @@ def test_claims_of_arrays_are_not_believed(tmp_path):
     path.write_bytes(raw)
     with pytest.raises(DataFormatError, match="short.npy: `array`"):
         read(source(path, columns=()))
+
+
+def test_more_rows_than_bytes_are_refused(tmp_path):
+    path = tmp_path / "bomb.parquet"
+    parquet.write_table(pa.table({"x": np.zeros(6 << 20, np.int8)}), path)
+    with pytest.raises(DataFormatError, match="rows of an eighth of a byte or more"):
+        read(source(path))
