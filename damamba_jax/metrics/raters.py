@@ -10,7 +10,7 @@ from damamba_jax.metrics.trace import Frames, concatenate
 
 
 def rater_agreement(
-    people: Iterable[Mapping[str, Float[np.ndarray, "T"]]],
+    people: Iterable[Mapping[str, Float[np.ndarray, "_"]]],
 ) -> dict[str, float]:
     """Computes the CCC of each rater with the mean of all others.
 

@@ -6,9 +6,11 @@ then go block by block into the binary cache, which is mapped into memory.
 
 import dataclasses
 import hashlib
+import logging
 import operator
 import os
 import re
+import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -32,6 +34,8 @@ from damamba_jax.data.formats.ssi import Stream
 from damamba_jax.data.formats.tables import Table, Texts, find_columns
 from damamba_jax.errors import ConfigError, format_error
 from damamba_jax.files import replace_file
+
+_log = logging.getLogger(__name__)
 
 # Part of every cache key: raise it when what a copy holds changes.
 _VERSION = 2
@@ -74,6 +78,12 @@ class Summary(NamedTuple):
     rate: float
     valid: Bool[np.ndarray, "T"]
     columns: tuple[str, ...]
+
+
+def _read_summary(path: Path) -> Summary:
+    with open(path, "rb") as file, np.load(file, allow_pickle=False) as kept:
+        columns = tuple(kept["columns"].tolist())
+        return Summary(float(kept["rate"]), kept["valid"], columns)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -135,10 +145,10 @@ class TableSource:
         """
         path = Path(cache_dir or "") / "tables" / f"{self._key()}.npz"
         if cache_dir and path.is_file():
-            with np.load(path, allow_pickle=False) as kept:
-                return Summary(
-                    float(kept["rate"]), kept["valid"], tuple(kept["columns"].tolist())
-                )
+            try:
+                return _read_summary(path)
+            except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+                _log.warning("%s: damaged (%s); made anew.", path, error)
         placed = self.place()
         found = Summary(placed.rate, placed.frames >= 0, placed.columns)
         if cache_dir:

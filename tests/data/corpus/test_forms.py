@@ -5,10 +5,24 @@ import dataclasses
 import numpy as np
 import pytest
 from example import TINY
-from forms import FEATURES, LABELS, layout, lines, streams
+from forms import (
+    FACE,
+    FEATURES,
+    LABELS,
+    ROLES,
+    SESSIONS,
+    layout,
+    lines,
+    people,
+    streams,
+    write_rows,
+)
 
+from damamba_jax.config.layout import TableConfig
+from damamba_jax.config.sections import FeatureConfig
 from damamba_jax.data.batches.builder import BatchBuilder, BatchRows
 from damamba_jax.data.corpus import index as corpus_index
+from damamba_jax.errors import ConfigError, DataFormatError
 
 
 def batches(root, features, places, cache):
@@ -69,3 +83,82 @@ def test_labels(form, expected, tmp_path):
     root = tmp_path / "corpus"
     features, places = streams(root)
     check(batches(root, features, places | LABELS[form](root), ""), expected)
+
+
+def test_several_features_out_of_one_file(tmp_path):
+    rows = [(i / 25, i, 2 * i, 3 * i) for i in range(200)]
+    for session, role in people():
+        path = tmp_path / session / f"{role}.openface.csv"
+        write_rows(path, ("time", "AU01_r", "AU02_r", "pose_Rx"), rows)
+    features = tuple(
+        FeatureConfig(
+            name=name, dim=dim, group="visual", rate=25.0, stems=("openface",),
+            table=TableConfig(columns=(columns,), time="time"),
+        )
+        for name, dim, columns in (("units", 2, "AU*"), ("head", 1, "pose_*"))
+    )  # fmt: skip
+    places = {"feature_path": "{session}/{role}.{stem}.csv"} | lines(tmp_path)
+    found = corpus_index.index(tmp_path, features=features, layout=layout(**places))
+    assert found.problems == ()
+    for session in found.sessions:
+        for person in session.participants:
+            units, head = (person.tracks[f.name].open().data for f in features)
+            np.testing.assert_array_equal(units, np.array(rows)[:, 1:3])
+            np.testing.assert_array_equal(head, np.array(rows)[:, 3:])
+
+
+def test_tables_of_different_columns_are_told_apart(tmp_path):
+    """A pattern takes columns in the order of the file: that must be one order."""
+    for session, role in people():
+        names = ("AU01_r", "AU02_r")[:: -1 if role == ROLES[-1] else 1]
+        path = tmp_path / session / f"{role}.face.csv"
+        write_rows(path, names, [(1, 2)] * 200)
+    feature = dataclasses.replace(FACE, table=TableConfig(columns=("AU*",)))
+    places = {"feature_path": "{session}/{role}.{stem}.csv"} | lines(tmp_path)
+
+    def find(feature, **options):
+        return corpus_index.index(
+            tmp_path, features=(feature,), layout=layout(**places), **options
+        )
+
+    with pytest.raises(DataFormatError, match="expected 'AU01_r' in its place"):
+        find(feature)
+    problems = find(feature, strict=False).problems
+    assert len(problems) == 2 and "name the columns in the configuration" in problems[0]
+    named = dataclasses.replace(
+        feature, table=TableConfig(columns=("AU01_r", "AU02_r"))
+    )
+    assert find(named).problems == ()
+
+
+def test_whoever_has_no_row_was_not_there(tmp_path):
+    for session in SESSIONS:
+        rows = [("Teacher", i / 25, i, i) for i in range(200)]
+        write_rows(tmp_path / f"{session}.csv", ("who", "t", "x", "y"), rows)
+    table = TableConfig(columns=("x", "y"), time="t", rows=("who={role}",))
+    feature = dataclasses.replace(FACE, table=table)
+    found = corpus_index.index(
+        tmp_path,
+        features=(feature,),
+        layout=layout(feature_path="{session}.csv", label_path="{session}/{role}.txt"),
+    )
+    assert [len(s.participants) for s in found.sessions] == [1, 1]
+    assert sum("no row in any table" in problem for problem in found.problems) == 2
+
+
+@pytest.mark.parametrize(
+    ("place", "pattern"),
+    [
+        ("feature_path", "{session}/{stem}.csv"),  # two people
+        ("feature_path", "../{session}/{role}.csv"),
+        ("label_path", "{session}.csv"),
+        ("label_path", "{session}/{role}.{kind}"),
+    ],
+)
+def test_patterns_that_lack_a_field(tmp_path, place, pattern):
+    feature = dataclasses.replace(FACE, table=TableConfig(columns=("x",)))
+    places = {"feature_path": "{session}/{role}.csv", "label_path": "{session}/{role}"}
+    with pytest.raises(ConfigError, match="expected"):
+        corpus_index.index(
+            tmp_path, features=(feature,), layout=layout(**places | {place: pattern})
+        )

@@ -4,7 +4,9 @@ import csv
 import dataclasses
 
 import numpy as np
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 from damamba_jax.config.layout import TableConfig
 from damamba_jax.config.sections import FeatureConfig
@@ -252,6 +254,16 @@ def test_a_changed_file_is_read_again(tmp_path):
     same(read(source(path), tmp_path / "cache")[1], [1, 2, 3])
 
 
+def test_a_damaged_summary_is_made_anew(tmp_path, caplog):
+    path = write(tmp_path, ("x", "t"), [(1, 0), (2, 0.1)])
+    found = source(path, time="t")
+    read(found, tmp_path / "cache")
+    (summary,) = (tmp_path / "cache").rglob("*.npz")
+    summary.write_bytes(summary.read_bytes()[:100])
+    same(read(found, tmp_path / "cache")[1], [1, 2])
+    assert "damaged" in caplog.text
+
+
 def test_claims_of_arrays_are_not_believed(tmp_path):
     path = tmp_path / "bomb.npz"
     np.savez_compressed(path, x=np.zeros(1 << 27, np.uint8))
@@ -263,3 +275,10 @@ def test_claims_of_arrays_are_not_believed(tmp_path):
     path.write_bytes(raw)
     with pytest.raises(DataFormatError, match="short.npy: `array`"):
         read(source(path, columns=()))
+
+
+def test_more_rows_than_bytes_are_refused(tmp_path):
+    path = tmp_path / "bomb.parquet"
+    parquet.write_table(pa.table({"x": np.zeros(6 << 20, np.int8)}), path)
+    with pytest.raises(DataFormatError, match="rows of an eighth of a byte or more"):
+        read(source(path))
