@@ -117,7 +117,6 @@ def _board(workdir: Path, step: int) -> Any:
         import tensorboardX  # pyright: ignore[reportMissingImports]  # an extra
     except ImportError as error:
         raise ConfigError(
-            "`train.tensorboard`: needs tensorboardX; "
-            "pip install tensorboardX."
+            "`train.tensorboard`: needs tensorboardX; pip install tensorboardX."
         ) from error
     return tensorboardX.SummaryWriter(str(workdir / names.TENSORBOARD), purge_step=step)
