@@ -136,7 +136,11 @@ class LabelConfig(TableReading):
     )
     time: str = setting("Column of times, for values at points in time.", default="")
     start: str = setting("Column of starts, for values of intervals.", default="")
-    end: str = setting("Column of ends, for values of intervals.", default="")
+    end: str = setting(
+        "Column of ends, for values of intervals; empty means that a value holds until "
+        "the next one.",
+        default="",
+    )
     turn: str = setting(
         "Column that names the turn, for values of turns; its place in time stands in "
         "`data.layout.turns`.",
@@ -150,10 +154,10 @@ class LabelConfig(TableReading):
     def __post_init__(self) -> None:
         """Checks that values have one kind of place in time."""
         super().__post_init__()
-        if bool(self.start) != bool(self.end):
+        if self.end and not self.start:
             raise ConfigError(
-                f"`{self.path}`: expected both `start` and `end`, got {self.start!r} "
-                f"and {self.end!r}."
+                f"`{self.path}`: expected `start` beside `end` = {self.end!r}, got "
+                "nothing."
             )
         if (self.time != "") + (self.start != "") + (self.turn != "") > 1:
             raise ConfigError(

@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple
 
 import ml_collections
 
+from damamba_jax.config.fields import Section
 from damamba_jax.config.sections import Config, FeatureConfig
 from damamba_jax.config.systems import SYSTEMS, SystemConfig
 from damamba_jax.config.tree import from_config_dict, section_fields
@@ -140,7 +141,14 @@ def _row(
 
 
 def _text(value: Any) -> str:
-    """Shows a value; what is empty is shown as a dash."""
+    """Shows a value; what is empty is shown as a dash, and left out of a section."""
+    if isinstance(value, Section):
+        given = (
+            f"{field.name}={_text(getattr(value, field.name))}"
+            for field in dataclasses.fields(value)
+            if getattr(value, field.name) != field.default
+        )
+        return "; ".join(given)
     if isinstance(value, tuple):
         value = ", ".join(map(str, value))
     return "-" if value in ("", None) else str(value)

@@ -77,6 +77,14 @@ def test_features_in_use_are_listed():
     ]
 
 
+def test_tables_of_features_show_what_is_given():
+    config = noxi.get_config()
+    config.data.features = "clip"
+    config.features.clip.table = dict(preset="openface", valid="confidence>=0.8")
+    ((*_, table, _, _),) = feature_rows(config)
+    assert table == "preset=openface; valid=confidence>=0.8"
+
+
 def run(*arguments):
     return subprocess.run(
         [sys.executable, "-m", "damamba_jax.config", *arguments],

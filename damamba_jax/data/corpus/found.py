@@ -76,7 +76,6 @@ class SplitFiles:
         found = [frozenset(self.streams), *(t.sessions for t in self.tables.values())]
         return sorted(frozenset().union(*found))
 
-    def fields(self, session: str, role: str = "") -> dict[str, str]:
-        """Fields of patterns that are known for a session, or for one person."""
-        known = {"split": self.split, "session": session}
-        return known | {"role": role} if role else known
+    def fields(self, session: str, role: str) -> dict[str, str]:
+        """Fields of patterns that are known for one person."""
+        return {"split": self.split, "session": session, "role": role}

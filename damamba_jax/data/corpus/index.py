@@ -74,6 +74,7 @@ def index(
         _report_unsupported(folder, problems)
     sessions: list[Session] = []
     searched: dict[str, str] = {}
+    columns: dict[str, tuple[str, ...]] = {}
     references = () if layout else _others(features)
     for release in releases:
         folders = find_folders(folder, release, problems)
@@ -93,6 +94,7 @@ def index(
                     references=references,
                     scale=scale or Scale(),
                     cache_dir=cache_dir,
+                    columns=columns,
                     strict=strict,
                 )
                 sessions += builder.build()

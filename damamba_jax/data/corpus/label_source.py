@@ -223,8 +223,10 @@ class LabelSource:
         assert self.config is not None, "plain lines are no table"
         if self.config.time:
             return ratings.from_points(times[:, 0], value)
-        if self.config.start:
+        if self.config.end:
             return Ratings(times[:, 0], times[:, 1], value)
+        if self.config.start:
+            return Ratings(times[:, 0], np.full(len(value), self.limit_seconds), value)
         if not any(turns):
             time = np.arange(len(value)) / self.rate
             return Ratings(time - 0.5 / self.rate, time + 0.5 / self.rate, value)

@@ -32,6 +32,7 @@ class SplitBuilder:
       references: other features; their headers may tell how long a recording lasts.
       scale: range and delay of the annotations.
       cache_dir: where it is kept what tables hold.
+      columns: feature -> columns of its tables, shared by all splits.
       strict: a malformed or misfit stream raises; otherwise it is a problem, and the
         width on disk counts.
     """
@@ -44,6 +45,7 @@ class SplitBuilder:
         references: Sequence[FeatureConfig],
         scale: Scale,
         cache_dir: str | os.PathLike,
+        columns: dict[str, tuple[str, ...]],
         strict: bool,
     ):
         self._files = files
@@ -55,6 +57,7 @@ class SplitBuilder:
             features=features,
             scale=scale,
             cache_dir=cache_dir,
+            columns=columns,
             strict=strict,
             report=self._problem,
         )
@@ -90,20 +93,20 @@ class SplitBuilder:
 
     def _session(self, session: str) -> Session:
         rate = self._files.layout.label_rate
-        turns = self._tables.turns(session)
         roles = [role for role in self._files.layout.roles if self._here(session, role)]
         self._people += len(roles)
+        turns = {role: self._tables.turns(session, role) for role in roles}
         lines = {role: self._count_lines(session, role) for role in roles}
         tracks: dict[str, dict[str, Track]] = {}
         for role in roles:
             seconds = [lines[role] / rate, *(lines[r] / rate for r in roles)]
             found = self._tracks(session, role, seconds)
-            tracks[role] = found | self._tables.tracks(session, role, turns)
+            tracks[role] = found | self._tables.tracks(session, role, turns[role])
         streamed = [t.seconds for r in roles for t in tracks[r].values()]
         participants = []
         for role in roles:
             source = self._tables.labels(
-                session, role, turns, max(streamed, default=0.0)
+                session, role, turns[role], max(streamed, default=0.0)
             )
             count = lines[role] or self._tables.count_labels(session, role, source)
             if not tracks[role] and not count and not self._named(session, role):

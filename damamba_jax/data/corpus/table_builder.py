@@ -20,6 +20,8 @@ class TableBuilder:
       features: wanted; those without `table` are left out.
       scale: range and delay of the annotations.
       cache_dir: where it is kept what tables hold.
+      columns: feature -> columns of its first table in any split, which all others
+        must have, too.
       strict: a malformed file raises; otherwise it is a problem.
       report: takes a problem: what it is about, session, role and text.
     """
@@ -31,6 +33,7 @@ class TableBuilder:
         features: Sequence[FeatureConfig],
         scale: Scale,
         cache_dir: str | os.PathLike,
+        columns: dict[str, tuple[str, ...]],
         strict: bool,
         report: Callable[[str, str, str, str], None],
     ):
@@ -40,21 +43,20 @@ class TableBuilder:
         self._cache_dir = cache_dir
         self._strict = strict
         self._problem = report
-        # Feature -> columns of its first table, which all others must have, too.
-        self._columns: dict[str, tuple[str, ...]] = {}
+        self._columns = columns
 
     @property
     def label_range(self) -> tuple[float, float]:
         """Lowest and highest value of the annotations."""
         return self._scale.low, self._scale.high
 
-    def turns(self, session: str) -> dict[str, Span]:
-        """Reads when the turns of a session were; empty without tables of turns."""
+    def turns(self, session: str, role: str) -> dict[str, Span]:
+        """Reads when the turns of one person were; empty without tables of turns."""
         config = self._files.layout.turns
         if config is None:
             return {}
-        paths = [match.path for match in self._files.turns.of(session, "")]
-        return read_turns(paths, config, self._files.fields(session))
+        paths = [match.path for match in self._files.turns.of(session, role)]
+        return read_turns(paths, config, self._files.fields(session, role))
 
     def labels(
         self, session: str, role: str, turns: Mapping[str, Span], seconds: float
@@ -120,12 +122,12 @@ class TableBuilder:
                 self._problem(f"empty {feature.name}", session, role, text)
                 continue
             tracks[feature.name] = Track(
-                feature,
-                pieces[0].path,
-                found.rate,
-                len(found.valid),
-                found.rate,
-                source,
+                feature=feature,
+                path=pieces[0].path,
+                rate=found.rate,
+                num_frames=len(found.valid),
+                header_rate=found.rate,
+                source=source,
             )
         return tracks
 

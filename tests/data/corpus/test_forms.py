@@ -9,7 +9,6 @@ from forms import (
     FACE,
     FEATURES,
     LABELS,
-    ROLES,
     SESSIONS,
     layout,
     lines,
@@ -22,6 +21,7 @@ from damamba_jax.config.layout import TableConfig
 from damamba_jax.config.sections import FeatureConfig
 from damamba_jax.data.batches.builder import BatchBuilder, BatchRows
 from damamba_jax.data.corpus import index as corpus_index
+from damamba_jax.data.formats import ssi
 from damamba_jax.errors import ConfigError, DataFormatError
 
 
@@ -110,15 +110,22 @@ def test_several_features_out_of_one_file(tmp_path):
 def test_tables_of_different_columns_are_told_apart(tmp_path):
     """A pattern takes columns in the order of the file: that must be one order."""
     for session, role in people():
-        names = ("AU01_r", "AU02_r")[:: -1 if role == ROLES[-1] else 1]
-        path = tmp_path / session / f"{role}.face.csv"
+        split = "train" if session == SESSIONS[0] else "val"
+        names = ("AU01_r", "AU02_r")[:: -1 if split == "val" else 1]
+        path = tmp_path / split / session / f"{role}.face.csv"
         write_rows(path, names, [(1, 2)] * 200)
+        lines = np.full(80, 0.5)
+        ssi.write_labels(tmp_path / split / session / f"{role}.txt", lines)
     feature = dataclasses.replace(FACE, table=TableConfig(columns=("AU*",)))
-    places = {"feature_path": "{session}/{role}.{stem}.csv"} | lines(tmp_path)
+    place = layout(
+        feature_path="{split}/{session}/{role}.{stem}.csv",
+        label_path="{split}/{session}/{role}.txt",
+    )
+    place = dataclasses.replace(place, splits=("train", "val"))
 
     def find(feature, **options):
         return corpus_index.index(
-            tmp_path, features=(feature,), layout=layout(**places), **options
+            tmp_path, features=(feature,), layout=place, **options
         )
 
     with pytest.raises(DataFormatError, match="expected 'AU01_r' in its place"):

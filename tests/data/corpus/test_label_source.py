@@ -58,6 +58,16 @@ def test_no_claim_is_longer_than_the_recording(tmp_path, end):
     np.testing.assert_array_equal(found, expected)
 
 
+def test_changes_hold_until_the_next_one(tmp_path):
+    path = tmp_path / "l.csv"
+    write_rows(path, ("t", "v"), [(0.5, 3), (2, 4), (1.5, "")])
+    config = LabelConfig(values=("v",), start="t")
+    found = source(path, config, seconds=3.0).read()
+    np.testing.assert_array_equal(found, [NAN, 3, 3, NAN, 4, 4])
+    with pytest.raises(ConfigError, match="`start` beside `end`"):
+        LabelConfig(end="t")
+
+
 def test_points_hold_up_to_half_way_to_the_next(tmp_path):
     path = tmp_path / "l.csv"
     times = [0, 1, 2, 3, 6, 7]
