@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from example import TINY
 
 from damamba_jax import simulate
 from damamba_jax.data.corpus import index as corpus_index
@@ -27,7 +28,7 @@ def test_writes_a_corpus_and_its_table(tmp_path, capsys):
     (split,) = table["spans"][0]["splits"]
     assert split["name"] == "noxi/val"
     assert set(split["scores"]) >= set(oracle_table.VIEWS)
-    assert corpus_index.index(out, features=[]).simulated
+    assert corpus_index.index(out, features=TINY.data.features).simulated
     assert sum(DEMO_DIMS.values()) == 48 and "48 columns" in text
 
 

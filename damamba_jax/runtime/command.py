@@ -40,10 +40,6 @@ def run(
     with StopRequest() as stop:
         try:
             return body(stop, console)
-        except (RuntimeError, AssertionError) as error:
-            if reason := missing_platform(error):
-                sys.exit(f"error: {reason}")
-            raise
         except Stopped as signal:
             console.print(f"{signal}: stopped; the same command resumes.")
             sys.exit(stop.exit_status)
@@ -52,6 +48,10 @@ def run(
         except USER_ERRORS as error:
             # To standard error, with exit status 1.
             sys.exit(printable(f"error: {error}"))
+        except (RuntimeError, AssertionError) as error:
+            if reason := missing_platform(error):
+                sys.exit(f"error: {reason}")
+            raise
 
 
 def missing_platform(error: Exception) -> str:

@@ -167,7 +167,8 @@ def test_missing_data_in_every_disguise_gives_the_same_score():
     }
     expected = score(reference)
     assert not np.allclose(expected, score(batch), atol=1e-6)
-    for disguise in (np.nan, np.inf, 3.7e19, -1.0, 0.0):
+    # A row of zeros is missing in wide streams alone; `test_missing.py` has both.
+    for disguise in (np.nan, np.inf, 3.7e19, -1.0):
         features = dict(batch["features"])
         features["openpose"] = np.full_like(features["openpose"], disguise)
         np.testing.assert_array_equal(score(batch | {"features": features}), expected)
