@@ -15,6 +15,7 @@ import jax
 
 from damamba_jax.config.sections import Config
 from damamba_jax.files import read_json, write_text
+from damamba_jax.runtime.programs import hash_sources
 
 _SOURCES = (
     "damamba_jax", "kernels", "benchmarks/compiled.py", "benchmarks/step/measure.py",
@@ -64,9 +65,4 @@ class KeptAnswers:
 def _code() -> str:
     """A hash of the sources that a step is made of."""
     root = Path(__file__).resolve().parents[2]
-    found = hashlib.sha256()
-    for source in _SOURCES:
-        path = root / source
-        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
-            found.update(file.read_bytes())
-    return found.hexdigest()
+    return hash_sources(root / source for source in _SOURCES)

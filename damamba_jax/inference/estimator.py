@@ -45,24 +45,24 @@ def make_predict(
     graphdef: nnx.GraphDef, platform: str | None = None
 ) -> Callable[..., Array]:
     """Returns `predict_function` for a structure that is at hand."""
-
-    @functools.partial(
-        jax.jit,
+    return jax.jit(
+        functools.partial(_score, graphdef),
         static_argnames="num_frames",
         compiler_options=compiler_options(platform),
     )
-    def predict(
-        params: Params | FlatParams,
-        batch: Mapping[str, Any],
-        statistics: Statistics,
-        *,
-        num_frames: int,
-    ) -> Array:
-        tree = params.to_tree() if isinstance(params, FlatParams) else params
-        output = forward(graphdef, tree, batch, statistics, num_frames=num_frames)
-        return output.score
 
-    return predict
+
+def _score(
+    graphdef: nnx.GraphDef,
+    params: Params | FlatParams,
+    batch: Mapping[str, Any],
+    statistics: Statistics,
+    *,
+    num_frames: int,
+) -> Array:
+    """Computes the scores of a batch, for every program that predicts."""
+    tree = params.to_tree() if isinstance(params, FlatParams) else params
+    return forward(graphdef, tree, batch, statistics, num_frames=num_frames).score
 
 
 # The shapes of whole sessions differ.
@@ -88,13 +88,13 @@ def compile_predict(
     statistics = Shapes.of(abstract_statistics(data.features))
 
     def run(leaves: list[Array], batch: Any, center_and_scale: list[Array]) -> Array:
-        return forward(
+        return _score(
             graphdef,
-            params.structure.unflatten(leaves).to_tree(),
+            params.structure.unflatten(leaves),
             batch,
             statistics.structure.unflatten(center_and_scale),
             num_frames=num_frames,
-        ).score
+        )
 
     program = Program(
         run,

@@ -52,6 +52,14 @@ def from_unit(
     return values if (low, high) == (0.0, 1.0) else low + (high - low) * values
 
 
+def to_unit(
+    values: Float[np.ndarray, "T"], label_range: tuple[float, float]
+) -> Float[np.ndarray, "T"]:
+    """Maps the annotation's range to [0, 1], the reverse of `from_unit`."""
+    low, high = label_range
+    return values if (low, high) == (0.0, 1.0) else (values - low) / (high - low)
+
+
 class Frames(NamedTuple):
     """Annotation and prediction of the same frames, without gaps, float64."""
 

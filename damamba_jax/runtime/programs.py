@@ -11,6 +11,7 @@ meaning for JAX's part.
 """
 
 import atexit
+import contextlib
 import functools
 import hashlib
 import importlib
@@ -21,7 +22,7 @@ import os
 import platform
 import queue
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -220,8 +221,10 @@ def _work() -> "queue.SimpleQueue[Callable[[], None] | None]":
     thread.start()
 
     def finish() -> None:
-        while not jobs.empty():
-            jobs.get()
+        # Not asked first whether there is one: the thread takes jobs meanwhile.
+        with contextlib.suppress(queue.Empty):
+            while True:
+                jobs.get_nowait()
         jobs.put(None)
         thread.join()
 
@@ -250,12 +253,17 @@ def _digest(key: str, shapes: Sequence[Any]) -> str:
 
 @functools.cache
 def _sources() -> str:
-    """Hashes the package's code."""
+    """Hashes the package's code, and the kernels', which a checkout has beside it."""
+    roots = [Path(root) for root in damamba_jax.__path__]
+    return hash_sources([roots[0], *(root / "kernels" for root in roots)])
+
+
+def hash_sources(paths: Iterable[Path]) -> str:
+    """Hashes Python files, and those in folders; links to folders are not followed."""
     found = hashlib.sha256()
-    for root in map(Path, damamba_jax.__path__):
-        for folder in ("models", "training", "schema", "config", "kernels"):
-            for path in sorted((root / folder).rglob("*.py")):
-                found.update(path.read_bytes())
+    for path in paths:
+        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
+            found.update(file.read_bytes())
     return found.hexdigest()
 
 

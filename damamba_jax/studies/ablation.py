@@ -65,10 +65,9 @@ def describe(
     """
     if isinstance(preset, str):
         preset = from_config_dict(configs.get_config(preset))
-    base = preset
-    _parts(base)
+    _parts(preset)
     base = override(
-        base,
+        preset,
         {
             "model.encoder": "mamba",
             "model.modality_fusion": True,

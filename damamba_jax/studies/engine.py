@@ -207,10 +207,10 @@ def _score_row(
     runs = [read_scores(folder, study.splits) for folder in folders]
     ccc, interval, gap, predicted = {}, {}, {}, {}
     for split in runs[0]:
-        scored = [run[split].scores for run in runs]
-        ccc[split] = tuple(one.ccc for one in scored if one)
-        lows = [one.ccc_low for one in scored if one and one.ccc_low is not None]
-        highs = [one.ccc_high for one in scored if one and one.ccc_high is not None]
+        scored = [one for one in (run[split].scores for run in runs) if one is not None]
+        ccc[split] = tuple(one.ccc for one in scored)
+        lows = [one.ccc_low for one in scored if one.ccc_low is not None]
+        highs = [one.ccc_high for one in scored if one.ccc_high is not None]
         if row.derive is None and len(lows) == len(scored):
             interval[split] = fmean(lows), fmean(highs)
         if row.derive is None and not row.reference:

@@ -1,5 +1,8 @@
 """Validation during training, by the prediction path of a trained model."""
 
+from collections.abc import Callable
+from typing import Any
+
 import jax
 import numpy as np
 from jax.sharding import NamedSharding
@@ -15,6 +18,7 @@ from damamba_jax.models.flat_params import FlatParams
 from damamba_jax.models.functional import Statistics
 from damamba_jax.runtime.programs import Shapes
 from damamba_jax.runtime.stop import StopRequest
+from damamba_jax.schema.batch import Batch
 
 
 class Validation:
@@ -46,15 +50,9 @@ class Validation:
             batch_size=train.batch_size,
             max_batches=train.eval_batches,
         )
-        self._data, self._sharding = data, sharding
+        self._model, self._data, self._sharding = model, data, sharding
         low, high = data.label_range
         self._span = high - low
-        batch, _ = self._source[0]
-        # One device needs no sharding, and has its program in common with `Estimator`.
-        several = sharding if sharding.num_devices > 1 else None
-        self._predict = compile_predict(
-            model, data, Shapes.of(batch, several), data.window.window_frames
-        )
 
     def score(
         self, average: FlatParams, statistics: Statistics, stop: StopRequest
@@ -69,8 +67,8 @@ class Validation:
             self._source, num_threads=self._data.num_threads
         ):
             stop.check()
-            shared = jax.tree.map(self._spread, batch)
-            score = self._predict(average, shared, statistics)
+            predict = self._compile(batch)
+            score = predict(average, jax.tree.map(self._spread, batch), statistics)
             scored = (rows.label_index >= 0) & batch["label_valid"]
             labels.append(batch["label"][scored])
             scores.append(np.asarray(score)[scored])
@@ -79,6 +77,17 @@ class Validation:
             "val_ccc": float(ccc(label, score)),
             "val_mse": self._span**2 * float(np.mean((label - score) ** 2)),
         }
+
+    def _compile(self, batch: Batch) -> Callable[..., Any]:
+        """Compiles for the first batch; all are of its shape."""
+        # One device needs no sharding, and has its program in common with `Estimator`.
+        several = self._sharding if self._sharding.num_devices > 1 else None
+        return compile_predict(
+            self._model,
+            self._data,
+            Shapes.of(batch, several),
+            self._data.window.window_frames,
+        )
 
     def _spread(self, x: np.ndarray) -> jax.Array:
         # Every process reads the whole batch and hands over its devices' rows.

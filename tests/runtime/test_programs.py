@@ -3,14 +3,18 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from damamba_jax.inference import estimator
+from damamba_jax.kernels.selective_scan import api as selective_scan
 from damamba_jax.runtime import programs
 from damamba_jax.runtime.programs import Program, Shapes
+from damamba_jax.training import step
 
 VECTOR = jax.ShapeDtypeStruct((3,), jnp.float32)
 SHAPES = ([VECTOR], {"a": VECTOR})
@@ -69,6 +73,26 @@ def test_settings_and_code_are_part_of_the_name(folder, monkeypatch):
         jax.config.update("jax_default_matmul_precision", before)
     monkeypatch.setattr(programs, "_sources", lambda: "other code")
     assert run(key="one") == 1
+
+
+def test_the_code_is_that_of_every_module(monkeypatch):
+    hashed = []
+    monkeypatch.setattr(programs, "hash_sources", lambda p: hashed.extend(p) or "")
+    programs._sources.__wrapped__()
+    folders = {path.resolve() for path in hashed}
+    for module in (programs, estimator, step, selective_scan):
+        parents = Path(module.__file__).resolve().parents
+        assert folders & set(parents), module
+
+
+def test_a_hash_changes_with_any_file(tmp_path):
+    (tmp_path / "room").mkdir()
+    for name in ("one.py", "room/two.py"):
+        (tmp_path / name).write_text("x = 1\n")
+    before = programs.hash_sources([tmp_path])
+    assert before == programs.hash_sources([tmp_path])
+    (tmp_path / "room" / "two.py").write_text("x = 2\n")
+    assert programs.hash_sources([tmp_path]) != before
 
 
 @pytest.mark.parametrize("damage", [b"", b"\0" * 100, "half"])

@@ -26,6 +26,7 @@ from damamba_jax.data.formats.headers import (
 from damamba_jax.data.formats.ratings import Ratings
 from damamba_jax.data.formats.tables import Table, find_columns
 from damamba_jax.errors import ConfigError, format_error
+from damamba_jax.metrics.trace import to_unit
 
 _log = logging.getLogger(__name__)
 
@@ -52,11 +53,10 @@ class Scale:
         low, high = data.label_range
         return cls(low=low, high=high, delay_seconds=data.label_delay_seconds)
 
-    def to_unit(self, values: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
-        """Maps values of the annotation to [0, 1]."""
-        if (self.low, self.high) == (0.0, 1.0):
-            return values
-        return (values - self.low) / (self.high - self.low)
+    @property
+    def label_range(self) -> tuple[float, float]:
+        """Lowest and highest value, as `data.label_range` gives them."""
+        return self.low, self.high
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -126,17 +126,17 @@ class LabelSource:
         }
 
     def _to_unit(self, values: np.ndarray) -> np.ndarray:
-        scaled = self.scale.to_unit(values)
+        scaled = to_unit(values, self.scale.label_range)
         if scaled is values:
             return values
         outside = np.isfinite(scaled) & ((scaled < 0) | (scaled > 1))
         if outside.any():
+            low, high = self.scale.label_range
             warn_once(
                 _log,
                 f"{self.pieces[0].path}: {np.count_nonzero(outside)} frames are rated "
-                f"outside of `data.label_range` = ({self.scale.low:g}, "
-                f"{self.scale.high:g}), the first with {values[outside][0]:g}; they "
-                "count as not rated.",
+                f"outside of `data.label_range` = ({low:g}, {high:g}), the first with "
+                f"{values[outside][0]:g}; they count as not rated.",
             )
         return np.where(outside, np.nan, scaled)
 

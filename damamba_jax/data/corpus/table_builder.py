@@ -48,7 +48,7 @@ class TableBuilder:
     @property
     def label_range(self) -> tuple[float, float]:
         """Lowest and highest value of the annotations."""
-        return self._scale.low, self._scale.high
+        return self._scale.label_range
 
     def turns(self, session: str, role: str) -> dict[str, Span]:
         """Reads when the turns of one person were; empty without tables of turns."""
