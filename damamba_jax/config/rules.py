@@ -50,6 +50,20 @@ def check_people(model: SystemConfig, widths: Mapping[str, int]) -> None:
             )
 
 
+def check_label_unit(unit: str, loss: str) -> None:
+    """Checks that turns are learned as turns, and frames as frames.
+
+    Raises:
+      ConfigError: for a loss of the other unit.
+    """
+    if (unit == "turn") != (loss == "ccc-mean"):
+        expected = "'ccc-mean'" if unit == "turn" else "'ccc' or 'ccc-window'"
+        raise ConfigError(
+            f"`optim.loss`: expected {expected} with `data.label_unit` = {unit!r}, got "
+            f"{loss!r}."
+        )
+
+
 def check_alignment(model: SystemConfig, infonce_weight: float) -> None:
     """Checks that the system has the embeddings that the alignment loss compares.
 

@@ -19,6 +19,7 @@ from damamba_jax.config.layout import LayoutConfig, TableConfig
 from damamba_jax.config.rules import (
     check_alignment,
     check_causal,
+    check_label_unit,
     check_people,
     check_plain_names,
 )
@@ -187,6 +188,11 @@ class DataConfig(Section):
         range=NOT_NEGATIVE,
     )
 
+    label_unit: Literal["frame", "turn"] = setting(
+        "What is learned and scored as one: a frame, or a `turn` (utterance, interval) "
+        "that was rated as a whole. The score of a turn is the mean over its frames."
+    )
+
     def __post_init__(self) -> None:
         """Checks the ranges, the names of the features and the fold."""
         super().__post_init__()
@@ -246,9 +252,10 @@ class OptimConfig(Section):
     infonce_temperature: float = setting(
         "Temperature of the alignment loss.", range=POSITIVE
     )
-    loss: Literal["ccc", "ccc-window"] = setting(
+    loss: Literal["ccc", "ccc-window", "ccc-mean"] = setting(
         "`ccc` is the CCC over all frames of a batch together; `ccc-window` is the "
-        "mean of each window's own."
+        "mean of each window's own; `ccc-mean` is the CCC over the windows' means, for "
+        "labels of turns."
     )
     center_sigma: float = setting(
         "Width of a Gaussian weight of frames around the middle of their window; 0 "
@@ -358,6 +365,7 @@ class Config(Section):
         }
         check_people(self.model, people)
         check_alignment(self.model, self.optim.infonce_weight)
+        check_label_unit(data.label_unit, self.optim.loss)
         check_causal(
             self.model,
             people=max(people.values()),

@@ -53,9 +53,9 @@ def score_split(
         by_language=score_by(labelled, "language"),
         ridge=None if baseline is None else _score_baseline(baseline, split),
         raters=rater_agreement(
-            person.raters()
+            session.ratings(seat)
             for session in split.sessions
-            for person in session.participants
+            for seat in range(len(session.participants))
         ),
     )
 
@@ -168,9 +168,10 @@ def _score_baseline(baseline: Ridge, split: EvaluationSplit) -> Scores:
                 baseline.predict(session, participant), session.label_range
             ),
             label_range=session.label_range,
+            turns=session.turns(seat),
         )
         for session in split.sessions
-        for participant in session.participants
+        for seat, participant in enumerate(session.participants)
         if participant.labels_path is not None
     ]
     return score(traces)

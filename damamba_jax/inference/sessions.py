@@ -148,6 +148,7 @@ def _trace(
         label_range=session.label_range,
         label_rate=float(session.label_rate),
         language=session.language,
+        turns=session.turns(seat),
     )
 
 

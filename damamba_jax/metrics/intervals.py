@@ -28,7 +28,7 @@ from damamba_jax.metrics.ccc import (
     pearson_of,
     warn_constant,
 )
-from damamba_jax.metrics.trace import Align, Frames, Trace, align_frames, concatenate
+from damamba_jax.metrics.trace import Align, Frames, Trace, concatenate, rated
 
 # With fewer sessions no interval is given: it would be wider than it could be of use,
 # and would rest on the shape of a distribution that nobody has seen.
@@ -40,7 +40,8 @@ class Scores:
     """Agreement over pooled frames.
 
     Args:
-      num_frames, num_sessions: what was pooled.
+      num_frames, num_sessions: what was pooled; turns count as frames where they were
+        rated as a whole.
       ccc: concordance correlation coefficient; 0 for a constant prediction.
       pearson: correlation, the highest CCC an affine map of the prediction can reach;
         0 where either side is constant.
@@ -49,6 +50,7 @@ class Scores:
         `MIN_SESSIONS` sessions.
       session_mean: mean of the CCC of each session by itself.
       session_std: standard deviation of these; `None` for a single session.
+      unit: what was counted.
     """
 
     num_frames: int
@@ -61,6 +63,7 @@ class Scores:
     ccc_high: float | None = None
     session_mean: float | None = None
     session_std: float | None = None
+    unit: Literal["frame", "turn"] = "frame"
 
 
 def score(
@@ -96,6 +99,7 @@ def score(
         ccc_high=high,
         session_mean=float(each.mean()),
         session_std=float(each.std(ddof=1)) if len(each) > 1 else None,
+        unit="frame" if any(t.turns is None for t in traces) else "turn",
     )
 
 
@@ -173,7 +177,7 @@ def _by_session(
     """All labelled frames, and the moments of each (split, session)."""
     sessions: dict[tuple[str, str], list[Frames]] = {}
     for trace in sorted(traces, key=lambda t: (t.split, t.session, t.role)):
-        frames = align_frames(trace.label, trace.prediction, align=align)
+        frames = rated(trace, align=align)
         if len(frames.label):
             sessions.setdefault((trace.split, trace.session), []).append(frames)
     if not sessions:

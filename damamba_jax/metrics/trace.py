@@ -8,6 +8,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from damamba_jax.metrics.turns import Turns, turn_means
+
 logger = logging.getLogger(__name__)
 
 
@@ -27,6 +29,8 @@ class Trace:
       label_rate: Hz.
       language: the language of the session, where known.
       label_range: lowest and highest value of the annotation.
+      turns: where the annotation rates turns as a whole, and each counts once; `None`
+        where every frame counts.
     """
 
     split: str
@@ -37,6 +41,7 @@ class Trace:
     label_rate: float = 25.0
     language: str | None = None
     label_range: tuple[float, float] = (0.0, 1.0)
+    turns: Turns | None = None
 
     @property
     def is_labelled(self) -> bool:
@@ -109,11 +114,21 @@ def align_frames(
     return Frames(label[valid], prediction[valid])
 
 
+def rated(trace: Trace, *, align: Align = "index") -> Frames:
+    """Pairs annotation and prediction of what counts in a trace: frames, or turns.
+
+    Raises:
+      ValueError: as `align_frames`.
+    """
+    label, prediction = trace.label, trace.prediction
+    if trace.turns is not None:
+        label, prediction = (turn_means(x, trace.turns) for x in (label, prediction))
+    return align_frames(label, prediction, align=align)
+
+
 def pool(traces: Iterable[Trace], *, align: Align = "index") -> Frames:
-    """Pools the labelled frames of several traces."""
-    return concatenate(
-        [align_frames(t.label, t.prediction, align=align) for t in traces]
-    )
+    """Pools the labelled frames, or turns, of several traces."""
+    return concatenate([rated(trace, align=align) for trace in traces])
 
 
 def concatenate(parts: Sequence[Frames]) -> Frames:

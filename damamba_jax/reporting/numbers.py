@@ -15,6 +15,11 @@ def with_interval(scores: Scores) -> str:
     return f"{scores.ccc:.3f} [{scores.ccc_low:.2f}, {scores.ccc_high:.2f}]"
 
 
+def counted(scores: Scores) -> str:
+    """Writes how many frames were scored, or how many turns."""
+    return f"{scores.num_frames}{' turns' if scores.unit == 'turn' else ''}"
+
+
 def over_sessions(scores: Scores) -> str:
     """Writes mean and standard deviation of the CCC of single sessions."""
     if scores.session_mean is None:

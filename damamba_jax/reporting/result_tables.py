@@ -16,6 +16,7 @@ from damamba_jax.metrics.intervals import MIN_SESSIONS, Scores
 from damamba_jax.metrics.raters import describe_agreement
 from damamba_jax.reporting.numbers import (
     ABSENT,
+    counted,
     number,
     over_sessions,
     percent,
@@ -209,7 +210,7 @@ def _split_tables(results: Sequence[Result]) -> list[Table]:
                 named = [(_method(result), scores)]
                 named += [("ridge regression per frame", s.ridge)] if s.ridge else []
                 rows += [
-                    (s.split, name, str(v.num_sessions), str(v.num_frames),
+                    (s.split, name, str(v.num_sessions), counted(v),
                      with_interval(v), over_sessions(v), *_values(v)[1:], result.mark)
                     for name, v in named
                 ]  # fmt: skip
@@ -250,7 +251,7 @@ def _oracle_tables(results: Sequence[Result]) -> list[Table]:
 def _group_tables(results: Sequence[Result], name: str, field: str) -> list[Table]:
     rows = [
         (group if group.startswith(s.split) else f"{s.split}: {group}", s.kind,
-         _method(result), str(v.num_frames), *_values(v), result.mark)
+         _method(result), counted(v), *_values(v), result.mark)
         for result, s, _ in _scored(results)
         for group, v in getattr(s, field).items()
     ]  # fmt: skip

@@ -82,7 +82,8 @@ def draw_scatter(
     )  # fmt: skip
     axes.plot([low, high], [low, high], color=PARTNERS[0], linewidth=1.2, dashes=(5, 4))
     axes.annotate(
-        f"CCC {scores.ccc:.3f}\nr {scores.pearson:.3f}\n{scores.num_frames:,} frames",
+        f"CCC {scores.ccc:.3f}\nr {scores.pearson:.3f}\n"
+        f"{scores.num_frames:,} {scores.unit}s",
         (0.04, 0.96), xycoords="axes fraction", va="top", fontsize=11, linespacing=1.4,
     )  # fmt: skip
     axes.set(
@@ -94,7 +95,7 @@ def draw_scatter(
     axes.xaxis.set_major_locator(ticker.MultipleLocator((most - least) / 4))
     plain = ticker.FuncFormatter(lambda count, _: f"{count:,.0f}")
     bar = figure.colorbar(counts, ax=axes, shrink=0.6, pad=0.03, format=plain)
-    bar.set_label("frames per cell", fontsize=10)
+    bar.set_label(f"{scores.unit}s per cell", fontsize=10)
     bar.ax.tick_params(which="minor", length=0)
     bar.outline.set_visible(False)
     set_title(figure, title, mark)

@@ -5,13 +5,14 @@ annotation and prediction, end to end, and whose they are.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from damamba_jax.files import replace_file, split_file_name
 from damamba_jax.metrics.trace import Trace
+from damamba_jax.metrics.turns import Turns
 from damamba_jax.runs.workdir import TRACES
 
 
@@ -32,8 +33,7 @@ def write_traces(out: str | os.PathLike, traces: Sequence[Trace]) -> Path:
         )
     path = _path(out, *splits)
     with replace_file(path) as file:
-        np.savez(
-            file,
+        arrays = dict(
             split=np.array(traces[0].split),
             session=np.array([trace.session for trace in traces]),
             role=np.array([trace.role for trace in traces]),
@@ -45,6 +45,7 @@ def write_traces(out: str | os.PathLike, traces: Sequence[Trace]) -> Path:
             label=np.concatenate([trace.label for trace in traces]),
             prediction=np.concatenate([trace.prediction for trace in traces]),
         )
+        np.savez(file, allow_pickle=False, **arrays, **_turn_arrays(traces))
     return path
 
 
@@ -68,6 +69,7 @@ def read_traces(out: str | os.PathLike, split: str) -> list[Trace]:
         ranges = np.broadcast_to([0.0, 1.0], (len(labels), 2))
         if "label_range" in kept:
             ranges = kept["label_range"]
+        turns = _read_turns(kept, len(labels))
         return [
             Trace(
                 split=str(kept["split"]),
@@ -78,12 +80,39 @@ def read_traces(out: str | os.PathLike, split: str) -> list[Trace]:
                 label_range=(float(low), float(high)),
                 label=label,
                 prediction=prediction,
+                turns=own,
             )
-            for session, role, language, rate, (low, high), label, prediction in zip(
+            for (
+                session, role, language, rate, (low, high), label, prediction, own
+            ) in zip(
                 kept["session"], kept["role"], kept["language"], kept["label_rate"],
-                ranges,                labels, predictions, strict=True,
+                ranges, labels, predictions, turns, strict=True,
             )
         ]  # fmt: skip
+
+
+def _turn_arrays(traces: Sequence[Trace]) -> dict[str, np.ndarray]:
+    """The turns of all traces, end to end; nothing where frames count."""
+    if any(trace.turns is None for trace in traces):
+        return {}
+    turns = [trace.turns for trace in traces if trace.turns is not None]
+    return {
+        "turn_count": np.array([len(one) for one in turns]),
+        "turn_name": np.array([name for one in turns for name in one.name], str),
+        "turn_first": np.concatenate([one.first for one in turns]),
+        "turn_last": np.concatenate([one.last for one in turns]),
+    }
+
+
+def _read_turns(kept: Mapping[str, np.ndarray], people: int) -> list[Turns | None]:
+    if "turn_count" not in kept:
+        return [None] * people
+    ends = np.cumsum(kept["turn_count"])[:-1]
+    parts = (np.split(kept[f"turn_{field}"], ends) for field in Turns._fields)
+    return [
+        Turns(tuple(names.tolist()), first, last)
+        for names, first, last in zip(*parts, strict=True)
+    ]
 
 
 def _path(out: str | os.PathLike, split: str) -> Path:

@@ -49,6 +49,30 @@ def window_ccc(
     return jnp.sum(values * counted) / jnp.maximum(jnp.sum(counted), 1.0)
 
 
+def mean_ccc(
+    prediction: Float[Array, "B T"],
+    label: Float[Array, "B T"],
+    mask: Bool[Array, "B T"],
+    weight: Float[Array, "B T"] | None = None,
+) -> Float[Array, ""]:
+    """CCC over the means of the windows: of one prediction and one label each.
+
+    It suits turns that were rated as a whole. A window without any masked entry does
+    not count.
+    """
+    share = mask.astype(jnp.float32)
+    if weight is not None:
+        share = share * weight
+    total = jnp.sum(share, axis=1, keepdims=True)
+    there = total > 0
+    share = share / jnp.where(there, total, 1.0)
+    prediction, label = (
+        jnp.sum(x * share, axis=1, keepdims=True)
+        for x in (prediction, jnp.where(mask, label, 0.0))
+    )
+    return _concordance(prediction, label, there, None, None, EPSILON)
+
+
 def frame_weights(
     time: Float[Array, "B T"],
     core: Bool[Array, "B T"],

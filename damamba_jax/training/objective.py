@@ -104,7 +104,11 @@ def concordance(
       batch: a batch of `schema/batch.py`.
     """
     optim = objective.optim
-    ccc = {"ccc": losses.ccc, "ccc-window": losses.window_ccc}[optim.loss]
+    ccc = {
+        "ccc": losses.ccc,
+        "ccc-window": losses.window_ccc,
+        "ccc-mean": losses.mean_ccc,
+    }[optim.loss]
     core = batch["label_core"]
     if not (optim.center_sigma or optim.context_weight):
         return ccc(score, batch["label"], batch["label_valid"] & core)

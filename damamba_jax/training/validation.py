@@ -7,6 +7,7 @@ import jax
 import numpy as np
 from jax.sharding import NamedSharding
 
+from damamba_jax.array_types import Float, Int
 from damamba_jax.config.sections import DataConfig, TrainConfig
 from damamba_jax.config.systems import SystemConfig
 from damamba_jax.data.batches import windows
@@ -62,7 +63,7 @@ class Validation:
         Raises:
           Stopped: on a signal, between two batches.
         """
-        labels, scores = [], []
+        labels, scores, turns = [], [], []
         for batch, rows in windows.read_batches(
             self._source, num_threads=self._data.num_threads
         ):
@@ -72,7 +73,10 @@ class Validation:
             scored = (rows.label_index >= 0) & batch["label_valid"]
             labels.append(batch["label"][scored])
             scores.append(np.asarray(score)[scored])
+            turns.append(rows.turn[scored])
         label, score = (np.concatenate(v).astype(np.float64) for v in (labels, scores))
+        if self._data.label_unit == "turn":
+            label, score = _by_turn(np.concatenate(turns), label, score)
         return {
             "val_ccc": float(ccc(label, score)),
             "val_mse": self._span**2 * float(np.mean((label - score) ** 2)),
@@ -94,3 +98,18 @@ class Validation:
         return jax.make_array_from_callback(
             x.shape, self._sharding, lambda rows: x[rows]
         )
+
+
+def _by_turn(
+    turn: Int[np.ndarray, "T"],
+    label: Float[np.ndarray, "T"],
+    score: Float[np.ndarray, "T"],
+) -> tuple[Float[np.ndarray, "n"], Float[np.ndarray, "n"]]:
+    """Averages the frames of each turn; frames outside of turns do not count."""
+    _, which, count = np.unique(
+        turn[turn >= 0], return_inverse=True, return_counts=True
+    )
+    mean_label, mean_score = (
+        np.bincount(which, values[turn >= 0]) / count for values in (label, score)
+    )
+    return mean_label, mean_score

@@ -30,6 +30,20 @@ def test_ccc_is_that_of_all_masked_entries_together(scores):
     assert abs(float(got) - np.mean(rows)) > 1e-3
 
 
+def test_mean_ccc_is_that_of_the_means_of_the_windows(scores):
+    prediction, label, mask = scores
+    mask[2] = False  # a window without any rated frame
+    got = losses.mean_ccc(*map(jnp.asarray, scores))
+    rows = [i for i in range(len(mask)) if mask[i].any()]
+    p, y = (np.array([x[i, mask[i]].mean() for i in rows]) for x in (prediction, label))
+    expected = numpy_ccc(p, y, np.ones(len(rows), bool))
+    np.testing.assert_allclose(got, expected, rtol=1e-2)  # EPSILON counts here
+    weight = np.where(np.arange(40) < 20, 1.0, 0.0).astype(np.float32)
+    half = losses.mean_ccc(*map(jnp.asarray, scores), jnp.tile(weight, (6, 1)))
+    cut = losses.mean_ccc(*(jnp.asarray(x[:, :20]) for x in scores))
+    np.testing.assert_allclose(half, cut, rtol=1e-5)
+
+
 def test_what_is_masked_out_changes_neither_ccc_nor_its_gradient(scores):
     prediction, label, mask = scores
     other = np.where(mask, label, np.nan).astype(np.float32)

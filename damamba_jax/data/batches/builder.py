@@ -45,12 +45,15 @@ class BatchRows(NamedTuple):
       slot: [B, P] which participant embedding each one takes.
       core: [B] model frame at which the core starts, counted from the session's start.
       row_valid: [B] False for the rows that fill up the last batch.
+      rated: [B, 2] first frame of the target's annotation that is shown, and the one
+        behind the last: all of them, or those of one turn.
     """
 
     people: Int[np.ndarray, "B P"]
     slot: Int[np.ndarray, "B P"]
     core: Int[np.ndarray, "B"]
     row_valid: Bool[np.ndarray, "B"]
+    rated: Int[np.ndarray, "B 2"]
 
 
 class _Track:
@@ -248,7 +251,7 @@ class BatchBuilder:
         )
         index = first + np.arange(self._label_frames)
         in_core = (index >= core) & (index < core_end)
-        exists = (index >= 0) & (index < people.label_count[target][:, None])
+        exists = (index >= rows.rated[:, :1]) & (index < rows.rated[:, 1:])
         exists &= (index < end) & rows.row_valid[:, None]
         where = np.where(exists, people.label_start[target][:, None] + index, 0)
         label = people.labels[where] if people.labels.size else np.zeros(where.shape)

@@ -7,6 +7,7 @@ import numpy as np
 from damamba_jax.array_types import Int
 from damamba_jax.data.batches.timeline import num_cores
 from damamba_jax.data.corpus.sessions import Participant, Session
+from damamba_jax.metrics.turns import NO_TURNS, Turns
 
 
 class People:
@@ -22,11 +23,15 @@ class People:
         that predictions have a time axis.
       label_rate: [N] Hz.
       labelled: [N] whether there is a file.
+      turns: [N] the turns of each person; empty where frames count.
+      turn: number of the turn that each entry of `labels` belongs to, counted over all
+        people; -1 outside of turns.
     """
 
     def __init__(self, sessions: Sequence[Session]):
         seats: list[tuple[int, int]] = []
         groups, labels, rates, labelled = [], [], [], []
+        self.turns: list[Turns] = []
         for index, session in enumerate(sessions):
             first = len(seats)
             groups.append(range(first, first + len(session.participants)))
@@ -35,6 +40,7 @@ class People:
                 labels.append(_annotation(session, participant))
                 rates.append(float(session.label_rate))
                 labelled.append(participant.labels_path is not None)
+                self.turns.append(session.turns(seat) or NO_TURNS)
         widest = max((len(group) for group in groups), default=1)
         self.partners = np.full((len(seats), widest - 1), -1, np.int64)
         for group in groups:
@@ -47,9 +53,21 @@ class People:
         self.label_start = np.cumsum(self.label_count) - self.label_count
         self.label_rate = np.array(rates, np.float64)
         self.labelled = np.array(labelled, bool)
+        self.turn = np.full(len(self.labels), -1, np.int64)
+        first_turn = 0
+        for start, turns in zip(self.label_start.tolist(), self.turns, strict=True):
+            for i in range(len(turns)):
+                here = slice(start + turns.first[i], start + turns.last[i])
+                self.turn[here] = first_turn + i
+            first_turn += len(turns)
 
     def __len__(self) -> int:
         return len(self.seats)
+
+    def annotations(self, persons: Int[np.ndarray, "n"]) -> Int[np.ndarray, "n 2"]:
+        """Returns the first frame of each whole annotation, and the end."""
+        count = self.label_count[persons]
+        return np.stack([np.zeros_like(count), count], axis=1)
 
     def cores(
         self, persons: Int[np.ndarray, "n"], *, every_frames: int, frame_hz: float

@@ -8,6 +8,10 @@ belongs to the core whose time span holds it, decided in exact arithmetic: each 
 of a session has exactly one core. Windows reach beyond the ends of a session; the last
 core may do so too.
 
+Where turns are rated as a whole (`data.label_unit`), training visits turns instead of
+cores: the core lies somewhere in the turn, or around it if the turn is the shorter one,
+anew each time, and no frame of another turn counts.
+
 One record of the grain data set is one whole batch, so grain's cost per record is paid
 once per batch. The arrays of a batch are described in `schema/batch.py`.
 """
@@ -22,10 +26,9 @@ import grain
 import numpy as np
 
 from damamba_jax.array_types import Bool, Int
-from damamba_jax.config.sections import DataConfig, WindowConfig
+from damamba_jax.config.sections import DataConfig
 from damamba_jax.data.batches.builder import BatchBuilder, BatchRows
-from damamba_jax.data.batches.people import People
-from damamba_jax.data.batches.timeline import first_label
+from damamba_jax.data.batches.visits import VisitCores, VisitTurns
 from damamba_jax.data.corpus.sessions import Session
 from damamba_jax.errors import ConfigError, CorpusError
 from damamba_jax.schema.batch import Batch
@@ -37,11 +40,11 @@ _EPOCHS, _PARTNERS = 0, 1
 class TrainingSource:
     """Batch of step `s`, a pure function of `(seed, s)`; `source[s]` is a batch.
 
-    Epoch `e` visits every window once, in the permutation drawn from `(seed, e)`; a
-    batch may lie across two epochs. Windows whose core holds no valid label are left
-    out. Sessions with more people than `data.participants` take random partners, in
-    role order, and every partner takes a random slot of `1 .. max_participants - 1`, so
-    that all slots are trained on dyads too.
+    Epoch `e` visits every window, or turn, once, in the permutation drawn from
+    `(seed, e)`; a batch may lie across two epochs. Windows whose core holds no valid
+    label are left out. Sessions with more people than `data.participants` take random
+    partners, in role order, and every partner takes a random slot of
+    `1 .. max_participants - 1`, so that all slots are trained on dyads too.
 
     Args:
       sessions: the training sessions.
@@ -76,9 +79,10 @@ class TrainingSource:
             )
         self._share = _share(batch_size, process_index, process_count)
         self._builder = _builder(sessions, data)
-        self._windows = _rated_windows(self._builder.people, data.window)
+        visit = {"frame": VisitCores, "turn": VisitTurns}[data.label_unit]
+        self._visit = visit(self._builder.people, data.window)
         if not self.num_windows:
-            raise CorpusError(_no_windows(sessions, "core with a rated frame"))
+            raise CorpusError(_no_windows(sessions, f"{visit.unit} with a rated frame"))
         self._num_partners = data.participants - 1
         self._num_slots = max_participants - 1
         self._batch_size = batch_size
@@ -90,7 +94,7 @@ class TrainingSource:
     @property
     def num_windows(self) -> int:
         """Windows of one epoch."""
-        return len(self._windows[0])
+        return len(self._visit)
 
     def __len__(self) -> int:
         return self._num_steps
@@ -104,8 +108,8 @@ class TrainingSource:
             int(position[-1]) // self.num_windows))  # fmt: skip
         order = np.concatenate([self._order(epoch) for epoch in epochs])
         window = order[position - epochs.start * self.num_windows]
-        person, core = (column[window] for column in self._windows)
         rng = np.random.default_rng((self._seed, _PARTNERS, step))
+        person, core, rated = self._visit(window, rng)
         partners = _draw(rng, self._builder.people.partners[person], self._num_partners)
         slots = rng.random((self._batch_size, self._num_slots)).argsort(axis=1) + 1
         rows = BatchRows(
@@ -115,6 +119,7 @@ class TrainingSource:
             ),
             core=core,
             row_valid=np.ones(self._batch_size, bool),
+            rated=rated,
         )
         return self._builder.build(_take(rows, self._share))[0]
 
@@ -132,12 +137,15 @@ class EvaluationRows(NamedTuple):
       label_index: [B, Tl] index into the target's annotation of each core label; -1
         elsewhere. Over all batches each label of each target comes exactly once.
       row_valid: [B] False for rows that fill up the last batch.
+      turn: [B, Tl] number of the turn that each core label belongs to, counted over all
+        people; -1 elsewhere, and where turns do not count.
     """
 
     session: Int[np.ndarray, "B"]
     participant: Int[np.ndarray, "B"]
     label_index: Int[np.ndarray, "B Tl"]
     row_valid: Bool[np.ndarray, "B"]
+    turn: Int[np.ndarray, "B Tl"]
 
 
 class EvaluationBatch(NamedTuple):
@@ -219,10 +227,13 @@ class EvaluationSource:
             slot=np.tile(np.arange(1 + self._num_partners), (self._batch_size, 1)),
             core=core,
             row_valid=row_valid,
+            rated=people.annotations(person),
         )
         rows = _take(rows, self._share)
         batch, label_index = self._builder.build(rows)
         seats = people.seats[rows.people[:, 0]]
+        where = people.label_start[rows.people[:, 0], None] + np.maximum(label_index, 0)
+        turn = people.turn[where] if people.turn.size else label_index
         return EvaluationBatch(
             batch,
             EvaluationRows(
@@ -230,6 +241,7 @@ class EvaluationSource:
                 participant=seats[:, 1],
                 label_index=label_index,
                 row_valid=rows.row_valid,
+                turn=np.where(label_index >= 0, turn, -1),
             ),
         )
 
@@ -299,29 +311,6 @@ def _builder(sessions: Sequence[Session], data: DataConfig) -> BatchBuilder:
         cache_dir=data.cache_dir,
         normalization=data.normalization,
     )
-
-
-def _rated_windows(
-    people: People, window: WindowConfig
-) -> tuple[np.ndarray, np.ndarray]:
-    """(person, core start) of every training window whose core holds a valid label."""
-    person, core = people.cores(
-        np.flatnonzero(people.labelled),
-        every_frames=window.stride_frames,
-        frame_hz=window.frame_hz,
-    )
-    rated = np.concatenate([[0], np.cumsum(np.isfinite(people.labels))])
-    rates = people.label_rate[person]
-    first, last = (
-        people.label_start[person]
-        + np.minimum(
-            first_label(frame, frame_hz=window.frame_hz, label_rate=rates),
-            people.label_count[person],
-        )
-        for frame in (core, core + window.core_frames)
-    )
-    keep = rated[last] > rated[first]
-    return person[keep], core[keep]
 
 
 def _draw(rng: np.random.Generator, partners: np.ndarray, count: int) -> np.ndarray:

@@ -89,9 +89,9 @@ def rater_lines(found: CorpusIndex, coverage: Coverage) -> Iterator[str]:
     """Says for each split that several people have rated how well they agree."""
     for split in dict.fromkeys(session.split for session in found.sessions):
         agreement = rater_agreement(
-            person.raters()
+            session.ratings(seat)
             for session in found.split(split)
-            for person in session.participants
+            for seat, person in enumerate(session.participants)
             if (split, session.id, person.role) in coverage
         )
         if agreement:

@@ -3,6 +3,7 @@
 import dataclasses
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 
@@ -41,17 +42,24 @@ class Scale:
     Args:
       low, high: values that the model sees as 0 and 1.
       delay_seconds: how late annotations are, s.
+      unit: what counts as one: a frame or a turn.
     """
 
     low: float = 0.0
     high: float = 1.0
     delay_seconds: float = 0.0
+    unit: Literal["frame", "turn"] = "frame"
 
     @classmethod
     def of(cls, data: DataConfig) -> "Scale":
-        """Takes range and delay of a configuration's annotations."""
+        """Takes range, delay and unit of a configuration's annotations."""
         low, high = data.label_range
-        return cls(low=low, high=high, delay_seconds=data.label_delay_seconds)
+        return cls(
+            low=low,
+            high=high,
+            delay_seconds=data.label_delay_seconds,
+            unit=data.label_unit,
+        )
 
     @property
     def label_range(self) -> tuple[float, float]:
@@ -124,6 +132,37 @@ class LabelSource:
             for rater, r in sorted(given.items())
             if np.isfinite(r.value).any()
         }
+
+    def spans(self) -> list[Span]:
+        """Finds the stretches that were rated as a whole, in the order of their starts.
+
+        These are the turns of the session, or else the intervals of the annotation;
+        there are none where every frame has a value of its own.
+
+        Raises:
+          DataFormatError: as `read`.
+        """
+        delay = self.scale.delay_seconds
+        if self.turns:
+            spans = self.turns.values()
+            return sorted(Span(s.start - delay, s.end - delay, s.name) for s in spans)
+        if not self._rates_intervals():
+            return []
+        edges = set()
+        for given in self._ratings().values():
+            keep = np.isfinite(given.value)
+            pairs = zip(given.start[keep], given.end[keep], strict=True)
+            edges |= {(float(start), float(end)) for start, end in pairs}
+        return [Span(a, b, str(i + 1)) for i, (a, b) in enumerate(sorted(edges))]
+
+    def _rates_intervals(self) -> bool:
+        """Whether values belong to intervals, not to points in time or frames."""
+        path = self.pieces[0].path
+        suffix = path.suffix.lower()
+        if suffix == ".annotation":
+            found = annotations.read_annotation(path)
+            return not isinstance(found, annotations.ContinuousAnnotation)
+        return suffix == ".eaf" or bool(self.config and self.config.start)
 
     def _to_unit(self, values: np.ndarray) -> np.ndarray:
         scaled = to_unit(values, self.scale.label_range)
@@ -235,7 +274,7 @@ class LabelSource:
                 "`data.layout.labels`: values belong to turns; set `data.layout.turns`."
             )
         nowhere = Span(np.nan, np.nan)
-        spans = [self.turns.get(str(t).casefold(), nowhere) for t in turns]
+        spans = [self.turns.get(str(t).casefold(), nowhere)[:2] for t in turns]
         start, end = np.array(spans, np.float64).reshape(-1, 2).T
         return Ratings(start, end, value)
 

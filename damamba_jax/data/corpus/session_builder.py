@@ -119,6 +119,7 @@ class SplitBuilder:
                     labels_path=source.pieces[0].path if source and count else None,
                     num_labels=count,
                     label_source=source if count else None,
+                    turns=tuple(sorted(turns[role].values())),
                 )
             )
         labelled = max([p.num_labels / rate for p in participants], default=0.0)
@@ -135,7 +136,8 @@ class SplitBuilder:
             duration=duration,
             label_rate=rate,
             language=self._language(session),
-            label_range=self._tables.label_range,
+            label_range=self._tables.scale.label_range,
+            label_unit=self._tables.scale.unit,
         )
 
     def _named(self, session: str, role: str) -> bool:

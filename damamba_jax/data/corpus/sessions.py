@@ -4,15 +4,18 @@ import dataclasses
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from damamba_jax.array_types import Float
 from damamba_jax.config.sections import FeatureConfig
 from damamba_jax.data.corpus.label_source import LabelSource
+from damamba_jax.data.corpus.table_rows import Span
 from damamba_jax.data.corpus.table_source import TableSource
 from damamba_jax.data.formats import ssi
 from damamba_jax.errors import CorpusError, format_error
+from damamba_jax.metrics.turns import Turns, place_turns, turn_means
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,6 +84,7 @@ class Participant:
       labels_path: its first file; `None` where there is no annotation.
       num_labels: frames of the annotation.
       label_source: how it is read; `None` for one value per line.
+      turns: when the turns of the session were, if a table says so.
     """
 
     role: str
@@ -88,6 +92,7 @@ class Participant:
     labels_path: Path | None
     num_labels: int = 0
     label_source: LabelSource | None = None
+    turns: tuple[Span, ...] = ()
 
     @property
     def label_files(self) -> tuple[Path, ...]:
@@ -146,6 +151,7 @@ class Session:
       language: as the release spells it; `None` where unknown.
       label_range: lowest and highest value of the annotations, which
         `Participant.labels` maps to 0 and 1.
+      label_unit: what is learned and scored as one: a frame or a turn.
     """
 
     corpus: str
@@ -156,6 +162,41 @@ class Session:
     label_rate: float
     language: str | None = None
     label_range: tuple[float, float] = (0.0, 1.0)
+    label_unit: Literal["frame", "turn"] = "frame"
+
+    def turns(self, seat: int) -> Turns | None:
+        """Finds the turns of one participant, on the frames of the annotation.
+
+        These are the turns of a table, or else the intervals that the annotation rates
+        as a whole; there are none where neither is known. `None` where frames count.
+
+        Raises:
+          DataFormatError: if the annotation is malformed.
+        """
+        if self.label_unit == "frame":
+            return None
+        person = self.participants[seat]
+        spans = person.turns
+        if person.label_source is not None:
+            spans = person.label_source.spans()
+        return place_turns(
+            [(span.name, span.start, span.end) for span in spans],
+            rate=self.label_rate,
+            frames=person.num_labels or round(self.duration * self.label_rate),
+        )
+
+    def ratings(self, seat: int) -> dict[str, Float[np.ndarray, "n"]]:
+        """Reads what each rater said about what counts: frames, or turns.
+
+        Empty where there is one rater alone.
+
+        Raises:
+          DataFormatError: if the annotation is malformed.
+        """
+        found, turns = self.participants[seat].raters(), self.turns(seat)
+        if turns is None:
+            return found
+        return {rater: turn_means(values, turns) for rater, values in found.items()}
 
 
 @dataclasses.dataclass(frozen=True)

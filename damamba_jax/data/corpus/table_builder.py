@@ -39,16 +39,11 @@ class TableBuilder:
     ):
         self._files = files
         self._features = [f for f in features if f.table is not None]
-        self._scale = scale
+        self.scale = scale
         self._cache_dir = cache_dir
         self._strict = strict
         self._problem = report
         self._columns = columns
-
-    @property
-    def label_range(self) -> tuple[float, float]:
-        """Lowest and highest value of the annotations."""
-        return self._scale.label_range
 
     def turns(self, session: str, role: str) -> dict[str, Span]:
         """Reads when the turns of one person were; empty without tables of turns."""
@@ -72,7 +67,7 @@ class TableBuilder:
             turns=turns,
             rate=self._files.layout.label_rate,
             limit_seconds=seconds,
-            scale=self._scale,
+            scale=self.scale,
         )
 
     def count_labels(self, session: str, role: str, source: LabelSource | None) -> int:

@@ -146,10 +146,16 @@ def read_all(
 
 
 class Span(NamedTuple):
-    """A stretch of a recording, in seconds."""
+    """A stretch of a recording.
+
+    Attributes:
+      start, end: seconds since the recording began.
+      name: as it is spelt in the table.
+    """
 
     start: float
     end: float
+    name: str = ""
 
 
 def read_turns(
@@ -163,7 +169,7 @@ def read_turns(
       fields: known fields of patterns, such as session and role.
 
     Returns:
-      Spans by the name of the turn.
+      Spans by the name of the turn, in lower case.
 
     Raises:
       DataFormatError: for a time that is blank or runs backwards.
@@ -189,7 +195,7 @@ def read_turns(
                     expected="a start, and an end behind it",
                     got=f"{start} to {end} s",
                 )
-            turns[str(name).casefold()] = Span(start, end)
+            turns[str(name).casefold()] = Span(start, end, str(name))
             clock = end
     return turns
 

@@ -272,7 +272,7 @@ class TableSource:
                 "turn; set `time` with `time_zero='recording'`, or `data.layout.turns`."
             )
         nowhere = Span(np.nan, np.nan)
-        spans = [self.turns.get(name.casefold(), nowhere) for name in turn.values]
+        spans = [self.turns.get(n.casefold(), nowhere)[:2] for n in turn.values]
         start, end = np.array(spans, np.float64).reshape(-1, 2)[turn.codes].T
         # What goes on behind the turn belongs to the next one.
         return np.where(start + time < end, start + time, np.nan), end

@@ -95,6 +95,7 @@ def test_statistics_travel_with_the_people_of_a_batch(tmp_path):
         slot=np.tile(np.arange(2), (3, 1)),
         core=np.array([0, 40, 8]),
         row_valid=np.ones(3, bool),
+        rated=builder.people.annotations(people[:, 0]),
     )
     found = builder.build(rows)[0]["session_statistics"]["face"]
     assert found.shape == (3, 2, 2, 9) and found.dtype == np.float32

@@ -38,7 +38,13 @@ def batches(root, features, places, cache):
     )
     people = np.array([[0, 1], [1, 0], [2, 3], [3, 2]])
     cores = np.array([0, 32, 100, 160])
-    rows = BatchRows(people, people % 2, cores, np.ones(4, bool))
+    rows = BatchRows(
+        people,
+        people % 2,
+        cores,
+        np.ones(4, bool),
+        builder.people.annotations(people[:, 0]),
+    )
     return builder.build(rows)
 
 
