@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import ml_collections
 
-from damamba_jax.configs import noxi
+from damamba_jax.configs import small
 
 
 class Files(NamedTuple):
@@ -61,7 +61,7 @@ def get_config(preset: str = "repository") -> ml_collections.ConfigDict:
             f"`--config=configs/enjoyment.py:{preset}`: unknown preset; expected one "
             f"of {', '.join(FILES)}."
         )
-    config = noxi.get_config("demo")
+    config = small.get_config()
     config.name = "enjoyment"
     _set_corpus(config, FILES[preset])
     return config
@@ -104,7 +104,6 @@ def _set_corpus(config: ml_collections.ConfigDict, files: Files) -> None:
         ),
     }
     config.data.features = "face,voice,timing"
-    config.data.participants = 1
     config.data.layout = dict(
         name="enjoyment",
         splits="all",
@@ -120,11 +119,4 @@ def _set_corpus(config: ml_collections.ConfigDict, files: Files) -> None:
     config.data.label_range = (1.0, 5.0)
     config.data.label_unit = "turn"
     config.data.train_splits = "enjoyment/all"
-    config.data.val_split = "enjoyment/all"
-    config.data.num_folds = 5
     config.optim.loss = "ccc-mean"
-    config.optim.infonce_weight = 0.0
-    config.data.window.frame_hz = 5.0
-    config.data.window.window_frames = 96
-    config.data.window.core_frames = 64
-    config.data.window.stride_frames = 64

@@ -62,6 +62,7 @@ def _set_data(config: ml_collections.ConfigDict) -> None:
     config.data.eval_splits = ""  # ours: every labelled split that is not trained on
     config.data.num_folds = 0  # ours
     config.data.fold = 0  # ours
+    config.data.test_sessions = ""  # ours
     config.data.simulated = "noxi"  # ours
     config.data.cache_dir = "runs/cache"  # ours
     config.data.num_threads = 2  # ours

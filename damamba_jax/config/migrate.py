@@ -99,4 +99,5 @@ ENTRIES: tuple[Callable[[Tree], None], ...] = (
     Added("data.label_delay_seconds", 0.0),
     features_may_be_tables,
     Added("data.label_unit", "frame"),
+    Added("data.test_sessions", []),
 )

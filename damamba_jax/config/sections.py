@@ -151,7 +151,8 @@ class DataConfig(Section):
     )
     train_splits: tuple[str, ...] = setting("Splits trained on, e.g. `noxi/train`.")
     val_split: str = setting(
-        "Split that validates during training and chooses the best checkpoint."
+        "Split that validates during training and chooses the best checkpoint; empty "
+        "means none, so that the last checkpoint counts."
     )
     eval_splits: tuple[str, ...] = setting(
         "Splits scored at the end; empty means every split that is not trained on."
@@ -163,6 +164,11 @@ class DataConfig(Section):
         range=NOT_NEGATIVE,
     )
     fold: int = setting("The fold that is held out, from 0 on.", range=NOT_NEGATIVE)
+    test_sessions: tuple[str, ...] = setting(
+        "Sessions of the training splits, as `split/session`, that neither train nor "
+        "validate and are scored at the end; cross-validation names those of its fold "
+        "here."
+    )
     window: WindowConfig = setting("Windows of the model.")
     simulated: str = setting(
         "Preset of the simulated corpus, used only when `root` is empty."
@@ -212,9 +218,22 @@ class DataConfig(Section):
                 f"`data.fold`: expected [0, {self.num_folds}), got {self.fold}."
             )
 
-    def without_paths(self) -> "DataConfig":
-        """Returns the same section for a corpus that may lie anywhere."""
-        return dataclasses.replace(self, root="", labels_root="", cache_dir="")
+    def for_programs(self) -> "DataConfig":
+        """Returns the same section without what no compiled program depends on."""
+        return dataclasses.replace(
+            self,
+            root="",
+            labels_root="",
+            cache_dir="",
+            train_splits=(),
+            val_split="",
+            eval_splits=(),
+            num_folds=0,
+            fold=0,
+            test_sessions=(),
+            simulated="",
+            num_threads=1,
+        )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

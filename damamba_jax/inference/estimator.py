@@ -65,8 +65,6 @@ def _score(
     return forward(graphdef, tree, batch, statistics, num_frames=num_frames).score
 
 
-# The shapes of whole sessions differ.
-@functools.lru_cache(maxsize=16)
 def compile_predict(
     model: SystemConfig, data: DataConfig, batch: Shapes, num_frames: int
 ) -> Callable[[FlatParams, Mapping[str, Any], Statistics], Array]:
@@ -81,6 +79,15 @@ def compile_predict(
     Returns:
       `predict(params, batch, statistics)`; the first call waits for the program.
     """
+    return _compile_predict(model, data.for_programs(), batch, num_frames)
+
+
+# The shapes of whole sessions differ.
+@functools.lru_cache(maxsize=16)
+def _compile_predict(
+    model: SystemConfig, data: DataConfig, batch: Shapes, num_frames: int
+) -> Callable[[FlatParams, Mapping[str, Any], Statistics], Array]:
+    """As `compile_predict`, for data without what the program does not depend on."""
     graphdef, tree = abstract_model(model, data)
     sharding = batch.leaves[0].sharding
     everywhere = None if sharding is None else replicate(sharding)
@@ -100,7 +107,7 @@ def compile_predict(
         run,
         (list(params.leaves), batch.tree, list(statistics.leaves)),
         name="predict",
-        key=repr((model, data.without_paths(), num_frames)),
+        key=repr((model, data, num_frames)),
         out_shardings=everywhere,
         compiler_options=compiler_options(None),
     )

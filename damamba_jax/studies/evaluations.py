@@ -10,7 +10,7 @@ from rich.console import Console
 from damamba_jax.config.sections import DataConfig
 from damamba_jax.data.corpus.sessions import CorpusIndex
 from damamba_jax.data.open import open_corpus
-from damamba_jax.errors import ConfigError
+from damamba_jax.errors import ConfigError, CorpusError
 from damamba_jax.evaluation.evaluation import evaluate, evaluate_ensemble
 from damamba_jax.evaluation.results import Result
 from damamba_jax.inference.estimator import load_checkpoint
@@ -66,6 +66,12 @@ def evaluate_runs(
             protocol=settings.protocol, batch_size=batch_size, ridge=ridge,
             smoothing=smoothing, console=console,
         )  # fmt: skip
+        if not result.splits:
+            raise CorpusError(
+                f"{opened[-1][1].root}: expected a split beside "
+                f"{', '.join(data.train_splits)} to evaluate, found none; name one "
+                "with `--splits`."
+            )
         results.append(_rename(result, name) if several else result)
     data, index = opened[-1]
     if settings.ensemble:

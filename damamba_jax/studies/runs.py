@@ -24,6 +24,7 @@ from damamba_jax.config.sections import Config
 from damamba_jax.config.tree import differences, from_config_dict
 from damamba_jax.configs import noxi
 from damamba_jax.data.corpus.fingerprint import fingerprints
+from damamba_jax.data.corpus.sessions import CorpusIndex
 from damamba_jax.data.open import open_corpus
 from damamba_jax.errors import TrainingError
 from damamba_jax.evaluation.evaluation import evaluate
@@ -82,6 +83,7 @@ def train(
     stop: StopRequest,
     console: Console,
     follow: Callable[..., None] | None = None,
+    index: CorpusIndex | None = None,
 ) -> None:
     """Trains to the end and evaluates, from wherever the workdir stands.
 
@@ -92,6 +94,7 @@ def train(
       console: where progress and tables go.
       follow: called as `ProgressLine` is, with (steps done, steps in all, note=...),
         for a display that covers several runs.
+      index: the corpus of `config`, if it is open already.
 
     Raises:
       Stopped: on a signal, after the state was saved.
@@ -108,12 +111,13 @@ def train(
         # An evaluation of an unfinished run is not this run's.
         if first:
             results.unlink(missing_ok=True)
-        index = open_corpus(config.data)
+        # Whoever opened the corpus has said what is odd in it.
+        problems = () if index else (index := open_corpus(config.data)).problems
         if first:
             run_folder.check_corpus(directory, fingerprints(index))
         if index.simulated:
             mark_log("simulated: ")
-        for problem in index.problems:
+        for problem in problems:
             _log.warning("%s", problem)
         _announce(config, simulated=index.simulated, console=console)
         fit(config, directory, index, stop=stop, console=console, follow=follow)
@@ -148,6 +152,7 @@ def train_all(
     jobs: int = 1,
     stop: StopRequest,
     console: Console,
+    index: CorpusIndex | None = None,
 ) -> None:
     """Trains and evaluates every run that is not finished, from wherever it stands.
 
@@ -158,6 +163,7 @@ def train_all(
         their corpus must be there.
       stop: watches for signals.
       console: where the progress goes.
+      index: the corpus of all runs, if it is open already and theirs is the same.
 
     Raises:
       Stopped: on a signal, after the state of the runs in work was saved.
@@ -186,18 +192,23 @@ def train_all(
         if jobs > 1:
             _side_by_side(todo, jobs, follow, stop)
         else:
-            _in_turn(todo, follow, stop)
+            _in_turn(todo, follow, stop, index)
         progress(total, total, note=f"{len(runs)} runs")
 
 
 def _in_turn(
-    runs: Sequence[Run], follow: Callable[..., None], stop: StopRequest
+    runs: Sequence[Run],
+    follow: Callable[..., None],
+    stop: StopRequest,
+    index: CorpusIndex | None,
 ) -> None:
     quiet = Console(quiet=True, force_terminal=False)
     for run in runs:
         stop.check()
         tell = functools.partial(follow, run)
-        train(run.config, run.folder, stop=stop, console=quiet, follow=tell)
+        train(
+            run.config, run.folder, stop=stop, console=quiet, follow=tell, index=index
+        )
 
 
 def _side_by_side(

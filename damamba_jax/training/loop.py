@@ -71,13 +71,15 @@ def fit(
     start = begin() if config.init_from else None
     # The programs are compiled while everything else gets ready.
     train_step = _compile_step(
-        dataclasses.replace(config, name="", seed=0),
+        dataclasses.replace(config, name="", seed=0, data=config.data.for_programs()),
         Shapes.of(mesh.place(source[0], sharded), sharded),
         replicated,
     )
-    validation = Validation(
-        config.model, config.data, config.train, index=index, sharding=sharded
-    )
+    validation = None
+    if splits.validation_sessions(index, config.data):
+        validation = Validation(
+            config.model, config.data, config.train, index=index, sharding=sharded
+        )
     start = start or begin()
     keep, simulated = config.train.keep_checkpoints, index.simulated
     marks = {"statistics": start.statistics, "simulated": simulated}
@@ -108,7 +110,7 @@ def fit(
         _Loop(config, saver, log, stop, progress, _both(progress, follow)).run(
             current,
             lambda s: train_step(s, mesh.place(next(batches), sharded), statistics),
-            lambda s: validation.score(s.average, statistics, stop),
+            validation and (lambda s: validation.score(s.average, statistics, stop)),
         )
 
 
@@ -187,15 +189,24 @@ class _Loop:
         self,
         current: TrainState,
         take_step: Callable[[TrainState], tuple[TrainState, Any]],
-        validate: Callable[[TrainState], dict[str, float]],
+        validate: Callable[[TrainState], dict[str, float]] | None,
     ) -> None:
-        """Takes all steps that are left; saves before it is stopped."""
+        """Takes all steps that are left; saves before it is stopped.
+
+        Args:
+          current: the state to begin with.
+          take_step: takes one step.
+          validate: scores a state; `None` where nothing validates.
+
+        Raises:
+          Stopped: on a signal, after the state was saved.
+        """
         first, total = int(current.step), self.train.steps
         self.meter = Meter(self.log, self.train, start=first)
         self.tell(first, total, note="compiling")
         try:
             for number in range(first, total + 1):
-                if self._validation_due(number):
+                if validate is not None and self._validation_due(number):
                     self._validate(current, validate)
                 if number == total:
                     break

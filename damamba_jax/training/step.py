@@ -168,7 +168,7 @@ def compile_step(
         run,
         (list(state.leaves), batch.tree, list(statistics.leaves)),
         name="step",
-        key=repr((model, data.without_paths(), optim_config, num_steps)),
+        key=repr((model, data.for_programs(), optim_config, num_steps)),
         donate_argnums=0,
         compiler_options=compiler_options(None),
     )

@@ -532,7 +532,7 @@ def test_oracle_of_the_whole_session_for_a_long_pass(estimator, index):
 
 def test_held_out_fold_is_validation_and_trains_nothing(cache_dir, index):
     data = make_config(cache_dir, num_folds=3, fold=1).data
-    held_out = splits.held_out_sessions(index, data)
+    held_out = splits.fold_sessions(index, data)
     training = splits.training_sessions(index, data)
     assert [s.id for s in held_out] == ["002"]
     assert [s.id for s in training] == ["001", "003"]
@@ -544,11 +544,31 @@ def test_held_out_fold_is_validation_and_trains_nothing(cache_dir, index):
     assert found[1].sessions == held_out
 
 
+def test_sessions_that_test_neither_train_nor_validate(cache_dir, index):
+    first, second = index.split("noxi/train")[:2]
+    names = (f"noxi/train/{second.id}", f"noxi/train/{first.id}")
+    data = make_config(cache_dir, test_sessions=names).data
+    rest = index.split("noxi/train")[2:]
+    assert splits.training_sessions(index, data) == rest
+    found = {s.name: s for s in splits.evaluation_splits(index, data)}
+    assert found["noxi/train held out"].sessions == (second, first)
+    assert found["noxi/train held out"].kind == "test"
+    folded = dataclasses.replace(data, num_folds=2)
+    assert splits.validation_sessions(index, folded) == rest[::2]
+    validated = dataclasses.replace(data, val_split="noxi/train")
+    assert splits.validation_sessions(index, validated) == rest
+    assert (
+        splits.validation_sessions(index, dataclasses.replace(data, val_split="")) == ()
+    )
+    wrong = dataclasses.replace(data, test_sessions=("noxi/train/nobody",))
+    with pytest.raises(CorpusError, match="expected sessions of noxi/train"):
+        splits.evaluation_splits(index, wrong)
+
+
 def test_splits_that_train_never_test(cache_dir, index):
     data = make_config(cache_dir, train_splits=("noxi/train", "noxi/val")).data
     assert splits.split_kind("noxi/val", data) == "training"
-    with pytest.raises(CorpusError, match="name one with `--splits`"):
-        splits.evaluation_splits(index, data)
+    assert splits.evaluation_splits(index, data) == ()
     (split,) = splits.evaluation_splits(index, data, ["noxi/val"])
     assert split.kind == "training"
     with pytest.raises(CorpusError, match="test-base"):

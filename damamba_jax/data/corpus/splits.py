@@ -5,7 +5,10 @@ from typing import Literal, NamedTuple
 
 from damamba_jax.config.sections import DataConfig
 from damamba_jax.data.corpus.sessions import CorpusIndex, Session
-from damamba_jax.errors import CorpusError
+from damamba_jax.errors import CorpusError, nearest
+
+# Ends the names of splits that `data.test_sessions` make.
+HELD_OUT = " held out"
 
 SplitKind = Literal["test", "validation", "training", "other"]
 
@@ -19,14 +22,14 @@ class EvaluationSplit(NamedTuple):
 
 
 def training_sessions(index: CorpusIndex, data: DataConfig) -> tuple[Session, ...]:
-    """Sessions of `data.train_splits`, without the fold that is held out."""
+    """Sessions of `data.train_splits`, without those that validate or test."""
     sessions = _of_train_splits(index, data)
     if not data.num_folds:
         return sessions
     return tuple(s for i, s in enumerate(sessions) if i % data.num_folds != data.fold)
 
 
-def held_out_sessions(index: CorpusIndex, data: DataConfig) -> tuple[Session, ...]:
+def fold_sessions(index: CorpusIndex, data: DataConfig) -> tuple[Session, ...]:
     """Every `data.num_folds`-th training session, from `data.fold` on; or none."""
     if not data.num_folds:
         return ()
@@ -34,8 +37,39 @@ def held_out_sessions(index: CorpusIndex, data: DataConfig) -> tuple[Session, ..
 
 
 def validation_sessions(index: CorpusIndex, data: DataConfig) -> tuple[Session, ...]:
-    """The held-out fold if there is one, else `data.val_split`."""
-    return held_out_sessions(index, data) or index.split(data.val_split)
+    """The fold that validates if there is one, else `data.val_split`; or none."""
+    if data.num_folds or not data.val_split:
+        return fold_sessions(index, data)
+    chosen = index.split(data.val_split)
+    return tuple(s for s in chosen if session_name(s) not in data.test_sessions)
+
+
+def session_name(session: Session) -> str:
+    """Returns the name of a session in `data.test_sessions`."""
+    return f"{session.split}/{session.id}"
+
+
+def test_splits(index: CorpusIndex, data: DataConfig) -> list[EvaluationSplit]:
+    """Returns the sessions of `data.test_sessions`, by the split that they belong to.
+
+    Raises:
+      CorpusError: if one of them is not among the training splits.
+    """
+    if not data.test_sessions:
+        return []
+    known = {session_name(s): s for n in data.train_splits for s in index.split(n)}
+    if missing := [name for name in data.test_sessions if name not in known]:
+        raise CorpusError(
+            f"`data.test_sessions`: expected sessions of {', '.join(data.train_splits)}"
+            f", as `split/session`, got {missing[0]!r}{nearest(missing[0], known)}"
+        )
+    found: dict[str, list[Session]] = {}
+    for session in map(known.__getitem__, data.test_sessions):
+        found.setdefault(session.split, []).append(session)
+    return [
+        EvaluationSplit(f"{name}{HELD_OUT}", "test", tuple(sessions))
+        for name, sessions in found.items()
+    ]
 
 
 def split_kind(name: str, data: DataConfig) -> SplitKind:
@@ -61,11 +95,14 @@ def evaluation_splits(
       index: the corpus.
       data: the `data` section of the model that is evaluated.
       names: splits asked for; none means `data.eval_splits`, and none there means
-        every split of the corpus that was not trained on. A held-out fold is added
-        under its own name.
+        every split of the corpus that was not trained on. A fold that validates and
+        `data.test_sessions` are added under names of their own.
+
+    Returns:
+      The splits; none if all sessions were trained on.
 
     Raises:
-      CorpusError: from `index.split` for an unknown name, or if nothing is left.
+      CorpusError: from `index.split` for an unknown name.
     """
     names = tuple(names) or data.eval_splits
     asked = bool(names)
@@ -76,18 +113,17 @@ def evaluation_splits(
         EvaluationSplit(name, split_kind(name, data), tuple(index.split(name)))
         for name in names
     ]
-    held_out = held_out_sessions(index, data)
-    if held_out and not asked:
+    fold = fold_sessions(index, data)
+    if fold and not asked:
         name = f"{'+'.join(data.train_splits)} fold {data.fold} of {data.num_folds}"
-        splits.append(EvaluationSplit(name, "validation", held_out))
-    if not splits:
-        raise CorpusError(
-            f"{index.root}: expected a split beside {', '.join(data.train_splits)} to "
-            "evaluate, found none; name one with `--splits`."
-        )
+        splits.append(EvaluationSplit(name, "validation", fold))
+    if not asked:
+        splits += test_splits(index, data)
     order = ("test", "validation", "other", "training")
     return tuple(sorted(splits, key=lambda split: order.index(split.kind)))
 
 
 def _of_train_splits(index: CorpusIndex, data: DataConfig) -> tuple[Session, ...]:
-    return tuple(s for name in data.train_splits for s in index.split(name))
+    """The sessions of `data.train_splits` that do not test."""
+    sessions = (s for name in data.train_splits for s in index.split(name))
+    return tuple(s for s in sessions if session_name(s) not in data.test_sessions)

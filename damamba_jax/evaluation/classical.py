@@ -1,0 +1,271 @@
+"""Classical regressions on means and spreads: what a network has to beat.
+
+Every turn, or every half second where frames are rated, becomes one row: the mean and
+the standard deviation of each column of the person's features, and the partners' means.
+Ridge regression and gradient boosting of scikit-learn learn from these rows.
+
+Least squares shrinks its predictions towards the mean, which CCC punishes. They are
+rescaled affinely so that mean and variance over left-out training sessions are those of
+the label. Penalty and scale are chosen on the training sessions alone.
+"""
+
+import dataclasses
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from damamba_jax.config.sections import FeatureConfig
+from damamba_jax.data.batches.statistics import missing_entries
+from damamba_jax.data.corpus.sessions import Participant, Session
+from damamba_jax.metrics.trace import Trace, from_unit
+from damamba_jax.metrics.turns import turn_means
+
+# Rows per second where frames are rated: neighbours tell little more than one.
+ROWS_HZ = 2.0
+PENALTIES = tuple(10.0 ** np.arange(0, 6))
+NUM_FOLDS = 5
+
+
+# An estimator of scikit-learn, whose pipelines have no methods for a type checker.
+_Library = Any
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Regressor:
+    """A fitted regression.
+
+    Args:
+      model: scikit-learn's.
+      slope, intercept: of the affine map behind it.
+    """
+
+    model: _Library
+    slope: float
+    intercept: float
+
+    def predict(self, inputs: Float[np.ndarray, "n D"]) -> Float[np.ndarray, "n"]:
+        """Predicts the labels of rows, within [0, 1]."""
+        if not len(inputs):
+            return np.zeros(0)
+        found = self.slope * self.model.predict(inputs) + self.intercept
+        return np.clip(found, 0.0, 1.0)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Rows:
+    """The rows of one person.
+
+    Args:
+      inputs: means and spreads; NaN where nothing was recorded.
+      label: NaN where not rated.
+      first, last: the frames of the annotation that each row stands for.
+    """
+
+    inputs: Float[np.ndarray, "n D"]
+    label: Float[np.ndarray, "n"]
+    first: Int[np.ndarray, "n"]
+    last: Int[np.ndarray, "n"]
+
+
+def read_rows(
+    session: Session,
+    seat: int,
+    features: Sequence[FeatureConfig],
+    *,
+    window_seconds: float,
+    cache_dir: str,
+) -> Rows:
+    """Reads the rows of one person.
+
+    Args:
+      session: the recording.
+      seat: index of the person in it.
+      features: that are read.
+      window_seconds: where frames are rated, how much around a frame a row tells.
+      cache_dir: where slow sources keep their binary copies.
+    """
+    person = session.participants[seat]
+    label, rate = np.full(_frames(session, person), np.nan), session.label_rate
+    if person.labels_path is not None:
+        label = person.labels()
+    turns = session.turns(seat)
+    if turns is not None:
+        first, last = turns.first, turns.last
+        start, end, label = first / rate, last / rate, turn_means(label, turns)
+    else:
+        first = np.arange(0, len(label), max(1, round(rate / ROWS_HZ)))
+        last = np.append(first[1:], len(label))
+        middle = first / rate
+        start, end = middle - window_seconds / 2, middle + window_seconds / 2
+        label = label[first]
+    own, partners = [], []
+    others = [p for i, p in enumerate(session.participants) if i != seat]
+    for feature in features:
+        own += _describe(person, feature, start, end, cache_dir)
+        means = [_describe(p, feature, start, end, cache_dir)[0] for p in others]
+        if means:
+            partners.append(_mean(np.stack(means)))
+    return Rows(
+        inputs=np.concatenate([*own, *partners], axis=1),
+        label=np.asarray(label, np.float64),
+        first=first,
+        last=last,
+    )
+
+
+def fit(
+    kind: str, people: Sequence[Rows], sessions: Sequence[int], *, seed: int
+) -> Regressor:
+    """Fits a regression to rated rows.
+
+    Args:
+      kind: `"ridge"` or `"boosting"`.
+      people: the rows of everybody who is trained on.
+      sessions: a number for each of them, equal within a session.
+      seed: of what is drawn.
+
+    Raises:
+      ValueError: if no row is rated.
+    """
+    inputs = np.concatenate([p.inputs for p in people])
+    label = np.concatenate([p.label for p in people])
+    group = np.repeat(sessions, [len(p.label) for p in people])
+    rated = np.isfinite(label)
+    if not rated.any():
+        raise ValueError("`people`: expected a rated row to learn from, got none.")
+    inputs, label, group = inputs[rated], label[rated], group[rated]
+    from threadpoolctl import threadpool_limits
+
+    # Tables are small: several threads wait for each other longer than they compute.
+    with warnings.catch_warnings(), threadpool_limits(1):
+        # A column that nobody has is of no use, and no reason to complain.
+        warnings.filterwarnings("ignore", message="Skipping features without any")
+        model = _MAKERS[kind](group, seed).fit(inputs, label)
+        left_out = np.full(len(label), np.nan)
+        for train, test in _folds(group):
+            part = _MAKERS[kind](group[train], seed).fit(inputs[train], label[train])
+            left_out[test] = part.predict(inputs[test])
+    spread = float(np.nanstd(left_out)) if np.isfinite(left_out).any() else 0.0
+    # Without any correlation the mean label is the best prediction.
+    slope = float(label.std()) / spread if spread > 1e-12 else 0.0
+    if slope and np.corrcoef(left_out, label)[0, 1] <= 0:
+        slope = 0.0
+    center = float(np.nanmean(left_out)) if slope else 0.0
+    return Regressor(
+        model=model, slope=slope, intercept=float(label.mean()) - slope * center
+    )
+
+
+def _folds(group: Int[np.ndarray, "n"]) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Leaves whole sessions out in turn; empty for a single session."""
+    from sklearn.model_selection import GroupKFold
+
+    folds = min(NUM_FOLDS, len(np.unique(group)))
+    if folds < 2:
+        return []
+    return list(GroupKFold(folds).split(group, groups=group))
+
+
+def predict(
+    model: Regressor, rows: Rows, session: Session, seat: int, *, split: str
+) -> Trace:
+    """Predicts a trace of one person, as a network would."""
+    person = session.participants[seat]
+    frames = _frames(session, person)
+    label = np.full(frames, np.nan)
+    if person.labels_path is not None:
+        label = person.labels()
+    value = model.predict(rows.inputs)
+    prediction = np.full(frames, np.nan)
+    turns = session.turns(seat)
+    if turns is None:
+        prediction = np.interp(np.arange(frames), rows.first, value)
+    else:
+        for first, last, one in zip(rows.first, rows.last, value, strict=True):
+            prediction[first:last] = one
+    return Trace(
+        split=split,
+        session=session.id,
+        role=person.role,
+        label=from_unit(label, session.label_range),
+        prediction=from_unit(prediction, session.label_range),
+        label_rate=float(session.label_rate),
+        label_range=session.label_range,
+        language=session.language,
+        turns=turns,
+    )
+
+
+def _ridge(group: Int[np.ndarray, "n"], seed: int) -> _Library:
+    from sklearn.impute import SimpleImputer
+    from sklearn.linear_model import RidgeCV
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    del seed
+    ridge = RidgeCV(PENALTIES, cv=_folds(group) or None)
+    return make_pipeline(SimpleImputer(), StandardScaler(), ridge)
+
+
+def _boosting(group: Int[np.ndarray, "n"], seed: int) -> _Library:
+    from sklearn.ensemble import HistGradientBoostingRegressor
+
+    del group
+    return HistGradientBoostingRegressor(
+        learning_rate=0.05, max_iter=100, max_leaf_nodes=8, min_samples_leaf=20,
+        random_state=seed,
+    )  # fmt: skip
+
+
+_MAKERS: dict[str, Callable[[Int[np.ndarray, "n"], int], _Library]] = {
+    "ridge": _ridge,
+    "boosting": _boosting,
+}
+KINDS = tuple(_MAKERS)
+TITLES = {"ridge": "ridge regression", "boosting": "gradient boosting"}
+
+
+def _frames(session: Session, person: Participant) -> int:
+    return person.num_labels or round(session.duration * session.label_rate)
+
+
+def _describe(
+    person: Participant,
+    feature: FeatureConfig,
+    start: Float[np.ndarray, "n"],
+    end: Float[np.ndarray, "n"],
+    cache_dir: str,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Means and standard deviations of a feature between times: [n, dim] each."""
+    found = np.full((2, len(start), feature.dim), np.nan)
+    track = person.tracks.get(feature.name)
+    if track is None or not track.num_frames:
+        return found[0], found[1]
+    stream = track.open(cache_dir)
+    first = np.clip(np.ceil(start * track.rate - 1e-6), 0, track.num_frames)
+    last = np.clip(np.ceil(end * track.rate - 1e-6), 0, track.num_frames)
+    for i, (a, b) in enumerate(_pairs(first, last)):
+        values = np.asarray(stream.data[a:b], np.float64)
+        entries, _ = missing_entries(stream.data[a:b], feature=feature)
+        if stream.valid is not None:
+            entries = entries | ~stream.valid[a:b, None]
+        values = np.where(entries, np.nan, values)
+        found[0, i] = _mean(values)
+        found[1, i] = np.sqrt(_mean((values - found[0, i]) ** 2))
+    keep = np.setdiff1d(np.arange(feature.dim), feature.drop_columns)
+    return found[0][:, keep], found[1][:, keep]
+
+
+def _pairs(first: np.ndarray, last: np.ndarray) -> Iterator[tuple[int, int]]:
+    yield from zip(first.astype(int).tolist(), last.astype(int).tolist(), strict=True)
+
+
+def _mean(values: Float[np.ndarray, "n ..."]) -> np.ndarray:
+    """Mean of the finite values along the first axis; NaN where there is none."""
+    finite = np.isfinite(values)
+    total = np.where(finite, values, 0.0).sum(axis=0)
+    count = finite.sum(axis=0)
+    return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)

@@ -1,0 +1,232 @@
+"""Cross-validation: how good a configuration is on people that it has never seen.
+
+Every fold is a training run that neither learns from the fold's sessions nor chooses
+anything by them; its predictions of these sessions are put together with those of the
+other folds, and scored at once. Classical regressions see the same folds. The last run
+learns from all sessions: it is the model to use.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from rich.console import Console
+
+from damamba_jax.config.sections import Config
+from damamba_jax.data.corpus.sessions import CorpusIndex, Session
+from damamba_jax.data.corpus.splits import HELD_OUT, session_name
+from damamba_jax.data.open import open_corpus
+from damamba_jax.evaluation import classical
+from damamba_jax.evaluation.results import read_results
+from damamba_jax.inference.ensemble import average_traces
+from damamba_jax.metrics.raters import rater_agreement
+from damamba_jax.metrics.trace import Trace
+from damamba_jax.runs.traces import read_traces
+from damamba_jax.runs.workdir import RESULTS
+from damamba_jax.runtime.progress import ProgressLine
+from damamba_jax.runtime.stop import StopRequest
+from damamba_jax.studies.folds import make_folds
+from damamba_jax.studies.runs import Run, train_all
+
+# The run that learns from everybody.
+FINAL = "final"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What a cross-validation trains.
+
+    Args:
+      config: the configuration of all runs, but for the seed and the sessions.
+      folds: the names of the sessions of each fold.
+      seeds: every fold has a run for each.
+      out: folder of the cross-validation.
+      refit: whether a run that learns from all sessions comes last.
+    """
+
+    config: Config
+    folds: tuple[tuple[str, ...], ...]
+    seeds: tuple[int, ...]
+    out: Path
+    refit: bool = True
+
+    def workdir(self, fold: int, seed: int) -> Path:
+        """Returns the workdir of one run."""
+        return self.out / "folds" / f"{fold:02d}-seed{seed}"
+
+    def runs(self) -> list[Run]:
+        """Lists the runs; the seeds of a fold share what is compiled."""
+        runs = [
+            Run(
+                title=f"fold {fold + 1} of {len(self.folds)}, seed {seed}",
+                config=self._configure(seed, sessions),
+                folder=self.workdir(fold, seed),
+            )
+            for seed in self.seeds
+            for fold, sessions in enumerate(self.folds)
+        ]
+        if self.refit:
+            config = self._configure(self.seeds[0], ())
+            final = Run(title="everybody", config=config, folder=self.out / FINAL)
+            runs.append(final)
+        return runs
+
+    def _configure(self, seed: int, sessions: tuple[str, ...]) -> Config:
+        data = dataclasses.replace(self.config.data, test_sessions=sessions)
+        return dataclasses.replace(self.config, seed=seed, data=data)
+
+
+class Method(NamedTuple):
+    """One row of the pooled table.
+
+    Attributes:
+      title: of the row.
+      seeds: for each seed the predictions of everybody; one alone where none is drawn.
+      is_classical: whether it is no network.
+    """
+
+    title: str
+    seeds: list[list[Trace]]
+    is_classical: bool = False
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Findings:
+    """All that a cross-validation found.
+
+    Args:
+      plan: what was trained.
+      simulated: whether the corpus was drawn.
+      methods: the model, the mean of its seeds where there are several, and the
+        classical regressions.
+      raters: CCC of each rater with the mean of the others, where there are several.
+    """
+
+    plan: Plan
+    simulated: bool
+    methods: tuple[Method, ...]
+    raters: dict[str, float]
+
+
+def cross_validate(
+    config: Config,
+    out: Path,
+    *,
+    folds: int = 0,
+    seeds: Sequence[int] = (0,),
+    jobs: int = 1,
+    refit: bool = True,
+    stop: StopRequest,
+    console: Console,
+) -> Findings:
+    """Trains what is not trained yet, and pools the predictions.
+
+    Args:
+      config: the configuration of all runs, but for the seed and the sessions.
+      out: folder of the cross-validation.
+      folds: the number of folds, as `make_folds` takes it.
+      seeds: every fold has a run for each.
+      jobs: runs at a time.
+      refit: whether a run that learns from all sessions comes last.
+      stop: watches for signals.
+      console: where progress goes.
+
+    Raises:
+      Stopped: on a signal, after the state of the runs in work was saved.
+      TrainingError: if a run fails.
+      ValueError: for bad configuration or data; the message says what to change.
+    """
+    index = open_corpus(config.data, console=console)
+    plan = Plan(
+        config=config,
+        folds=make_folds(index, config.data, folds),
+        seeds=tuple(seeds),
+        out=out,
+        refit=refit,
+    )
+    title = f"{'simulated ' * index.simulated}{config.name}"
+    train_all(
+        plan.runs(), title=title, jobs=jobs, stop=stop, console=console, index=index
+    )
+    models = [
+        [t for fold in range(len(plan.folds)) for t in _read(plan.workdir(fold, seed))]
+        for seed in plan.seeds
+    ]
+    methods = [Method(config.name, models)]
+    if len(models) > 1:
+        methods.append(Method(f"mean of {len(models)} seeds", [average_traces(models)]))
+    return Findings(
+        plan=plan,
+        simulated=index.simulated,
+        methods=(*methods, *_classical(plan, index, stop, console)),
+        raters=rater_agreement(
+            session.ratings(seat)
+            for session in _sessions(plan, index)
+            for seat in range(len(session.participants))
+        ),
+    )
+
+
+def _read(workdir: Path) -> list[Trace]:
+    """The predictions of the sessions that a run has left out."""
+    (result,) = read_results(workdir / RESULTS)
+    tests = [s.split for s in result.splits if s.split.endswith(HELD_OUT)]
+    return [trace for split in tests for trace in read_traces(workdir, split)]
+
+
+def _sessions(plan: Plan, index: CorpusIndex) -> list[Session]:
+    """The sessions of all folds, fold by fold."""
+    known = {session_name(session): session for session in index.sessions}
+    return [known[name] for fold in plan.folds for name in fold]
+
+
+def _classical(
+    plan: Plan, index: CorpusIndex, stop: StopRequest, console: Console
+) -> list[Method]:
+    """Fits and pools the classical regressions on the same folds."""
+    data, sessions = plan.config.data, _sessions(plan, index)
+    fold_of = {n: i for i, names in enumerate(plan.folds) for n in names}
+    total = len(sessions) + len(plan.folds) * len(classical.KINDS)
+    found: dict[str, list[Trace]] = {kind: [] for kind in classical.KINDS}
+    with ProgressLine("classical regressions", console, unit="fits") as line:
+        people = []
+        for number, session in enumerate(sessions):
+            stop.check()
+            line(number, total)
+            fold = fold_of[session_name(session)]
+            for seat in range(len(session.participants)):
+                rows = classical.read_rows(
+                    session,
+                    seat,
+                    data.features,
+                    window_seconds=data.window.window_seconds,
+                    cache_dir=data.cache_dir,
+                )
+                people.append((fold, number, seat, rows))
+        done = len(sessions)
+        for fold in range(len(plan.folds)):
+            seen = [(number, rows) for f, number, _, rows in people if f != fold]
+            for kind in classical.KINDS:
+                stop.check()
+                line(done, total)
+                model = classical.fit(
+                    kind,
+                    [rows for _, rows in seen],
+                    [number for number, _ in seen],
+                    seed=plan.seeds[0],
+                )
+                found[kind] += [
+                    classical.predict(
+                        model,
+                        rows,
+                        sessions[number],
+                        seat,
+                        split=f"{sessions[number].split}{HELD_OUT}",
+                    )
+                    for f, number, seat, rows in people
+                    if f == fold
+                ]
+                done += 1
+        line(done, total)
+    return [Method(classical.TITLES[k], [found[k]], True) for k in classical.KINDS]
