@@ -16,6 +16,7 @@ from damamba_jax.config.systems import SystemConfig
 from damamba_jax.errors import CheckpointError
 from damamba_jax.models.flat_params import FlatParams
 from damamba_jax.models.functional import Params, Statistics, abstract_model, forward
+from damamba_jax.runs.bands import Bands, read_bands
 from damamba_jax.runs.checkpoints import Checkpoints
 from damamba_jax.runs.workdir import BEST, CONFIG, LAST, read_config
 from damamba_jax.runtime.compiler import compiler_options
@@ -130,6 +131,7 @@ class Estimator:
       statistics: per feature, for standardisation.
       simulated: trained on the simulated corpus.
       step: the step of the checkpoint.
+      bands: how far scores are from annotations of people who were not trained on.
     """
 
     config: Config
@@ -137,11 +139,50 @@ class Estimator:
     statistics: Mapping[str, FeatureStatistics]
     simulated: bool
     step: int
+    bands: Bands = Bands()
 
     def __post_init__(self) -> None:
         """Puts the parameters where validation has them as well."""
         flat = FlatParams.from_tree(jax.device_get(self.params))
         self._flat = jax.device_put(flat)
+
+    def __repr__(self) -> str:
+        """Returns what the model is and what it reads, in a few lines."""
+        data = self.config.data
+        low, high = data.label_range
+        origin = "the simulated corpus" if self.simulated else "recordings"
+        lines = [
+            f"Estimator({self.config.name!r}, step {self.step}, trained on {origin})",
+            *(f"  {f.name}: {f.dim} columns at {f.rate:g} Hz" for f in data.features),
+            f"  scores from {low:g} to {high:g}",
+        ]
+        if self.bands.frame is not None:
+            lines.append(f"  {self.bands.frame}")
+        return "\n".join(lines)
+
+    def score(
+        self, people: Mapping[str, Mapping[str, Any]], rates: Mapping[str, float] = {}
+    ) -> dict[str, Any]:
+        """Scores a recording that is in memory, as `damamba predict` does from disk.
+
+            load_checkpoint(W).score({"anna": {"voice": array}}, rates={"voice": 100.0})
+
+        Args:
+          people: for each person the features by name, `[T, dim]` each, NaN where
+            missing; what somebody lacks is missing.
+          rates: Hz of each feature; those that are not named have the rate of training.
+
+        Returns:
+          The `ParticipantScores` of each person: times, scores, and a band around them;
+          see `inference/recordings.py`.
+
+        Raises:
+          ConfigError: for an unknown feature, another width, a wrong rate, or nobody.
+        """
+        # Whoever only scores batches needs no reader of recordings.
+        from damamba_jax.inference.recordings import score_arrays
+
+        return dict(score_arrays([self], people, rates))
 
     def predict(
         self, batch: Mapping[str, Any], *, num_frames: int | None = None
@@ -210,5 +251,6 @@ def load_checkpoint(workdir: str | Path, *, which: str = "best") -> Estimator:
             ),
             simulated=bool(meta["simulated"]),
             step=int(meta["step"]),
+            bands=read_bands(workdir),
         )
     raise CheckpointError(f"{workdir}: no checkpoint that can be read.")

@@ -32,6 +32,8 @@ RESULTS_PAGE = "results.md"
 PICTURES = "pictures"
 TRACES = "traces"
 PREDICTIONS = "predictions"
+# How far scores are from annotations of people who were not trained on.
+BANDS = "bands.json"
 # What the run was trained on: a fingerprint of every session.
 CORPUS = "corpus.json"
 # Evaluations with other settings than the run's own, and the record of each.

@@ -22,6 +22,7 @@ from damamba_jax.evaluation.results import read_results
 from damamba_jax.inference.ensemble import average_traces
 from damamba_jax.metrics.raters import rater_agreement
 from damamba_jax.metrics.trace import Trace
+from damamba_jax.runs.bands import write_bands
 from damamba_jax.runs.traces import read_traces
 from damamba_jax.runs.workdir import RESULTS
 from damamba_jax.runtime.progress import ProgressLine
@@ -154,6 +155,9 @@ def cross_validate(
         for seed in plan.seeds
     ]
     methods = [Method(config.name, models)]
+    if refit:
+        # Nobody is left whom the last run has not seen; the folds' errors stand for it.
+        write_bands(out / FINAL, models[0])
     if len(models) > 1:
         methods.append(Method(f"mean of {len(models)} seeds", [average_traces(models)]))
     return Findings(

@@ -35,7 +35,9 @@ from damamba_jax.reporting.parameter_table import parameter_table
 from damamba_jax.reporting.results import draw_results, write_results
 from damamba_jax.reporting.table import show
 from damamba_jax.runs import workdir as run_folder
+from damamba_jax.runs.bands import write_bands
 from damamba_jax.runs.evaluations import Settings, write_record
+from damamba_jax.runs.traces import read_traces
 from damamba_jax.runtime.command import USER_ERRORS, mark_log, show_log
 from damamba_jax.runtime.programs import keep_programs
 from damamba_jax.runtime.progress import ProgressLine
@@ -127,6 +129,10 @@ def train(
             )
             draw_results(result, directory)
             write_results([result], directory, console=console)
+            unseen = [s.split for s in result.splits if s.kind != "training"]
+            write_bands(
+                directory, [t for s in unseen for t in read_traces(directory, s)]
+            )
             settings = Settings(workdirs=(str(directory),))
             write_record(directory, settings, corpus=index.root, steps=[result.step])
 

@@ -45,7 +45,7 @@ def ensure_statistics(
     Returns:
       A `.npy` file of float32 [2, dim], for `read_statistics`.
     """
-    frames = _sample(track, cache_dir)
+    frames = sample_frames(track, cache_dir)
     folder = pathlib.Path(cache_dir) / "session-statistics"
     path = folder / f"{track.feature.name}-{_key(frames)}.npy"
     if path.is_file():
@@ -78,8 +78,16 @@ def read_statistics(path: pathlib.Path, *, dim: int) -> Float[np.ndarray, "2 dim
     return found
 
 
-def _sample(track: Track, cache_dir: str | os.PathLike[str]) -> np.ndarray:
-    """[frames, dim] valid frames; missing entries are NaN."""
+def sample_frames(track: Track, cache_dir: str | os.PathLike[str]) -> np.ndarray:
+    """Reads at most `MAX_FRAMES` valid frames, spread over the whole recording.
+
+    Args:
+      track: the stream.
+      cache_dir: where slow sources keep their binary copies.
+
+    Returns:
+      [frames, dim]; missing entries are NaN.
+    """
     stream = track.open(cache_dir)
     blocks = block_rows(stream.data.shape[0], MAX_FRAMES).tolist()
     sample = [valid_frames(stream, lo, hi, track.feature) for lo, hi in blocks]

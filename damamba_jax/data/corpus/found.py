@@ -54,6 +54,7 @@ class SplitFiles:
       turns: tables of turns.
       seats: session -> roles that were there; `None` means all that have files.
       roots: resolved folders outside of which nothing is read.
+      labels_expected: whether a person without annotation is worth a word.
     """
 
     layout: LayoutConfig
@@ -64,6 +65,7 @@ class SplitFiles:
     turns: Found
     seats: Mapping[str, frozenset[str]] | None
     roots: tuple[Path, ...]
+    labels_expected: bool = True
 
     @property
     def name(self) -> str:

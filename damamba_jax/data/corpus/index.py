@@ -48,6 +48,8 @@ def index(
     scale: Scale | None = None,
     cache_dir: str | os.PathLike = "",
     strict: bool = True,
+    sessions: Sequence[str] = (),
+    with_labels: bool = True,
 ) -> CorpusIndex:
     """Finds all sessions below `root`.
 
@@ -61,6 +63,8 @@ def index(
       cache_dir: where it is kept what tables hold; without it they are read each time.
       strict: malformed streams, and streams of another width than their feature,
         raise; otherwise they are problems, and the width on disk counts.
+      sessions: names of the only sessions that are looked for; none means all.
+      with_labels: whether annotations are looked for, and missed where there are none.
 
     Raises:
       CorpusError: if a root is missing, empty or holds no known corpus.
@@ -72,7 +76,7 @@ def index(
     releases = RELEASES if layout is None else (custom_release(layout, features),)
     if layout is None:
         _report_unsupported(folder, problems)
-    sessions: list[Session] = []
+    built: list[Session] = []
     searched: dict[str, str] = {}
     columns: dict[str, tuple[str, ...]] = {}
     references = () if layout else _others(features)
@@ -84,8 +88,14 @@ def index(
             label_folders = [*found, *label_folders]
         for split in release.layouts[0].splits:
             searched[f"{release.name}/{split}"] = _expectation(folders, release, split)
+            known = {"split": (split,), "role": release.layouts[0].roles}
             files = _find_split(
-                release, split, features, folders, label_folders, problems
+                release,
+                known | ({"session": tuple(sessions)} if sessions else {}),
+                features,
+                folders,
+                label_folders if with_labels else None,
+                problems,
             )
             if files is not None:
                 builder = SplitBuilder(
@@ -97,17 +107,17 @@ def index(
                     columns=columns,
                     strict=strict,
                 )
-                sessions += builder.build()
+                built += builder.build()
                 problems += builder.problems()
-    if not sessions:
+    if not built:
         raise _no_corpus(folder, searched, problems)
     if labels_root:
-        _report_no_labels(sessions, label_folder, problems)
+        _report_no_labels(built, label_folder, problems)
     simulated = any((f / SIMULATED_FILE).is_file() for f in (folder, folder.parent))
     return CorpusIndex(
         root=folder,
         simulated=simulated,
-        sessions=tuple(sessions),
+        sessions=tuple(built),
         problems=tuple(dict.fromkeys(problems)),
         searched=searched,
     )
@@ -126,14 +136,13 @@ def _report_no_labels(
 
 def _find_split(
     release: Release,
-    split: str,
+    known: Mapping[str, Sequence[str]],
     features: Sequence[FeatureConfig],
     folders: Sequence[Path],
-    label_folders: Sequence[Path],
+    label_folders: Sequence[Path] | None,
     problems: list[str],
 ) -> SplitFiles | None:
     """Finds the files of a split in the first folder and tree that has features."""
-    known = {"split": (split,), "role": release.layouts[0].roles}
     for folder in folders:
         for layout in release.layouts:
 
@@ -154,17 +163,19 @@ def _find_split(
             if not streams and not any(tables.values()):
                 continue
             labels = Found()
-            for tree, other in itertools.product(label_folders, release.layouts):
+            trees = label_folders or ()
+            for tree, other in itertools.product(trees, release.layouts):
                 labels.add(look(other.label_path, tree))
             return SplitFiles(
                 layout=layout,
-                split=split,
+                split=known["split"][0],
                 streams=streams,
                 tables=tables,
                 labels=labels,
                 turns=Found(look(layout.turns.files) if layout.turns else ()),
                 seats=_find_seats(release, folder, known, streams, labels, problems),
-                roots=tuple(dict.fromkeys([folder, *label_folders])),
+                roots=tuple(dict.fromkeys([folder, *trees])),
+                labels_expected=label_folders is not None,
             )
     return None
 

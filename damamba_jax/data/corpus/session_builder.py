@@ -199,7 +199,11 @@ class SplitBuilder:
             if layout.label_reading is None and not count:
                 self._problem("empty labels", session, role, f"{match.path} is empty")
         wanted = self._files.labels or not self._files.split.lower().startswith("test")
-        if wanted and not self._files.labels.of(session, role):
+        if (
+            self._files.labels_expected
+            and wanted
+            and not self._files.labels.of(session, role)
+        ):
             name = layout.label_path
             known = self._files.fields(session, role) | {"stem": "*"}
             for field, value in known.items():

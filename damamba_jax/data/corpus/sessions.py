@@ -2,20 +2,34 @@
 
 import dataclasses
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 
 from damamba_jax.array_types import Float
 from damamba_jax.config.sections import FeatureConfig
 from damamba_jax.data.corpus.label_source import LabelSource
+from damamba_jax.data.corpus.patterns import Match
 from damamba_jax.data.corpus.table_rows import Span
-from damamba_jax.data.corpus.table_source import TableSource
 from damamba_jax.data.formats import ssi
 from damamba_jax.errors import CorpusError, format_error
 from damamba_jax.metrics.turns import Turns, place_turns, turn_means
+
+
+@runtime_checkable
+class Source(Protocol):
+    """What holds the samples of a track, if no stream does."""
+
+    @property
+    def pieces(self) -> Sequence[Match]:
+        """The files; none for what lies in memory."""
+        ...
+
+    def open(self, cache_dir: str | os.PathLike | None) -> ssi.Stream:
+        """Opens the samples, with a binary copy in `cache_dir` where that is slow."""
+        ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +42,7 @@ class Track:
       rate: at which it is read, Hz.
       num_frames: that it spans, gaps included.
       header_rate: what the header says, Hz; differs from `rate` where that is wrong.
-      source: the tables that hold it; `None` for a stream.
+      source: the tables or the array that hold it; `None` for a stream.
       stops_early: it ends long before the recording; what follows is missing, while
         the last value of other tracks holds.
     """
@@ -38,7 +52,7 @@ class Track:
     rate: float
     num_frames: int
     header_rate: float
-    source: TableSource | None = None
+    source: Source | None = None
     stops_early: bool = False
 
     @property

@@ -1,0 +1,128 @@
+"""One recording in memory -> a session like one on disk."""
+
+import dataclasses
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from damamba_jax.array_types import Float
+from damamba_jax.config.sections import FeatureConfig
+from damamba_jax.data.corpus.patterns import Match
+from damamba_jax.data.corpus.sessions import Participant, Session, Track
+from damamba_jax.data.formats.ssi import Stream
+from damamba_jax.errors import ConfigError, nearest
+
+# Name of the session, in place of a folder's.
+IN_MEMORY = "in memory"
+
+Arrays = Mapping[str, Mapping[str, Any]]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class ArraySource:
+    """The samples of one feature of one person.
+
+    Args:
+      data: float32 or float64 `[T, dim]`; NaN where missing.
+      rate: Hz.
+    """
+
+    data: Float[np.ndarray, "T dim"]
+    rate: float
+    pieces: tuple[Match, ...] = ()
+
+    def open(self, cache_dir: str | os.PathLike | None) -> Stream:
+        """Returns the samples; nothing is kept on disk."""
+        del cache_dir
+        return Stream(self.data, self.rate, None)
+
+
+def session_of_arrays(
+    people: Arrays,
+    rates: Mapping[str, float],
+    features: Sequence[FeatureConfig],
+    *,
+    label_rate: float,
+    label_range: tuple[float, float],
+) -> Session:
+    """Makes a session of the arrays of each person.
+
+    Args:
+      people: for each person the features by name, `[T, dim]` each; what somebody
+        lacks is missing.
+      rates: Hz of each feature; those that are not named have their usual rate.
+      features: what the model was trained on.
+      label_rate: rate of the scores, Hz.
+      label_range: range of the scores.
+
+    Raises:
+      ConfigError: for an unknown feature, another width, a wrong rate, or nobody.
+    """
+    known = {feature.name: feature for feature in features}
+    for name in rates:
+        _check_name("rates", name, known)
+    if not people:
+        raise ConfigError("`people`: expected one person or more, got none.")
+    participants = []
+    for person, arrays in people.items():
+        tracks = {
+            name: _track(person, _check_name(person, name, known), array, rates)
+            for name, array in arrays.items()
+        }
+        if not any(track.num_frames for track in tracks.values()):
+            raise ConfigError(
+                f"`people[{person!r}]`: expected some of the features "
+                f"{', '.join(known)}, got nothing."
+            )
+        participants.append(
+            Participant(role=str(person), tracks=tracks, labels_path=None)
+        )
+    tracks = [track for p in participants for track in p.tracks.values()]
+    return Session(
+        corpus=IN_MEMORY,
+        split=IN_MEMORY,
+        id=IN_MEMORY,
+        participants=tuple(participants),
+        duration=max(track.seconds for track in tracks),
+        label_rate=label_rate,
+        label_range=label_range,
+    )
+
+
+def _check_name(
+    where: str, name: str, known: Mapping[str, FeatureConfig]
+) -> FeatureConfig:
+    if name not in known:
+        raise ConfigError(f"`{where}`: unknown feature {name!r}{nearest(name, known)}")
+    return known[name]
+
+
+def _track(
+    person: str, feature: FeatureConfig, array: Any, rates: Mapping[str, float]
+) -> Track:
+    where = f"`people[{person!r}][{feature.name!r}]`"
+    try:
+        data = np.asarray(array)
+        if data.dtype not in (np.float32, np.float64):
+            data = data.astype(np.float32)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{where}: expected an array of numbers, {error}.") from error
+    if data.ndim != 2 or data.shape[1] != feature.dim:
+        raise ConfigError(
+            f"{where}: expected [frames, {feature.dim}], as the model was trained on, "
+            f"got {list(data.shape)}."
+        )
+    rate = float(rates.get(feature.name, feature.rate))
+    if not 0 < rate < np.inf:
+        raise ConfigError(f"`rates[{feature.name!r}]`: expected > 0 Hz, got {rate}.")
+    return Track(
+        feature=feature,
+        path=Path(IN_MEMORY),
+        rate=rate,
+        num_frames=len(data),
+        header_rate=rate,
+        source=ArraySource(data=data, rate=rate),
+    )

@@ -1,0 +1,65 @@
+"""What about a recording is unlike the recordings that a model was trained on."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from damamba_jax.config.sections import FeatureConfig
+from damamba_jax.data.batches.session_statistics import sample_frames
+from damamba_jax.data.corpus.sessions import Session
+from damamba_jax.schema.statistics import FeatureStatistics
+
+# A column is far off if its middle lies so many deviations of training from that of
+# training; whole people differ by one or two.
+FAR_OFF = 4.0
+# A feature is worth a word if more than this share of its columns is far off.
+SHARE = 0.1
+
+
+def describe_unlike(
+    session: Session,
+    features: Sequence[FeatureConfig],
+    statistics: Mapping[str, FeatureStatistics],
+    cache_dir: str | os.PathLike[str],
+) -> Iterator[str]:
+    """Says which features are missing, empty or far from those of training.
+
+    Args:
+      session: a recording.
+      features: that the model reads.
+      statistics: centre and spread of each, from training.
+      cache_dir: where slow sources keep their binary copies.
+
+    Yields:
+      A line for each person and feature that is unlike.
+    """
+    for person in session.participants:
+        for feature in features:
+            track = person.tracks.get(feature.name)
+            where = f"{session.id} {person.role}: {feature.name}"
+            if track is None or not track.num_frames:
+                yield f"{where} is missing"
+                continue
+            frames = sample_frames(track, cache_dir)
+            if not np.isfinite(frames).any():
+                yield f"{where} has no valid value"
+                continue
+            center, inverse_scale = (np.asarray(x) for x in statistics[feature.name])
+            with np.errstate(all="ignore"):
+                middle = np.array([_median(column) for column in frames.T])
+            distance = np.abs((middle - center) * inverse_scale)
+            distance = np.where(np.isfinite(distance), distance, 0.0)
+            far = np.flatnonzero(distance > FAR_OFF)
+            if len(far) > SHARE * feature.dim:
+                worst = int(distance.argmax())
+                yield (
+                    f"{where} is unlike the training data in {len(far)} of "
+                    f"{feature.dim} columns; column {worst} has {middle[worst]:.4g} "
+                    f"in place of {center[worst]:.4g}. Is it in the same unit?"
+                )
+
+
+def _median(values: np.ndarray) -> float:
+    there = values[np.isfinite(values)]
+    return float(np.median(there)) if there.size else np.nan

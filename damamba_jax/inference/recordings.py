@@ -1,0 +1,190 @@
+"""Scores of new recordings, by one trained model or by the mean of several."""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Float
+
+from damamba_jax.config.layout import LayoutConfig
+from damamba_jax.config.sections import DataConfig, SmoothingConfig
+from damamba_jax.data.corpus.array_source import Arrays, session_of_arrays
+from damamba_jax.data.corpus.sessions import Session
+from damamba_jax.errors import ConfigError
+from damamba_jax.inference.ensemble import average_traces
+from damamba_jax.inference.sessions import Mode, predict_sessions
+from damamba_jax.inference.smoothing import smooth_traces
+from damamba_jax.metrics.coverage import Band
+from damamba_jax.metrics.trace import Trace
+from damamba_jax.metrics.turns import Turns, turn_means
+from damamba_jax.runs.bands import Bands
+
+if TYPE_CHECKING:
+    from damamba_jax.inference.estimator import Estimator
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class ParticipantScores:
+    """The scores of one participant of a recording.
+
+    Args:
+      participant: who it is.
+      rate: scores per second, Hz.
+      time: seconds since the recording began.
+      score: in the range of the annotations that the model was trained on; NaN where
+        nothing could be scored.
+      low, high: band that holds most annotations of people who were not trained on;
+        `None` where it could not be measured.
+      turns: the turns of the recording, where a table says when they were.
+      turn_score: the score of each turn.
+      turn_band: reach of the band around these, as of `low` and `high`.
+      label_range: lowest and highest annotation.
+    """
+
+    participant: str
+    rate: float
+    time: Float[np.ndarray, "T"]
+    score: Float[np.ndarray, "T"]
+    low: Float[np.ndarray, "T"] | None
+    high: Float[np.ndarray, "T"] | None
+    turns: Turns | None
+    turn_score: Float[np.ndarray, "n"] | None
+    turn_band: float | None
+    label_range: tuple[float, float]
+
+    def __repr__(self) -> str:
+        """Returns one line, however long the recording is."""
+        there = self.score[np.isfinite(self.score)]
+        if not there.size:
+            return f"{self.participant}: {len(self.time)} frames, none scored"
+        return (
+            f"{self.participant}: {len(self.time)} frames, {self.time[-1]:.1f} s, "
+            f"scores {there.min():.3f} to {there.max():.3f}, mean {there.mean():.3f}"
+        )
+
+
+def score_arrays(
+    estimators: Sequence["Estimator"], people: Arrays, rates: Mapping[str, float]
+) -> dict[str, ParticipantScores]:
+    """Scores a recording that is in memory.
+
+    Args:
+      estimators: the models, of the same features.
+      people: for each person the features by name, `[T, dim]` each.
+      rates: Hz of each feature; those that are not named have their usual rate.
+
+    Returns:
+      The scores of each person.
+
+    Raises:
+      ConfigError: for an unknown feature, another width, a wrong rate, or nobody.
+    """
+    data = estimators[0].config.data
+    session = session_of_arrays(
+        people,
+        rates,
+        data.features,
+        label_rate=(data.layout or LayoutConfig).label_rate,
+        label_range=(data.label_range[0], data.label_range[1]),
+    )
+    (scores,) = score_sessions(estimators, [session])
+    return scores
+
+
+def score_sessions(
+    estimators: Sequence["Estimator"],
+    sessions: Sequence[Session],
+    *,
+    protocol: Mode = "stitched",
+    smoothing: SmoothingConfig | None = None,
+    batch_size: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+    should_stop: Callable[[], bool] | None = None,
+) -> list[dict[str, ParticipantScores]]:
+    """Scores everybody in some sessions.
+
+    Args:
+      estimators: the models; the mean of their predictions counts.
+      sessions: recordings, with or without annotations.
+      protocol: as `predict_sessions` takes it.
+      smoothing: `None` takes that of each model's configuration.
+      batch_size: windows per batch; 0 takes the training configuration's.
+      progress: called with (batches done, batches in all), model by model.
+      should_stop: asked before each batch.
+
+    Returns:
+      For each session the scores of each participant.
+
+    Raises:
+      ConfigError: if the models differ in what they read or predict.
+      Stopped: once `should_stop` says so.
+    """
+    _check_alike([estimator.config.data for estimator in estimators])
+    members = []
+    for number, estimator in enumerate(estimators):
+        config = estimator.config
+
+        def tell(done: int, total: int, number: int = number) -> None:
+            if progress is not None:
+                progress(number * total + done, len(estimators) * total)
+
+        traces = predict_sessions(
+            estimator.predict, sessions, config.data,
+            batch_size=batch_size or config.train.batch_size,
+            frame_multiple=config.model.frame_multiple, protocol=protocol,
+            progress=tell, should_stop=should_stop,
+        )  # fmt: skip
+        members.append(smooth_traces(traces, smoothing or config.smoothing))
+    traces = average_traces(members) if len(members) > 1 else members[0]
+    bands = widest_bands([estimator.bands for estimator in estimators])
+    found: list[dict[str, ParticipantScores]] = [{} for _ in sessions]
+    places = {(s.split, s.id): i for i, s in enumerate(sessions)}
+    for trace in traces:
+        scores = _scores(trace, bands)
+        found[places[trace.split, trace.session]][trace.role] = scores
+    return found
+
+
+def _check_alike(sections: Sequence[DataConfig]) -> None:
+    first = sections[0]
+    for other in sections[1:]:
+        for name in ("features", "label_range", "label_unit", "layout"):
+            if getattr(first, name) != getattr(other, name):
+                raise ConfigError(
+                    f"`--workdir`: expected models alike in `data.{name}`, got "
+                    f"{getattr(first, name)!r} and {getattr(other, name)!r}."[:500]
+                )
+
+
+def widest_bands(bands: Sequence[Bands]) -> Bands:
+    """The widest bands of several models; none if one model has none."""
+
+    def widest(found: Sequence[Band | None]) -> Band | None:
+        there = [band for band in found if band is not None]
+        if len(there) < len(found):
+            return None
+        return max(there, key=lambda band: band.half_width)
+
+    return Bands(widest([b.frame for b in bands]), widest([b.turn for b in bands]))
+
+
+def _scores(trace: Trace, bands: Bands) -> ParticipantScores:
+    score = np.asarray(trace.prediction, np.float64)
+    low = high = None
+    if bands.frame is not None:
+        least, most = trace.label_range
+        low = np.clip(score - bands.frame.half_width, least, most)
+        high = np.clip(score + bands.frame.half_width, least, most)
+    return ParticipantScores(
+        participant=trace.role,
+        rate=trace.label_rate,
+        time=np.arange(len(score)) / trace.label_rate,
+        score=score,
+        low=low,
+        high=high,
+        turns=trace.turns,
+        turn_score=None if trace.turns is None else turn_means(score, trace.turns),
+        turn_band=bands.turn and bands.turn.half_width,
+        label_range=trace.label_range,
+    )

@@ -1,0 +1,171 @@
+"""Predictions of new recordings: read, scored, compared with training, and written."""
+
+import dataclasses
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+import damamba_jax
+from damamba_jax.config.sections import DataConfig, FeatureConfig
+from damamba_jax.config.tree import from_config_dict
+from damamba_jax.data.corpus.recordings import open_recordings
+from damamba_jax.errors import ConfigError, WorkdirError
+from damamba_jax.files import read_json, write_json
+from damamba_jax.inference.estimator import Estimator, load_checkpoint
+from damamba_jax.inference.likeness import describe_unlike
+from damamba_jax.inference.recordings import (
+    ParticipantScores,
+    score_sessions,
+    widest_bands,
+)
+from damamba_jax.inference.sessions import Mode
+from damamba_jax.inference.smoothing import parse_smoothing
+from damamba_jax.reporting.numbers import ABSENT
+from damamba_jax.reporting.predictions import is_written, write_session
+from damamba_jax.reporting.table import Table, show
+from damamba_jax.runtime.config_files import load_config
+from damamba_jax.runtime.progress import ProgressLine
+
+_log = logging.getLogger(__name__)
+
+# Says what the predictions in a folder were made of.
+RECORD = "prediction.json"
+
+
+def predict_recordings(
+    workdirs: Sequence[Path],
+    source: Path,
+    out: Path,
+    *,
+    config_file: str = "",
+    protocol: Mode = "stitched",
+    smoothing: str = "",
+    console: Console,
+) -> None:
+    """Scores all sessions of a folder that are not scored yet.
+
+    Args:
+      workdirs: the trained models, whose mean counts.
+      source: folder of a session, of sessions, or of a corpus.
+      out: folder for what is written, `SESSION/PARTICIPANT/` in it.
+      config_file: configuration of another layout, `FILE` or `FILE:PRESET`.
+      protocol: as `predict_sessions` takes it.
+      smoothing: as on the command line; empty takes the models' own.
+      console: where progress and the table go.
+
+    Raises:
+      CheckpointError: if a workdir holds no model.
+      ConfigError: if models or a configuration do not fit each other.
+      CorpusError: if the folder holds no recordings.
+      WorkdirError: if `out` holds predictions of something else.
+    """
+    smooth = parse_smoothing(smoothing) if smoothing else None
+    estimators = [load_checkpoint(workdir) for workdir in workdirs]
+    if config_file:
+        layout = from_config_dict(load_config(config_file)).data
+        estimators = [_read_as(estimator, layout) for estimator in estimators]
+    data = estimators[0].config.data
+    index = open_recordings(source, data)
+    settings = {
+        "workdirs": [str(workdir.resolve()) for workdir in workdirs],
+        "steps": [estimator.step for estimator in estimators],
+        "input": str(source.resolve()),
+        "protocol": protocol,
+        "smoothing": str(smooth or [str(e.config.smoothing) for e in estimators]),
+    }
+    _claim(out, settings)
+    simulated = any(estimator.simulated for estimator in estimators)
+    if simulated and not index.simulated:
+        _log.warning("the model was trained on simulated data, these are recordings.")
+    for problem in index.problems:
+        _log.warning("%s", problem)
+    rows: list[tuple[str, ...]] = []
+    with ProgressLine("predictions", console, unit="sessions") as line:
+        for number, session in enumerate(index.sessions):
+            line(number, len(index.sessions), note=session.id)
+            folder = out / session.id
+            if is_written(folder, [p.role for p in session.participants]):
+                rows.append((session.id, "all", ABSENT, ABSENT, "were there"))
+                continue
+            unlike = describe_unlike(
+                session, data.features, estimators[0].statistics, data.cache_dir
+            )
+            for text in unlike:
+                _log.warning("%s.", text)
+            (scores,) = score_sessions(
+                estimators, [session], protocol=protocol, smoothing=smooth
+            )
+            mark = "simulated" if simulated else ""
+            write_session(folder, scores, session=session.id, mark=mark)
+            rows += [_row(session.id, one) for one in scores.values()]
+        line(len(index.sessions), len(index.sessions))
+    columns = ("session", "participant", "seconds", "mean", "lowest to highest")
+    show(Table(title="Predictions", columns=columns, rows=tuple(rows)), console)
+    _say_how_sure(estimators, console)
+    text = f"Written: {out}"
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _read_as(estimator: Estimator, layout: DataConfig) -> Estimator:
+    """Reads the model's features by another configuration's layout and tables."""
+    given = {feature.name: feature for feature in layout.features}
+    own = estimator.config.data
+    found: list[FeatureConfig] = []
+    for feature in own.features:
+        other = given.get(feature.name)
+        if other is None or other.dim != feature.dim:
+            got = f"{other.dim} columns" if other else f"only {', '.join(given)}"
+            raise ConfigError(
+                f"`--config`: expected the feature {feature.name} with {feature.dim} "
+                f"columns, as the model was trained on, got {got}."
+            )
+        found.append(dataclasses.replace(other, group=feature.group))
+    data = dataclasses.replace(own, layout=layout.layout, features=tuple(found))
+    config = dataclasses.replace(estimator.config, data=data)
+    return dataclasses.replace(estimator, config=config)
+
+
+def _claim(out: Path, settings: Mapping[str, object]) -> None:
+    """Binds a folder to what its predictions are made of."""
+    path = out / RECORD
+    if path.is_file():
+        try:
+            before = read_json(path)["settings"]
+        except (ValueError, KeyError, TypeError):
+            before = None
+        if before != settings:
+            raise WorkdirError(
+                f"`--out`: {out} holds predictions of other models, recordings or "
+                "settings, which are never written over. Choose a new folder."
+            )
+        return
+    if out.is_dir() and any(out.iterdir()):
+        raise WorkdirError(
+            f"`--out`: expected a new or empty folder, got {out} with other files."
+        )
+    write_json(path, {"settings": settings, "version": damamba_jax.__version__})
+
+
+def _row(session: str, one: ParticipantScores) -> tuple[str, ...]:
+    seconds = f"{len(one.score) / one.rate:.1f}"
+    there = one.score[one.score == one.score]
+    if not len(there):
+        return (session, one.participant, seconds, ABSENT, "nothing to score")
+    ends = f"{there.min():.3f} to {there.max():.3f}"
+    return (session, one.participant, seconds, f"{there.mean():.3f}", ends)
+
+
+def _say_how_sure(estimators: Sequence[Estimator], console: Console) -> None:
+    bands = widest_bands([estimator.bands for estimator in estimators])
+    lines = [
+        f"{name}: {band}." for name, band in bands._asdict().items() if band is not None
+    ]
+    if not lines:
+        lines = [
+            "low and high are empty: the model was not scored on three sessions or "
+            "more that it had not seen."
+        ]
+    for text in lines:
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
