@@ -169,7 +169,7 @@ def load_checkpoint(workdir: str | Path, *, which: str = "best") -> Estimator:
     if not (workdir / CONFIG).is_file():
         raise CheckpointError(
             f"`workdir`: expected a folder of a training run with {CONFIG}, got "
-            f"{workdir}. Train first: python -m damamba_jax.train --workdir={workdir}."
+            f"{workdir}. Train first: damamba train --config=FILE --workdir={workdir}."
         )
     config = read_config(workdir)
     _, params = abstract_model(config.model, config.data)
@@ -204,4 +204,8 @@ def load_checkpoint(workdir: str | Path, *, which: str = "best") -> Estimator:
             simulated=bool(meta["simulated"]),
             step=int(meta["step"]),
         )
-    raise CheckpointError(f"{workdir}: no checkpoint that can be read.")
+    raise CheckpointError(
+        f"{workdir}: expected a checkpoint, got none that can be read. Train again, "
+        f"with the same configuration: damamba train --config=FILE "
+        f"--workdir={workdir}."
+    )

@@ -58,7 +58,7 @@ def read_traces(out: str | os.PathLike, split: str) -> list[Trace]:
     if not path.is_file():
         raise ValueError(
             f"{path}: expected the predictions of an evaluation, found no file; "
-            f"evaluate first: python -m damamba_jax.evaluate --workdir={out}."
+            f"evaluate first: damamba evaluate --workdir={out}."
         )
     with np.load(path, allow_pickle=False) as kept:
         ends = np.cumsum(kept["length"])[:-1]

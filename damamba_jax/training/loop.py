@@ -62,6 +62,8 @@ def fit(
     """
     # Start.
     sharded, replicated = mesh.shardings(config.train.batch_size)
+    # Before anything is compiled, which a mistake would wait for.
+    splits.check_splits(index, config.data)
     sessions = splits.training_sessions(index, config.data)
     source = _source(config, sessions)
     begin = functools.partial(

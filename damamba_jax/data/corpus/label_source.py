@@ -41,17 +41,21 @@ class Scale:
     Args:
       low, high: values that the model sees as 0 and 1.
       delay_seconds: how late annotations are, s.
+      chosen: whether a configuration says so; a file whose values mostly lie outside
+        is then an error.
     """
 
     low: float = 0.0
     high: float = 1.0
     delay_seconds: float = 0.0
+    chosen: bool = False
 
     @classmethod
     def of(cls, data: DataConfig) -> "Scale":
         """Takes range and delay of a configuration's annotations."""
         low, high = data.label_range
-        return cls(low=low, high=high, delay_seconds=data.label_delay_seconds)
+        delay = data.label_delay_seconds
+        return cls(low=low, high=high, delay_seconds=delay, chosen=True)
 
     @property
     def label_range(self) -> tuple[float, float]:
@@ -126,12 +130,23 @@ class LabelSource:
         }
 
     def _to_unit(self, values: np.ndarray) -> np.ndarray:
+        low, high = self.scale.label_range
+        rated = np.isfinite(values)
+        outside = rated & ((values < low) | (values > high))
+        if self.scale.chosen and 2 * outside.sum() > rated.sum():
+            least, most = np.min(values[rated]), np.max(values[rated])
+            raise format_error(
+                self.pieces[0].path,
+                "values",
+                expected="most of them within `data.label_range` = "
+                f"({low:g}, {high:g})",
+                got=f"{least:g} to {most:g}; set the annotation's own range, e.g. "
+                f"--config.data.label_range={least:g},{most:g}",
+            )
         scaled = to_unit(values, self.scale.label_range)
-        if scaled is values:
+        if scaled is values:  # as released
             return values
-        outside = np.isfinite(scaled) & ((scaled < 0) | (scaled > 1))
         if outside.any():
-            low, high = self.scale.label_range
             warn_once(
                 _log,
                 f"{self.pieces[0].path}: {np.count_nonzero(outside)} frames are rated "

@@ -12,7 +12,7 @@ from damamba_jax.config.sections import FeatureConfig
 from damamba_jax.data.corpus.label_source import LabelSource
 from damamba_jax.data.corpus.table_source import TableSource
 from damamba_jax.data.formats import ssi
-from damamba_jax.errors import CorpusError, format_error
+from damamba_jax.errors import CorpusError, format_error, nearest
 
 
 @dataclasses.dataclass(frozen=True)
@@ -193,6 +193,6 @@ class CorpusIndex:
                 f"session. Splits with sessions: {exist}."
             )
         raise CorpusError(
-            f"`split`: expected one of {', '.join(self.searched)}, got {name!r}. "
+            f"`split`: unknown split {name!r}{nearest(name, self.searched)} "
             f"Splits with sessions below {self.root}: {exist}."
         )
