@@ -109,7 +109,15 @@ def _print_report(
         console.print("simulated: this corpus was drawn, not recorded.")
     for split in dict.fromkeys(session.split for session in found.sessions):
         rows = tuple(inventory.session_rows(found.split(split), coverage))
-        show(Table(title=split, columns=inventory.SESSION_COLUMNS, rows=rows), console)
+        show(
+            Table(
+                title=split,
+                columns=inventory.SESSION_COLUMNS,
+                rows=rows,
+                names=("session",),
+            ),
+            console,
+        )
     rows = tuple(inventory.split_rows(found, coverage))
     show(Table(title="summary", columns=inventory.SPLIT_COLUMNS, rows=rows), console)
     lines = [*inventory.feature_lines(found, features)]

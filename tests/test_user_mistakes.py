@@ -10,6 +10,8 @@ import json
 import logging
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import filelock
@@ -288,7 +290,8 @@ MISTAKES = [
      "`data.val_split`", "mine/train"),
     ("simulated", f"{TRAIN} --config.data.root= --config.data.simulated=dmo", None, 1,
      "`data.simulated`: unknown preset 'dmo'; did you mean 'demo'?"),
-    ("init-from", f"{TRAIN} --config.init_from=nowhere", None, 1, "nowhere"),
+    ("init-from", f"{TRAIN} --config.init_from=nowhere", None, 1,
+     "`init_from`: nowhere: expected a folder of a training run"),
     # --- files of configurations ---
     ("config-missing", "train --config=configs/noxy.py", None, 1,
      "`--config`: expected a file, got 'configs/noxy.py'; did you mean "
@@ -327,8 +330,10 @@ MISTAKES = [
     ("inventory-of-nothing", "inventory --root=nowhere", None, 1,
      "expected a folder with recordings, got 'nowhere': nothing there"),
     ("labels-root-without-labels", f"{TRAIN} --config.data.labels_root=ratings",
-     labels_elsewhere, 1, "label"),
-    ("width", TRAIN, other_width, 1, "face.stream", "expected", "6", "7"),
+     labels_elsewhere, 1,
+     "no annotation file", "If the annotations lie elsewhere, set `data.labels_root`"),
+    ("width", TRAIN, other_width, 1,
+     "face.stream: `info.dim`: expected 6 columns (`features.face.dim`), got 7"),
     ("stream-header", TRAIN, bad_header, 1,
      "pupil.voice.stream: `info.sr`: expected a number in"),
     ("text-in-labels", TRAIN, text_labels, 1,
@@ -359,8 +364,9 @@ MISTAKES = [
     ("workdir-missing", "evaluate --workdir=nowhere", None, 1,
      "nowhere", "damamba train"),
     ("workdir-without-checkpoint", "evaluate --workdir=run", no_checkpoint, 1,
-     "run", "checkpoint", "damamba train"),
-    ("workdir-damaged", "evaluate --workdir=run", damaged, 1, "checkpoint", "run"),
+     "run: expected a checkpoint, got none that can be read", "damamba train"),
+    ("workdir-damaged", "evaluate --workdir=run", damaged, 1,
+     "run: expected a checkpoint, got none that can be read", "damamba train"),
     ("config-json-damaged", "evaluate --workdir=run", write("run/config.json", "{"), 1,
      "expected a configuration in JSON"),
     # --- outputs ---
@@ -408,6 +414,27 @@ def test_a_mistake_is_answered(
     for part in words:
         assert part in message
     assert not (folder / "new" / "checkpoints").exists()
+
+
+@pytest.mark.parametrize(
+    ("line", "platforms", "status", "words"),
+    [
+        ("trian", "cpu", 2, "did you mean 'train'?"),
+        ("train --config=mine.py --splits=a", "cpu", 2, "expected with `damamba evalu"),
+        ("train --config=mine.py --config.optim.lr=0", "cpu", 1, "expected > 0, got 0"),
+        ("train --config=mine.py --workdir=new", "gpus", 1,
+         "`JAX_PLATFORMS`: expected a platform that this machine has, got 'gpus'"),
+    ],
+    ids=["command", "flag", "value", "platform"],
+)  # fmt: skip
+def test_a_mistake_is_answered_by_a_process(folder, line, platforms, status, words):
+    done = subprocess.run(
+        [sys.executable, "-m", "damamba_jax", *line.split()],
+        env={**os.environ, "JAX_PLATFORMS": platforms, "PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == status
+    assert "Traceback" not in done.stderr and words in done.stderr.splitlines()[-1]
 
 
 def test_there_are_forty_and_no_two_are_one():

@@ -16,6 +16,8 @@ from pathlib import Path
 
 import ml_collections
 from rich.console import Console
+from rich.padding import Padding
+from rich.text import Text
 
 from damamba_jax.config import show
 from damamba_jax.reporting.table import Table, plain
@@ -98,15 +100,31 @@ def to_markdown(config: ml_collections.ConfigDict, sources: show.Sources) -> str
 def print_tables(
     config: ml_collections.ConfigDict, sources: show.Sources, console: Console
 ) -> None:
-    """Prints the same in a terminal."""
+    """Prints the same on the console: tables, or lines in a terminal."""
     for part in show.parts(config, sources):
         title = f"{part.path}: {part.title}" if part.path else part.title
-        show_table(_table(title, _COLUMNS, part.rows), console)
+        if not console.is_terminal:
+            show_table(_table(title, _COLUMNS, part.rows), console)
+            continue
+        # Sentences need more room than a table of six columns has in a terminal.
+        console.print(Text(title, style="bold"))
+        for row in part.rows:
+            console.print(plain(_line(row)))
+            meaning = Padding(plain(row.meaning), (0, 0, 0, 4))
+            console.print(meaning, style="dim", soft_wrap=False)
+        console.print()
     names, meanings = zip(*show.feature_columns(), strict=True)
     rows = show.feature_rows(config)
     show_table(_table("features: the streams in use", names, rows), console)
     for name, meaning in zip(names, meanings, strict=True):
         console.print(plain(f"  {name}: {meaning}"))
+
+
+def _line(row: show.Row) -> str:
+    """Writes a field, its value and where that comes from."""
+    value = f"{row.value} {row.unit}".rstrip()
+    allowed = f"; allowed: {row.allowed}" if row.allowed else ""
+    return f"{row.path} = {value}  ({row.source}{allowed})"
 
 
 def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:

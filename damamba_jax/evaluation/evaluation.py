@@ -19,6 +19,7 @@ from damamba_jax.inference.smoothing import smooth_traces
 from damamba_jax.metrics.trace import Trace
 from damamba_jax.runs import traces as trace_files
 from damamba_jax.runs.workdir import PREDICTIONS
+from damamba_jax.runtime.command import make_console
 from damamba_jax.runtime.progress import ProgressLine
 
 
@@ -53,7 +54,7 @@ def evaluate(
       ConfigError: for a smoothing that sees the future of a forward model.
       Stopped: once `should_stop` says so.
     """
-    console, config = console or Console(), estimator.config
+    console, config = console or make_console(), estimator.config
     # The copy checks that the smoothing fits the model.
     config = dataclasses.replace(config, smoothing=smoothing or config.smoothing)
     chosen = evaluation_splits(index, config.data, splits)

@@ -168,8 +168,8 @@ def load_checkpoint(workdir: str | Path, *, which: str = "best") -> Estimator:
     workdir = Path(workdir)
     if not (workdir / CONFIG).is_file():
         raise CheckpointError(
-            f"`workdir`: expected a folder of a training run with {CONFIG}, got "
-            f"{workdir}. Train first: damamba train --config=FILE --workdir={workdir}."
+            f"{workdir}: expected a folder of a training run, got one without "
+            f"{CONFIG}. Train first: damamba train --config=FILE --workdir={workdir}."
         )
     config = read_config(workdir)
     _, params = abstract_model(config.model, config.data)

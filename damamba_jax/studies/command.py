@@ -82,7 +82,7 @@ def make_parser() -> Parser:
         "--config.optim.lr=1e-3,\nin place of --preset.",
     )
     add = parser.add_argument
-    add("study", type=one_of(*STUDIES), metavar="STUDY", help="its name")
+    add("study", type=one_of(*STUDIES), metavar="STUDY", help="the name of the study")
     add("--preset", default="", metavar="NAME", help="of the study; see above")
     add("--seeds", type=whole_list, metavar="N,N", help="numbers with commas between")
     add(

@@ -11,6 +11,7 @@ import functools
 import logging
 import multiprocessing
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -25,17 +26,23 @@ from damamba_jax.config.tree import differences, from_config_dict
 from damamba_jax.configs import noxi
 from damamba_jax.data.corpus.fingerprint import fingerprints
 from damamba_jax.data.open import open_corpus
-from damamba_jax.errors import TrainingError
+from damamba_jax.errors import TrainingError, WorkdirError
 from damamba_jax.evaluation.evaluation import evaluate
+from damamba_jax.evaluation.results import read_results
 from damamba_jax.files import read_text
 from damamba_jax.inference.estimator import load_checkpoint
 from damamba_jax.models.functional import abstract_model
 from damamba_jax.reporting.parameter_table import parameter_table
-from damamba_jax.reporting.results import draw_results, write_results
+from damamba_jax.reporting.results import draw_results, show_results, write_results
 from damamba_jax.reporting.table import show
 from damamba_jax.runs import workdir as run_folder
 from damamba_jax.runs.evaluations import Settings, write_record
-from damamba_jax.runtime.command import USER_ERRORS, mark_log, show_log
+from damamba_jax.runtime.command import (
+    USER_ERRORS,
+    make_console,
+    mark_log,
+    show_log,
+)
 from damamba_jax.runtime.programs import keep_programs
 from damamba_jax.runtime.progress import ProgressLine
 from damamba_jax.runtime.stop import Stopped, StopRequest
@@ -102,8 +109,8 @@ def train(
     with run_folder.claim(directory, config, write=first):
         results = directory / run_folder.RESULTS_PAGE
         if results.is_file() and run_folder.last_step(directory) == config.train.steps:
-            console.print(f"{directory}: this run is finished.", highlight=False)
-            console.print(read_text(results), markup=False, highlight=False)
+            console.print(f"{directory}: this run is finished.")
+            _show_finished(directory, console)
             return
         # An evaluation of an unfinished run is not this run's.
         if first:
@@ -125,6 +132,35 @@ def train(
             write_results([result], directory, console=console)
             settings = Settings(workdirs=(str(directory),))
             write_record(directory, settings, corpus=index.root, steps=[result.step])
+            _tell_end(directory, result.step, console)
+
+
+def _show_finished(directory: Path, console: Console) -> None:
+    """Shows the results of a run, as its end did."""
+    try:
+        results = read_results(directory / run_folder.RESULTS)
+    except (WorkdirError, OSError):  # of another version
+        console.print(read_text(directory / run_folder.RESULTS_PAGE))
+        return
+    show_results(results, console)
+    _tell_end(directory, results[0].step, console)
+
+
+def _tell_end(directory: Path, step: int | None, console: Console) -> None:
+    """Says where everything is, and what may be typed next."""
+    best = directory / run_folder.BEST
+    best = best if best.is_dir() else directory / run_folder.LAST
+    named = shlex.quote(str(directory))
+    lines = (
+        f"workdir: {directory}",
+        f"best checkpoint: {best}{'' if step is None else f', step {step}'}",
+        f"results: {directory / run_folder.RESULTS_PAGE}",
+        f"pictures: {directory / run_folder.PICTURES}",
+        "next:",
+        f"  damamba evaluate --workdir={named}",
+        f"  damamba evaluate --workdir={named} --protocol=long",
+    )
+    console.print("\n".join(lines))
 
 
 def _announce(config: Config, *, simulated: bool, console: Console) -> None:
@@ -193,7 +229,7 @@ def train_all(
 def _in_turn(
     runs: Sequence[Run], follow: Callable[..., None], stop: StopRequest
 ) -> None:
-    quiet = Console(quiet=True, force_terminal=False)
+    quiet = make_console(quiet=True, force_terminal=False)
     for run in runs:
         stop.check()
         tell = functools.partial(follow, run)
@@ -260,7 +296,7 @@ def _train_in_process(run: Run, writer: Connection) -> None:
             # Nobody is there any more: save, and end.
             os.kill(os.getpid(), signal.SIGTERM)
 
-    quiet = Console(quiet=True, force_terminal=False)
+    quiet = make_console(quiet=True, force_terminal=False)
     with StopRequest() as stop:
         try:
             train(run.config, run.folder, stop=stop, console=quiet, follow=tell)
