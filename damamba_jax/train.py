@@ -6,7 +6,8 @@ With no `data.root` it trains on the simulated corpus, and says so everywhere. T
 of a run is its evaluation: `results.md`, `results.json` and `pictures/` in the workdir.
 
 SIGTERM, SIGINT (Ctrl-C), SIGHUP, SIGUSR1 and SIGUSR2 save the state and end the run
-with exit status 128 + the signal's number.
+with exit status 128 + the signal's number. Many clusters send SIGUSR1 some minutes
+before they end a job: with `--on_warning=save` the run saves then, and goes on.
 """
 
 import argparse
@@ -17,19 +18,31 @@ from pathlib import Path
 
 from rich.console import Console
 
+from damamba_jax.runtime import stop
 from damamba_jax.runtime.command import run, show_log
-from damamba_jax.runtime.parser import Parser, whole
-from damamba_jax.runtime.stop import StopRequest
+from damamba_jax.runtime.parser import Parser, one_of, whole
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit status."""
-    options = make_parser().parse(argv)
-    run(functools.partial(_train, options), console=show_log())
+    parser = make_parser()
+    options = parser.parse(argv)
+    warnings = []
+    if options.on_warning == "save":
+        if options.num_processes > 1:
+            parser.error(
+                "`--on_warning`: expected stop for a run of several processes, which "
+                "cannot save on a signal, got 'save'"
+            )
+        # Windows has no such signal.
+        warnings = [s for s in stop.SIGNALS if s.name == "SIGUSR1"]
+    run(functools.partial(_train, options), console=show_log(), warnings=warnings)
     return 0
 
 
-def _train(options: argparse.Namespace, stop: StopRequest, console: Console) -> None:
+def _train(
+    options: argparse.Namespace, stop_request: stop.StopRequest, console: Console
+) -> None:
     # These take seconds to import, which neither `--help` nor a wrong flag waits for.
     import jax
 
@@ -48,7 +61,7 @@ def _train(options: argparse.Namespace, stop: StopRequest, console: Console) -> 
     console.quiet = jax.process_index() > 0
     config = from_config_dict(options.config)
     directory = Path(options.workdir or Path("runs") / config.name)
-    train(config, directory, stop=stop, console=console)
+    train(config, directory, stop=stop_request, console=console)
 
 
 def make_parser() -> Parser:
@@ -68,6 +81,11 @@ def make_parser() -> Parser:
     )  # fmt: skip
     add("--num_processes", type=whole(1), default=1, help="processes of the run")
     add("--process_id", type=whole(0), default=0, help="this process, from 0 on")
+    add(
+        "--on_warning", type=one_of("stop", "save"), default="stop",
+        metavar="stop|save",
+        help="what SIGUSR1 does: save and stop (default), or save and go on",
+    )  # fmt: skip
     return parser
 
 

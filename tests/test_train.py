@@ -180,6 +180,22 @@ def test_a_run_stopped_everywhere_ends_as_one_that_never_was(
     )
 
 
+def test_a_warning_saves_and_the_run_goes_on(finished, shared, tmp_path):
+    workdir = tmp_path / "run"
+    shutil.copytree(shared / "cache", tmp_path / "cache")
+    status, out, log = child.run(
+        workdir, "--on_warning=save", "--config.train.save_every=5",
+        compiled=shared / "compiled", killed=("step", signal.SIGUSR1),
+    )  # fmt: skip
+    assert status == 0, out + log
+    early, last = steps(workdir, "last")
+    assert early in (3, 4) and last == 5 and f"saved step {early}; going on." in log
+    assert (workdir / "metrics.jsonl").read_bytes() == (
+        finished / "metrics.jsonl"
+    ).read_bytes()
+    assert digest(workdir, "last", 5) == digest(finished, "last", 5)
+
+
 def test_a_run_starts_from_the_parameters_of_another(finished, shared, tmp_path):
     origin = load_checkpoint(finished)
     workdir = shared / "tuned"

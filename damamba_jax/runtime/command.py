@@ -4,8 +4,9 @@ import errno
 import io
 import logging
 import os
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -23,23 +24,27 @@ _Result = TypeVar("_Result")
 
 
 def run(
-    body: Callable[[StopRequest, Console], _Result], *, console: Console | None = None
+    body: Callable[[StopRequest, Console], _Result],
+    *,
+    console: Console | None = None,
+    warnings: Collection[signal.Signals] = (),
 ) -> _Result:
     """Runs the body of a command; signals and users' errors become its exit status.
 
     Args:
       body: called with the watch for signals and the console.
       console: where progress and tables go; `make_console()` if `None`.
+      warnings: signals that do not end the program; see `StopRequest`.
 
     Returns:
       What the body returns, for instance an exit status.
     """
     console = console or make_console()
-    with StopRequest() as stop:
+    with StopRequest(warnings=warnings) as stop:
         try:
             return body(stop, console)
-        except Stopped as signal:
-            console.print(f"{signal}: stopped; the same command resumes.")
+        except Stopped as stopped:
+            console.print(f"{stopped}: stopped; the same command resumes.")
             sys.exit(stop.exit_status)
         except BrokenPipeError:  # whoever reads the output has left
             raise

@@ -244,11 +244,21 @@ class _Loop:
                 self.meter.add(number + 1, scalars)
                 self._after_step(current, number, is_first=number == first)
                 self.stop.check()
+                if self.stop.take_warning():
+                    self._save_early(current)
         except Stopped:
             self.meter.flush()
             self.saver.save(current)
             _log.info("saved step %d.", current.step)
             raise
+
+    def _save_early(self, current: TrainState) -> None:
+        """Saves between two steps, unless this one is on disk; the run goes on."""
+        self.meter.flush()
+        self.saver.hold(current)
+        self.saver.save_held()
+        _log.info("saved step %d; going on.", current.step)
+        self.meter.pause()
 
     def _tell_duration(self, done: int) -> None:
         """Says how long the run will take, once some steps were measured."""
