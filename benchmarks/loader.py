@@ -37,6 +37,7 @@ from damamba_jax.data.corpus import sessions
 from damamba_jax.data.corpus.releases import released
 from damamba_jax.reporting.figure import make_figure, save
 from damamba_jax.runtime.command import run
+from damamba_jax.runtime.parser import Parser, number, whole
 from damamba_jax.runtime.stop import StopRequest
 from damamba_jax.schema.release import RELEASED_FEATURES
 
@@ -283,22 +284,25 @@ def picture(speeds: Sequence[Speed], memory: Memory, out: pathlib.Path) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit code."""
-    return run(functools.partial(_run, _parser().parse_args(argv)))
+    return run(functools.partial(_run, make_parser().parse(argv)))
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.loader",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def make_parser() -> Parser:
+    """Makes the parser of this command."""
+    parser = Parser("python -m benchmarks.loader", __doc__)
     add = parser.add_argument
-    add("--out", type=pathlib.Path, default=pathlib.Path(PICTURE), help="picture")
-    add("--cached_gb", type=float, default=2.0, help="size of the first corpus")
-    add("--corpus_gb", type=float, default=20.0, help="size of the second corpus")
-    add("--session_seconds", type=int, default=1200, help="length of a session")
-    add("--passes", type=int, default=7, help="of the speed")
-    add("--batches", type=int, default=40, help="of each pass")
+    add(
+        "--out", type=pathlib.Path, default=pathlib.Path(PICTURE), metavar="FILE",
+        help="picture",
+    )  # fmt: skip
+    for name, kind, default, text in (
+        ("cached_gb", number(0.0), 2.0, "size of the first corpus"),
+        ("corpus_gb", number(0.0), 20.0, "size of the second corpus"),
+        ("session_seconds", whole(1), 1200, "length of a session"),
+        ("passes", whole(1), 7, "of the speed"),
+        ("batches", whole(1), 40, "of each pass"),
+    ):
+        add(f"--{name}", type=kind, default=default, metavar="N", help=text)
     return parser
 
 

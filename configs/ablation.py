@@ -22,17 +22,14 @@ no more; `small` is cut to what two cores do in less than an hour.
 
 import ml_collections
 
+from damamba_jax.config.presets import check_preset
 from damamba_jax.configs import noxi
 
 
 def get_config(preset: str = "paper") -> ml_collections.ConfigDict:
     """Returns the configuration of a preset: `paper`, `converged` or `small`."""
     presets = {"paper": _paper, "converged": _converged, "small": _small}
-    if preset not in presets:
-        raise ValueError(
-            f"`--config=configs/ablation.py:{preset}`: unknown preset; expected one of "
-            f"{', '.join(presets)}."
-        )
+    check_preset(__file__, preset, presets)
     config = presets[preset]()
     # ours: pairs are trained on; groups are shown whole.
     config.data.eval_participants = config.model.max_participants

@@ -27,6 +27,7 @@ cores; `small` needs minutes there, nearly all for compilation and evaluation.
 
 import ml_collections
 
+from damamba_jax.config.presets import check_preset
 from damamba_jax.configs import noxi
 
 # paper: (widths of the hidden layers, dropout, learning rate) of each feature set
@@ -42,11 +43,7 @@ CHOSEN = {
 def get_config(preset: str = "all") -> ml_collections.ConfigDict:
     """Returns the configuration of a preset: `all`, a feature set, or `small`."""
     presets = ("all", *CHOSEN, "small")
-    if preset not in presets:
-        raise ValueError(
-            f"`--config=configs/baseline.py:{preset}`: unknown preset; expected one of "
-            f"{', '.join(presets)}."
-        )
+    check_preset(__file__, preset, presets)
     config = _baseline(noxi.get_config("demo" if preset == "small" else "25hz"))
     config.name = f"baseline-{preset}"
     if preset == "small":

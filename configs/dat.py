@@ -27,17 +27,14 @@ the simulated corpus and two cores, as `configs/noxi.py:demo` is: a minute and a
 
 import ml_collections
 
+from damamba_jax.config.presets import check_preset
 from damamba_jax.configs import noxi
 
 
 def get_config(preset: str = "m") -> ml_collections.ConfigDict:
     """Returns the configuration of a preset: `m`, `l`, `paper_table` or `small`."""
     presets = {"m": _medium, "l": _large, "paper_table": _table, "small": _small}
-    if preset not in presets:
-        raise ValueError(
-            f"`--config=configs/dat.py:{preset}`: unknown preset; expected one of "
-            f"{', '.join(presets)}."
-        )
+    check_preset(__file__, preset, presets)
     config = presets[preset]()
     config.name = f"dat-{preset}"
     return config

@@ -13,6 +13,7 @@ two cores; without `--config.data.root=DIR` the simulated corpus is used. Publis
 
 import ml_collections
 
+from damamba_jax.config.presets import check_preset
 from damamba_jax.configs import noxi
 
 LABELLED_RECORDINGS = 6
@@ -20,6 +21,7 @@ LABELLED_RECORDINGS = 6
 
 def get_config(preset: str = "paper") -> ml_collections.ConfigDict:
     """Returns the configuration of a preset: `paper`, `25hz` or `demo`."""
+    check_preset(__file__, preset, ("paper", "25hz", "demo"))
     config = noxi.get_config(preset)
     config.name = config.name.replace("noxi", "mpiigi")
     # Up to three partners; a model of `noxi.py` knows their slots already.

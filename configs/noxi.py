@@ -19,17 +19,14 @@ import dataclasses
 
 import ml_collections
 
+from damamba_jax.config.presets import check_preset
 from damamba_jax.schema.release import DEMO_DIMS, RELEASED_FEATURES
 
 
 def get_config(preset: str = "paper") -> ml_collections.ConfigDict:
     """Returns the configuration of a preset: `paper`, `25hz`, `demo` or `tiny`."""
     presets = {"paper": _paper, "25hz": _native_rate, "demo": _demo, "tiny": _tiny}
-    if preset not in presets:
-        raise ValueError(
-            f"`--config=configs/noxi.py:{preset}`: unknown preset; expected one of "
-            f"{', '.join(presets)}."
-        )
+    check_preset(__file__, preset, presets)
     return presets[preset]()
 
 

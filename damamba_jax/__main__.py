@@ -4,20 +4,15 @@
 of a command stand for underscores. `damamba COMMAND --help` explains a command.
 """
 
-import ast
 import os
 import runpy
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from importlib import metadata
-from pathlib import Path
 
 from damamba_jax import __version__
-from damamba_jax.errors import nearest
-
-_FOLDER = Path(__file__).resolve().parent
-# Modules beside the commands that are none.
-_OTHERS = ("__init__", "__main__", "array_types", "errors", "files")
+from damamba_jax.errors import UsageError, nearest
+from damamba_jax.runtime.commands import find_commands
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -45,22 +40,12 @@ def _run(argv: Sequence[str] | None) -> None:
         return
     name = arguments[0].replace("-", "_")
     if name not in commands:
-        sys.exit(f"error: unknown command {arguments[0]!r}{nearest(name, commands)}")
+        known = [command.replace("_", "-") for command in commands]
+        hint = nearest(arguments[0], known)
+        print(f"error: unknown command {arguments[0]!r}{hint}", file=sys.stderr)
+        sys.exit(UsageError.exit_status)
     sys.argv = [f"damamba {arguments[0]}", *arguments[1:]]
     runpy.run_module(f"damamba_jax.{name}", run_name="__main__", alter_sys=False)
-
-
-def find_commands() -> Iterator[tuple[str, str]]:
-    """Finds the commands and their first sentences; no command is imported."""
-    paths = [*_FOLDER.glob("*.py"), *_FOLDER.glob("*/__main__.py")]
-    for path in sorted(paths, key=_name):
-        if _name(path) not in _OTHERS:
-            doc = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
-            yield _name(path), (doc or "").partition("\n")[0]
-
-
-def _name(path: Path) -> str:
-    return path.parent.name if path.parent != _FOLDER else path.stem
 
 
 def _help(commands: dict[str, str]) -> str:

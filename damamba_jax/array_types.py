@@ -17,7 +17,20 @@
 Shapes are checked at run time under pytest only (jaxtyping with beartype).
 """
 
-from jax import Array
+from typing import TYPE_CHECKING
+
 from jaxtyping import Bool, Float, Int
 
+if TYPE_CHECKING:
+    from jax import Array
+
 __all__ = ["Array", "Bool", "Float", "Int"]
+
+
+def __getattr__(name: str):
+    # Imported when asked for: what reads and draws corpora needs NumPy alone.
+    if name != "Array":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from jax import Array
+
+    return Array

@@ -10,6 +10,7 @@ same. Programs lie in the user's cache folder, or where DAMAMBA_CACHE says; data
 `data.cache_dir` of the configuration, which is `runs/cache` unless it says otherwise.
 """
 
+import argparse
 import datetime
 import functools
 import shutil
@@ -18,14 +19,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from absl import flags
 from rich.console import Console
 
-from damamba_jax.data.simulated.write import CORPUS_PREFIX
-from damamba_jax.errors import ConfigError
 from damamba_jax.reporting.table import Table, show
-from damamba_jax.runtime.command import read_flags, run
-from damamba_jax.runtime.programs import program_folder
+from damamba_jax.runtime.command import make_console, run
+from damamba_jax.runtime.parser import Parser, some_of
 from damamba_jax.runtime.stop import StopRequest
 
 KINDS = ("programs", "simulated", "data")
@@ -47,37 +45,43 @@ class Entry(NamedTuple):
     used: float
 
 
-def main(argv: Sequence[str]) -> int:
-    """Runs the command; returns its exit code."""
-    run(functools.partial(_cache, argv))
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command; returns its exit status."""
+    options = make_parser().parse(argv)
+    run(functools.partial(_cache, options), console=make_console())
     return 0
 
 
-def _cache(argv: Sequence[str], stop: StopRequest, console: Console) -> None:
+def _cache(options: argparse.Namespace, stop: StopRequest, console: Console) -> None:
     del stop
-    values = flags.FlagValues()
-    flags.DEFINE_string(
-        "cache_dir", "runs/cache", "`data.cache_dir`.", flag_values=values
-    )
-    flags.DEFINE_list("remove", [], f"Some of {', '.join(KINDS)}.", flag_values=values)
-    read_flags(values, argv, __doc__ or "")
-    for kind in values.remove:
-        if kind not in KINDS:
-            raise ConfigError(
-                f"`--remove`: expected some of {', '.join(KINDS)}, got {kind!r}."
-            )
-    entries = list(find_entries(Path(values.cache_dir)))
-    removed = [entry for entry in entries if entry.kind in values.remove]
+    folder = Path(options.cache_dir)
+    entries = list(find_entries(folder))
+    removed = [entry for entry in entries if entry.kind in options.remove]
     for entry in removed:
         if entry.path.is_dir() and not entry.path.is_symlink():
             shutil.rmtree(entry.path)
         else:
             entry.path.unlink(missing_ok=True)
     kept = [entry for entry in entries if entry not in removed]
-    show(_table(kept, Path(values.cache_dir)), console)
-    if values.remove:
+    show(_table(kept, folder), console)
+    if options.remove:
         total = sum(entry.num_bytes for entry in removed)
-        console.print(f"removed: {_size(total)}", highlight=False)
+        console.print(f"removed: {_size(total)}")
+
+
+def make_parser() -> Parser:
+    """Makes the parser of this command."""
+    parser = Parser("cache", __doc__)
+    add = parser.add_argument
+    add(
+        "--cache_dir", default="runs/cache", metavar="DIR",
+        help="`data.cache_dir` of the configuration; default: runs/cache",
+    )  # fmt: skip
+    add(
+        "--remove", type=some_of(*KINDS), default=(), metavar="KIND,KIND",
+        help=f"some of {', '.join(KINDS)}",
+    )  # fmt: skip
+    return parser
 
 
 def find_entries(cache_dir: Path) -> Iterator[Entry]:
@@ -86,6 +90,10 @@ def find_entries(cache_dir: Path) -> Iterator[Entry]:
     Args:
       cache_dir: `data.cache_dir` of the configurations.
     """
+    # JAX takes a second to import, which neither `--help` nor a wrong flag waits for.
+    from damamba_jax.data.simulated.write import CORPUS_PREFIX
+    from damamba_jax.runtime.programs import program_folder
+
     programs = program_folder()
     if programs is not None and programs.parent.is_dir():
         for path in sorted(programs.parent.iterdir()):
@@ -107,6 +115,8 @@ def _entry(kind: str, path: Path) -> Entry:
 
 
 def _table(entries: Sequence[Entry], cache_dir: Path) -> Table:
+    from damamba_jax.runtime.programs import program_folder
+
     programs = program_folder()
     where = "switched off (DAMAMBA_CACHE)" if programs is None else programs.parent
     rows = [
@@ -133,4 +143,4 @@ def _size(num_bytes: int) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv))
+    sys.exit(main())

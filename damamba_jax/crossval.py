@@ -1,6 +1,6 @@
 """Says how good a configuration is on people that it has never seen.
 
-    python -m damamba_jax.crossval --config=my_corpus.py --seeds=0,1,2
+    damamba crossval --config=my_corpus.py --seeds=0,1,2
 
 Sessions of the training splits are left out in turn: nothing is learned from them or
 chosen by them, and they are scored once all folds are trained. Beside the model stand
@@ -11,61 +11,83 @@ Tables and numbers go to WORKDIR/crossval.md and .json, a picture to crossval.pn
 same command goes on where it was interrupted, exactly.
 """
 
+import argparse
+import functools
 import logging
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from absl import app, flags
-from ml_collections import config_flags
 from rich.console import Console
 
-from damamba_jax.config.tree import from_config_dict
-from damamba_jax.runtime.command import parse_flags, parse_integers, run, show_log
-from damamba_jax.runtime.programs import keep_programs
+from damamba_jax.runtime.command import run, show_log
+from damamba_jax.runtime.parser import Parser, whole, whole_list
 from damamba_jax.runtime.stop import StopRequest
-from damamba_jax.studies.crossval import cross_validate
-from damamba_jax.studies.crossval_report import write_findings
 
 
-def main(argv: Sequence[str]) -> None:
-    """Runs the command."""
-    del argv
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command; returns its exit status."""
+    options = make_parser().parse(argv)
     # Every fold would say the same.
-    show_log(logging.WARNING)
+    run(functools.partial(_cross_validate, options), console=show_log(logging.WARNING))
+    return 0
+
+
+def _cross_validate(
+    options: argparse.Namespace, stop: StopRequest, console: Console
+) -> None:
+    # These take seconds to import, which neither `--help` nor a wrong flag waits for.
+    from damamba_jax.config.tree import from_config_dict
+    from damamba_jax.runtime.programs import keep_programs
+    from damamba_jax.studies.crossval import cross_validate
+    from damamba_jax.studies.crossval_report import write_findings
+
     keep_programs()
-    run(_cross_validate)
-
-
-def _cross_validate(stop: StopRequest, console: Console) -> None:
-    config = from_config_dict(_CONFIG.value)
+    config = from_config_dict(options.config)
     found = cross_validate(
         config,
-        Path(_WORKDIR.value or Path("runs") / f"{config.name}-crossval"),
-        folds=_FOLDS.value,
-        seeds=parse_integers("--seeds", _SEEDS.value),
-        jobs=_JOBS.value,
-        refit=_REFIT.value,
+        Path(options.workdir or Path("runs") / f"{config.name}-crossval"),
+        folds=options.folds,
+        seeds=options.seeds,
+        jobs=options.jobs,
+        refit=not options.no_refit,
         stop=stop,
         console=console,
     )
     write_findings(found, console=console)
 
 
+def make_parser() -> Parser:
+    """Makes the parser of this command."""
+    parser = Parser("crossval", __doc__)
+    parser.add_config(required=True)
+    add = parser.add_argument
+    add(
+        "--workdir",
+        default="",
+        metavar="DIR",
+        help="folder of all runs; default: runs/NAME-crossval",
+    )
+    add(
+        "--folds",
+        type=whole(0),
+        default=0,
+        metavar="N",
+        help="0 (default) leaves one session out up to 25, and makes 10 folds of more",
+    )
+    add(
+        "--seeds",
+        type=whole_list,
+        default=[0],
+        metavar="N,N",
+        help="numbers with commas between; default: 0",
+    )
+    add("--jobs", type=whole(1), default=1, metavar="N", help="runs at a time")
+    add(
+        "--no_refit", action="store_true", help="no last run that learns from everybody"
+    )
+    return parser
+
+
 if __name__ == "__main__":
-    _CONFIG = config_flags.DEFINE_config_file(
-        "config", None, "Configuration, e.g. my_corpus.py or configs/enjoyment.py."
-    )
-    _WORKDIR = flags.DEFINE_string(
-        "workdir", "", "Folder of all runs; default runs/NAME-crossval."
-    )
-    _FOLDS = flags.DEFINE_integer(
-        "folds", 0, "Folds; 0 leaves one session out up to 25, and makes 10 of more.",
-        lower_bound=0,
-    )  # fmt: skip
-    _SEEDS = flags.DEFINE_string("seeds", "0", "Numbers with commas between.")
-    _JOBS = flags.DEFINE_integer("jobs", 1, "Runs at a time.", lower_bound=1)
-    _REFIT = flags.DEFINE_boolean(
-        "refit", True, "Whether a last run learns from everybody."
-    )
-    flags.mark_flag_as_required("config")
-    app.run(main, flags_parser=parse_flags)
+    sys.exit(main())

@@ -8,12 +8,20 @@ from collections.abc import Iterable
 class UserError(Exception):
     """Something that the user can mend.
 
-    A command prints its message without a traceback, and ends with exit status 1.
+    A command prints its message without a traceback, and ends with `exit_status`.
     """
+
+    exit_status = 1
 
 
 class ConfigError(UserError, ValueError):
     """A configuration has an unknown field, or a value out of its range."""
+
+
+class UsageError(ConfigError):
+    """A command line is wrong by itself, whatever the files hold that it names."""
+
+    exit_status = 2
 
 
 class CorpusError(UserError, ValueError):

@@ -1,6 +1,6 @@
 """Scores a trained model on every split that is on disk.
 
-    python -m damamba_jax.evaluate --workdir=DIR
+    damamba evaluate --workdir=DIR
 
 Whole sessions are predicted, stitched from the cores of the model's windows or in one
 long pass. Splits with annotations are scored, the others get one prediction file per
@@ -9,63 +9,76 @@ predictions to `traces/`, and what was evaluated to `evaluation.json`. With othe
 splits, roots, protocols or smoothings an evaluation gets a folder of its own in
 `WORKDIR/evaluations/`: none writes over another.
 
-    python -m damamba_jax.evaluate --workdir=A --workdir=B --ensemble
+    damamba evaluate --workdir=A --workdir=B --ensemble
 
 puts several models into one table, and with `--ensemble` the mean of their predictions
 as one more row.
 """
 
 import argparse
+import functools
 import sys
 from collections.abc import Sequence
 
 from rich.console import Console
 
-from damamba_jax.runs.evaluations import Settings
-from damamba_jax.runtime.command import expand_home, run, show_log
-from damamba_jax.runtime.programs import keep_programs
+from damamba_jax.errors import ConfigError
+from damamba_jax.runtime.command import run, show_log
+from damamba_jax.runtime.parser import Parser, one_of, split_names, whole
 from damamba_jax.runtime.stop import StopRequest
-from damamba_jax.studies.evaluations import evaluate_runs
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit status."""
-    options = _parser().parse_args(expand_home(sys.argv[1:] if argv is None else argv))
-    show_log()
+    options = make_parser().parse(argv)
+    # Every file appears in one move and nothing needs saving: without `protect` a
+    # signal ends the process at once, within a compilation too.
+    run(functools.partial(_evaluate, options), console=show_log())
+    return 0
+
+
+def _evaluate(options: argparse.Namespace, stop: StopRequest, console: Console) -> None:
+    del stop
+    # These take seconds to import, which neither `--help` nor a wrong flag waits for.
+    from damamba_jax.runs.evaluations import Settings
+    from damamba_jax.runtime.programs import keep_programs
+    from damamba_jax.studies.evaluations import evaluate_runs
+
     keep_programs()
     settings = Settings(
         workdirs=tuple(options.workdir),
         root=options.root,
         labels_root=options.labels_root,
-        splits=tuple(filter(None, options.splits.split(","))),
+        splits=tuple(options.splits),
         protocol=options.protocol,
-        smoothing=options.smoothing,
+        smoothing=options.smoothing or "",
         ensemble=options.ensemble,
     )
-
-    # Every file appears in one move and nothing needs saving: without `protect` a
-    # signal ends the process at once, within a compilation too.
-    def body(stop: StopRequest, console: Console) -> None:
-        del stop
-        evaluate_runs(
-            settings,
-            out=options.out,
-            batch_size=options.batch_size,
-            num_pictures=options.pictures,
-            ridge={"auto": None, "yes": True, "no": False}[options.ridge],
-            console=console,
-        )
-
-    run(body)
-    return 0
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m damamba_jax.evaluate",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    evaluate_runs(
+        settings,
+        out=options.out,
+        batch_size=options.batch_size,
+        num_pictures=options.pictures,
+        ridge={"auto": None, "yes": True, "no": False}[options.ridge],
+        console=console,
     )
+
+
+def _smoothing(text: str) -> str:
+    """Checks the value of `--smoothing`, which is kept as text."""
+    # With NumPy, which `--help` need not wait for.
+    from damamba_jax.inference.smoothing import parse_smoothing
+
+    try:
+        parse_smoothing(text)
+    except ConfigError as error:
+        raise argparse.ArgumentTypeError(str(error).partition(": ")[2]) from error
+    return text
+
+
+def make_parser() -> Parser:
+    """Makes the parser of this command."""
+    parser = Parser("evaluate", __doc__)
     add = parser.add_argument
     add(
         "--workdir",
@@ -83,11 +96,18 @@ def _parser() -> argparse.ArgumentParser:
     add("--labels_root", default="", metavar="DIR", help="annotations, if elsewhere")
     add(
         "--splits",
-        default="",
+        type=split_names,
+        default=(),
         metavar="A,B",
         help="e.g. noxi/test-base,noxi/val; default: all that were not trained on",
     )
-    add("--protocol", default="stitched", choices=("stitched", "long"))
+    add(
+        "--protocol",
+        type=one_of("stitched", "long"),
+        default="stitched",
+        metavar="stitched|long",
+        help="whole sessions from the cores of windows, or in one long pass",
+    )
     add(
         "--out",
         default="",
@@ -96,17 +116,24 @@ def _parser() -> argparse.ArgumentParser:
         "own in WORKDIR/evaluations for every other; a folder that holds another "
         "evaluation is refused",
     )
-    add("--batch_size", default=0, type=int, help="windows; default: as in training")
-    add("--pictures", default=4, type=int, metavar="N", help="timelines per split")
+    add(
+        "--batch_size",
+        type=whole(0),
+        default=0,
+        metavar="N",
+        help="windows; default: as in training",
+    )
+    add("--pictures", type=whole(0), default=4, metavar="N", help="timelines per split")
     add(
         "--ridge",
         default="auto",
-        choices=("auto", "yes", "no"),
+        type=one_of("auto", "yes", "no"),
+        metavar="auto|yes|no",
         help="per-frame ridge regression for comparison; auto: on simulated corpora",
     )
     add(
         "--smoothing",
-        default="",
+        type=_smoothing,
         metavar="KIND:SECONDS",
         help="of predictions: none, exponential:S (causal) or gaussian:S; choose it on "
         "validation data; default: the configuration's",

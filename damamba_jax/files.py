@@ -5,12 +5,15 @@ whole file or none. Text is always UTF-8; JSON is strict, without NaN and infini
 """
 
 import json
+import logging
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
+
+_Value = TypeVar("_Value")
 
 
 @contextmanager
@@ -60,6 +63,39 @@ def read_json(path: str | os.PathLike) -> Any:
       ValueError: for text that is no JSON.
     """
     return json.loads(read_text(path))
+
+
+def read_kept(
+    path: Path, read: Callable[[Path], _Value], log: logging.Logger
+) -> _Value | None:
+    """Reads a file of a cache, which anything may have happened to.
+
+    Args:
+      path: the file.
+      read: reads it; whatever it raises means that the file is of no use.
+      log: gets a line about a file that is there and cannot be read.
+
+    Returns:
+      What `read` returned; `None` if the file must be made anew.
+    """
+    try:
+        return read(path)
+    except FileNotFoundError:
+        return None
+    except Exception as error:  # damaged headers raise whatever their parsers do
+        log.warning("%s: damaged or not readable (%s); made anew.", path, error)
+        return None
+
+
+def keep_file(
+    path: Path, write: Callable[[BinaryIO], object], log: logging.Logger
+) -> None:
+    """Writes a file of a cache; one that cannot be written is a line in the log."""
+    try:
+        with replace_file(path) as file:
+            write(file)
+    except OSError as error:
+        log.warning("%s: not kept: %s", path, error)
 
 
 def split_file_name(split: str) -> str:

@@ -1,20 +1,19 @@
 """Lists what a corpus holds, and what is wrong with it.
 
-    python -m damamba_jax.inventory --root=DIR [--labels_root=DIR] [--features=a,b]
-    python -m damamba_jax.inventory --config=FILE.py      # a corpus of your own
+    damamba inventory --root=DIR [--labels_root=DIR] [--features=a,b]
+    damamba inventory --config=FILE.py      # a corpus of your own
 
 Prints every session, role and feature with width, rate (`40 -> 25` where the header is
 wrong), frames and label coverage, a summary of each split, and every problem found.
 Only headers and label files are read. The exit code is 1 when nothing can be read.
 """
 
+import argparse
 import functools
 import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from absl import flags
-from ml_collections import config_flags
 from rich.console import Console
 
 from damamba_jax.config.layout import LayoutConfig
@@ -24,23 +23,23 @@ from damamba_jax.data.corpus import index as corpus_index
 from damamba_jax.data.corpus import inventory
 from damamba_jax.data.corpus.label_source import Scale
 from damamba_jax.data.corpus.sessions import CorpusIndex
-from damamba_jax.errors import ConfigError
+from damamba_jax.errors import UsageError, nearest
 from damamba_jax.reporting.table import Table, plain, show
-from damamba_jax.runtime.command import read_flags, run
-from damamba_jax.runtime.config_files import find_config_file
+from damamba_jax.runtime.command import make_console, run
+from damamba_jax.runtime.parser import Parser, split_names
 from damamba_jax.runtime.stop import StopRequest
 from damamba_jax.schema.release import RELEASED_FEATURES
 
 
-def main(argv: Sequence[str]) -> int:
-    """Runs the command; returns its exit code."""
-    console = Console(highlight=False, markup=False, emoji=False)
-    return run(functools.partial(_list, argv), console=console)
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command; returns its exit status."""
+    options = make_parser().parse(argv)
+    return run(functools.partial(_list, options), console=make_console())
 
 
-def _list(argv: Sequence[str], stop: StopRequest, console: Console) -> int:
+def _list(options: argparse.Namespace, stop: StopRequest, console: Console) -> int:
     del stop  # Nothing is written: a signal ends the process at once.
-    request = _read_request(argv)
+    request = _read_request(options)
     features = request.features
     search = functools.partial(
         corpus_index.index, request.root, labels_root=request.labels_root,
@@ -71,43 +70,33 @@ class _Request(NamedTuple):
     named: bool
 
 
-def _read_request(argv: Sequence[str]) -> _Request:
-    """Reads the flags.
+def _read_request(options: argparse.Namespace) -> _Request:
+    """Makes a request of the flags.
 
     Raises:
-      ConfigError: for a wrong flag, no root, or an unknown feature.
+      UsageError: for no root, or an unknown feature.
+      ConfigError: for a configuration with a wrong value.
     """
-    argv = find_config_file(argv)
-    # Of this command alone: importing it defines no flag for others.
-    values = flags.FlagValues()
-    for name, text in (
-        ("root", "Folder of a corpus, or of several."),
-        ("labels_root", "Where labels lie, if not with the features."),
-        ("features", "Names, with commas; default all that the corpus holds."),
-    ):
-        flags.DEFINE_string(name, "", text, flag_values=values)
-    config_flags.DEFINE_config_file(
-        "config", None, "Training configuration; gives what the other flags do not, "
-        "and the layout.", flag_values=values, sys_argv=argv,
-    )  # fmt: skip
-    read_flags(values, argv, __doc__ or "")
-    root, labels_root = values.root, values.labels_root
+    root, labels_root = options.root, options.labels_root
     layout, scale, known = None, Scale(), dict(RELEASED_FEATURES)
-    if values.config is not None:
-        data = from_config_dict(values.config).data
+    if options.config is not None:
+        data = from_config_dict(options.config).data
         root, labels_root = root or data.root, labels_root or data.labels_root
         layout, scale = data.layout, Scale.of(data)
         known = {feature.name: feature for feature in data.features}
     if not root:
-        raise ConfigError("`--root`: expected the folder of a corpus, got nothing.")
-    names = [name.strip() for name in values.features.split(",") if name.strip()]
+        raise UsageError(
+            "`--root`: expected the folder of a corpus, got nothing. Give --root=DIR, "
+            "or --config=FILE.py with a `data.root`."
+        )
+    names = options.features
     for name in names:
         if name not in known:
-            raise ConfigError(
-                f"`--features`: unknown feature {name!r}. Known: {', '.join(known)}."
+            raise UsageError(
+                f"`--features`: unknown feature {name!r}{nearest(name, known)}"
             )
     features = [known[name] for name in names] or list(known.values())
-    named = bool(names) or values.config is not None
+    named = bool(names) or options.config is not None
     return _Request(root, labels_root, layout, scale, features, named)
 
 
@@ -120,7 +109,15 @@ def _print_report(
         console.print("simulated: this corpus was drawn, not recorded.")
     for split in dict.fromkeys(session.split for session in found.sessions):
         rows = tuple(inventory.session_rows(found.split(split), coverage))
-        show(Table(title=split, columns=inventory.SESSION_COLUMNS, rows=rows), console)
+        show(
+            Table(
+                title=split,
+                columns=inventory.SESSION_COLUMNS,
+                rows=rows,
+                names=("session",),
+            ),
+            console,
+        )
     rows = tuple(inventory.split_rows(found, coverage))
     show(Table(title="summary", columns=inventory.SPLIT_COLUMNS, rows=rows), console)
     lines = [*inventory.feature_lines(found, features)]
@@ -131,5 +128,22 @@ def _print_report(
         console.print(plain(line), soft_wrap=True)
 
 
+def make_parser() -> Parser:
+    """Makes the parser of this command."""
+    parser = Parser("inventory", __doc__)
+    add = parser.add_argument
+    add("--root", default="", metavar="DIR", help="folder of a corpus, or of several")
+    add(
+        "--labels_root", default="", metavar="DIR",
+        help="where labels lie, if not with the features",
+    )  # fmt: skip
+    add(
+        "--features", type=split_names, default=(), metavar="A,B",
+        help="names; default: all that the corpus holds",
+    )  # fmt: skip
+    parser.add_config()
+    return parser
+
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv))
+    sys.exit(main())

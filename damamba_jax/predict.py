@@ -1,6 +1,6 @@
 """Scores new recordings with a trained model.
 
-    python -m damamba_jax.predict --workdir=runs/noxi --input=FOLDER --out=DIR
+    damamba predict --workdir=runs/noxi --input=FOLDER --out=DIR
 
 FOLDER is a session, a folder of sessions or a whole corpus, in the layout that the
 model was trained on, or in that of a configuration given with --config. Neither labels
@@ -13,47 +13,48 @@ The same command goes on where it was interrupted.
 """
 
 import argparse
+import functools
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 
-from damamba_jax.runtime.command import expand_home, run, show_log
-from damamba_jax.runtime.programs import keep_programs
+from damamba_jax.runtime.command import run, show_log
+from damamba_jax.runtime.parser import Parser, one_of
 from damamba_jax.runtime.stop import StopRequest
-from damamba_jax.studies.predictions import predict_recordings
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit status."""
-    options = _parser().parse_args(expand_home(sys.argv[1:] if argv is None else argv))
-    show_log()
-    keep_programs()
-
+    options = make_parser().parse(argv)
     # Every file appears in one move: a signal may end the process at once.
-    def body(stop: StopRequest, console: Console) -> None:
-        del stop
-        predict_recordings(
-            [Path(workdir) for workdir in options.workdir],
-            Path(options.input),
-            Path(options.out),
-            config_file=options.config,
-            protocol=options.protocol,
-            smoothing=options.smoothing,
-            console=console,
-        )
-
-    run(body)
+    run(functools.partial(_predict, options), console=show_log())
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m damamba_jax.predict",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+def _predict(options: argparse.Namespace, stop: StopRequest, console: Console) -> None:
+    del stop
+    # These take seconds to import, which neither `--help` nor a wrong flag waits for.
+    from damamba_jax.runtime.programs import keep_programs
+    from damamba_jax.studies.predictions import predict_recordings
+
+    keep_programs()
+    predict_recordings(
+        [Path(workdir) for workdir in options.workdir],
+        Path(options.input),
+        Path(options.out),
+        layout=options.config,
+        protocol=options.protocol,
+        smoothing=options.smoothing,
+        console=console,
     )
+
+
+def make_parser() -> Parser:
+    """Makes the parser of this command."""
+    parser = Parser("predict", __doc__)
+    parser.add_config()
     add = parser.add_argument
     add(
         "--workdir",
@@ -65,13 +66,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--input", required=True, metavar="DIR", help="the recordings")
     add("--out", required=True, metavar="DIR", help="folder for what is written")
     add(
-        "--config",
-        default="",
-        metavar="FILE",
-        help="configuration whose layout and tables the recordings have, if they lie "
-        "in another way than those of training",
+        "--protocol",
+        type=one_of("stitched", "long"),
+        default="stitched",
+        metavar="stitched|long",
+        help="whole sessions from the cores of windows, or in one long pass",
     )
-    add("--protocol", default="stitched", choices=("stitched", "long"))
     add(
         "--smoothing",
         default="",

@@ -1,67 +1,93 @@
 """Trains a system; the same command resumes an interrupted run by itself.
 
-    python -m damamba_jax.train --config=configs/noxi.py --config.data.root=DIR
+    damamba train --config=configs/noxi.py --config.data.root=DIR
 
 With no `data.root` it trains on the simulated corpus, and says so everywhere. The end
 of a run is its evaluation: `results.md`, `results.json` and `pictures/` in the workdir.
+
+SIGTERM, SIGINT (Ctrl-C), SIGHUP, SIGUSR1 and SIGUSR2 save the state and end the run
+with exit status 128 + the signal's number. Many clusters send SIGUSR1 some minutes
+before they end a job: with `--on_warning=save` the run saves then, and goes on.
 """
 
+import argparse
+import functools
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import jax
-from absl import app, flags
-from ml_collections import config_flags
 from rich.console import Console
 
-from damamba_jax.config.tree import from_config_dict
-from damamba_jax.runtime import mesh
-from damamba_jax.runtime.command import parse_flags, run, show_log
-from damamba_jax.runtime.programs import keep_programs
-from damamba_jax.runtime.stop import StopRequest
-from damamba_jax.studies.runs import train
+from damamba_jax.runtime import stop
+from damamba_jax.runtime.command import run, show_log
+from damamba_jax.runtime.parser import Parser, one_of, whole
 
 
-def main(argv: Sequence[str]) -> None:
-    """Runs the command."""
-    del argv
-    show_log()
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command; returns its exit status."""
+    parser = make_parser()
+    options = parser.parse(argv)
+    warnings = []
+    if options.on_warning == "save":
+        if options.num_processes > 1:
+            parser.error(
+                "`--on_warning`: expected stop for a run of several processes, which "
+                "cannot save on a signal, got 'save'"
+            )
+        # Windows has no such signal.
+        warnings = [s for s in stop.SIGNALS if s.name == "SIGUSR1"]
+    run(functools.partial(_train, options), console=show_log(), warnings=warnings)
+    return 0
+
+
+def _train(
+    options: argparse.Namespace, stop_request: stop.StopRequest, console: Console
+) -> None:
+    # These take seconds to import, which neither `--help` nor a wrong flag waits for.
+    import jax
+
+    from damamba_jax.config.tree import from_config_dict
+    from damamba_jax.runtime import mesh
+    from damamba_jax.runtime.programs import keep_programs
+    from damamba_jax.studies.runs import train
+
     keep_programs()
-    run(_train)
-
-
-def _train(stop: StopRequest, console: Console) -> None:
     mesh.join_processes(
-        _COORDINATOR.value,
-        num_processes=_NUM_PROCESSES.value,
-        process_id=_PROCESS_ID.value,
+        options.coordinator,
+        num_processes=options.num_processes,
+        process_id=options.process_id,
     )
     # The first process speaks for all.
     console.quiet = jax.process_index() > 0
-    config = from_config_dict(_CONFIG.value)
-    directory = Path(_WORKDIR.value or Path("runs") / config.name)
-    train(config, directory, stop=stop, console=console)
+    config = from_config_dict(options.config)
+    directory = Path(options.workdir or Path("runs") / config.name)
+    train(config, directory, stop=stop_request, console=console)
+
+
+def make_parser() -> Parser:
+    """Makes the parser of this command."""
+    parser = Parser("train", __doc__)
+    parser.add_config(required=True)
+    add = parser.add_argument
+    add(
+        "--workdir", default="", metavar="DIR",
+        help="folder of the run; default: runs/NAME of the configuration",
+    )  # fmt: skip
+    add(
+        "--coordinator", default="", metavar="HOST:PORT",
+        help="address at which the first of several processes listens; all of them "
+        "run the same command, with a workdir that they share. A signal ends such a "
+        "run at once, and the same command resumes it from its last checkpoint",
+    )  # fmt: skip
+    add("--num_processes", type=whole(1), default=1, help="processes of the run")
+    add("--process_id", type=whole(0), default=0, help="this process, from 0 on")
+    add(
+        "--on_warning", type=one_of("stop", "save"), default="stop",
+        metavar="stop|save",
+        help="what SIGUSR1 does: save and stop (default), or save and go on",
+    )  # fmt: skip
+    return parser
 
 
 if __name__ == "__main__":
-    _CONFIG = config_flags.DEFINE_config_file(
-        "config", None, "Configuration, e.g. configs/noxi.py or configs/noxi.py:demo."
-    )
-    _WORKDIR = flags.DEFINE_string(
-        "workdir", "", "Folder of the run; default runs/NAME of the configuration."
-    )
-    _COORDINATOR = flags.DEFINE_string(
-        "coordinator",
-        "",
-        "HOST:PORT at which the first of several processes listens; all of them run "
-        "the same command, with a workdir that they share. A signal ends such a run "
-        "at once, and the same command resumes it from its last checkpoint.",
-    )
-    _NUM_PROCESSES = flags.DEFINE_integer(
-        "num_processes", 1, "Processes of the run.", lower_bound=1
-    )
-    _PROCESS_ID = flags.DEFINE_integer(
-        "process_id", 0, "This process, from 0 on.", lower_bound=0
-    )
-    flags.mark_flag_as_required("config")
-    app.run(main, flags_parser=parse_flags)
+    sys.exit(main())

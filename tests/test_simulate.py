@@ -13,7 +13,7 @@ from damamba_jax.schema.release import DEMO_DIMS
 
 
 def run(*arguments):
-    return simulate.main(["simulate", *arguments])
+    return simulate.main(arguments)
 
 
 def test_writes_a_corpus_and_its_table(tmp_path, capsys):
@@ -35,23 +35,25 @@ def test_writes_a_corpus_and_its_table(tmp_path, capsys):
 def test_help_names_flags_and_presets(capsys):
     with pytest.raises(SystemExit) as end:
         run("--help")
-    assert end.value.code is None
+    assert end.value.code == 0
     text = capsys.readouterr().out
     for word in ("--out", "--seed", *PRESETS):
         assert word in text
 
 
-def test_bad_input_is_an_error(tmp_path):
+def test_bad_input_is_an_error(tmp_path, capsys):
     (tmp_path / "file").write_text("")
     for arguments, message in (
-        ([], "`--out`: expected a new folder"),
-        ([f"--out={tmp_path}"], "expected a new or empty folder"),
-        ([f"--out={tmp_path}/a", "--preset=dem"], "expected one of tiny, demo"),
-        ([f"--out={tmp_path}/a", "--sed=1"], "Unknown command line flag"),
-        ([f"--out={tmp_path}/a", "--seed=-1"], "non-negative"),
+        ([], "`--out`: expected a value, got nothing"),
+        ([f"--out={tmp_path}/a", "--preset=dem"], "did you mean 'demo'?"),
+        ([f"--out={tmp_path}/a", "--sed=1"], "did you mean '--seed'?"),
+        ([f"--out={tmp_path}/a", "--seed=-1"], "expected a whole number of at least 0"),
         ([f"--out={tmp_path}/a", "more"], "expected flags only, got 'more'"),
     ):
         with pytest.raises(SystemExit) as end:
             run(*arguments)
-        assert end.value.code.startswith("error: ") and message in end.value.code
+        said = capsys.readouterr().err
+        assert end.value.code == 2 and said.startswith("error: ") and message in said
+    with pytest.raises(SystemExit, match="expected a new or empty folder"):
+        run(f"--out={tmp_path}")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]

@@ -82,6 +82,14 @@ def test_a_run_logs_saves_and_evaluates(finished):
     assert "5/5 steps in" in text
     assert "val CCC" in text
     assert "Published rows" in text
+    first = "simulated noxi-tiny: 1 x cpu, float32, 4 windows a batch, 5 steps: "
+    (plan,) = [line for line in text.splitlines() if line.startswith(first)]
+    windows = int(plan.rpartition("over ")[2].split()[0])
+    assert f" {5 * 4 / windows:.1f} passes over {windows} windows" in plan
+    end = text[text.index("workdir: ") :].splitlines()
+    assert end[0] == f"workdir: {finished}"
+    assert end[1].startswith(f"best checkpoint: {finished}/checkpoints/best, step ")
+    assert f"  damamba evaluate --workdir={finished}" in end
     for name in ("results.md", "results.json", "config.json", "timing.jsonl"):
         assert (finished / name).stat().st_size
 
@@ -105,7 +113,7 @@ def test_a_finished_run_prints_its_table_and_ends(finished, shared):
     status, out, log = child.run(finished, compiled=shared / "compiled")
     assert status == 0, log
     assert "this run is finished" in out
-    assert "simulated" in out
+    assert "simulated" in out and "damamba evaluate --workdir=" in out
     assert (finished / "metrics.jsonl").stat().st_mtime_ns == before
 
 
@@ -170,6 +178,22 @@ def test_a_run_stopped_everywhere_ends_as_one_that_never_was(
     assert table == (finished / "results.md").read_text().replace(
         str(finished), str(workdir)
     )
+
+
+def test_a_warning_saves_and_the_run_goes_on(finished, shared, tmp_path):
+    workdir = tmp_path / "run"
+    shutil.copytree(shared / "cache", tmp_path / "cache")
+    status, out, log = child.run(
+        workdir, "--on_warning=save", "--config.train.save_every=5",
+        compiled=shared / "compiled", killed=("step", signal.SIGUSR1),
+    )  # fmt: skip
+    assert status == 0, out + log
+    early, last = steps(workdir, "last")
+    assert early in (3, 4) and last == 5 and f"saved step {early}; going on." in log
+    assert (workdir / "metrics.jsonl").read_bytes() == (
+        finished / "metrics.jsonl"
+    ).read_bytes()
+    assert digest(workdir, "last", 5) == digest(finished, "last", 5)
 
 
 def test_a_run_starts_from_the_parameters_of_another(finished, shared, tmp_path):

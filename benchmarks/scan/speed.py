@@ -26,10 +26,12 @@ from rich.console import Console
 
 from benchmarks.scan import limits, peers, report, timing
 from benchmarks.scan.limits import Limits
+from damamba_jax.errors import nearest
 from damamba_jax.files import write_json
 from damamba_jax.kernels.selective_scan import IMPLEMENTATIONS, describe, supports
 from damamba_jax.kernels.selective_scan.arg_specs import ARG_SPECS
-from damamba_jax.runtime.command import run
+from damamba_jax.runtime.command import make_console, run
+from damamba_jax.runtime.parser import Parser, number, some_of, split_names, whole
 from damamba_jax.runtime.stop import StopRequest
 
 PICTURE = "runs/benchmarks/scan_speed.png"
@@ -107,54 +109,53 @@ def _time_run(
     return fields | {"ms": 1e3 * seconds}
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.scan.speed",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add = parser.add_argument
-    add("--shapes", help="names in arg_specs, with commas, or `gpu` for six; default "
-        "small ones on a CPU and `gpu` elsewhere")  # fmt: skip
-    add("--dtype", default="float32", help="float32, bfloat16, or both with a comma")
-    add("--repeats", type=int, default=20, help="blocks of calls, at most")
-    add("--seconds", type=float, default=2.0, help="for one row, about, at most")
-    add("--limit_gib", type=float, help="temporaries; default 3 on a CPU, else 90 %% "
-        "of the device's memory")  # fmt: skip
-    add("--implementations", default=",".join(IMPLEMENTATIONS), help="with commas")
-    add("--peers", default=",".join(peers.PEERS), help="with commas, or none")
-    add("--copy_gb", type=float, help="size of the copy; default 0.25 on a CPU, else 4")
-    add("--exp2_per_second", type=float, help="of a device that the table in "
-        "limits.py does not know")  # fmt: skip
-    add("--out", default=PICTURE, help="picture")
-    add("--json", help="results as numbers; default beside the picture")
+def make_parser() -> Parser:
+    """Makes the parser of this command."""
+    parser = Parser("python -m benchmarks.scan.speed", __doc__)
+    for name, kind, default, text in (
+        ("shapes", split_names, None, "names in arg_specs, with commas, or `gpu` for "
+         "six; default: small ones on a CPU and `gpu` elsewhere"),
+        ("dtype", some_of(*TOLERANCES), ["float32"], "with commas"),
+        ("repeats", whole(1), 20, "blocks of calls, at most"),
+        ("seconds", number(0.0), 2.0, "for one row, about, at most"),
+        ("limit_gib", number(0.0), None, "temporaries; default: 3 on a CPU, else 90 %% "
+         "of the device's memory"),
+        ("implementations", some_of(*IMPLEMENTATIONS), list(IMPLEMENTATIONS),
+         "with commas"),
+        ("peers", some_of(*peers.PEERS, "none"), list(peers.PEERS),
+         "with commas, or none"),
+        ("copy_gb", number(0.0), None, "size of the copy; default: 0.25 on a CPU, "
+         "else 4"),
+        ("exp2_per_second", number(0.0), None, "of a device that the table in "
+         "limits.py does not know"),
+        ("out", str, PICTURE, "picture"),
+        ("json", str, None, "results as numbers; default: beside the picture"),
+    ):  # fmt: skip
+        metavar = "FILE" if kind is str else "X"
+        parser.add_argument(
+            f"--{name}", type=kind, default=default, metavar=metavar, help=text
+        )
     return parser
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """Reads the flags; what is absent depends on the device."""
-    parser = _parser()
-    flags = parser.parse_args(argv)
+    flags = make_parser().parse(argv)
     cpu = jax.default_backend() == "cpu"
     if flags.shapes is None:
-        flags.shapes = ",".join(CPU_SHAPES if cpu else GPU_SHAPES)
+        flags.shapes = list(CPU_SHAPES if cpu else GPU_SHAPES)
+    if flags.shapes == ["gpu"]:
+        flags.shapes = list(GPU_SHAPES)
     if flags.limit_gib is None:
         stats = {} if cpu else jax.devices()[0].memory_stats()
         flags.limit_gib = 0.9 * stats["bytes_limit"] / 2**30 if stats else 3.0
     flags.copy_gb = flags.copy_gb or (0.25 if cpu else 4.0)
-    flags.shapes = (
-        list(GPU_SHAPES) if flags.shapes == "gpu" else flags.shapes.split(",")
-    )
-    flags.dtype = flags.dtype.split(",")
-    flags.implementations = flags.implementations.split(",")
-    flags.peers = [] if flags.peers == "none" else flags.peers.split(",")
-    for name, known in (
-        ("shapes", ARG_SPECS), ("dtype", TOLERANCES), ("peers", peers.PEERS),
-        ("implementations", IMPLEMENTATIONS),
-    ):  # fmt: skip
-        for given in getattr(flags, name):
-            if given not in known:
-                parser.error(f"--{name}: unknown {given!r}; known: {', '.join(known)}")
+    flags.peers = [name for name in flags.peers if name != "none"]
+    for name in flags.shapes:
+        if name not in ARG_SPECS:
+            make_parser().error(
+                f"`--shapes`: unknown shape {name!r}{nearest(name, ARG_SPECS)}"
+            )
     return flags
 
 
@@ -162,7 +163,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit code."""
     # Before jax starts: the peers' process needs memory on the same device.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+    console = make_console(width=None if sys.stdout.isatty() else 160)
     return run(functools.partial(_run, _parse(argv)), console=console)
 
 
@@ -177,7 +178,7 @@ def _run(flags: argparse.Namespace, stop: StopRequest, console: Console) -> int:
     )
     setting = _setting(device, rates)
     path = Path(flags.json or Path(flags.out).with_suffix(".json"))
-    console.print(report.heading(setting), soft_wrap=True)
+    console.print(report.heading(setting))
     _print_remarks(rows, console)
     for dtype in flags.dtype:
         for shape in flags.shapes:
@@ -185,10 +186,10 @@ def _run(flags: argparse.Namespace, stop: StopRequest, console: Console) -> int:
                 rows.append(row)
                 _print_remarks([row], console)
             table = report.table(rows, shape, dtype, rates, device)
-            console.print(table.to_rich())
+            console.print(table.to_rich(), soft_wrap=False)
             write_json(path, {"setting": setting, "rows": rows})
     report.draw(rows, Path(flags.out))
-    console.print(f"picture: {flags.out}; numbers: {path}", soft_wrap=True)
+    console.print(f"picture: {flags.out}; numbers: {path}")
     return 1 if any(row.get("failed") for row in rows) else 0
 
 
@@ -208,7 +209,7 @@ def _setting(device: str, rates: Limits) -> dict[str, Any]:
 def _print_remarks(rows: Sequence[Row], console: Console) -> None:
     for row in rows:
         if "ms" not in row:
-            console.print(report.remark(row), soft_wrap=True)
+            console.print(report.remark(row))
 
 
 if __name__ == "__main__":

@@ -1,13 +1,12 @@
 """Flags and files that the commands of this room share."""
 
+import argparse
 import dataclasses
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from absl import flags
-from ml_collections import config_flags
 from rich.console import Console
 
 from damamba_jax.config.sections import Config
@@ -15,82 +14,82 @@ from damamba_jax.config.tree import from_config_dict
 from damamba_jax.errors import ConfigError
 from damamba_jax.files import write_json, write_text
 from damamba_jax.reporting.table import Table
-from damamba_jax.runtime.command import read_flags, run
+from damamba_jax.runtime.command import make_console, run
 from damamba_jax.runtime.config_files import find_config_file
+from damamba_jax.runtime.parser import Parser, one_of, whole
 
 FOLDER = "runs/benchmarks"
-_CONFIG_FLAGS = ("--config=", "-config=")
 
 
-def start(body: Callable[[Sequence[str], Console], int], argv: Sequence[str]) -> int:
+def start(
+    body: Callable[[Sequence[str], Console], int], argv: Sequence[str] | None
+) -> int:
     """Runs the body of a command, whose progress goes to standard error.
 
     Every row is on disk as soon as it is measured: a signal ends the process at once.
 
     Args:
       body: called with the arguments and the console; returns the exit code.
-      argv: the name of the command, then flags.
+      argv: flags; those of this process if `None`.
     """
-    console = Console(stderr=True)
+    argv = sys.argv[1:] if argv is None else argv
+    console = make_console(stderr=True)
     return run(lambda _, console: body(argv, console), console=console)
 
 
 def read(
     argv: Sequence[str],
-    define: Callable[[flags.FlagValues], None],
+    parser: Parser,
     *,
     defaults: Sequence[str],
-    doc: str,
-) -> tuple[flags.FlagValues, list[Config]]:
+) -> tuple[argparse.Namespace, list[Config]]:
     """Reads the command line once for each `--config`; flags are the same in all.
 
     Args:
-      argv: the name of the command, then flags.
-      define: defines the flags that only one command has.
+      argv: flags.
+      parser: knows the flags that only one command has; the shared ones are added.
       defaults: the configurations that are taken if none is given.
-      doc: the text of `--help` before the flags.
 
     Raises:
-      ConfigError: for a wrong flag, or a configuration that is given twice.
+      ConfigError: for a configuration that is given twice.
     """
-    argv = find_config_file(argv)
-    rest = [a for a in argv if not a.startswith(_CONFIG_FLAGS)]
-    given = [a for a in argv if a.startswith(_CONFIG_FLAGS)]
-    if not given:
-        given = find_config_file([f"--config={path}" for path in defaults])
-    configs, values = [], flags.FlagValues()
-    for file in given:
-        line = [rest[0], file, *rest[1:]]
-        values = _shared_flags(line, defaults)
-        define(values)
-        read_flags(values, line, doc)
-        configs.append(from_config_dict(values.config))
+    _add_shared(parser, defaults)
+    given, rest = _split_configs(argv)
+    configs, options = [], argparse.Namespace()
+    for file in given or defaults:
+        options = parser.parse([f"--config={file}", *rest])
+        configs.append(from_config_dict(options.config))
     names = [config.name for config in configs]
     if len(set(names)) < len(names):
         raise ConfigError(f"`--config`: expected each once, got {', '.join(names)}.")
-    return values, configs
+    return options, configs
 
 
-def _shared_flags(argv: list[str], defaults: Sequence[str]) -> flags.FlagValues:
-    """Defines flags of every command; `argv` sets fields of `--config`."""
-    values = flags.FlagValues()
-    config_flags.DEFINE_config_file(
-        "config", None, f"Configuration; default {' and '.join(defaults)}. Fields as "
-        "in training, e.g. --config.model.remat=False.", flag_values=values,
-        sys_argv=argv,
+def _split_configs(argv: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Takes the files of `--config` out of a command line."""
+    argv = find_config_file(argv)
+    given = [a for a in argv if a.startswith("--config=")]
+    rest = [a for a in argv if a not in given]
+    return [a.removeprefix("--config=") for a in given], rest
+
+
+def _add_shared(parser: Parser, defaults: Sequence[str]) -> None:
+    """Adds the flags of every command."""
+    parser.add_config()
+    add = parser.add_argument
+    add(
+        "--batch_size", type=whole(0), default=0, metavar="N",
+        help=f"windows; 0: as in training. Configurations by default: "
+        f"{' and '.join(defaults)}",
     )  # fmt: skip
-    flags.DEFINE_integer(
-        "batch_size", 0, "Windows; 0: as in training.", lower_bound=0,
-        flag_values=values,
+    add(
+        "--jobs", type=whole(1), default=1, metavar="N",
+        help="processes at a time; they run their steps one by one",
     )  # fmt: skip
-    flags.DEFINE_integer(
-        "jobs", 1, "Processes at a time; they run their steps one by one.",
-        lower_bound=1, flag_values=values,
+    add(
+        "--platform", type=one_of("auto", "cpu", "gpu"), default="auto",
+        metavar="auto|cpu|gpu", help="device",
     )  # fmt: skip
-    flags.DEFINE_enum(
-        "platform", "auto", ["auto", "cpu", "gpu"], "Device.", flag_values=values
-    )
-    return values
 
 
 def set_batch_size(config: Config, batch_size: int) -> Config:
@@ -140,8 +139,8 @@ def show(table: Table, picture: Path, *, columns: int, lines: Sequence[str]) -> 
       columns: the width of what is no terminal.
       lines: lines before the table.
     """
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else columns)
+    console = make_console(width=None if sys.stdout.isatty() else columns)
     for line in lines:
         console.print(line)
-    console.print(table.to_rich())
+    console.print(table.to_rich(), soft_wrap=False)
     console.print(f"picture: {picture}; tables beside it (.md, .json)")

@@ -36,7 +36,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from absl import flags
 from rich.console import Console
 
 from benchmarks.step import command, memory_picture, memory_table, process
@@ -44,6 +43,7 @@ from benchmarks.step.memory_table import Series
 from benchmarks.step.steps import Steps
 from damamba_jax.config.sections import Config
 from damamba_jax.reporting.table import Table
+from damamba_jax.runtime.parser import Parser, number
 from damamba_jax.runtime.progress import ProgressLine
 
 LENGTHS = (64, 96, 128, 192, 256, 512, 1024, 2048, 4096, 8192)
@@ -53,15 +53,13 @@ DEFAULT_LENGTHS = "64,96,128,192,256,512,1024,2048"
 MOST_FRAMES = 2**20
 
 
-def main(argv: Sequence[str]) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit code."""
     return command.start(_run, argv)
 
 
 def _run(argv: Sequence[str], console: Console) -> int:
-    chosen, configs = command.read(
-        argv, _define_flags, defaults=DEFAULT_CONFIGS, doc=__doc__ or ""
-    )
+    chosen, configs = command.read(argv, make_parser(), defaults=DEFAULT_CONFIGS)
     one_window = chosen.max_gb is not None
     size = chosen.batch_size or int(one_window)
     configs = [command.set_batch_size(config, size) for config in configs]
@@ -201,24 +199,28 @@ def _progress(title: str, console: Console, unit: str) -> ProgressLine:
     return ProgressLine(title, console, unit=unit, every_seconds=0.0)
 
 
-def _define_flags(values: flags.FlagValues) -> None:
-    flags.DEFINE_string(
-        "lengths", DEFAULT_LENGTHS, "Frames, with commas, or `all`.",
-        flag_values=values,
+def make_parser() -> Parser:
+    """Makes the parser of the flags that this command alone has."""
+    parser = Parser("python -m benchmarks.step.memory_curve", __doc__)
+    add = parser.add_argument
+    add(
+        "--lengths", default=DEFAULT_LENGTHS, metavar="N,N",
+        help="frames, with commas, or `all`",
     )  # fmt: skip
-    flags.DEFINE_float(
-        "max_gb", None, "Go on doubling the last length while the peak is at most so "
-        "many GB (10^9 bytes), and say what fits; --batch_size is 1 by default then.",
-        lower_bound=0.0, flag_values=values,
+    add(
+        "--max_gb", type=number(0.0), metavar="GB",
+        help="go on doubling the last length while the peak is at most so many GB "
+        "(10^9 bytes), and say what fits; --batch_size is 1 by default then",
     )  # fmt: skip
-    flags.DEFINE_float(
-        "max_ratio", 2.1, "Growth allowed per doubling from 256, for DA-Mamba.",
-        flag_values=values,
+    add(
+        "--max_ratio", type=number(0.0), default=2.1, metavar="X",
+        help="growth allowed per doubling from 256, for DA-Mamba",
     )  # fmt: skip
-    flags.DEFINE_string(
-        "out", f"{command.FOLDER}/memory_curve.png", "Picture; tables beside it.",
-        flag_values=values,
+    add(
+        "--out", default=f"{command.FOLDER}/memory_curve.png", metavar="FILE",
+        help="picture; tables beside it",
     )  # fmt: skip
+    return parser
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -274,4 +276,4 @@ class Report:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv))
+    sys.exit(main())

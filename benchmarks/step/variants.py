@@ -14,6 +14,7 @@ the same as JSON, and a picture; rows are kept in a folder beside them, from whi
 same command goes on when it was interrupted, as long as the code is the same.
 """
 
+import argparse
 import dataclasses
 import itertools
 import sys
@@ -22,7 +23,6 @@ from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from absl import flags
 from rich.console import Console
 
 from benchmarks.step import command, process, variants_report
@@ -30,8 +30,9 @@ from benchmarks.step.process import BenchmarkError
 from benchmarks.step.steps import Steps
 from damamba_jax.config.sections import Config
 from damamba_jax.config.systems import DAMambaConfig
-from damamba_jax.errors import ConfigError
+from damamba_jax.errors import ConfigError, UsageError
 from damamba_jax.kernels.selective_scan import IMPLEMENTATIONS
+from damamba_jax.runtime.parser import Parser, whole
 from damamba_jax.runtime.progress import ProgressLine
 
 DEFAULT_CONFIG = "configs/noxi.py"
@@ -75,15 +76,13 @@ class Variant(NamedTuple):
         return dataclasses.replace(config, model=model)
 
 
-def main(argv: Sequence[str]) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit code."""
     return command.start(_run, argv)
 
 
 def _run(argv: Sequence[str], console: Console) -> int:
-    chosen, configs = command.read(
-        argv, _define_flags, defaults=[DEFAULT_CONFIG], doc=__doc__ or ""
-    )
+    chosen, configs = command.read(argv, make_parser(), defaults=[DEFAULT_CONFIG])
     if len(configs) > 1:
         raise ConfigError(f"`--config`: expected one, got {len(configs)}.")
     config = command.set_batch_size(configs[0], chosen.batch_size)
@@ -174,11 +173,11 @@ def _measure_row(
     return row | checked if "parity" in checked else asked | checked
 
 
-def _choose_variants(chosen: flags.FlagValues) -> list[Variant]:
+def _choose_variants(chosen: argparse.Namespace) -> list[Variant]:
     """All variants of the flags.
 
     Raises:
-      ConfigError: if a flag has an unknown value.
+      UsageError: if a flag has an unknown value.
     """
     known: Mapping[str, Sequence[str]] = {
         "scans": (BEST, *IMPLEMENTATIONS),
@@ -186,7 +185,7 @@ def _choose_variants(chosen: flags.FlagValues) -> list[Variant]:
         "remat": ("on", "off"),
     }
     scans, precisions, remat = (
-        _choose(name, str(chosen[name].value), values) for name, values in known.items()
+        _choose(name, getattr(chosen, name), values) for name, values in known.items()
     )
     lengths = command.parse_lengths(chosen.lengths)
     return [
@@ -201,28 +200,32 @@ def _choose(name: str, text: str, known: Sequence[str]) -> list[str]:
     values = text.split(",")
     for value in values:
         if value not in known:
-            raise ConfigError(
+            raise UsageError(
                 f"`--{name}`: expected some of {', '.join(known)}, with commas, got "
                 f"{value!r}."
             )
     return values
 
 
-def _define_flags(values: flags.FlagValues) -> None:
+def make_parser() -> Parser:
+    """Makes the parser of the flags that this command alone has."""
+    parser = Parser("python -m benchmarks.step.variants", __doc__)
     known = ", ".join((BEST, *IMPLEMENTATIONS))
     for name, default, text in (
-        ("scans", BEST, f"Implementations, with commas: {known}."),
-        ("precisions", "float32", f"With commas: {', '.join(PRECISIONS)}."),
-        ("remat", "on", "on, off, or both with a comma."),
-        ("lengths", "96", "Frames, with commas."),
-        ("out", f"{command.FOLDER}/step_variants.png", "Picture; tables beside it."),
+        ("scans", BEST, f"implementations, with commas: {known}"),
+        ("precisions", "float32", f"with commas: {', '.join(PRECISIONS)}"),
+        ("remat", "on", "on, off, or both with a comma"),
+        ("lengths", "96", "frames, with commas"),
+        ("out", f"{command.FOLDER}/step_variants.png", "picture; tables beside it"),
     ):
-        flags.DEFINE_string(name, default, text, flag_values=values)
-    flags.DEFINE_integer(
-        "repeats", 10, "Timed steps, at most; fewer once they took 20 s.",
-        lower_bound=0, flag_values=values,
+        metavar = "FILE" if name == "out" else "A,B"
+        parser.add_argument(f"--{name}", default=default, metavar=metavar, help=text)
+    parser.add_argument(
+        "--repeats", type=whole(0), default=10, metavar="N",
+        help="timed steps, at most; fewer once they took 20 s",
     )  # fmt: skip
+    return parser
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv))
+    sys.exit(main())

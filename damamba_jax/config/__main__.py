@@ -1,6 +1,6 @@
 """Shows a configuration: each field with value, unit, range, source and meaning.
 
-    python -m damamba_jax.config show configs/noxi.py:demo [--config.FIELD=VALUE ...]
+    damamba config show configs/noxi.py:demo [--config.FIELD=VALUE ...]
 
 `paper` marks a value that the paper of the system states; `ours` marks a choice of this
 project. `--markdown` prints a page instead; `configs/README.md` is the page of
@@ -8,42 +8,71 @@ project. `--markdown` prints a page instead; `configs/README.md` is the page of
 `configs/baseline.py`.
 """
 
+import argparse
+import functools
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import ml_collections
-from absl import app, flags
-from ml_collections import config_flags
 from rich.console import Console
+from rich.padding import Padding
+from rich.text import Text
 
 from damamba_jax.config import show
-from damamba_jax.configs import noxi
 from damamba_jax.reporting.table import Table, plain
 from damamba_jax.reporting.table import show as show_table
-from damamba_jax.runtime.command import USER_ERRORS, parse_flags
+from damamba_jax.runtime.command import make_console, run
+from damamba_jax.runtime.config_files import find_config_file, packaged_configs
+from damamba_jax.runtime.parser import Parser, one_of
+from damamba_jax.runtime.stop import StopRequest
 
-_USAGE = "usage: python -m damamba_jax.config show CONFIG [--config.FIELD=VALUE ...]"
 _COLUMNS = ("field", "value", "unit", "allowed", "source", "meaning")
 
 
-def main(argv: Sequence[str]) -> None:
-    """Runs the command."""
-    del argv
-    texts = [Path(path).read_text("utf-8") for path in (_file(), noxi.__file__)]
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command; returns its exit status."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    options = make_parser().parse(argv)
     overridden = [
-        argument.partition("=")[0].partition(".")[2]
-        for argument in sys.argv
-        if argument.lstrip("-").startswith("config.")
+        argument.removeprefix("--config.").partition("=")[0]
+        for argument in argv
+        if argument.startswith("--config.")
     ]
-    try:
-        config, sources = _CONFIG.value, show.Sources(texts, overridden)
-        if _MARKDOWN.value:
-            print(to_markdown(config, sources), end="")
-        else:
-            print_tables(config, sources, Console())
-    except USER_ERRORS as error:
-        sys.exit(f"error: {error}")
+    run(functools.partial(_show, options, overridden), console=make_console())
+    return 0
+
+
+def _show(
+    options: argparse.Namespace,
+    overridden: Sequence[str],
+    stop: StopRequest,
+    console: Console,
+) -> None:
+    del stop
+    (found,) = find_config_file([f"--config={options.config_file}"])
+    file = found.removeprefix("--config=").partition(":")[0]
+    texts = [
+        Path(path).read_text("utf-8") for path in (file, packaged_configs() / "noxi.py")
+    ]
+    config, sources = options.config, show.Sources(texts, overridden)
+    if options.markdown:
+        console.print(to_markdown(config, sources), end="")
+    else:
+        print_tables(config, sources, console)
+
+
+def make_parser() -> Parser:
+    """Makes the parser of this command."""
+    parser = Parser("config", __doc__)
+    parser.add_argument(
+        "action", type=one_of("show"), metavar="show", help="the only action"
+    )
+    parser.add_config(flag="config")
+    parser.add_argument(
+        "--markdown", action="store_true", help="print a page in Markdown"
+    )
+    return parser
 
 
 def to_markdown(config: ml_collections.ConfigDict, sources: show.Sources) -> str:
@@ -51,7 +80,7 @@ def to_markdown(config: ml_collections.ConfigDict, sources: show.Sources) -> str
     lines = [
         f"# Configuration `{config.name}`",
         "",
-        "`python -m damamba_jax.config show CONFIG --markdown` prints this page.",
+        "`damamba config show CONFIG --markdown` prints this page.",
         "`paper` marks what the paper of the system states, `ours` what this project",
         "chose. Any field can be set on the command line: `--config.optim.lr=3e-4`.",
         "Other systems have other fields in `model`.",
@@ -71,15 +100,31 @@ def to_markdown(config: ml_collections.ConfigDict, sources: show.Sources) -> str
 def print_tables(
     config: ml_collections.ConfigDict, sources: show.Sources, console: Console
 ) -> None:
-    """Prints the same in a terminal."""
+    """Prints the same on the console: tables, or lines in a terminal."""
     for part in show.parts(config, sources):
         title = f"{part.path}: {part.title}" if part.path else part.title
-        show_table(_table(title, _COLUMNS, part.rows), console)
+        if not console.is_terminal:
+            show_table(_table(title, _COLUMNS, part.rows), console)
+            continue
+        # Sentences need more room than a table of six columns has in a terminal.
+        console.print(Text(title, style="bold"))
+        for row in part.rows:
+            console.print(plain(_line(row)))
+            meaning = Padding(plain(row.meaning), (0, 0, 0, 4))
+            console.print(meaning, style="dim", soft_wrap=False)
+        console.print()
     names, meanings = zip(*show.feature_columns(), strict=True)
     rows = show.feature_rows(config)
     show_table(_table("features: the streams in use", names, rows), console)
     for name, meaning in zip(names, meanings, strict=True):
         console.print(plain(f"  {name}: {meaning}"))
+
+
+def _line(row: show.Row) -> str:
+    """Writes a field, its value and where that comes from."""
+    value = f"{row.value} {row.unit}".rstrip()
+    allowed = f"; allowed: {row.allowed}" if row.allowed else ""
+    return f"{row.path} = {value}  ({row.source}{allowed})"
 
 
 def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
@@ -88,21 +133,5 @@ def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) ->
     )
 
 
-def _parse(argv: Sequence[str]) -> list[str]:
-    """Reads `show CONFIG`, then flags."""
-    if len(argv) < 3 or argv[1] != "show" or argv[2].startswith("-"):
-        if {"--help", "-h", "--helpfull"} & set(argv):
-            return parse_flags(argv)
-        sys.exit(f"error: expected `show CONFIG`, got {list(argv[1:])}.\n{_USAGE}")
-    return parse_flags([argv[0], f"--config={argv[2]}", *argv[3:]])
-
-
-def _file() -> str:
-    """The path of the configuration file, which `parse_flags` has found."""
-    return config_flags.get_config_filename(flags.FLAGS["config"]).partition(":")[0]
-
-
 if __name__ == "__main__":
-    _CONFIG = config_flags.DEFINE_config_file("config", None, "Configuration file.")
-    _MARKDOWN = flags.DEFINE_bool("markdown", False, "Print a page in Markdown.")
-    app.run(main, flags_parser=_parse)
+    sys.exit(main())

@@ -159,7 +159,7 @@ def _system(tree: Mapping[str, Any], path: str) -> type[SystemConfig]:
     name = tree.get("system")
     if name not in SYSTEMS:
         raise ConfigError(
-            f"`{path}.system`: expected one of {list(SYSTEMS)}, got {name!r}."
+            f"`{path}.system`: unknown system {name!r}{nearest(str(name), SYSTEMS)}"
         )
     return SYSTEMS[name]
 

@@ -7,6 +7,7 @@ from damamba_jax.data.corpus import index as corpus_index
 from damamba_jax.data.corpus import sessions
 from damamba_jax.data.corpus.label_source import Scale
 from damamba_jax.data.simulated import write as simulated_write
+from damamba_jax.runtime.command import make_console
 from damamba_jax.runtime.progress import ProgressLine
 
 
@@ -21,7 +22,7 @@ def open_corpus(
     root = root or data.root
     if not root:
         title = f"writing the simulated corpus {data.simulated!r}"
-        with ProgressLine(title, console or Console(), unit="sessions") as line:
+        with ProgressLine(title, console or make_console(), unit="sessions") as line:
             root = str(
                 simulated_write.ensure_corpus(
                     data.simulated,

@@ -10,6 +10,7 @@ from damamba_jax.config.sections import Config, DataConfig, SmoothingConfig
 from damamba_jax.data.corpus import sessions
 from damamba_jax.data.corpus.splits import EvaluationSplit, evaluation_splits
 from damamba_jax.evaluation import combine, scoring
+from damamba_jax.evaluation.kept import prediction_key
 from damamba_jax.evaluation.results import Result, SplitResult, origin_mark
 from damamba_jax.evaluation.ridge import Ridge
 from damamba_jax.inference import ensemble
@@ -19,6 +20,7 @@ from damamba_jax.inference.smoothing import smooth_traces
 from damamba_jax.metrics.trace import Trace
 from damamba_jax.runs import traces as trace_files
 from damamba_jax.runs.workdir import PREDICTIONS
+from damamba_jax.runtime.command import make_console
 from damamba_jax.runtime.progress import ProgressLine
 
 
@@ -53,7 +55,7 @@ def evaluate(
       ConfigError: for a smoothing that sees the future of a forward model.
       Stopped: once `should_stop` says so.
     """
-    console, config = console or Console(), estimator.config
+    console, config = console or make_console(), estimator.config
     # The copy checks that the smoothing fits the model.
     config = dataclasses.replace(config, smoothing=smoothing or config.smoothing)
     chosen = evaluation_splits(index, config.data, splits)
@@ -66,15 +68,22 @@ def evaluate(
         )  # fmt: skip
     for split in chosen:
         title = split.name if mark == "ours" else f"{split.name} ({mark})"
-        with ProgressLine(title, console) as progress:
-            traces = predict_sessions(
-                estimator.predict, split.sessions, config.data,
-                batch_size=batch_size or config.train.batch_size,
-                frame_multiple=config.model.frame_multiple, protocol=protocol,
-                split=split.name, progress=progress, should_stop=should_stop,
-            )  # fmt: skip
-        traces = smooth_traces(traces, config.smoothing)
-        trace_files.write_traces(out, traces)
+        size = batch_size or config.train.batch_size
+        key = prediction_key(
+            estimator, config, split, protocol=protocol, batch_size=size
+        )
+        traces = trace_files.read_kept(out, split.name, key)
+        if traces is not None:
+            console.print(f"{title}: predictions are kept from before")
+        else:
+            with ProgressLine(title, console) as progress:
+                traces = predict_sessions(
+                    estimator.predict, split.sessions, config.data, batch_size=size,
+                    frame_multiple=config.model.frame_multiple, protocol=protocol,
+                    split=split.name, progress=progress, should_stop=should_stop,
+                )  # fmt: skip
+            traces = smooth_traces(traces, config.smoothing)
+            trace_files.write_traces(out, traces, key=key)
         scored = _score(split, traces, out, baseline)
         found.append(_add_oracle(scored, index, config, protocol))
     return Result(

@@ -16,6 +16,10 @@ SOURCES = {
 }
 
 
+# The challenge's corpora, as the names of their splits begin.
+CHALLENGE = ("noxi", "noxi-j", "noxij", "mpiigroupinteraction", "mpiigi", "mpii")
+
+
 class PublishedRow(NamedTuple):
     """One published row: test-set CCCs, and keys of `SOURCES` that print them."""
 

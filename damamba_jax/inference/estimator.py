@@ -216,8 +216,8 @@ def load_checkpoint(workdir: str | Path, *, which: str = "best") -> Estimator:
     workdir = Path(workdir)
     if not (workdir / CONFIG).is_file():
         raise CheckpointError(
-            f"`workdir`: expected a folder of a training run with {CONFIG}, got "
-            f"{workdir}. Train first: python -m damamba_jax.train --workdir={workdir}."
+            f"{workdir}: expected a folder of a training run, got one without "
+            f"{CONFIG}. Train first: damamba train --config=FILE --workdir={workdir}."
         )
     config = read_config(workdir)
     _, params = abstract_model(config.model, config.data)
@@ -253,4 +253,8 @@ def load_checkpoint(workdir: str | Path, *, which: str = "best") -> Estimator:
             step=int(meta["step"]),
             bands=read_bands(workdir),
         )
-    raise CheckpointError(f"{workdir}: no checkpoint that can be read.")
+    raise CheckpointError(
+        f"{workdir}: expected a checkpoint, got none that can be read. Train again, "
+        f"with the same configuration: damamba train --config=FILE "
+        f"--workdir={workdir}."
+    )

@@ -56,7 +56,7 @@ def describe_unlike(
                 yield (
                     f"{where} is unlike the training data in {len(far)} of "
                     f"{feature.dim} columns; column {worst} has {middle[worst]:.4g} "
-                    f"in place of {center[worst]:.4g}. Is it in the same unit?"
+                    f"in place of {center[worst]:.4g}; check its unit"
                 )
 
 

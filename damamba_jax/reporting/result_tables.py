@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping, Sequence
 
 from damamba_jax import files
-from damamba_jax.evaluation.published import PUBLISHED, SOURCES
+from damamba_jax.evaluation.published import CHALLENGE, PUBLISHED, SOURCES
 from damamba_jax.evaluation.results import COLUMNS, Result, SplitResult, to_tree
 from damamba_jax.files import write_text
 from damamba_jax.metrics.intervals import MIN_SESSIONS, Scores
@@ -31,8 +31,13 @@ INTERVAL_NOTE = (
 
 
 def tables(results: Sequence[Result]) -> list[Table]:
-    """Makes every table that the results have numbers for, the main table first."""
-    made = [main_table(results), *_split_tables(results), *_oracle_tables(results)]
+    """Makes every table that the results have numbers for, the main table first.
+
+    Only corpora of the challenge have the main table, with its published rows.
+    """
+    made = [*_split_tables(results), *_oracle_tables(results)]
+    if any(_is_of_challenge(result) for result in results):
+        made.insert(0, main_table(results))
     for name, field in (
         ("role", "by_role"), ("language", "by_language"), ("session", "by_session"),
     ):  # fmt: skip
@@ -94,6 +99,7 @@ def write_json(path: str | os.PathLike, results: Sequence[Result]) -> None:
                 "sources": [SOURCES[key] for key in row.sources],
             }
             for row in PUBLISHED
+            if any(_is_of_challenge(result) for result in results)
         ],
     }
     files.write_json(path, tree)
@@ -119,6 +125,12 @@ def unlabelled_lines(results: Sequence[Result]) -> list[str]:
         for s in result.splits
         if s.num_unlabelled
     ]
+
+
+def _is_of_challenge(result: Result) -> bool:
+    """Whether a model was scored on a corpus of the challenge, recorded or drawn."""
+    corpora = {split.split.lower().partition("/")[0] for split in result.splits}
+    return not corpora.isdisjoint(CHALLENGE)
 
 
 def _published_tests(result: Result) -> dict[str, SplitResult]:
@@ -214,7 +226,12 @@ def _split_tables(results: Sequence[Result]) -> list[Table]:
                      with_interval(v), over_sessions(v), *_values(v)[1:], result.mark)
                     for name, v in named
                 ]  # fmt: skip
-        made.append(Table(title=title, columns=columns, rows=tuple(rows), notes=notes))
+        made.append(
+            Table(
+                title=title, columns=columns, rows=tuple(rows), notes=notes,
+                spare=("MAE", "MSE", "frames", "Pearson r"),
+            )
+        )  # fmt: skip
     return made
 
 
@@ -237,6 +254,7 @@ def _oracle_tables(results: Sequence[Result]) -> list[Table]:
                 "bare", "share of oracle", "gap closed",
             ),
             rows=tuple(rows),
+            spare=("bare", "set", "gap closed", "ridge"),
             notes=(
                 "The oracle knows the generator's parameters: no estimator passes its "
                 "CCC. A transfer oracle knows those of the training domain only: "
@@ -258,7 +276,12 @@ def _group_tables(results: Sequence[Result], name: str, field: str) -> list[Tabl
     columns = (
         name, "set", "method", "frames", "CCC", "Pearson r", "MSE", "MAE", "origin"
     )  # fmt: skip
-    return [Table(title=f"By {name}", columns=columns, rows=tuple(rows))]
+    return [
+        Table(
+            title=f"By {name}", columns=columns, rows=tuple(rows), names=(name,),
+            spare=("MAE", "MSE", "frames", "set"),
+        )
+    ]  # fmt: skip
 
 
 def _scored(results: Sequence[Result]) -> list[tuple[Result, SplitResult, Scores]]:

@@ -17,26 +17,29 @@ from damamba_jax.reporting.table import show
 from damamba_jax.reporting.timelines import draw_split
 from damamba_jax.runs.traces import read_traces
 from damamba_jax.runs.workdir import PICTURES, RESULTS, RESULTS_PAGE
+from damamba_jax.runtime.command import make_console
 
 
 def write_results(
     results: Sequence[Result], out: Path, *, console: Console | None = None
 ) -> None:
     """Writes all tables, `results.md` and `results.json`; prints the main ones."""
-    console = console or Console()
+    console = console or make_console()
     write_markdown(out / RESULTS_PAGE, results)
     write_json(out / RESULTS, results)
+    show_results(results, console)
+    mark = "simulated " if any(r.scored_on_simulated for r in results) else ""
+    console.print(f"Written: {mark}{out / RESULTS_PAGE} and {out / RESULTS}")
+
+
+def show_results(results: Sequence[Result], console: Console) -> None:
+    """Prints the main tables of an evaluation."""
     for table in tables(results):
         if table.title.startswith("By "):
             continue
         show(table, console)
     for line in [*rater_lines(results), *unlabelled_lines(results)]:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
-    mark = "simulated " if any(r.scored_on_simulated for r in results) else ""
-    console.print(
-        f"Written: {mark}{out / RESULTS_PAGE} and {out / RESULTS}",
-        markup=False, highlight=False, soft_wrap=True,
-    )  # fmt: skip
+        console.print(line)
 
 
 def draw_results(result: Result, folder: Path, *, num_timelines: int = 4) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from rich import box
 from rich import table as rich_table
+from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
@@ -15,6 +16,10 @@ from damamba_jax.errors import printable
 from damamba_jax.files import write_json, write_text
 
 _NUMBER = re.compile(r"[*+-]*\d")
+# An interval, or a standard deviation or error, behind a number.
+_SPREAD = re.compile(r" (\[[^]]*\]|± .*)$")
+# A longer word goes on in the next line.
+_LONGEST_WORD = 28
 # Cells that do not say whether a column holds numbers.
 _EMPTY = ("", "–", "-", "none", "bad", "out of memory")
 
@@ -24,12 +29,23 @@ class Table:
     """Cells as text, ready for any writer.
 
     Columns of numbers are aligned to the right, all others to the left.
+
+    Args:
+      title: the title.
+      columns: the names of the columns.
+      rows: the cells of each row.
+      notes: sentences below the table.
+      names: columns of names, which are text even if all of them begin with a digit.
+      spare: columns that a narrow terminal goes without, the first one first; then
+        come the others, from the last one on.
     """
 
     title: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     notes: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    spare: tuple[str, ...] = ()
 
     def to_markdown(self) -> str:
         """Writes the table as Markdown."""
@@ -41,28 +57,142 @@ class Table:
         notes = [f"\n{note}" for note in self.notes]
         return "\n".join([f"## {self.title}", "", *lines, *notes, ""])
 
-    def to_rich(self) -> rich_table.Table:
-        """Makes a table for a terminal."""
+    def to_rich(self, width: int | None = None) -> rich_table.Table:
+        """Makes a table for a terminal.
+
+        Args:
+          width: columns of the terminal, whose room is shared out so that numbers stay
+            whole; without it rich decides.
+        """
         table = rich_table.Table(
-            title=plain(self.title), caption=plain("\n".join(self.notes)),
+            title=plain(self.title) if self.title else None,
+            caption=plain("\n".join(self.notes)) if self.notes else None,
             box=box.SIMPLE, title_justify="left", caption_justify="left",
         )  # fmt: skip
-        for column, right in zip(self.columns, self._numeric(), strict=True):
-            table.add_column(plain(column), justify="right" if right else "left")
+        widths = [None] * len(self.columns) if width is None else self._widths(width)
+        for column, right, given in zip(
+            self.columns, self._numeric(), widths, strict=True
+        ):
+            # A name that is too long goes on in the next line; a number never does.
+            table.add_column(
+                plain(column), justify="right" if right else "left", no_wrap=right,
+                overflow="fold", width=given,
+            )  # fmt: skip
         for row in self.rows:
             table.add_row(*map(plain, row))
         return table
 
+    def fit(self, width: int) -> "Table":
+        """Leaves out what a terminal has no room for, and says so in a note.
+
+        First go columns of text that say the same in every row, then intervals and
+        spreads of numbers, then whole columns; names stay whole.
+
+        Args:
+          width: columns of the terminal.
+        """
+        table = self
+        for change in (_without_constants, _without_intervals):
+            if table._least_width() > width:
+                table = change(table)
+        gone: list[str] = []
+        order = [name for name in table.spare if name in table.columns]
+        order += [n for n in reversed(table.columns[2:]) if n not in order]
+        for name in order:
+            if table._least_width() <= width:
+                break
+            table = table._without(name)
+            gone.append(name)
+        if not gone:
+            return table
+        note = f"Not shown for want of room: {', '.join(gone)}."
+        return dataclasses.replace(table, notes=(*table.notes, note))
+
+    def _without(self, name: str) -> "Table":
+        """Leaves a column out."""
+        place = self.columns.index(name)
+        columns, *rows = (
+            (*row[:place], *row[place + 1 :]) for row in (self.columns, *self.rows)
+        )
+        return dataclasses.replace(self, columns=columns, rows=tuple(rows))
+
+    def _least_width(self) -> int:
+        """Columns of a terminal that show numbers and words in one piece."""
+        # With borders, and the space beside them.
+        return 1 + 3 * len(self.columns) + sum(self._least_widths())
+
+    def _widths(self, width: int) -> list[int]:
+        """Shares a terminal's columns out: least widths first, then what is wanted."""
+        given, numeric = self._least_widths(), self._numeric()
+        wanted = [
+            max(map(cell_len, (name, *column)))
+            for name, column in zip(self.columns, self._cells(), strict=True)
+        ]
+        room = width - self._least_width()
+        while room < 0:
+            # Names go on in the next line, in the widest column first.
+            names = [i for i, right in enumerate(numeric) if not right and given[i] > 4]
+            if not names:
+                break
+            given[max(names, key=lambda i: given[i])] -= 1
+            room += 1
+        while room > 0 and given != wanted:
+            short = [i for i, have in enumerate(given) if have < wanted[i]]
+            given[min(short, key=lambda i: given[i])] += 1
+            room -= 1
+        return given
+
+    def _least_widths(self) -> list[int]:
+        """The same for each column."""
+        found = []
+        for name, column, right in zip(
+            self.columns, self._cells(), self._numeric(), strict=True
+        ):
+            cells = (name, *column)
+            words = cells if right else [w for cell in cells for w in cell.split()]
+            longest = max((cell_len(word) for word in words), default=0)
+            found.append(longest if right else min(longest, _LONGEST_WORD))
+        return found
+
+    def _cells(self) -> list[tuple[str, ...]]:
+        """The cells of each column."""
+        return [
+            tuple(row[place] for row in self.rows) for place in range(len(self.columns))
+        ]
+
     def _numeric(self) -> list[bool]:
         """Whether each column holds numbers, perhaps with signs, units or gaps."""
-        columns = (
-            zip(*self.rows, strict=True) if self.rows else [()] * len(self.columns)
-        )
+        columns = self._cells()
         return [
-            any(_NUMBER.match(cell) for cell in column)
+            name not in self.names
+            and any(_NUMBER.match(cell) for cell in column)
             and all(_NUMBER.match(cell) or cell in _EMPTY for cell in column)
-            for column in columns
+            for name, column in zip(self.columns, columns, strict=True)
         ]
+
+
+def _without_constants(table: Table) -> Table:
+    """Says in a note what a column of text says in every row."""
+    notes = []
+    for name, right in zip(table.columns[1:], table._numeric()[1:], strict=True):
+        place = table.columns.index(name)
+        cells = {row[place] for row in table.rows}
+        if not right and len(cells) == 1:
+            table = table._without(name)
+            notes.append(f"{name}: {cells.pop()}.")
+    return dataclasses.replace(table, notes=(*notes, *table.notes))
+
+
+def _without_intervals(table: Table) -> Table:
+    """Leaves intervals and spreads of numbers away."""
+    rows = tuple(
+        tuple(_SPREAD.sub("", c) if _NUMBER.match(c) else c for c in row)
+        for row in table.rows
+    )
+    if rows == table.rows:
+        return table
+    note = "Intervals and spreads are not shown for want of room."
+    return dataclasses.replace(table, rows=rows, notes=(note, *table.notes))
 
 
 def plain(text: str) -> Text:
@@ -73,7 +203,13 @@ def plain(text: str) -> Text:
 def show(table: Table, console: Console) -> None:
     """Prints a table; what is no terminal gets Markdown, having no width to fit."""
     if console.is_terminal:
-        console.print(table.to_rich())
+        fitting = table.fit(console.width)
+        bare = dataclasses.replace(fitting, title="", notes=())
+        console.print(Text(printable(table.title), style="bold"), soft_wrap=False)
+        console.print(bare.to_rich(console.width), soft_wrap=False)
+        for note in fitting.notes:
+            console.print(plain(note), soft_wrap=False)
+        console.print()
     else:
         console.print(plain(table.to_markdown()), highlight=False, soft_wrap=True)
 

@@ -4,24 +4,31 @@ An evaluation keeps them as `traces/{split}.npz`, one file per split: every pers
 annotation and prediction, end to end, and whose they are.
 """
 
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from damamba_jax import files
 from damamba_jax.files import replace_file, split_file_name
 from damamba_jax.metrics.trace import Trace
 from damamba_jax.metrics.turns import Turns
 from damamba_jax.runs.workdir import TRACES
 
+_log = logging.getLogger(__name__)
 
-def write_traces(out: str | os.PathLike, traces: Sequence[Trace]) -> Path:
+
+def write_traces(
+    out: str | os.PathLike, traces: Sequence[Trace], *, key: str = ""
+) -> Path:
     """Keeps the traces of one split; the file appears in one move.
 
     Args:
       out: folder of an evaluation.
       traces: the traces of one split.
+      key: names all that the traces depend on; see `read_kept`.
 
     Raises:
       ValueError: without traces, or with those of several splits.
@@ -34,6 +41,7 @@ def write_traces(out: str | os.PathLike, traces: Sequence[Trace]) -> Path:
     path = _path(out, *splits)
     with replace_file(path) as file:
         arrays = dict(
+            key=np.array(key),
             split=np.array(traces[0].split),
             session=np.array([trace.session for trace in traces]),
             role=np.array([trace.role for trace in traces]),
@@ -49,6 +57,31 @@ def write_traces(out: str | os.PathLike, traces: Sequence[Trace]) -> Path:
     return path
 
 
+def read_kept(out: str | os.PathLike, split: str, key: str) -> list[Trace] | None:
+    """Reads the traces of a split if they were written with this key.
+
+    Args:
+      out: folder of an evaluation.
+      split: the name of the split.
+      key: as `write_traces` was given it; none is kept under an empty one.
+
+    Returns:
+      The traces; `None` if there are none, others, or a file that cannot be read.
+    """
+    path = _path(out, split)
+    if not key:
+        return None
+
+    def read(path: Path) -> list[Trace] | None:
+        # Opened here: `np.load` leaves a damaged file open.
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as kept:
+            if "key" not in kept or str(kept["key"]) != key:
+                return None
+        return read_traces(out, split)
+
+    return files.read_kept(path, read, _log)
+
+
 def read_traces(out: str | os.PathLike, split: str) -> list[Trace]:
     """Reads what `write_traces` kept of a split.
 
@@ -59,7 +92,7 @@ def read_traces(out: str | os.PathLike, split: str) -> list[Trace]:
     if not path.is_file():
         raise ValueError(
             f"{path}: expected the predictions of an evaluation, found no file; "
-            f"evaluate first: python -m damamba_jax.evaluate --workdir={out}."
+            f"evaluate first: damamba evaluate --workdir={out}."
         )
     with np.load(path, allow_pickle=False) as kept:
         ends = np.cumsum(kept["length"])[:-1]

@@ -1,21 +1,20 @@
 """Parts that all commands share: configurations, logs, errors and exit status."""
 
+import errno
 import io
 import logging
 import os
+import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, NoReturn, TypeVar
 
-from absl import flags
 from absl import logging as absl_logging
 from rich.console import Console
 from rich.logging import RichHandler
 
-from damamba_jax.config.tree import check_field
-from damamba_jax.errors import ConfigError, UserError, printable
-from damamba_jax.runtime.config_files import find_config_file, load_config
+from damamba_jax.errors import UsageError, UserError, printable
 from damamba_jax.runtime.stop import Stopped, StopRequest
 
 # Their messages say what to change; a traceback would only hide it.
@@ -25,33 +24,75 @@ _Result = TypeVar("_Result")
 
 
 def run(
-    body: Callable[[StopRequest, Console], _Result], *, console: Console | None = None
+    body: Callable[[StopRequest, Console], _Result],
+    *,
+    console: Console | None = None,
+    warnings: Collection[signal.Signals] = (),
 ) -> _Result:
     """Runs the body of a command; signals and users' errors become its exit status.
 
     Args:
       body: called with the watch for signals and the console.
-      console: where progress and tables go; standard output if `None`.
+      console: where progress and tables go; `make_console()` if `None`.
+      warnings: signals that do not end the program; see `StopRequest`.
 
     Returns:
       What the body returns, for instance an exit status.
     """
-    console = console or Console()
-    with StopRequest() as stop:
+    console = console or make_console()
+    with StopRequest(warnings=warnings) as stop:
         try:
             return body(stop, console)
-        except Stopped as signal:
-            console.print(f"{signal}: stopped; the same command resumes.")
+        except Stopped as stopped:
+            console.print(f"{stopped}: stopped; the same command resumes.")
             sys.exit(stop.exit_status)
         except BrokenPipeError:  # whoever reads the output has left
             raise
         except USER_ERRORS as error:
-            # To standard error, with exit status 1.
-            sys.exit(printable(f"error: {error}"))
+            end(error)
         except (RuntimeError, AssertionError) as error:
             if reason := missing_platform(error):
                 sys.exit(f"error: {reason}")
             raise
+
+
+def end(error: Exception) -> NoReturn:
+    """Ends the program with a message on standard error, and the error's exit status.
+
+    The status is 2 for a command line that is wrong by itself, and 1 for everything
+    else that a user can mend, such as what a configuration or a corpus holds.
+    """
+    text = explain_system(error) if isinstance(error, OSError) else str(error)
+    text = printable(f"error: {text}")
+    if isinstance(error, UsageError):
+        print(text, file=sys.stderr)
+        sys.exit(error.exit_status)
+    sys.exit(text)  # to standard error, with exit status 1
+
+
+# What to do about errors of the operating system.
+_REMEDIES = {
+    errno.ENOENT: "Check the path: nothing of that name is there.",
+    errno.EACCES: "Change its permissions, or name another folder.",
+    errno.EPERM: "Change its permissions, or name another folder.",
+    errno.EROFS: "Name a folder on a disk that can be written.",
+    errno.ENOSPC: "Free some space, or name a folder on another disk; `damamba cache` "
+    "lists what can be removed.",
+    errno.EDQUOT: "Free some of your quota, or name a folder on another disk.",
+    errno.ENOTDIR: "Name a folder: a file is in its place.",
+    errno.EISDIR: "Name a file: a folder is in its place.",
+    errno.EEXIST: "Name something new, or remove what is there.",
+    errno.EMFILE: "Allow more open files: ulimit -n 4096.",
+}  # fmt: skip
+
+
+def explain_system(error: OSError) -> str:
+    """Says what the operating system refused, for which file, and what to do."""
+    if error.errno is None:
+        return str(error)
+    file = f"{os.fspath(error.filename)}: " if error.filename is not None else ""
+    remedy = _REMEDIES.get(error.errno, "")
+    return f"{file}{error.strerror}. {remedy}".rstrip()
 
 
 def missing_platform(error: Exception) -> str:
@@ -75,7 +116,20 @@ def missing_platform(error: Exception) -> str:
     )
 
 
-def show_log(level: int = logging.INFO) -> None:
+def make_console(**options: Any) -> Console:
+    """Makes the console of a command, for progress and tables.
+
+    Names from disk and from configurations are shown as they are: nothing is markup.
+    Lines are never cut; a terminal breaks them where it ends.
+
+    Args:
+      options: for rich's `Console`, e.g. its `file`.
+    """
+    fixed = {"highlight": False, "markup": False, "emoji": False, "soft_wrap": True}
+    return Console(**{**fixed, **options})
+
+
+def show_log(level: int = logging.INFO) -> Console:
     """Shows this project's messages, and other libraries' warnings.
 
     What the terminal's encoding does not have becomes a question mark, and lines are
@@ -84,6 +138,10 @@ def show_log(level: int = logging.INFO) -> None:
     Args:
       level: the lowest level that is shown of this project's messages;
         `logging.WARNING` where several runs would say the same.
+
+    Returns:
+      The console for progress and tables. In a terminal the messages go through it as
+      well, or they would be written into a live bar.
     """
     absl_logging.set_verbosity(absl_logging.WARNING)
     # Orbax warns of what was asked for: a checkpoint that is only read.
@@ -93,101 +151,20 @@ def show_log(level: int = logging.INFO) -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
-    console = Console(stderr=True)
-    handler: logging.Handler
-    if console.is_terminal:
+    console, errors = make_console(), make_console(stderr=True)
+    handler: logging.Handler = logging.StreamHandler(sys.stderr)
+    if errors.is_terminal:
         handler = RichHandler(
-            console=console, show_time=False, show_path=False, markup=False
-        )
-    else:
-        handler = logging.StreamHandler(sys.stderr)
+            console=console if console.is_terminal else errors,
+            show_time=False, show_path=False, markup=False,
+        )  # fmt: skip
     log = logging.getLogger("damamba_jax")
     log.setLevel(level)
     log.handlers, log.propagate = [handler], False
-
-
-def expand_home(argv: Sequence[str]) -> list[str]:
-    """Puts the user's home in the place of `~` in `--flag=~/folder`.
-
-    Shells do so at the start of an argument alone.
-    """
-    found = []
-    for argument in argv:
-        flag, equals, value = argument.partition("=")
-        if equals and flag.startswith("-") and value.startswith("~"):
-            argument = f"{flag}={os.path.expanduser(value)}"
-        found.append(argument)
-    return found
+    return console
 
 
 def mark_log(mark: str) -> None:
     """Puts a mark in front of every later message of this project."""
     for handler in logging.getLogger("damamba_jax").handlers:
         handler.setFormatter(logging.Formatter(f"{mark}%(message)s"))
-
-
-def parse_flags(argv: Sequence[str]) -> list[str]:
-    """Parses absl's flags; what is wrong with `--config` is said in one line."""
-    argv = find_config_file(expand_home(argv))
-    try:
-        _check_config(argv)
-        return flags.FLAGS(argv)
-    except flags.Error as error:
-        sys.exit(f"error: {error}\nAll flags: --help.")
-    except USER_ERRORS as error:
-        sys.exit(f"error: {error}")
-
-
-def read_flags(values: flags.FlagValues, argv: Sequence[str], doc: str) -> None:
-    """Reads flags that one command alone has; `--help` shows them and ends the command.
-
-    Args:
-      values: the flags, defined; `--help` is added to them.
-      argv: the name of the command, then flags; with the path of `--config` as
-        `find_config_file` gives it.
-      doc: the text of `--help` before the flags.
-
-    Raises:
-      ConfigError: for an unknown flag or field, a wrong value, or what is no flag.
-    """
-    flags.DEFINE_boolean("help", False, "Shows this text.", flag_values=values)
-    _check_config(argv)
-    try:
-        rest = values(expand_home(argv))
-    except flags.Error as error:
-        raise ConfigError(f"{error} All flags: --help.") from error
-    if values["help"].value:
-        print(f"{doc}\n{values.get_help()}")
-        sys.exit()
-    if len(rest) > 1:
-        raise ConfigError(f"expected flags only, got {rest[1]!r}.")
-
-
-def _check_config(argv: Sequence[str]) -> None:
-    """Loads the file of `--config` and looks for the fields that are set in it.
-
-    Raises:
-      ConfigError: if the file, its preset or a field is not there.
-    """
-    for argument in argv:
-        flag, equals, value = argument.partition("=")
-        if flag in ("--config", "-config") and equals:
-            config = load_config(value)
-            for override in argv:
-                if override.startswith(("--config.", "-config.")):
-                    path = override.partition("=")[0].partition(".")[2]
-                    check_field(config, path)
-
-
-def parse_integers(flag: str, text: str) -> list[int]:
-    """Reads numbers with commas between them, each once.
-
-    Raises:
-      ConfigError: for anything else.
-    """
-    try:
-        return list(dict.fromkeys(map(int, text.split(","))))
-    except ValueError:
-        raise ConfigError(
-            f"`{flag}`: expected whole numbers with commas between, got {text!r}."
-        ) from None

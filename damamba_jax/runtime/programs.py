@@ -242,7 +242,7 @@ def _digest(key: str, shapes: Sequence[Any]) -> str:
     parts = (
         key,
         str(jax.tree.map(str, shapes)),
-        _sources(),
+        package_sources(),
         *(importlib.metadata.version(name) for name in ("jax", "jaxlib")),
         jax.default_backend(),
         jax.devices()[0].device_kind,
@@ -252,7 +252,7 @@ def _digest(key: str, shapes: Sequence[Any]) -> str:
 
 
 @functools.cache
-def _sources() -> str:
+def package_sources() -> str:
     """Hashes the package's code, and the kernels', which a checkout has beside it."""
     roots = [Path(root) for root in damamba_jax.__path__]
     return hash_sources([roots[0], *(root / "kernels" for root in roots)])

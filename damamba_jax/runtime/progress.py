@@ -2,10 +2,11 @@
 
 import datetime
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import TracebackType
 
-from rich.console import Console
+from rich.cells import cell_len
+from rich.console import Console, RenderableType
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -14,6 +15,11 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Table
+from rich.text import Text
+
+# Columns of a terminal for the bar, and for the numbers and times beside it.
+_BAR, _NUMBERS = 40, 50
 
 
 class ProgressLine:
@@ -42,13 +48,11 @@ class ProgressLine:
         self._every, self._clock, self._first = every_seconds, clock, start
         self._began = self._start = self._said = clock()
         self._bar: Progress | None = None
-        if console.is_terminal:
-            self._bar = Progress(
-                # Titles and notes hold names of configurations and sessions.
-                TextColumn("{task.description}", markup=False), BarColumn(),
-                MofNCompleteColumn(), TextColumn(unit), TimeElapsedColumn(),
-                TextColumn("ETA"), TimeRemainingColumn(),
-                TextColumn("{task.fields[note]}", markup=False),
+        if console.is_terminal and not console.is_dumb_terminal:
+            self._bar = _Bar(
+                BarColumn(bar_width=max(10, min(_BAR, console.width - _NUMBERS))),
+                MofNCompleteColumn(), TextColumn(unit, markup=False),
+                TimeElapsedColumn(), TextColumn("ETA"), TimeRemainingColumn(),
                 console=console,
             )  # fmt: skip
             self._task = self._bar.add_task(title, total=None, note="")
@@ -65,11 +69,19 @@ class ProgressLine:
         trace: TracebackType | None,
     ) -> None:
         if self._bar is not None:
+            # Nothing is left of a bar that did not reach its end.
+            self._bar.live.transient = not self._bar.finished
             self._bar.stop()
 
     def restart(self, done: int) -> None:
         """Estimates the time to go from here on, e.g. after a compilation."""
         self._start, self._first = self._clock(), done
+
+    def say(self, line: str) -> None:
+        """Prints a line; a bar stays below it."""
+        self._console.print(
+            line, markup=False, highlight=False, emoji=False, soft_wrap=True
+        )
 
     def __call__(self, done: int, total: int, *, note: str = "") -> None:
         if self._bar is not None:
@@ -83,12 +95,36 @@ class ProgressLine:
         seconds = now - self._start
         if done < total:
             left = seconds * (total - done) / max(done - self._first, 1)
-            line += f", {100 * done // total} %, ETA {_clock_text(left)}"
+            line += f", {100 * done // total} %, ETA {clock_text(left)}"
         else:
-            line += f" in {_clock_text(now - self._began)}"
-        line += f", {note}" if note else ""
-        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+            line += f" in {clock_text(now - self._began)}"
+        self.say(f"{line}, {note}" if note else line)
 
 
-def _clock_text(seconds: float) -> str:
+class _Bar(Progress):
+    """A bar between its title and its note, in lines of their own where it is narrow.
+
+    Titles and notes hold names of configurations and sessions, which are never cut.
+    """
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        """Gives the lines of every task."""
+        for task in self.tasks:
+            title = Text(task.description, overflow="fold")
+            note = Text(task.fields["note"], overflow="fold")
+            line = self.make_tasks_table([task])
+            texts = cell_len(title.plain) + cell_len(note.plain)
+            if texts + _BAR + _NUMBERS <= self.console.width:
+                row = Table.grid(padding=(0, 1))
+                row.add_row(title, line, note)
+                yield row
+            else:
+                yield title
+                yield line
+                if note:
+                    yield note
+
+
+def clock_text(seconds: float) -> str:
+    """Writes a duration as hours, minutes and seconds."""
     return str(datetime.timedelta(seconds=round(seconds)))

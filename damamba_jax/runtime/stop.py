@@ -12,7 +12,7 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 _log = logging.getLogger(__name__)
 
@@ -39,10 +39,21 @@ class StopRequest:
 
     Outside `protect` there is nothing to lose and a signal ends the process at once,
     with the exit status 128 + signal that shells expect.
+
+    Args:
+      grace_seconds: what the main thread is given to reach a safe point.
+      warnings: signals that announce an end and do not ask for it, such as a cluster's
+        early warning; see `take_warning`.
     """
 
-    def __init__(self, *, grace_seconds: float = GRACE_SECONDS):
-        self._grace = grace_seconds
+    def __init__(
+        self,
+        *,
+        grace_seconds: float = GRACE_SECONDS,
+        warnings: Collection[signal.Signals] = (),
+    ):
+        self._grace, self._warnings = grace_seconds, frozenset(warnings)
+        self._warned = threading.Event()
         self._signal = 0
         self._asked = threading.Event()
         self._save: Callable[[], None] | None = None
@@ -64,6 +75,12 @@ class StopRequest:
         """Raises `Stopped` if a signal has come; called at safe points."""
         if self.requested:
             raise Stopped(signal.Signals(self._signal).name)
+
+    def take_warning(self) -> bool:
+        """Whether a warning has come since the last call; asked at safe points."""
+        warned = self._warned.is_set()
+        self._warned.clear()
+        return warned
 
     @contextlib.contextmanager
     def protect(
@@ -109,6 +126,8 @@ class StopRequest:
 
     def _note(self, number: int, _) -> None:
         """Python's handler: exists so that C's writes the number to the socket."""
+        if number in self._warnings:
+            return
         self._signal = self._signal or number
         self._asked.set()
 
@@ -118,7 +137,11 @@ class StopRequest:
             data = self._reader.recv(1)
             if not data:
                 return
-            if data[0] in self._old:
+            if data[0] in self._warnings:
+                self._warned.set()
+                name = signal.Signals(data[0]).name
+                _log.warning("%s: saving after this step, then going on.", name)
+            elif data[0] in self._old:
                 received = data[0]
         self._signal = self._signal or received
         self._asked.set()

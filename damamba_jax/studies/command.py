@@ -2,42 +2,40 @@
 
 import argparse
 import dataclasses
+import functools
+import importlib
 import logging
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
-from absl import flags
-from ml_collections import config_flags
 from rich.console import Console
 
-from damamba_jax.config.sections import Config
-from damamba_jax.config.tree import check_field, from_config_dict
-from damamba_jax.errors import ConfigError
-from damamba_jax.runtime.command import (
-    USER_ERRORS,
-    expand_home,
-    mark_log,
-    parse_integers,
-    show_log,
+from damamba_jax.config.tree import from_config_dict
+from damamba_jax.errors import UsageError, nearest
+from damamba_jax.runtime.command import mark_log, run, show_log
+from damamba_jax.runtime.parser import (
+    Parser,
+    one_of,
+    split_names,
+    whole,
+    whole_list,
 )
-from damamba_jax.runtime.config_files import find_config_file, load_config
-from damamba_jax.runtime.programs import keep_programs
-from damamba_jax.runtime.stop import Stopped, StopRequest
-from damamba_jax.studies import ablation, context_length, effects, report, systems
-from damamba_jax.studies.engine import Study, run_study
+from damamba_jax.runtime.stop import StopRequest
 
+# Presets of each study, the default first. The studies themselves take seconds to
+# import, which neither `--help` nor a wrong flag waits for.
 STUDIES = {
-    "ablation": ablation,
-    "systems": systems,
-    "effects": effects,
-    "context-length": context_length,
+    "ablation": ("small", "converged", "paper"),
+    "systems": ("published", "small"),
+    "effects": ("demo", "small"),
+    "context-length": ("published", "paper", "small"),
 }
 # Completes the description of a study with what only its caller can measure.
-Prepare = Callable[..., Study]
+Prepare = Callable[..., Any]
 
 
-def main(argv: Sequence[str], *, prepare: Prepare | None = None) -> int:
+def main(argv: Sequence[str] | None = None, *, prepare: Prepare | None = None) -> int:
     """Runs a study and returns the exit status.
 
     Args:
@@ -45,104 +43,102 @@ def main(argv: Sequence[str], *, prepare: Prepare | None = None) -> int:
       prepare: called with the study, its folder, `jobs` and `console` before anything
         is trained; returns the study that is run.
     """
-    parser = _parser()
-    options, rest = parser.parse_known_args(find_config_file(expand_home(argv)))
-    if options.jobs < 1:
-        parser.error(f"--jobs: expected at least 1, got {options.jobs}")
-    if wrong := [flag for flag in rest if not flag.startswith("--config")]:
-        parser.error(f"unknown flag {wrong[0]}; all flags: --help")
-    show_log(logging.WARNING)
-    keep_programs()
-    console = Console()
-    with StopRequest() as stop:
-        try:
-            study, out = _describe(options, rest)
-            if not study.base.data.root:
-                mark_log("simulated: ")
-            if prepare:
-                study = prepare(study, out, jobs=options.jobs, console=console)
-            found = run_study(study, out, jobs=options.jobs, stop=stop, console=console)
-            report.write_findings(found, out, console=console)
-        except Stopped as signal:
-            console.print(f"{signal}: stopped; the same command resumes.")
-            return stop.exit_status
-        except (ValueError, *USER_ERRORS) as error:
-            print(f"error: {error}", file=sys.stderr)
-            return 1
+    options = make_parser().parse(argv)
+    console = show_log(logging.WARNING)
+    run(functools.partial(_run, options, prepare), console=console)
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def _run(
+    options: argparse.Namespace,
+    prepare: Prepare | None,
+    stop: StopRequest,
+    console: Console,
+) -> None:
+    _check(options)
+    from damamba_jax.runtime.programs import keep_programs
+    from damamba_jax.studies import report
+    from damamba_jax.studies.engine import run_study
+
+    keep_programs()
+    study, out = _describe(options)
+    if not study.base.data.root:
+        mark_log("simulated: ")
+    if prepare:
+        study = prepare(study, out, jobs=options.jobs, console=console)
+    found = run_study(study, out, jobs=options.jobs, stop=stop, console=console)
+    report.write_findings(found, out, console=console)
+
+
+def make_parser() -> Parser:
+    """Makes the parser of `damamba study`."""
     presets = "\n".join(
-        f"  {name:15} {', '.join(module.PRESETS)}" for name, module in STUDIES.items()
+        f"  {name:15} {', '.join(presets)}" for name, presets in STUDIES.items()
     )
-    parser = argparse.ArgumentParser(
-        prog="python -m damamba_jax.study",
-        description=f"Studies and their presets, the default first:\n\n{presets}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-        epilog="`ablation` also takes --config=FILE:PRESET and its fields, "
-        "--config.optim.lr=1e-3, in place of --preset.",
+    parser = Parser(
+        "study",
+        f"Runs a study.\n\nStudies and their presets, the default first:\n\n{presets}"
+        "\n\n`ablation` also takes --config=FILE:PRESET and its fields, "
+        "--config.optim.lr=1e-3,\nin place of --preset.",
     )
-    parser.add_argument("study", choices=STUDIES)
-    parser.add_argument("--preset", default="")
-    parser.add_argument("--seeds", default="", help="numbers with commas between")
-    parser.add_argument("--num_seeds", type=int, help="so many, from the first one on")
-    parser.add_argument(
-        "--rows", "--effects", "--lengths", default="",
+    add = parser.add_argument
+    add("study", type=one_of(*STUDIES), metavar="STUDY", help="the name of the study")
+    add("--preset", default="", metavar="NAME", help="of the study; see above")
+    add("--seeds", type=whole_list, metavar="N,N", help="numbers with commas between")
+    add(
+        "--num_seeds", type=whole(1), metavar="N", help="so many, from the first one on"
+    )
+    add(
+        "--rows", "--effects", "--lengths", type=split_names, default=(),
+        metavar="A,B",
         help="keys of rows with commas between; of context-length, frames",
     )  # fmt: skip
-    parser.add_argument("--split", help="of context-length: the split that is scored")
-    parser.add_argument("--jobs", type=int, default=1, help="runs at a time")
-    parser.add_argument("--workdir", "--out", help="default: runs/STUDY-PRESET")
+    add("--split", metavar="NAME", help="of context-length: the split that is scored")
+    add("--jobs", type=whole(1), default=1, metavar="N", help="runs at a time")
+    add("--workdir", "--out", metavar="DIR", help="default: runs/STUDY-PRESET")
+    parser.add_config()
     return parser
 
 
-def _describe(options: argparse.Namespace, config: Sequence[str]) -> tuple[Study, Path]:
-    """Describes the study that was asked for, and chooses its folder."""
-    module = STUDIES[options.study]
-    preset = options.preset or next(iter(module.PRESETS))
-    base, folder = preset, f"{options.study}-{preset}"
+def _check(options: argparse.Namespace) -> None:
+    """Checks flags that depend on each other.
+
+    Raises:
+      UsageError: for a flag of another study, or an unknown preset.
+    """
     for flag, given, study in (
-        ("--config", config, "ablation"),
+        ("--config", options.config, "ablation"),
         ("--split", options.split, "context-length"),
     ):
-        if given and options.study != study:
-            raise ConfigError(
+        if given is not None and options.study != study:
+            raise UsageError(
                 f"`{flag}`: expected with {study} alone, got it with {options.study}."
             )
-    if config:
-        base = _read_config(config)
-        folder = base.name
-    elif preset not in module.PRESETS:
-        raise ConfigError(
-            f"`--preset`: expected one of {', '.join(module.PRESETS)}, got {preset!r}."
+    presets = STUDIES[options.study]
+    if options.preset and options.preset not in presets:
+        raise UsageError(
+            f"`--preset`: unknown preset {options.preset!r}"
+            f"{nearest(options.preset, presets)}"
         )
-    keys, extra = options.rows.split(",") if options.rows else (), {}
+
+
+def _describe(options: argparse.Namespace) -> tuple[Any, Path]:
+    """Describes the study that was asked for, and chooses its folder."""
+    name = options.study.replace("-", "_")
+    module = importlib.import_module(f"damamba_jax.studies.{name}")
+    base = preset = options.preset or STUDIES[options.study][0]
+    folder = f"{options.study}-{preset}"
+    if options.config is not None:
+        base = from_config_dict(options.config)
+        folder = base.name
+    extra = {}
     if options.seeds:
-        extra["seeds"] = parse_integers("--seeds", options.seeds)
+        extra["seeds"] = options.seeds
     if options.split:
         extra["split"] = options.split
-    study = module.describe(base, keys, **extra)
+    study = module.describe(base, options.rows, **extra)
     if options.num_seeds:
         first = study.seeds[0]
         seeds = tuple(range(first, first + options.num_seeds))
         study = dataclasses.replace(study, seeds=seeds)
     return study, Path(options.workdir or Path("runs") / folder)
-
-
-def _read_config(argv: Sequence[str]) -> Config:
-    """Reads `--config=FILE:PRESET` and the fields that are set beside it."""
-    file = next((flag for flag in argv if flag.startswith("--config=")), "")
-    config, values = load_config(file.partition("=")[2]), flags.FlagValues()
-    fields = ["study", *(flag for flag in argv if flag != file)]
-    for field in fields[1:]:
-        check_field(config, field.partition("=")[0].partition(".")[2])
-    config_flags.DEFINE_config_dict(
-        "config", config, "Fields.", flag_values=values, sys_argv=fields
-    )
-    try:
-        values(fields)
-    except flags.Error as error:
-        raise ConfigError(str(error)) from error
-    return from_config_dict(config)

@@ -18,7 +18,7 @@ from rich.console import Console
 from damamba_jax.config.sections import Config
 from damamba_jax.data.corpus.sessions import CorpusIndex
 from damamba_jax.data.open import open_corpus
-from damamba_jax.errors import ConfigError
+from damamba_jax.errors import ConfigError, nearest
 from damamba_jax.evaluation.evaluation import evaluate
 from damamba_jax.evaluation.results import (
     TITLES,
@@ -277,7 +277,7 @@ def choose_rows(
     known = list(known)
     if unknown := [key for key in keys if key not in known]:
         raise ConfigError(
-            f"`--rows`: expected some of {', '.join(known)}, got {unknown[0]!r}."
+            f"`--rows`: unknown row {unknown[0]!r}{nearest(unknown[0], known)}"
         )
     return [key for key in known if not keys or key in keys or key in always]
 

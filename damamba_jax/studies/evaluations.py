@@ -10,7 +10,7 @@ from rich.console import Console
 from damamba_jax.config.sections import DataConfig
 from damamba_jax.data.corpus.sessions import CorpusIndex
 from damamba_jax.data.open import open_corpus
-from damamba_jax.errors import ConfigError, CorpusError
+from damamba_jax.errors import CorpusError, UsageError
 from damamba_jax.evaluation.evaluation import evaluate, evaluate_ensemble
 from damamba_jax.evaluation.results import Result
 from damamba_jax.inference.estimator import load_checkpoint
@@ -44,12 +44,13 @@ def evaluate_runs(
       The folder.
 
     Raises:
-      ConfigError: for settings that do not fit together or a run.
+      UsageError: for settings that do not fit together.
+      ConfigError: for settings that do not fit a run.
       WorkdirError: if `out` holds another evaluation.
     """
     several = len(settings.workdirs) > 1
     if settings.ensemble and not several:
-        raise ConfigError("`--ensemble`: expected two workdirs or more, got one.")
+        raise UsageError("`--ensemble`: expected two workdirs or more, got one.")
     smoothing = parse_smoothing(settings.smoothing) if settings.smoothing else None
     names = _tell_apart(settings.workdirs)
     folder = choose_folder(settings, out)
@@ -112,11 +113,11 @@ def _tell_apart(workdirs: Sequence[str]) -> list[str]:
     """Names folders by their own name, or by as much of their path as it takes.
 
     Raises:
-      ConfigError: if one is given twice.
+      UsageError: if one is given twice.
     """
     parts = [Path(workdir).absolute().parts for workdir in workdirs]
     if len(set(parts)) < len(parts):
-        raise ConfigError(
+        raise UsageError(
             f"`--workdir`: expected each folder once, got {list(workdirs)}."
         )
     length, names = 0, [""] * len(parts)

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from ml_collections import ConfigDict
 from rich.console import Console
 
 import damamba_jax
@@ -25,7 +26,6 @@ from damamba_jax.inference.smoothing import parse_smoothing
 from damamba_jax.reporting.numbers import ABSENT
 from damamba_jax.reporting.predictions import is_written, write_session
 from damamba_jax.reporting.table import Table, show
-from damamba_jax.runtime.config_files import load_config
 from damamba_jax.runtime.progress import ProgressLine
 
 _log = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ def predict_recordings(
     source: Path,
     out: Path,
     *,
-    config_file: str = "",
+    layout: ConfigDict | None = None,
     protocol: Mode = "stitched",
     smoothing: str = "",
     console: Console,
@@ -50,7 +50,7 @@ def predict_recordings(
       workdirs: the trained models, whose mean counts.
       source: folder of a session, of sessions, or of a corpus.
       out: folder for what is written, `SESSION/PARTICIPANT/` in it.
-      config_file: configuration of another layout, `FILE` or `FILE:PRESET`.
+      layout: configuration of another layout; `None` takes that of training.
       protocol: as `predict_sessions` takes it.
       smoothing: as on the command line; empty takes the models' own.
       console: where progress and the table go.
@@ -63,9 +63,9 @@ def predict_recordings(
     """
     smooth = parse_smoothing(smoothing) if smoothing else None
     estimators = [load_checkpoint(workdir) for workdir in workdirs]
-    if config_file:
-        layout = from_config_dict(load_config(config_file)).data
-        estimators = [_read_as(estimator, layout) for estimator in estimators]
+    if layout is not None:
+        other = from_config_dict(layout).data
+        estimators = [_read_as(estimator, other) for estimator in estimators]
     data = estimators[0].config.data
     index = open_recordings(source, data)
     settings = {

@@ -11,6 +11,7 @@ import functools
 import logging
 import multiprocessing
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -26,19 +27,25 @@ from damamba_jax.configs import noxi
 from damamba_jax.data.corpus.fingerprint import fingerprints
 from damamba_jax.data.corpus.sessions import CorpusIndex
 from damamba_jax.data.open import open_corpus
-from damamba_jax.errors import TrainingError
+from damamba_jax.errors import TrainingError, WorkdirError
 from damamba_jax.evaluation.evaluation import evaluate
+from damamba_jax.evaluation.results import read_results
 from damamba_jax.files import read_text
 from damamba_jax.inference.estimator import load_checkpoint
 from damamba_jax.models.functional import abstract_model
 from damamba_jax.reporting.parameter_table import parameter_table
-from damamba_jax.reporting.results import draw_results, write_results
+from damamba_jax.reporting.results import draw_results, show_results, write_results
 from damamba_jax.reporting.table import show
 from damamba_jax.runs import workdir as run_folder
 from damamba_jax.runs.bands import write_bands
 from damamba_jax.runs.evaluations import Settings, write_record
 from damamba_jax.runs.traces import read_traces
-from damamba_jax.runtime.command import USER_ERRORS, mark_log, show_log
+from damamba_jax.runtime.command import (
+    USER_ERRORS,
+    make_console,
+    mark_log,
+    show_log,
+)
 from damamba_jax.runtime.programs import keep_programs
 from damamba_jax.runtime.progress import ProgressLine
 from damamba_jax.runtime.stop import Stopped, StopRequest
@@ -107,8 +114,8 @@ def train(
     with run_folder.claim(directory, config, write=first):
         results = directory / run_folder.RESULTS_PAGE
         if results.is_file() and run_folder.last_step(directory) == config.train.steps:
-            console.print(f"{directory}: this run is finished.", highlight=False)
-            console.print(read_text(results), markup=False, highlight=False)
+            console.print(f"{directory}: this run is finished.")
+            _show_finished(directory, console)
             return
         # An evaluation of an unfinished run is not this run's.
         if first:
@@ -135,6 +142,35 @@ def train(
             )
             settings = Settings(workdirs=(str(directory),))
             write_record(directory, settings, corpus=index.root, steps=[result.step])
+            _tell_end(directory, result.step, console)
+
+
+def _show_finished(directory: Path, console: Console) -> None:
+    """Shows the results of a run, as its end did."""
+    try:
+        results = read_results(directory / run_folder.RESULTS)
+    except (WorkdirError, OSError):  # of another version
+        console.print(read_text(directory / run_folder.RESULTS_PAGE))
+        return
+    show_results(results, console)
+    _tell_end(directory, results[0].step, console)
+
+
+def _tell_end(directory: Path, step: int | None, console: Console) -> None:
+    """Says where everything is, and what may be typed next."""
+    best = directory / run_folder.BEST
+    best = best if best.is_dir() else directory / run_folder.LAST
+    named = shlex.quote(str(directory))
+    lines = (
+        f"workdir: {directory}",
+        f"best checkpoint: {best}{'' if step is None else f', step {step}'}",
+        f"results: {directory / run_folder.RESULTS_PAGE}",
+        f"pictures: {directory / run_folder.PICTURES}",
+        "next:",
+        f"  damamba evaluate --workdir={named}",
+        f"  damamba evaluate --workdir={named} --protocol=long",
+    )
+    console.print("\n".join(lines))
 
 
 def _announce(config: Config, *, simulated: bool, console: Console) -> None:
@@ -208,7 +244,7 @@ def _in_turn(
     stop: StopRequest,
     index: CorpusIndex | None,
 ) -> None:
-    quiet = Console(quiet=True, force_terminal=False)
+    quiet = make_console(quiet=True, force_terminal=False)
     for run in runs:
         stop.check()
         tell = functools.partial(follow, run)
@@ -277,7 +313,7 @@ def _train_in_process(run: Run, writer: Connection) -> None:
             # Nobody is there any more: save, and end.
             os.kill(os.getpid(), signal.SIGTERM)
 
-    quiet = Console(quiet=True, force_terminal=False)
+    quiet = make_console(quiet=True, force_terminal=False)
     with StopRequest() as stop:
         try:
             train(run.config, run.folder, stop=stop, console=quiet, follow=tell)

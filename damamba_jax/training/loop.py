@@ -19,7 +19,7 @@ from damamba_jax.data.corpus.sessions import CorpusIndex, Session
 from damamba_jax.runs.run_log import RunLog
 from damamba_jax.runtime import mesh
 from damamba_jax.runtime.programs import Shapes
-from damamba_jax.runtime.progress import ProgressLine
+from damamba_jax.runtime.progress import ProgressLine, clock_text
 from damamba_jax.runtime.stop import Stopped, StopRequest
 from damamba_jax.schema.statistics import from_arrays
 from damamba_jax.training import optim, state, step
@@ -34,6 +34,9 @@ _log = logging.getLogger(__name__)
 # After a slower step the state is copied to the host: a signal must be obeyed within
 # seconds, and the next safe point may be further away than that.
 SLOW_STEP_SECONDS = 2.0
+
+# The speed of so many steps, or of so many seconds, says how long a run takes.
+MEASURED_STEPS, MEASURED_SECONDS = 10, 5.0
 
 # Called with (steps done, steps in all, note=...).
 Tell = Callable[..., None]
@@ -62,8 +65,11 @@ def fit(
     """
     # Start.
     sharded, replicated = mesh.shardings(config.train.batch_size)
+    # Before anything is compiled, which a mistake would wait for.
+    splits.check_splits(index, config.data)
     sessions = splits.training_sessions(index, config.data)
     source = _source(config, sessions)
+    console.print(_plan(config, source.num_windows, simulated=index.simulated))
     begin = functools.partial(
         initialize, config, sessions, console, simulated=index.simulated
     )
@@ -112,6 +118,40 @@ def fit(
             lambda s: train_step(s, mesh.place(next(batches), sharded), statistics),
             validation and (lambda s: validation.score(s.average, statistics, stop)),
         )
+
+
+def _plan(config: Config, num_windows: int, *, simulated: bool) -> str:
+    """Says in a line what a run computes, on what."""
+    devices = jax.devices()
+    kinds = ", ".join(sorted({device.device_kind for device in devices}))
+    batch, steps = config.train.batch_size, config.train.steps
+    processes = jax.process_count()
+    return (
+        f"{'simulated ' * simulated}{config.name}: {len(devices)} x {kinds}"
+        f"{f' in {processes} processes' * (processes > 1)}, "
+        f"{config.model.compute_dtype}, {batch} windows a batch, {steps:,} steps: "
+        f"{steps * batch / num_windows:.1f} passes over {num_windows:,} windows"
+    )
+
+
+def describe_duration(measured: int, left: int, seconds_per_step: float) -> str:
+    """Says how long the steps that are left take; empty while it is not known.
+
+    Args:
+      measured: steps that were measured.
+      left: steps that are left.
+      seconds_per_step: their speed.
+    """
+    is_known = measured >= MEASURED_STEPS or (
+        measured * seconds_per_step >= MEASURED_SECONDS
+    )
+    if not is_known or not seconds_per_step:
+        return ""
+    return (
+        f"expected: {clock_text(left * seconds_per_step)} for {left:,} more steps at "
+        f"{1 / seconds_per_step:.2f} a second, and the time of validation and "
+        "evaluation"
+    )
 
 
 def _restore(
@@ -183,6 +223,7 @@ class _Loop:
         self.config, self.train = config, config.train
         self.saver, self.log, self.stop = saver, log, stop
         self.progress, self.tell = progress, tell
+        self.expected, self.began = False, 0
         self.best = max(log.values("val_ccc"), default=-np.inf)
 
     def run(
@@ -214,11 +255,30 @@ class _Loop:
                 self.meter.add(number + 1, scalars)
                 self._after_step(current, number, is_first=number == first)
                 self.stop.check()
+                if self.stop.take_warning():
+                    self._save_early(current)
         except Stopped:
             self.meter.flush()
             self.saver.save(current)
             _log.info("saved step %d.", current.step)
             raise
+
+    def _save_early(self, current: TrainState) -> None:
+        """Saves between two steps, unless this one is on disk; the run goes on."""
+        self.meter.flush()
+        self.saver.hold(current)
+        self.saver.save_held()
+        _log.info("saved step %d; going on.", current.step)
+        self.meter.pause()
+
+    def _tell_duration(self, done: int) -> None:
+        """Says how long the run will take, once some steps were measured."""
+        line = describe_duration(
+            done - self.began, self.train.steps - done, self.meter.seconds_per_step
+        )
+        if line:
+            self.expected = True
+            self.progress.say(line)
 
     def _validation_due(self, number: int) -> bool:
         due = number % self.train.eval_every == 0 or number == self.train.steps
@@ -246,6 +306,9 @@ class _Loop:
             self.saver.hold(current)
         if is_first:
             self.progress.restart(done)
+            self.began = done
+        elif not self.expected:
+            self._tell_duration(done)
         self.tell(done, total, note=self.meter.text)
         if done % self.train.save_every == 0 or done == total:
             self.meter.flush()

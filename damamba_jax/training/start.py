@@ -9,7 +9,7 @@ from rich.console import Console
 from damamba_jax.config.sections import Config
 from damamba_jax.data.batches.statistics import fit_statistics
 from damamba_jax.data.corpus.sessions import Session
-from damamba_jax.errors import ConfigError
+from damamba_jax.errors import CheckpointError, ConfigError
 from damamba_jax.inference.estimator import load_checkpoint
 from damamba_jax.models.functional import (
     Params,
@@ -66,7 +66,10 @@ def initialize(
 
 def _take_over(config: Config, *, simulated: bool) -> Start:
     """Takes both from the run that `init_from` names."""
-    origin = load_checkpoint(config.init_from)
+    try:
+        origin = load_checkpoint(config.init_from)
+    except CheckpointError as error:
+        raise CheckpointError(f"`init_from`: {error}") from error
     if origin.simulated != simulated:
         trained_on = "simulated" if origin.simulated else "recorded"
         _log.warning(

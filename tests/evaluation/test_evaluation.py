@@ -29,6 +29,7 @@ from damamba_jax.metrics.intervals import score
 from damamba_jax.reporting.results import draw_results, write_results
 from damamba_jax.runs import traces as trace_files
 from damamba_jax.runs.evaluations import Settings, choose_folder, write_record
+from damamba_jax.runtime.command import make_console
 from damamba_jax.runtime.progress import ProgressLine
 from damamba_jax.runtime.stop import Stopped
 from damamba_jax.schema.release import RELEASED_FEATURES
@@ -244,7 +245,7 @@ def test_people_without_labels_get_prediction_files(
     estimator, release, tmp_path, monkeypatch, cache_dir, capsys
 ):
     monkeypatch.setattr(evaluations, "load_checkpoint", lambda workdir: estimator)
-    monkeypatch.setattr(evaluate, "show_log", lambda: None)
+    monkeypatch.setattr(evaluate, "show_log", make_console)
     out = tmp_path / "out"
     arguments = [f"--workdir={tmp_path}", f"--root={release}", f"--out={out}"]
     status = evaluate.main([*arguments, "--pictures=0", "--ridge=no"])
@@ -283,7 +284,7 @@ def test_several_models_in_one_table_after_long_passes(
         return FrameEstimator(config, estimator.statistics)
 
     monkeypatch.setattr(evaluations, "load_checkpoint", load)
-    monkeypatch.setattr(evaluate, "show_log", lambda: None)
+    monkeypatch.setattr(evaluate, "show_log", make_console)
     evaluate.main(
         [f"--workdir={tmp_path}/one", f"--workdir={tmp_path}/two", "--pictures=0",
          f"--root={release}", "--protocol=long", "--splits=noxi/val",
@@ -307,7 +308,7 @@ def test_no_evaluation_writes_over_another(
 ):
     monkeypatch.setattr(evaluations, "load_checkpoint", lambda workdir: estimator)
     monkeypatch.setattr(evaluations, "open_corpus", lambda *_, **__: index)
-    monkeypatch.setattr(evaluate, "show_log", lambda: None)
+    monkeypatch.setattr(evaluate, "show_log", make_console)
     workdir = tmp_path / "run"
 
     def run(*flags):
@@ -375,7 +376,7 @@ def test_an_ensemble_is_one_more_row(estimator, release, tmp_path, monkeypatch, 
         return OffsetEstimator(estimator.config, estimator.statistics, offsets[name])
 
     monkeypatch.setattr(evaluations, "load_checkpoint", load)
-    monkeypatch.setattr(evaluate, "show_log", lambda: None)
+    monkeypatch.setattr(evaluate, "show_log", make_console)
     arguments = [f"--workdir={tmp_path}/{name}" for name in offsets]
     out = tmp_path / "out"
     arguments += [f"--root={release}", f"--out={out}", "--pictures=0", "--ridge=no"]
@@ -402,8 +403,9 @@ def test_an_ensemble_is_one_more_row(estimator, release, tmp_path, monkeypatch, 
         (arguments[1:], "expected two workdirs or more"),
         ([arguments[0], *arguments], "expected each folder once"),
     ):
-        with pytest.raises(SystemExit, match=message):
+        with pytest.raises(SystemExit) as end:
             evaluate.main([*wrong, "--ensemble"])
+        assert end.value.code == 2 and message in capsys.readouterr().err
 
 
 def test_an_ensemble_needs_the_same_recordings(estimator, index):
@@ -464,9 +466,9 @@ def test_wrong_input_is_an_error_without_traceback(
     estimator, index, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(evaluations, "load_checkpoint", lambda workdir: estimator)
-    monkeypatch.setattr(evaluate, "show_log", lambda: None)
+    monkeypatch.setattr(evaluate, "show_log", make_console)
     arguments = [f"--workdir={tmp_path}", f"--root={index.root}"]
-    with pytest.raises(SystemExit, match="error: `split`: .*noxi/tets-base"):
+    with pytest.raises(SystemExit, match="`split`: .*'noxi/tets-base'; did you mean"):
         evaluate.main([*arguments, "--splits=noxi/tets-base"])
     with pytest.raises(SystemExit, match="error: `data.root`"):
         evaluate.main([f"--workdir={tmp_path}", f"--root={tmp_path}/nowhere"])

@@ -84,7 +84,10 @@ def test_scores_from_memory_from_disk_and_of_evaluations_are_the_same(estimator,
         [estimator], open_recordings(root / "monday", data).sessions
     )
     rated = corpus_index.index(
-        root, features=data.features, layout=data.layout, scale=Scale.of(data)
+        root,
+        features=data.features,
+        layout=data.layout,
+        scale=Scale(low=1.0, high=5.0),
     )
     traces = predict_sessions(
         estimator.predict, rated.sessions[:1], data, batch_size=4, frame_multiple=1

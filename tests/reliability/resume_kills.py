@@ -10,7 +10,6 @@ best checkpoint and every byte of `metrics.jsonl` must equal the first run's. Fa
 any differs, or if SIGTERM takes longer than 10 s.
 """
 
-import argparse
 import datetime
 import json
 import os
@@ -25,6 +24,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
+
+from damamba_jax.runtime.parser import Parser, whole
 
 ROOT = Path(__file__).resolve().parents[2]
 SECONDS_TO_STOP = 10.0
@@ -168,13 +169,12 @@ def rows(number: int, run: Run) -> list[str]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the check; 1 if any run differs or stops too late."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--runs", type=int, default=10)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", default="", help="keeps the workdirs in this folder")
-    options = parser.parse_args(argv)
+    parser = Parser("python -m tests.reliability.resume_kills", __doc__)
+    add = parser.add_argument
+    add("--runs", type=whole(1), default=10, metavar="N", help="runs that are killed")
+    add("--seed", type=whole(0), default=0, metavar="N", help="of all draws")
+    add("--out", default="", metavar="DIR", help="keeps the workdirs in this folder")
+    options = parser.parse(argv)
     print(
         f"{datetime.date.today()}, {os.cpu_count()} cores, {platform.machine()}, "
         f"Python {platform.python_version()}\n\n"

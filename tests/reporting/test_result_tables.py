@@ -79,6 +79,17 @@ def test_published_rows_stand_with_their_source():
     assert "[1] github.com/MSA-LMC/DAT" in table.notes[1]
 
 
+def test_only_corpora_of_the_challenge_stand_beside_published_rows(tmp_path):
+    for split, expected in (("noxi/val", True), ("noxi-j/val", True),
+                            ("mine/test", False), ("noxious/test", False)):  # fmt: skip
+        result = make_result(make_split(split, "validation"))
+        found = [table.title for table in tables([result])]
+        assert (MAIN in found) == expected
+        write_json(tmp_path / "results.json", [result])
+        tree = json.loads((tmp_path / "results.json").read_text())
+        assert bool(tree["published"]) == expected
+
+
 def test_published_means_are_those_of_their_columns_but_for_one():
     wrong = [
         (row.method, row.overall)

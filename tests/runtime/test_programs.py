@@ -71,14 +71,14 @@ def test_settings_and_code_are_part_of_the_name(folder, monkeypatch):
         assert run(key="one") == 1
     finally:
         jax.config.update("jax_default_matmul_precision", before)
-    monkeypatch.setattr(programs, "_sources", lambda: "other code")
+    monkeypatch.setattr(programs, "package_sources", lambda: "other code")
     assert run(key="one") == 1
 
 
 def test_the_code_is_that_of_every_module(monkeypatch):
     hashed = []
     monkeypatch.setattr(programs, "hash_sources", lambda p: hashed.extend(p) or "")
-    programs._sources.__wrapped__()
+    programs.package_sources.__wrapped__()
     folders = {path.resolve() for path in hashed}
     for module in (programs, estimator, step, selective_scan):
         parents = Path(module.__file__).resolve().parents

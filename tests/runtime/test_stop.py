@@ -87,6 +87,39 @@ def test_a_patient_block_takes_the_time_that_its_end_needs(tmp_path):
     assert 1.4 < seconds < 6
 
 
+def test_a_warning_is_taken_once_and_ends_nothing(tmp_path):
+    number = int(signal.SIGUSR1)
+    program = (
+        "import signal, sys, time\n"
+        "from damamba_jax.runtime.stop import Stopped, StopRequest\n"
+        f"with StopRequest(warnings=[signal.Signals({number})]) as stop:\n"
+        "    print('ready', flush=True)\n"
+        "    with stop.protect(lambda: None):\n"
+        "        while not stop.take_warning(): stop.check(); time.sleep(0.01)\n"
+        "        assert not stop.take_warning() and not stop.requested\n"
+        "        print('warned', flush=True)\n"
+        "        try:\n"
+        "            while True: stop.check(); time.sleep(0.01)\n"
+        "        except Stopped as error:\n"
+        "            print(error, stop.take_warning(), flush=True)\n"
+        "            sys.exit(stop.exit_status)\n"
+    )
+    child = subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True,
+        stderr=subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        assert child.stdout.readline() == "ready\n"
+        child.send_signal(signal.SIGUSR1)
+        assert child.stdout.readline() == "warned\n"
+        child.send_signal(signal.SIGTERM)
+        out, log = child.communicate(timeout=30)
+    finally:
+        child.kill()
+    assert child.returncode == 143 and out == "SIGTERM False\n"
+    assert "SIGUSR1: saving after this step, then going on." in log
+
+
 def test_outside_protect_the_end_is_immediate(tmp_path):
     body = f"print('ready', flush=True); {STUCK}"
     status, log, seconds = run(tmp_path, body, signal.SIGTERM, grace=20.0)

@@ -116,13 +116,15 @@ def test_configurations_are_given_by_file_and_field(quiet, drawn, monkeypatch, c
     argv = ["ablation", "--config", "configs/ablation.py:small", "--rows=full"]
     argv += ["--config.optim.lr=0.25", "--config.seed=5", "--num_seeds=2"]
     # Nothing was trained, so there is nothing to read.
-    assert main(argv) == 1
-    assert "results.json" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="results.json"):
+        main(argv)
     assert [run.config.seed for run in asked] == [5, 6]
     assert {run.config.optim.lr for run in asked} == {0.25}
     assert str(asked[0].folder) == "runs/ablation-small/full-seed5"
-    assert main([*argv, "--config.optim.rl=1"]) == 1
-    assert "`config.optim.rl`: unknown field" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as end:
+        main([*argv, "--config.optim.rl=1"])
+    assert end.value.code == 2
+    assert "`--config.optim.rl`: unknown field" in capsys.readouterr().err
 
 
 def run_ablation(folder):

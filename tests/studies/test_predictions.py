@@ -100,7 +100,12 @@ def test_predictions_are_never_written_over(workdir, root, tmp_path):
         run(workdir, root / "monday", root / "monday")
 
 
-def test_another_layout_is_read_by_its_configuration(workdir, root, tmp_path):
+def test_another_layout_is_read_by_its_configuration(
+    workdir, root, tmp_path, monkeypatch
+):
+    # The log and the cache of programs of this process stay as they are.
+    monkeypatch.setattr(predict, "show_log", lambda: Console(quiet=True))
+    monkeypatch.setattr("damamba_jax.runtime.programs.keep_programs", lambda: None)
     forms = {f.__name__: f for f in FEATURES.values()}
     FEATURES_CSV = forms["csv_per_person"](tmp_path / "csv")
     table = FEATURES_CSV[0][0].table
@@ -115,7 +120,9 @@ def test_another_layout_is_read_by_its_configuration(workdir, root, tmp_path):
         files=files["voice"], faces=files["face"], fields=fields, dim=2
     )
     config.write_text(text)
-    run(workdir, tmp_path / "csv", tmp_path / "a", config_file=str(config))
+    given = [f"--workdir={workdir}", f"--input={tmp_path / 'csv'}"]
+    named = [*given, f"--config={config}"]
+    assert predict.main([*named, f"--out={tmp_path / 'a'}"]) == 0
     run(workdir, root, tmp_path / "b")
     for name in ("pupil", "teacher"):
         one, two = (
@@ -124,14 +131,8 @@ def test_another_layout_is_read_by_its_configuration(workdir, root, tmp_path):
         )
         assert one == two
     config.write_text(text.replace("dim=2", "dim=7"))
-    assert predict.main(
-        [f"--workdir={workdir}", f"--input={root}", f"--out={tmp_path / 'c'}"]
-    ) == 0  # fmt: skip
     with pytest.raises(SystemExit, match="the feature face with 2 columns"):
-        predict.main(
-            [f"--workdir={workdir}", f"--input={tmp_path / 'csv'}",
-             f"--out={tmp_path / 'd'}", f"--config={config}"]
-        )  # fmt: skip
+        predict.main([*named, f"--out={tmp_path / 'd'}"])
 
 
 def test_a_run_without_validation_keeps_its_last_step(workdir):

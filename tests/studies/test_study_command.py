@@ -1,5 +1,7 @@
 """The command of the studies."""
 
+import importlib
+
 import pytest
 
 from damamba_jax.studies.command import STUDIES, main
@@ -10,14 +12,18 @@ def test_help_lists_studies_and_presets(capsys):
         main(["--help"])
     assert ended.value.code == 0
     lines = capsys.readouterr().out.splitlines()
-    for name, module in STUDIES.items():
+    for name, presets in STUDIES.items():
         (line,) = [line for line in lines if line.startswith(f"  {name} ")]
-        assert line.split(maxsplit=1)[1] == ", ".join(module.PRESETS)
+        assert line.split(maxsplit=1)[1] == ", ".join(presets)
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_the_presets_are_those_of_the_study(name):
+    module = f"damamba_jax.studies.{name.replace('-', '_')}"
+    assert tuple(importlib.import_module(module).PRESETS) == STUDIES[name]
 
 
 def test_an_unknown_study_lists_the_known_ones(capsys):
     with pytest.raises(SystemExit):
         main(["sistems"])
-    assert "'ablation', 'systems', 'effects', 'context-length'" in (
-        capsys.readouterr().err
-    )
+    assert "did you mean 'systems'?" in capsys.readouterr().err

@@ -120,11 +120,11 @@ def test_what_ran_out_of_memory_is_not_kept(monkeypatch, tmp_path):
     assert json.loads(path.read_text()) == {"ok": True}
 
 
-def test_a_step_that_is_wrong_gets_no_table(trained, monkeypatch, tmp_path, capsys):
+def test_a_step_that_is_wrong_gets_no_table(trained, monkeypatch, tmp_path):
     wrong = {"ok": False, "other": "without remat"}
     monkeypatch.setattr(process, "run", lambda *_: wrong)
     monkeypatch.setattr(process, "find_device", lambda *_: "cpu")
     argv = ["systems", "--preset=small", f"--out={tmp_path}"]
-    assert main(argv, prepare=benchmark.measure) == 1
-    assert "disagree" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="disagree"):
+        main(argv, prepare=benchmark.measure)
     assert trained.asked == [] and not (tmp_path / "systems.md").exists()

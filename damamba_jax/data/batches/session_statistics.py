@@ -6,6 +6,7 @@ stream alone: the same in training, after a resume, and for a recording that is 
 predicted.
 """
 
+import functools
 import hashlib
 import logging
 import os
@@ -20,7 +21,9 @@ from damamba_jax.data.batches.statistics import (
     valid_frames,
 )
 from damamba_jax.data.corpus.sessions import Track
-from damamba_jax.files import replace_file
+from damamba_jax.files import read_kept, replace_file
+
+_log = logging.getLogger(__name__)
 
 # Frames read per stream. Neighbours are alike, so blocks are short and far apart.
 MAX_FRAMES = 2_000
@@ -48,14 +51,9 @@ def ensure_statistics(
     frames = sample_frames(track, cache_dir)
     folder = pathlib.Path(cache_dir) / "session-statistics"
     path = folder / f"{track.feature.name}-{_key(frames)}.npy"
-    if path.is_file():
-        try:
-            read_statistics(path, dim=track.feature.dim)
-        except ValueError as error:
-            logging.warning("%s; computing it again.", error)
-        else:
-            return path
-    _save(path, _estimate(frames))
+    read = functools.partial(read_statistics, dim=track.feature.dim)
+    if read_kept(path, read, _log) is None:
+        _save(path, _estimate(frames))
     return path
 
 

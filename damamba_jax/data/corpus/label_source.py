@@ -43,12 +43,15 @@ class Scale:
       low, high: values that the model sees as 0 and 1.
       delay_seconds: how late annotations are, s.
       unit: what counts as one: a frame or a turn.
+      chosen: whether a configuration says so; a file whose values mostly lie outside
+        is then an error.
     """
 
     low: float = 0.0
     high: float = 1.0
     delay_seconds: float = 0.0
     unit: Literal["frame", "turn"] = "frame"
+    chosen: bool = False
 
     @classmethod
     def of(cls, data: DataConfig) -> "Scale":
@@ -59,6 +62,7 @@ class Scale:
             high=high,
             delay_seconds=data.label_delay_seconds,
             unit=data.label_unit,
+            chosen=True,
         )
 
     @property
@@ -165,12 +169,23 @@ class LabelSource:
         return suffix == ".eaf" or bool(self.config and self.config.start)
 
     def _to_unit(self, values: np.ndarray) -> np.ndarray:
+        low, high = self.scale.label_range
+        rated = np.isfinite(values)
+        outside = rated & ((values < low) | (values > high))
+        if self.scale.chosen and 2 * outside.sum() > rated.sum():
+            least, most = np.min(values[rated]), np.max(values[rated])
+            raise format_error(
+                self.pieces[0].path,
+                "values",
+                expected="most of them within `data.label_range` = "
+                f"({low:g}, {high:g})",
+                got=f"{least:g} to {most:g}; set the annotation's own range, e.g. "
+                f"--config.data.label_range={least:g},{most:g}",
+            )
         scaled = to_unit(values, self.scale.label_range)
-        if scaled is values:
+        if scaled is values:  # as released
             return values
-        outside = np.isfinite(scaled) & ((scaled < 0) | (scaled > 1))
         if outside.any():
-            low, high = self.scale.label_range
             warn_once(
                 _log,
                 f"{self.pieces[0].path}: {np.count_nonzero(outside)} frames are rated "

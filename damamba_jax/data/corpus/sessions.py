@@ -14,7 +14,7 @@ from damamba_jax.data.corpus.label_source import LabelSource
 from damamba_jax.data.corpus.patterns import Match
 from damamba_jax.data.corpus.table_rows import Span
 from damamba_jax.data.formats import ssi
-from damamba_jax.errors import CorpusError, format_error
+from damamba_jax.errors import CorpusError, format_error, nearest
 from damamba_jax.metrics.turns import Turns, place_turns, turn_means
 
 
@@ -248,6 +248,6 @@ class CorpusIndex:
                 f"session. Splits with sessions: {exist}."
             )
         raise CorpusError(
-            f"`split`: expected one of {', '.join(self.searched)}, got {name!r}. "
+            f"`split`: unknown split {name!r}{nearest(name, self.searched)} "
             f"Splits with sessions below {self.root}: {exist}."
         )

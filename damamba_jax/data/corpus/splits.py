@@ -5,7 +5,7 @@ from typing import Literal, NamedTuple
 
 from damamba_jax.config.sections import DataConfig
 from damamba_jax.data.corpus.sessions import CorpusIndex, Session
-from damamba_jax.errors import CorpusError, nearest
+from damamba_jax.errors import ConfigError, CorpusError, nearest
 
 # Ends the names of splits that `data.test_sessions` make.
 HELD_OUT = " held out"
@@ -70,6 +70,28 @@ def test_splits(index: CorpusIndex, data: DataConfig) -> list[EvaluationSplit]:
         EvaluationSplit(f"{name}{HELD_OUT}", "test", tuple(sessions))
         for name, sessions in found.items()
     ]
+
+
+def check_splits(index: CorpusIndex, data: DataConfig) -> None:
+    """Checks that a run has sessions to train and to validate on, and no session twice.
+
+    Raises:
+      CorpusError: from `index.split` for a split that is unknown or empty.
+      ConfigError: for a split that is trained on twice, or trained on and validated.
+    """
+    if len(set(data.train_splits)) < len(data.train_splits):
+        raise ConfigError(
+            f"`data.train_splits`: expected each split once, got "
+            f"{', '.join(data.train_splits)}."
+        )
+    if not data.num_folds and data.val_split in data.train_splits:
+        raise ConfigError(
+            f"`data.val_split`: expected a split that is not trained on, got "
+            f"{data.val_split!r}, which is in `data.train_splits`. Name another one, "
+            f"or hold a part of the sessions out: --config.data.num_folds=5."
+        )
+    training_sessions(index, data)
+    validation_sessions(index, data)
 
 
 def split_kind(name: str, data: DataConfig) -> SplitKind:

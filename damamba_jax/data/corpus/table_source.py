@@ -10,7 +10,6 @@ import logging
 import operator
 import os
 import re
-import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -33,7 +32,7 @@ from damamba_jax.data.formats.presets import with_preset
 from damamba_jax.data.formats.ssi import Stream
 from damamba_jax.data.formats.tables import Table, Texts, find_columns
 from damamba_jax.errors import ConfigError, format_error
-from damamba_jax.files import replace_file
+from damamba_jax.files import keep_file, read_kept
 
 _log = logging.getLogger(__name__)
 
@@ -144,16 +143,12 @@ class TableSource:
           DataFormatError: as `place`.
         """
         path = Path(cache_dir or "") / "tables" / f"{self._key()}.npz"
-        if cache_dir and path.is_file():
-            try:
-                return _read_summary(path)
-            except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-                _log.warning("%s: damaged (%s); made anew.", path, error)
+        if cache_dir and (kept := read_kept(path, _read_summary, _log)) is not None:
+            return kept
         placed = self.place()
         found = Summary(placed.rate, placed.frames >= 0, placed.columns)
         if cache_dir:
-            with replace_file(path) as file:
-                np.savez(file, **found._asdict())
+            keep_file(path, lambda file: np.savez(file, **found._asdict()), _log)
         return found
 
     def open(self, cache_dir: str | os.PathLike | None) -> Stream:

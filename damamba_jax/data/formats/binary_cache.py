@@ -1,13 +1,19 @@
 """Arrays that are computed once, kept as `.npy` files and mapped into memory."""
 
+import errno
+import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from damamba_jax.errors import format_error
-from damamba_jax.files import replace_path
+from damamba_jax.files import read_kept, replace_path
+
+_log = logging.getLogger(__name__)
+
+# A folder that another user owns, or a disk that cannot be written.
+_REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 def cached_array(
@@ -18,30 +24,55 @@ def cached_array(
 ) -> np.ndarray:
     """Maps an array that lies in the cache, or writes it there first.
 
+    A file that is damaged, holds another array or may not be read is written anew. In
+    a folder that refuses it the array is made in memory.
+
     Args:
       path: `.npy` file; its name holds all that the values depend on.
       shape, dtype: the shape and type of the array.
-      fill: writes the values into the array; called only if there is no file.
+      fill: writes the values into the array; called only if there is no such file.
 
     Raises:
-      DataFormatError: if the file holds another array.
+      OSError: if it cannot be written for want of space.
     """
-    if not path.is_file():
-        with replace_path(path) as part:
-            data = np.lib.format.open_memmap(part, mode="w+", dtype=dtype, shape=shape)
-            if hasattr(os, "posix_fallocate"):
-                # A full disk is an error here; in a mapping it would be a crash.
-                with open(part, "r+b") as file:
-                    os.posix_fallocate(file.fileno(), 0, part.stat().st_size)
-            fill(data)
-            data.flush()
-            del data
-    data = np.load(path, mmap_mode="r", allow_pickle=False)
-    if data.shape != shape or data.dtype != dtype:
-        raise format_error(
-            path,
-            "cache",
-            expected=f"{dtype} {list(shape)} (delete the file to make it anew)",
-            got=f"{data.dtype} {list(data.shape)}",
-        )
-    return data
+
+    def read(path: Path) -> np.ndarray:
+        # Unlike `np.load` it leaves no damaged file open.
+        data = np.lib.format.open_memmap(path, mode="r")
+        if data.shape != shape or data.dtype != dtype:
+            raise ValueError(
+                f"expected {dtype} {list(shape)}, got {data.dtype} {list(data.shape)}"
+            )
+        return data
+
+    data = read_kept(path, read, _log)
+    if data is not None:
+        return data
+    try:
+        _write(path, shape, dtype, fill)
+        return read(path)
+    except OSError as error:
+        if error.errno not in _REFUSED:
+            raise
+        _log.warning("%s: kept in memory alone: %s", path, error)
+        data = np.empty(shape, dtype)
+        fill(data)
+        data.flags.writeable = False
+        return data
+
+
+def _write(
+    path: Path,
+    shape: tuple[int, ...],
+    dtype: np.dtype,
+    fill: Callable[[np.ndarray], None],
+) -> None:
+    with replace_path(path) as part:
+        data = np.lib.format.open_memmap(part, mode="w+", dtype=dtype, shape=shape)
+        if hasattr(os, "posix_fallocate"):
+            # A full disk is an error here; in a mapping it would be a crash.
+            with open(part, "r+b") as file:
+                os.posix_fallocate(file.fileno(), 0, part.stat().st_size)
+        fill(data)
+        data.flush()
+        del data

@@ -147,7 +147,7 @@ def find_columns(
                 table.path,
                 "columns",
                 expected=f"a column {name!r}",
-                got=f"none{nearest(name, table.names)}"[:110],
+                got=f"none{nearest(name, table.names)}"[:110].rstrip("."),
             )
         found += matches
     return tuple(dict.fromkeys(found))

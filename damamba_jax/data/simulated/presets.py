@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 
 from damamba_jax.data.simulated.dialogue import FRAME_HZ, Domain
-from damamba_jax.errors import ConfigError
+from damamba_jax.errors import ConfigError, nearest
 from damamba_jax.schema.release import DEMO_DIMS, REAL_DIMS
 
 # The conversations that models are trained on, and two that they are not: other
@@ -174,6 +174,6 @@ def get_preset(preset: "Preset | str") -> Preset:
         return preset
     if preset not in PRESETS:
         raise ConfigError(
-            f"`preset`: expected one of {', '.join(PRESETS)}, got {preset!r}."
+            f"`data.simulated`: unknown preset {preset!r}{nearest(preset, PRESETS)}"
         )
     return PRESETS[preset]

@@ -15,6 +15,7 @@ Unlike the released test sets, simulated ones are labelled.
 import dataclasses
 import hashlib
 import json
+import logging
 import os
 import shutil
 import tempfile
@@ -39,7 +40,7 @@ from damamba_jax.data.simulated.presets import (
     get_preset,
 )
 from damamba_jax.errors import ConfigError
-from damamba_jax.files import replace_file, write_text
+from damamba_jax.files import read_json, read_kept, replace_file, write_text
 from damamba_jax.schema.release import DEMO_DIMS, REAL_DIMS
 
 __all__ = [
@@ -54,11 +55,13 @@ __all__ = [
     "write_corpus",
 ]
 
+_log = logging.getLogger(__name__)
+
 # Raised whenever the same preset and seed would give other numbers.
 VERSION = 3
-# The folder below a corpus that holds what its oracle sees.
 # Names of the folders in a cache begin so.
 CORPUS_PREFIX = "simulated-"
+# The folder below a corpus that holds what its oracle sees.
 ORACLE_FOLDER = "oracle"
 
 
@@ -125,22 +128,32 @@ def ensure_corpus(
     digest = hashlib.sha256(text.encode()).hexdigest()[:12]
     name = preset if isinstance(preset, str) else "custom"
     target = Path(cache_dir) / f"{CORPUS_PREFIX}{name}-{digest}"
-    if (target / SIMULATED_FILE).is_file():
+    if _is_whole(target):
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
     try:
         work.chmod(0o755)
         write_corpus(work, preset, seed=seed, progress=progress)
+        if target.exists() and not _is_whole(target):
+            # Part of it is gone. In the way of `work` it goes in one move as well.
+            target.rename(work.with_name(f"{work.name}-damaged"))
         try:
             work.rename(target)
         except OSError:
             # Somebody else was quicker; their folder holds the same bytes.
-            if not (target / SIMULATED_FILE).is_file():
+            if not _is_whole(target):
                 raise
     finally:
         shutil.rmtree(work, ignore_errors=True)
+        shutil.rmtree(work.with_name(f"{work.name}-damaged"), ignore_errors=True)
     return target
+
+
+def _is_whole(corpus: Path) -> bool:
+    """Whether the file is there, and can be read, that is written last."""
+    marker = read_kept(corpus / SIMULATED_FILE, read_json, _log)
+    return isinstance(marker, dict) and bool(marker)
 
 
 def _description(preset: Preset | str, seed: int) -> dict:

@@ -247,6 +247,8 @@ def test_peers_that_fail_are_said(monkeypatch, tmp_path):
 
 def test_refuses_unknown_names(capsys):
     for flag in ("--shapes=huge", "--dtype=float16", "--peers=fast"):
-        with pytest.raises(SystemExit):
+        with pytest.raises(SystemExit) as end:
             speed.main([flag])
-        assert "unknown" in capsys.readouterr().err
+        name, _, value = flag.partition("=")
+        said = capsys.readouterr().err
+        assert end.value.code == 2 and f"`{name}`: " in said and repr(value) in said

@@ -495,7 +495,7 @@ def test_splits_that_do_not_exist(tmp_path):
         error.value
     )
     assert "Splits with sessions: noxi/train" in str(error.value)
-    with pytest.raises(CorpusError, match="expected one of noxi/train.*got 'train'"):
+    with pytest.raises(CorpusError, match="'train'; did you mean 'noxi/train'"):
         found.split("train")
 
 

@@ -94,6 +94,17 @@ def test_range_and_delay(tmp_path, caplog):
     np.testing.assert_array_equal(found, [0.25, 0.5, 0.75, 1, NAN])
 
 
+def test_values_that_mostly_lie_outside_of_the_chosen_range(tmp_path):
+    lines = tmp_path / "lines.csv"
+    ssi.write_labels(lines, np.array([1.0, 2, 3, NAN, 5]))
+    assert source(lines, None).read().tolist()[2] == 3.0
+    message = r"`data.label_range` = \(0, 1\), got 1 to 5.*label_range=1,5"
+    with pytest.raises(DataFormatError, match=message):
+        source(lines, None, chosen=True).read()
+    ssi.write_labels(lines, np.array([0.0, 0.5, 1.0, 1.5]))
+    assert source(lines, None, chosen=True).read().tolist() == [0, 0.5, 1, 1.5]
+
+
 def test_raters_in_columns_rows_files_and_tiers(tmp_path):
     wide, long = tmp_path / "wide.csv", tmp_path / "long.csv"
     write_rows(wide, ("from", "to", "r_eve", "r_kim"), [(0, 1, 1, 2), (1, 2, 3, "")])

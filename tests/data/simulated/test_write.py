@@ -204,7 +204,7 @@ def test_streams_are_most_of_what_is_written(tmp_path):
 
 
 def test_bad_arguments_say_what_to_do(small, tmp_path):
-    with pytest.raises(ValueError, match="`preset`: expected one of tiny, demo"):
+    with pytest.raises(ValueError, match="unknown preset 'deno'; did you mean 'demo'"):
         get_preset("deno")
     with pytest.raises(ValueError, match="`out`: expected a new or empty folder"):
         simulated_write.write_corpus(small, "tiny")

@@ -1,0 +1,38 @@
+"""Prints a script that completes commands, flags and files in a shell.
+
+    source <(damamba completion bash)               # in ~/.bashrc
+    source <(damamba completion zsh)                # in ~/.zshrc, after compinit
+    damamba completion fish | source                # in ~/.config/fish/config.fish
+
+The script holds the flags of this version: it starts no Python while you type. Kept as
+a file it delays no shell that starts:
+
+    damamba completion bash > ~/.local/share/bash-completion/completions/damamba
+"""
+
+import sys
+from collections.abc import Sequence
+
+from damamba_jax.runtime.completion import SHELLS, write_script
+from damamba_jax.runtime.parser import Parser, one_of
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command; returns its exit status."""
+    options = make_parser().parse(argv)
+    print(write_script(options.shell), end="")
+    return 0
+
+
+def make_parser() -> Parser:
+    """Makes the parser of this command."""
+    parser = Parser("completion", __doc__)
+    parser.add_argument(
+        "shell", type=one_of(*SHELLS), metavar="|".join(SHELLS),
+        help="the shell that reads the script",
+    )  # fmt: skip
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,79 @@
+"""Predictions of an earlier evaluation, where they would come out the same.
+
+Predicting takes nearly all the time of an evaluation. Its traces hold a key: a hash of
+the model's arrays and configuration, of the size and time of every file that was read,
+of the package's code, of JAX and of the device. What has the same key is not predicted
+again.
+"""
+
+import dataclasses
+import hashlib
+import importlib.metadata
+from collections.abc import Iterator
+from pathlib import Path
+
+import jax
+
+from damamba_jax.config.sections import Config
+from damamba_jax.data.corpus.sessions import Session
+from damamba_jax.data.corpus.splits import EvaluationSplit
+from damamba_jax.inference.estimator import Estimator
+from damamba_jax.inference.sessions import Mode
+from damamba_jax.runs.digest import digest
+from damamba_jax.runtime.programs import package_sources
+
+
+def prediction_key(
+    estimator: Estimator,
+    config: Config,
+    split: EvaluationSplit,
+    *,
+    protocol: Mode,
+    batch_size: int,
+) -> str:
+    """Hashes all that the predictions of a split depend on.
+
+    Args:
+      estimator: the model.
+      config: its configuration, with the smoothing of the predictions.
+      split: the sessions that are predicted.
+      protocol: as `predict_sessions` takes it.
+      batch_size: windows per batch, on which the last digits depend.
+
+    Returns:
+      The key; empty for a model of another class, whose predictions are not kept.
+    """
+    if type(estimator) is not Estimator:
+        return ""
+    arrays = {
+        "params": jax.device_get(estimator.params),
+        "statistics": {k: s._asdict() for k, s in estimator.statistics.items()},
+    }
+    data = dataclasses.replace(config.data, cache_dir="")
+    settings = {name: str(value) for name, value in jax.config.values.items()}
+    parts = (
+        *digest(arrays, {}).values(),
+        repr((config.model, data, config.smoothing, protocol, batch_size)),
+        *(repr(session) for session in split.sessions),
+        *_files(split.sessions),
+        package_sources(),
+        *(importlib.metadata.version(name) for name in ("jax", "jaxlib", "numpy")),
+        repr([device.device_kind for device in jax.devices()]),
+        repr(sorted((k, v) for k, v in settings.items() if "cache" not in k)),
+    )
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:24]
+
+
+def _files(sessions: tuple[Session, ...]) -> Iterator[str]:
+    """Yields size and time of every file of the sessions."""
+    for session in sessions:
+        for participant in session.participants:
+            paths: set[Path] = set(participant.label_files)
+            for track in participant.tracks.values():
+                paths.update(track.files)
+            for path in sorted(paths):
+                try:
+                    status = path.stat()
+                except OSError:
+                    continue
+                yield f"{path} {status.st_size} {status.st_mtime_ns}"

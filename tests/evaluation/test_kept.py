@@ -1,0 +1,120 @@
+"""Predictions that would come out the same are not computed again."""
+
+import dataclasses
+import os
+
+import jax
+import numpy as np
+import pytest
+from example import TINY
+
+from damamba_jax.data.corpus.splits import evaluation_splits
+from damamba_jax.data.open import open_corpus
+from damamba_jax.evaluation import evaluation, kept
+from damamba_jax.inference.estimator import Estimator
+from damamba_jax.inference.sessions import predict_sessions
+from damamba_jax.models.functional import abstract_model
+from damamba_jax.runs import traces as trace_files
+from damamba_jax.schema.statistics import FeatureStatistics
+
+
+@pytest.fixture
+def estimator(tmp_path):
+    data = dataclasses.replace(TINY.data, cache_dir=str(tmp_path / "cache"))
+    config = dataclasses.replace(TINY, data=data)
+    _, params = abstract_model(config.model, config.data)
+    statistics = {
+        f.name: FeatureStatistics(
+            np.zeros(f.dim, np.float32), np.ones(f.dim, np.float32)
+        )
+        for f in data.features
+    }
+    zeros = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), params)
+    return Estimator(config, zeros, statistics, simulated=True, step=1)
+
+
+@pytest.fixture
+def index(estimator):
+    return open_corpus(estimator.config.data)
+
+
+@pytest.fixture
+def counted(monkeypatch):
+    """Counts predictions, which are all one half."""
+    calls = []
+
+    def predict(given, sessions, data, **options):
+        calls.append(options["split"])
+
+        def half(batch, *, num_frames=None):
+            return np.full(batch["label"].shape, 0.5, np.float32)
+
+        return predict_sessions(half, sessions, data, **options)
+
+    monkeypatch.setattr(evaluation, "predict_sessions", predict)
+    return calls
+
+
+def test_an_evaluation_predicts_once(estimator, index, counted, tmp_path, capsys):
+    first = evaluation.evaluate(estimator, index, out=tmp_path, ridge=False)
+    assert counted == ["noxi/val"]
+    again = evaluation.evaluate(estimator, index, out=tmp_path, ridge=False)
+    assert counted == ["noxi/val"] and again == first
+    assert "noxi/val (simulated): predictions are kept" in capsys.readouterr().out
+    evaluation.evaluate(estimator, index, out=tmp_path / "other", ridge=False)
+    assert len(counted) == 2
+
+
+def test_what_is_damaged_is_predicted_again(estimator, index, counted, tmp_path):
+    first = evaluation.evaluate(estimator, index, out=tmp_path, ridge=False)
+    (path,) = (tmp_path / "traces").glob("*.npz")
+    whole = path.read_bytes()
+    for damaged in (b"", b"PK garbage", whole[: len(whole) // 2], whole[:-20]):
+        path.write_bytes(damaged)
+        again = evaluation.evaluate(estimator, index, out=tmp_path, ridge=False)
+        assert again == first and path.read_bytes() == whole
+    assert len(counted) == 5
+
+
+def test_whatever_predictions_depend_on_is_in_the_key(estimator, index, monkeypatch):
+    (split,) = evaluation_splits(index, estimator.config.data)
+    config = estimator.config
+
+    def key(given=estimator, config=config, **options):
+        options = {"protocol": "stitched", "batch_size": 4, **options}
+        return kept.prediction_key(given, config, split, **options)
+
+    params = jax.tree.map(lambda x: x + x.dtype.type(1e-3), estimator.params)
+    smoothing = dataclasses.replace(config.smoothing, kind="exponential", seconds=1.0)
+    data = dataclasses.replace(config.data, label_delay_seconds=1.0)
+    moved = dataclasses.replace(config.data, cache_dir="elsewhere")
+    assert key() == key() != ""
+    assert key(config=dataclasses.replace(config, data=moved)) == key()
+    keys = [
+        key(),
+        key(batch_size=8),
+        key(protocol="long"),
+        key(given=dataclasses.replace(estimator, params=params)),
+        key(config=dataclasses.replace(config, smoothing=smoothing)),
+        key(config=dataclasses.replace(config, data=data)),
+    ]
+    person = split.sessions[0].participants[0]
+    for path in (person.labels_path, next(iter(person.tracks.values())).files[-1]):
+        os.utime(path, ns=(1, 1))
+        keys.append(key())
+    monkeypatch.setattr(kept, "package_sources", lambda: "other code")
+    keys.append(key())
+    with jax.default_matmul_precision("float32"):
+        keys.append(key())
+    assert len(set(keys)) == len(keys)
+
+
+def test_a_model_of_another_class_has_no_key(estimator, index, tmp_path):
+    class Other(Estimator):
+        pass
+
+    fields = {f.name: getattr(estimator, f.name) for f in dataclasses.fields(estimator)}
+    (split,) = evaluation_splits(index, estimator.config.data)
+    options = {"protocol": "stitched", "batch_size": 4}
+    key = kept.prediction_key(Other(**fields), estimator.config, split, **options)
+    assert key == "" and trace_files.read_kept(tmp_path, "noxi/val", "") is None
