@@ -35,7 +35,7 @@ from damamba_jax.data.batches import windows
 from damamba_jax.data.corpus import index as corpus_index
 from damamba_jax.data.corpus import sessions
 from damamba_jax.data.corpus.releases import released
-from damamba_jax.reporting.figure import make_figure, save
+from damamba_jax.reporting.figure import make_figure, save, styled
 from damamba_jax.runtime.command import run
 from damamba_jax.runtime.parser import Parser, number, whole
 from damamba_jax.runtime.stop import StopRequest
@@ -259,6 +259,7 @@ def table(speeds: Sequence[Speed], memory: Memory, *, cached_gb: float) -> str:
     return "\n".join(lines)
 
 
+@styled
 def picture(speeds: Sequence[Speed], memory: Memory, out: pathlib.Path) -> None:
     """Draws the speeds, and the memory along the pass."""
     figure = make_figure(9.0, 3.5)

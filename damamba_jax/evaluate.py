@@ -7,7 +7,8 @@ long pass. Splits with annotations are scored, the others get one prediction fil
 person. Tables go to `results.md` and `results.json`, pictures to `pictures/`, all
 predictions to `traces/`, and what was evaluated to `evaluation.json`. With other
 splits, roots, protocols or smoothings an evaluation gets a folder of its own in
-`WORKDIR/evaluations/`: none writes over another.
+`WORKDIR/evaluations/`: none writes over another. Predictions that would come out the
+same, from the same model, settings, files and code, are taken from `traces/`.
 
     damamba evaluate --workdir=A --workdir=B --ensemble
 

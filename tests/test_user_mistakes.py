@@ -245,6 +245,8 @@ MISTAKES = [
      "`--config.optim.lr`: unknown flag of `damamba evaluate`; expected with"),
     ("argument", f"{TRAIN} run", None, 2, "expected flags only, got 'run'"),
     ("no-config", "train --workdir=new", None, 2, "`--config`: expected a value, got"),
+    ("empty-config", "train --config= --workdir=new", None, 1,
+     "`--config`: expected a file, got ''"),
     ("no-workdir", "evaluate", None, 2, "`--workdir`: expected a value, got nothing"),
     ("unknown-protocol", "evaluate --workdir=run --protocol=lng", None, 2,
      "expected one of stitched, long, got 'lng'; did you mean 'long'?"),

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from benchmarks.scan import limits, peer_times
 from benchmarks.scan.limits import Limits
 from damamba_jax.kernels.selective_scan.arg_specs import ARG_SPECS
-from damamba_jax.reporting.figure import make_figure, save
+from damamba_jax.reporting.figure import make_figure, save, styled
 from damamba_jax.reporting.numbers import ABSENT
 from damamba_jax.reporting.table import Table
 
@@ -136,6 +136,7 @@ def _optional(value: float | None, write: Callable[[float], str]) -> str:
     return ABSENT if value is None else write(value)
 
 
+@styled
 def draw(rows: Sequence[Row], path: Path) -> None:
     """Draws times as bars, one panel for each dtype and run."""
     measured = [row for row in rows if "ms" in row]

@@ -8,7 +8,7 @@ from matplotlib import ticker
 from matplotlib.axes import Axes
 
 from benchmarks.step.memory_table import FIT_FROM, Series, fit_growth, peak, ratios
-from damamba_jax.reporting.figure import GRID, QUIET, make_figure, save
+from damamba_jax.reporting.figure import QUIET, make_figure, save, styled
 
 # Okabe and Ito's colours, which stay apart for colour-blind readers.
 SYSTEMS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9")
@@ -16,6 +16,7 @@ LIMIT = "#d55e00"
 INK = "#1a1a1a"
 
 
+@styled
 def draw(path: Path, series: Sequence[Series], max_ratio: float) -> None:
     """Draws the curves with their fits, and the growth at each doubling."""
     figure = make_figure(10.6, 4.9)
@@ -67,7 +68,7 @@ def _draw_curves(axes: Axes, series: Sequence[Series]) -> None:
     axes.set(xscale="log", yscale="log", xlabel="frames of a window", ylabel="GB")
     axes.set_xticks(ticks, [str(n) for n in ticks])
     axes.yaxis.set_major_formatter(ticker.FuncFormatter(lambda v, _: f"{v:,g}"))
-    axes.legend(frameon=False, fontsize=9, loc="lower left", bbox_to_anchor=(-0.02, 1),
+    axes.legend(fontsize=9, loc="lower left", bbox_to_anchor=(-0.02, 1),
                 ncols=2, columnspacing=1.4, handlelength=2.2)  # fmt: skip
     _tidy(axes)
     axes.tick_params(axis="x", labelrotation=45)
@@ -99,9 +100,7 @@ def _draw_ratios(axes: Axes, series: Sequence[Series], max_ratio: float) -> None
 
 
 def _tidy(axes: Axes) -> None:
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(QUIET)
-    axes.tick_params(colors="#333333", labelsize=9, length=3)
+    axes.tick_params(labelsize=9)
     axes.tick_params(which="minor", length=0, labelbottom=False)
-    axes.grid(axis="y", color=GRID, linewidth=0.8)
+    axes.grid(axis="y")
     axes.set_axisbelow(True)

@@ -8,7 +8,7 @@ from typing import Any
 
 from benchmarks.step.memory_table import gigabytes, made_by
 from damamba_jax.config.sections import Config
-from damamba_jax.reporting.figure import QUIET, make_figure, save
+from damamba_jax.reporting.figure import QUIET, make_figure, save, styled
 from damamba_jax.reporting.numbers import ABSENT
 from damamba_jax.reporting.table import Table
 
@@ -72,6 +72,7 @@ def _setting(rows: Sequence[Mapping[str, Any]], config: Config) -> list[str]:
     ]
 
 
+@styled
 def draw(path: Path, rows: Sequence[Mapping[str, Any]], config: Config) -> None:
     """Draws milliseconds and gigabytes as bars, one for each measured variant."""
     shown = [row for row in rows if measured(row)]

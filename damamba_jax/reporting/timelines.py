@@ -15,17 +15,18 @@ from damamba_jax.metrics.trace import Trace, pool
 from damamba_jax.reporting.figure import (
     ANNOTATION,
     DENSITY,
-    GRID,
     PARTNERS,
     PREDICTION,
     QUIET,
     make_figure,
     save,
     set_title,
+    styled,
     tidy,
 )
 
 
+@styled
 def draw_timeline(
     path: str | os.PathLike, traces: Sequence[Trace], *, mark: str = ""
 ) -> None:
@@ -54,17 +55,18 @@ def draw_timeline(
         others = [other for other in traces if other is not trace]
         _draw_person(panel, trace, others, colours)
         handles.update({str(line.get_label()): line for line in panel.get_lines()})
-    panels[-1, 0].set_xlabel("time in the session (minutes)", fontsize=10)
+    panels[-1, 0].set_xlabel("time in the session (minutes)")
     set_title(figure, f"{traces[0].split} · session {traces[0].session}", mark)
     first = [name for name in ("annotation", "prediction") if name in handles]
     names = first + sorted(set(handles) - set(first))
     figure.legend(
         [handles[name] for name in names], names, loc="outside lower center",
-        ncols=6, frameon=False, fontsize=10,
+        ncols=6,
     )  # fmt: skip
     save(figure, path)
 
 
+@styled
 def draw_scatter(
     path: str | os.PathLike, traces: Sequence[Trace], *, title: str, mark: str = ""
 ) -> None:
@@ -91,11 +93,11 @@ def draw_scatter(
         xlabel="annotated engagement", ylabel="predicted engagement",
     )  # fmt: skip
     tidy(axes)
-    axes.grid(axis="x", color=GRID, linewidth=0.8)
+    axes.grid(axis="x")
     axes.xaxis.set_major_locator(ticker.MultipleLocator((most - least) / 4))
     plain = ticker.FuncFormatter(lambda count, _: f"{count:,.0f}")
     bar = figure.colorbar(counts, ax=axes, shrink=0.6, pad=0.03, format=plain)
-    bar.set_label(f"{scores.unit}s per cell", fontsize=10)
+    bar.set_label(f"{scores.unit}s per cell")
     bar.ax.tick_params(which="minor", length=0)
     bar.outline.set_visible(False)
     set_title(figure, title, mark)
@@ -162,13 +164,13 @@ def _draw_person(
         # On top: a noisy prediction would hide it.
         axes.plot(*_curve(trace, trace.label), color=ANNOTATION, lw=1.4,
                   label="annotation", zorder=3)  # fmt: skip
-    axes.set_title(trace.role, loc="left", fontsize=11, fontweight="bold", pad=4)
+    axes.set_title(trace.role, loc="left", fontweight="bold", pad=4)
     note = "no annotation"
     if trace.is_labelled:
         scores = score([trace])
         note = f"CCC {scores.ccc:.2f}   MAE {scores.mae:.2f}"
     axes.set_title(note, loc="right", fontsize=10, color=QUIET, pad=4)
-    axes.set_ylabel("engagement", fontsize=10)
+    axes.set_ylabel("engagement")
     seconds = max(len(trace.label), 1) / trace.label_rate
     axes.set_xlim(0.0, seconds / 60)
     values = [p.prediction for p in (trace, *partners)]

@@ -1,7 +1,6 @@
 """Parts that all commands share: configurations, logs, errors and exit status."""
 
 import errno
-import io
 import logging
 import os
 import signal
@@ -15,6 +14,7 @@ from rich.console import Console
 from rich.logging import RichHandler
 
 from damamba_jax.errors import UsageError, UserError, printable
+from damamba_jax.runtime.parser import replace_unknown_letters
 from damamba_jax.runtime.stop import Stopped, StopRequest
 
 # Their messages say what to change; a traceback would only hide it.
@@ -148,9 +148,7 @@ def show_log(level: int = logging.INFO) -> Console:
     absl_logging.get_absl_logger().addFilter(
         lambda record: "read only" not in record.getMessage()
     )
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
+    replace_unknown_letters()
     console, errors = make_console(), make_console(stderr=True)
     handler: logging.Handler = logging.StreamHandler(sys.stderr)
     if errors.is_terminal:

@@ -225,7 +225,7 @@ def _fish_flag(flag: Flag) -> str:
 
 def _quote(text: str) -> str:
     """Puts text between single quotes, as all three shells read it."""
-    return "'" + text.replace("'", "’").replace("\n", " ") + "'"
+    return "'" + text.replace("'", "").replace("\n", " ") + "'"
 
 
 SHELLS = {"bash": _bash, "zsh": _zsh, "fish": _fish}

@@ -5,6 +5,7 @@ message, which says what was expected, what was got, and how to mend it.
 """
 
 import argparse
+import io
 import math
 import os
 import re
@@ -64,6 +65,7 @@ class Parser(argparse.ArgumentParser):
         Returns:
           The value of each flag. `config` is a `ConfigDict`, or `None`.
         """
+        replace_unknown_letters()
         argv = expand_home(sys.argv[1:] if argv is None else argv)
         fields: list[tuple[str, str | None]] = []
         if self._takes_config:
@@ -88,7 +90,9 @@ class Parser(argparse.ArgumentParser):
                 f"`--config.{fields[0][0]}`: expected --config=FILE beside it, got none"
             )
         try:
-            options.config = read_config(file, fields) if file else None
+            options.config = None
+            if file is not None:
+                options.config = read_config(file, fields)
         except USER_ERRORS as error:
             end(error)
         return options
@@ -234,6 +238,13 @@ def _split_fields(
     if waiting:
         fields.append((waiting, None))
     return others, fields
+
+
+def replace_unknown_letters() -> None:
+    """Lets output hold a question mark for what the terminal's encoding has not."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def expand_home(argv: Sequence[str]) -> list[str]:

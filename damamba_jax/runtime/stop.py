@@ -3,7 +3,8 @@
 Python runs its own signal handlers only between bytecodes: during an XLA compilation or
 a long step they wait until it returns, which can take minutes. Here a thread is woken
 by the signal itself. It gives the main thread `grace_seconds` to reach a safe point;
-then it saves what the main thread last published, and ends the process.
+then it saves what the main thread last published, and ends the process. A signal can
+also be a warning, after which the main thread saves at its next safe point and goes on.
 """
 
 import contextlib

@@ -115,6 +115,7 @@ def write_findings(found: Findings, out: Path, *, console: Console) -> None:
     write_tables(tables, _tree(found), out / found.study.name, console=console)
 
 
+@figures.styled
 def draw(path: Path, found: Findings) -> None:
     """Draws the scores beside the oracle's, and the differences to the reference."""
     figure = figures.make_figure(11.0, 2.2 + 0.55 * len(found.rows))
@@ -135,10 +136,9 @@ def draw(path: Path, found: Findings) -> None:
                 draw_row = _draw_scores if rows is found.rows else _draw_gap
                 draw_row(axes, row, split, place, colour, name)
         axes.legend(
-            loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, frameon=False,
-            fontsize=9,
+            loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3,
         )  # fmt: skip
-    panels[0].set_xlabel("CCC; small dots: seeds, diamonds: the oracle", fontsize=10)
+    panels[0].set_xlabel("CCC; small dots: seeds, diamonds: the oracle")
     if compared:
         panels[1].axvline(0.0, color=figures.QUIET, lw=0.8)
         panels[1].set_xscale("symlog", linthresh=_LINEAR_CCC, linscale=2)
@@ -147,7 +147,7 @@ def draw(path: Path, found: Findings) -> None:
         panels[1].xaxis.set_minor_locator(ticker.NullLocator())
         panels[1].set_xlabel(
             "difference of CCC, ± 2 standard errors\n"
-            f"(to scale up to {_LINEAR_CCC}; diamonds: predicted)", fontsize=10,
+            f"(to scale up to {_LINEAR_CCC}; diamonds: predicted)",
         )  # fmt: skip
     mark = found.mark.strip(" ()")
     figures.set_title(figure, f"{found.study.name}, {found.study.base.name}", mark)

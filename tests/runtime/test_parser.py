@@ -1,5 +1,9 @@
 """Command lines: what every command's flags have in common."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from damamba_jax.runtime.parser import (
@@ -71,6 +75,23 @@ def test_what_is_required_is_said_after_what_is_unknown(parser, capsys):
     assert error_of(parser, capsys, "--workdir") == (
         "`--workdir`: expected one argument."
     )
+
+
+@pytest.mark.parametrize("argv", [["--help"], ["--kind=\u2013"]])
+def test_any_terminal_can_show_it(argv):
+    program = (
+        "import sys; from damamba_jax.runtime.parser import Parser, one_of;"
+        "made = Parser('train', 'A \u2013 dash.');"
+        "made.add_argument('--kind', type=one_of('a', '\u00e9'));"
+        "made.parse(sys.argv[1:])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, *argv], capture_output=True, text=True,
+        env={**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "1"},
+    )  # fmt: skip
+    assert "Traceback" not in done.stderr
+    assert done.returncode == (0 if argv == ["--help"] else 2)
+    assert "?" in done.stdout + done.stderr
 
 
 def test_values_are_read(parser):
