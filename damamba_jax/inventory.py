@@ -5,7 +5,8 @@
 
 Prints every session, role and feature with width, rate (`40 -> 25` where the header is
 wrong), frames and label coverage, a summary of each split, and every problem found.
-Only headers and label files are read. The exit code is 1 when nothing can be read.
+Headers, labels and some frames of each stream are read. The exit code is 1 when nothing
+can be read, and with `--strict` when there is any problem.
 """
 
 import functools
@@ -24,6 +25,7 @@ from damamba_jax.data.corpus import index as corpus_index
 from damamba_jax.data.corpus import inventory
 from damamba_jax.data.corpus.label_source import Scale
 from damamba_jax.data.corpus.sessions import CorpusIndex
+from damamba_jax.data.oddities import find_oddities
 from damamba_jax.errors import ConfigError
 from damamba_jax.reporting.table import Table, plain, show
 from damamba_jax.runtime.command import read_flags, run
@@ -45,6 +47,7 @@ def _list(argv: Sequence[str], stop: StopRequest, console: Console) -> int:
     search = functools.partial(
         corpus_index.index, request.root, labels_root=request.labels_root,
         layout=request.layout, scale=request.scale, strict=False,
+        exclude=request.exclude, cache_dir=request.cache_dir,
     )  # fmt: skip
     found = search(features=features)
     if not request.named:
@@ -53,11 +56,11 @@ def _list(argv: Sequence[str], stop: StopRequest, console: Console) -> int:
         held = {name for participant in people for name in participant.tracks}
         features = [f for f in features if f.name in held] or features
         found = search(features=features)
-    _print_report(found, features, console)
+    problems = _print_report(found, features, console, request.cache_dir)
     if not any(p.tracks for s in found.sessions for p in s.participants):
         print("inventory: no stream can be read.", file=sys.stderr)
         return 1
-    return 0
+    return 1 if request.strict and problems else 0
 
 
 class _Request(NamedTuple):
@@ -69,6 +72,9 @@ class _Request(NamedTuple):
     scale: Scale
     features: list[FeatureConfig]
     named: bool
+    exclude: tuple[str, ...] = ()
+    cache_dir: str = ""
+    strict: bool = False
 
 
 def _read_request(argv: Sequence[str]) -> _Request:
@@ -86,6 +92,9 @@ def _read_request(argv: Sequence[str]) -> _Request:
         ("features", "Names, with commas; default all that the corpus holds."),
     ):
         flags.DEFINE_string(name, "", text, flag_values=values)
+    flags.DEFINE_boolean(
+        "strict", False, "Ends with 1 if there is any problem.", flag_values=values
+    )
     config_flags.DEFINE_config_file(
         "config", None, "Training configuration; gives what the other flags do not, "
         "and the layout.", flag_values=values, sys_argv=argv,
@@ -93,10 +102,12 @@ def _read_request(argv: Sequence[str]) -> _Request:
     read_flags(values, argv, __doc__ or "")
     root, labels_root = values.root, values.labels_root
     layout, scale, known = None, Scale(), dict(RELEASED_FEATURES)
+    exclude, cache_dir = (), ""
     if values.config is not None:
         data = from_config_dict(values.config).data
         root, labels_root = root or data.root, labels_root or data.labels_root
         layout, scale = data.layout, Scale.of(data)
+        exclude, cache_dir = data.exclude, data.cache_dir
         known = {feature.name: feature for feature in data.features}
     if not root:
         raise ConfigError("`--root`: expected the folder of a corpus, got nothing.")
@@ -108,14 +119,22 @@ def _read_request(argv: Sequence[str]) -> _Request:
             )
     features = [known[name] for name in names] or list(known.values())
     named = bool(names) or values.config is not None
-    return _Request(root, labels_root, layout, scale, features, named)
+    return _Request(
+        root, labels_root, layout, scale, features, named, exclude, cache_dir,
+        values.strict,
+    )  # fmt: skip
 
 
 def _print_report(
-    found: CorpusIndex, features: Sequence[FeatureConfig], console: Console
-) -> None:
+    found: CorpusIndex,
+    features: Sequence[FeatureConfig],
+    console: Console,
+    cache_dir: str,
+) -> int:
+    """Prints everything; returns the number of problems."""
     problems = list(found.problems)
     coverage = inventory.label_coverage(found.sessions, problems)
+    problems += find_oddities(found.sessions, cache_dir or None)
     if found.simulated:
         console.print("simulated: this corpus was drawn, not recorded.")
     for split in dict.fromkeys(session.split for session in found.sessions):
@@ -125,10 +144,12 @@ def _print_report(
     show(Table(title="summary", columns=inventory.SPLIT_COLUMNS, rows=rows), console)
     lines = [*inventory.feature_lines(found, features)]
     lines += inventory.rater_lines(found, coverage)
+    lines += found.left_out
     lines.append(f"\nproblems: {len(problems)}")
     lines += [f"  {problem}" for problem in problems]
     for line in lines:
         console.print(plain(line), soft_wrap=True)
+    return len(problems)
 
 
 if __name__ == "__main__":

@@ -98,4 +98,6 @@ ENTRIES: tuple[Callable[[Tree], None], ...] = (
     Added("data.label_range", [0.0, 1.0]),
     Added("data.label_delay_seconds", 0.0),
     features_may_be_tables,
+    Added("data.exclude", []),
+    Added("data.on_error", "raise"),
 )

@@ -186,6 +186,14 @@ class DataConfig(Section):
         unit="s",
         range=NOT_NEGATIVE,
     )
+    exclude: tuple[str, ...] = setting(
+        "Files and folders below the root that are left out, by name or pattern: "
+        "`train/007`, `*/ann.face.stream`."
+    )
+    on_error: Literal["raise", "skip"] = setting(
+        "What happens to a damaged file: `raise` ends the command, `skip` leaves the "
+        "file out and says so."
+    )
 
     def __post_init__(self) -> None:
         """Checks the ranges, the names of the features and the fold."""

@@ -24,6 +24,8 @@ from damamba_jax.config.sections import Config
 from damamba_jax.config.tree import differences, from_config_dict
 from damamba_jax.configs import noxi
 from damamba_jax.data.corpus.fingerprint import fingerprints
+from damamba_jax.data.corpus.sessions import CorpusIndex
+from damamba_jax.data.oddities import find_oddities
 from damamba_jax.data.open import open_corpus
 from damamba_jax.errors import TrainingError
 from damamba_jax.evaluation.evaluation import evaluate
@@ -113,8 +115,8 @@ def train(
             run_folder.check_corpus(directory, fingerprints(index))
         if index.simulated:
             mark_log("simulated: ")
-        for problem in index.problems:
-            _log.warning("%s", problem)
+        if first:
+            _warn(config, index)
         _announce(config, simulated=index.simulated, console=console)
         fit(config, directory, index, stop=stop, console=console, follow=follow)
         if first:
@@ -125,6 +127,15 @@ def train(
             write_results([result], directory, console=console)
             settings = Settings(workdirs=(str(directory),))
             write_record(directory, settings, corpus=index.root, steps=[result.step])
+
+
+def _warn(config: Config, index: CorpusIndex) -> None:
+    """Says what is missing, odd or left out."""
+    lines = [*index.problems, *index.left_out]
+    if not index.simulated:
+        lines += find_oddities(index.sessions, config.data.cache_dir or None)
+    for line in lines:
+        _log.warning("%s", line)
 
 
 def _announce(config: Config, *, simulated: bool, console: Console) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from damamba_jax.config.layout import LayoutConfig
 from damamba_jax.config.sections import FeatureConfig
 from damamba_jax.data.corpus import patterns
+from damamba_jax.data.corpus.finder import Finder
 from damamba_jax.data.corpus.found import Found, SplitFiles
 from damamba_jax.data.corpus.label_source import Scale
 from damamba_jax.data.corpus.releases import (
@@ -48,6 +49,8 @@ def index(
     scale: Scale | None = None,
     cache_dir: str | os.PathLike = "",
     strict: bool = True,
+    exclude: Sequence[str] = (),
+    skip_damaged: bool = False,
 ) -> CorpusIndex:
     """Finds all sessions below `root`.
 
@@ -61,10 +64,14 @@ def index(
       cache_dir: where it is kept what tables hold; without it they are read each time.
       strict: malformed streams, and streams of another width than their feature,
         raise; otherwise they are problems, and the width on disk counts.
+      exclude: files and folders below a root that are left out, by name or pattern.
+      skip_damaged: files that would raise are left out, and are problems. All text is
+        read for that.
 
     Raises:
       CorpusError: if a root is missing, empty or holds no known corpus.
-      DataFormatError: for a malformed or misfit stream, if `strict`.
+      DataFormatError: for a malformed or misfit stream, if `strict`, unless
+        `skip_damaged`.
     """
     folder = _check_folder(root, "data.root")
     label_folder = _check_folder(labels_root or root, "data.labels_root")
@@ -72,6 +79,8 @@ def index(
     releases = RELEASES if layout is None else (custom_release(layout, features),)
     if layout is None:
         _report_unsupported(folder, problems)
+    finder = Finder(exclude, problems)
+    damaged: list[str] = []
     sessions: list[Session] = []
     searched: dict[str, str] = {}
     columns: dict[str, tuple[str, ...]] = {}
@@ -85,7 +94,7 @@ def index(
         for split in release.layouts[0].splits:
             searched[f"{release.name}/{split}"] = _expectation(folders, release, split)
             files = _find_split(
-                release, split, features, folders, label_folders, problems
+                release, split, features, folders, label_folders, finder
             )
             if files is not None:
                 builder = SplitBuilder(
@@ -96,13 +105,21 @@ def index(
                     cache_dir=cache_dir,
                     columns=columns,
                     strict=strict,
+                    skip_damaged=skip_damaged,
                 )
                 sessions += builder.build()
                 problems += builder.problems()
+                damaged += builder.left_out
     if not sessions:
         raise _no_corpus(folder, searched, problems)
     if labels_root:
         _report_no_labels(sessions, label_folder, problems)
+    left_out = finder.left_out()
+    if damaged:
+        text = f"`data.on_error` = 'skip' leaves out {len(damaged)}: {damaged[0]}"
+        left_out.append(text)
+    for tree in dict.fromkeys([folder, label_folder]):
+        finder.report_rest(tree, is_release=layout is None)
     simulated = any((f / SIMULATED_FILE).is_file() for f in (folder, folder.parent))
     return CorpusIndex(
         root=folder,
@@ -110,6 +127,7 @@ def index(
         sessions=tuple(sessions),
         problems=tuple(dict.fromkeys(problems)),
         searched=searched,
+        left_out=tuple(left_out),
     )
 
 
@@ -130,15 +148,16 @@ def _find_split(
     features: Sequence[FeatureConfig],
     folders: Sequence[Path],
     label_folders: Sequence[Path],
-    problems: list[str],
+    finder: Finder,
 ) -> SplitFiles | None:
     """Finds the files of a split in the first folder and tree that has features."""
     known = {"split": (split,), "role": release.layouts[0].roles}
+    wanted = {stem.lower() for feature in features for stem in feature.stems}
     for folder in folders:
         for layout in release.layouts:
 
             def look(pattern: str, tree: Path = folder) -> Iterator[patterns.Match]:
-                return _find_files(tree, pattern, known, problems)
+                return finder.files(tree, pattern, known)
 
             streams: dict[str, dict[str, dict[str, Path]]] = {}
             if any(feature.table is None for feature in features):
@@ -146,6 +165,8 @@ def _find_split(
                     roles = streams.setdefault(match.fields["session"], {})
                     stems = roles.setdefault(match.fields["role"], {})
                     stems.setdefault(match.fields["stem"].lower(), match.path)
+                    if release.is_custom and match.fields["stem"].lower() not in wanted:
+                        finder.forget(match.path)
             tables = {
                 feature.name: _find_tables(feature, look(_table_path(feature, layout)))
                 for feature in features
@@ -163,7 +184,7 @@ def _find_split(
                 tables=tables,
                 labels=labels,
                 turns=Found(look(layout.turns.files) if layout.turns else ()),
-                seats=_find_seats(release, folder, known, streams, labels, problems),
+                seats=_find_seats(release, folder, known, streams, labels, finder),
                 roots=tuple(dict.fromkeys([folder, *label_folders])),
             )
     return None
@@ -189,24 +210,13 @@ def _find_tables(feature: FeatureConfig, matches: Iterable[patterns.Match]) -> F
     return found
 
 
-def _find_files(
-    folder: Path,
-    pattern: str,
-    known: Mapping[str, Sequence[str]],
-    problems: list[str],
-) -> Iterator[patterns.Match]:
-    for match in patterns.find(folder, pattern, known=known, problems=problems):
-        if match.path.is_file():
-            yield match
-
-
 def _find_seats(
     release: Release,
     folder: Path,
     known: Mapping[str, Sequence[str]],
     streams: Mapping[str, Mapping[str, Mapping[str, Path]]],
     labels: Found,
-    problems: list[str],
+    finder: Finder,
 ) -> dict[str, frozenset[str]] | None:
     """Finds the seats that were taken, by recordings, audio streams and labels.
 
@@ -216,7 +226,7 @@ def _find_seats(
         return None
     taken: dict[str, set[str]] = {session: set() for session in streams}
     for pattern in release.audio_paths:
-        for match in _find_files(folder, pattern, known, problems):
+        for match in finder.files(folder, pattern, known):
             taken.setdefault(match.fields["session"], set()).add(match.fields["role"])
     for session, roles in streams.items():
         taken[session].update(r for r in known["role"] if labels.of(session, r))
@@ -224,7 +234,7 @@ def _find_seats(
             if any(stem.startswith("audio.") for stem in stems):
                 taken[session].add(role)
         if not taken[session]:
-            problems.append(
+            finder.problems.append(
                 f"{release.name}/{known['split'][0]}/{session}: neither audio nor "
                 "labels tell which seats were taken; all with streams count."
             )

@@ -56,7 +56,13 @@ class TableBuilder:
         if config is None:
             return {}
         paths = [match.path for match in self._files.turns.of(session, role)]
-        return read_turns(paths, config, self._files.fields(session, role))
+        try:
+            return read_turns(paths, config, self._files.fields(session, role))
+        except (DataFormatError, OSError) as error:
+            if self._strict:
+                raise
+            self._problem("bad turns", session, role, f"{error}".removesuffix("."))
+            return {}
 
     def labels(
         self, session: str, role: str, turns: Mapping[str, Span], seconds: float

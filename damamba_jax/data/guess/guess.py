@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from damamba_jax.data.corpus import patterns
+from damamba_jax.data.corpus.look import look
 from damamba_jax.data.guess import durations, features, labels, words
 from damamba_jax.data.guess.clusters import Cluster, group, open_files
 from damamba_jax.data.guess.columns import distinct
 from damamba_jax.data.guess.features import Feature
 from damamba_jax.data.guess.labels import Labels
-from damamba_jax.data.guess.look import look
 from damamba_jax.data.guess.names import MAX_ROLES
 from damamba_jax.data.guess.write import Item, shown
 from damamba_jax.errors import ConfigError, CorpusError

@@ -19,10 +19,12 @@ class Seen(NamedTuple):
     Attributes:
       files: regular files, as the names of their folders and their own, sorted by
         depth and name.
+      odd: pipes, devices and the like, in the same form.
       notes: sentences about what was passed over.
     """
 
     files: tuple[tuple[str, ...], ...]
+    odd: tuple[tuple[str, ...], ...]
     notes: tuple[str, ...]
 
 
@@ -33,7 +35,8 @@ def look(root: Path) -> Seen:
       OSError: if `root` itself cannot be read.
     """
     files: list[tuple[str, ...]] = []
-    count = {"links": 0, "other": 0, "deep": 0, "full": 0, "unreadable": 0}
+    odd: list[tuple[str, ...]] = []
+    count = {"links": 0, "deep": 0, "full": 0, "unreadable": 0}
     left = MAX_ENTRIES
     folders: deque[tuple[str, ...]] = deque([()])
     while folders and left > 0:
@@ -56,13 +59,14 @@ def look(root: Path) -> Seen:
             elif stat.S_ISREG(mode):
                 files.append((*parts, entry.name))
             elif not stat.S_ISDIR(mode):
-                count["other"] += 1
+                odd.append((*parts, entry.name))
             elif len(parts) >= MAX_DEPTH:
                 count["deep"] += 1
             else:
                 folders.append((*parts, entry.name))
     count["full"] += bool(folders)
-    return Seen(tuple(files), tuple(_notes(count)))
+    notes = _notes({**count, "odd": len(odd)})
+    return Seen(tuple(files), tuple(odd), tuple(notes))
 
 
 def _entries(folder: Path, limit: int) -> list[os.DirEntry]:
@@ -81,7 +85,7 @@ def _mode(entry: os.DirEntry) -> int:
 def _notes(count: dict[str, int]) -> list[str]:
     texts = {
         "links": "{} links were not followed.",
-        "other": "{} entries are neither files nor folders.",
+        "odd": "{} entries are neither files nor folders.",
         "deep": "{} folders lie too deep and were not looked at.",
         "unreadable": "{} folders cannot be read.",
     }
