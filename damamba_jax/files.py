@@ -4,6 +4,7 @@ A file is written under another name and renamed when it is complete: a reader s
 whole file or none. Text is always UTF-8; JSON is strict, without NaN and infinity.
 """
 
+import hashlib
 import json
 import os
 import threading
@@ -11,6 +12,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
+
+# Systems take 255, of which an unfinished file's name needs some.
+_MAX_NAME_BYTES = 160
 
 
 @contextmanager
@@ -65,3 +69,16 @@ def read_json(path: str | os.PathLike) -> Any:
 def split_file_name(split: str) -> str:
     """Turns the name of a split, such as `noxi/val`, into the name of a file."""
     return split.replace("/", "-").replace(" ", "-")
+
+
+def short_name(name: str) -> str:
+    """Makes a name from disk the part of a file's name: short, and of plain characters.
+
+    Names that are so already stay; what is cut or replaced is told apart by a digest.
+    """
+    if name.isprintable() and len(os.fsencode(name)) <= _MAX_NAME_BYTES:
+        return name
+    digest = hashlib.sha256(os.fsencode(name)).hexdigest()[:8]
+    kept = "".join(c if c.isprintable() else "_" for c in name)
+    # A character has up to four bytes.
+    return f"{kept[: _MAX_NAME_BYTES // 4]}-{digest}"

@@ -97,7 +97,8 @@ def _labels(
     values = np.concatenate([np.zeros(0), *_own_numbers(person)])
     values = values[np.isfinite(values)]
     if not len(values):
-        return  # the inventory says so itself
+        yield "no label", f"{where}: no frame of {person.labels_path} has a label."
+        return
     rated.append(values)
     low, high = session.label_range
     field = f"`data.label_range` = ({low:g}, {high:g})"

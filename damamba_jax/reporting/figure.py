@@ -2,6 +2,7 @@
 
 import os
 import textwrap
+import warnings
 
 from matplotlib import ticker
 from matplotlib.axes import Axes
@@ -9,6 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
+from damamba_jax.errors import printable
 from damamba_jax.files import replace_file
 
 ANNOTATION, PREDICTION = "#1a1a1a", "#0072b2"
@@ -39,9 +41,15 @@ def make_figure(width: float, height: float) -> Figure:
 
 def set_title(figure: Figure, title: str, mark: str) -> None:
     """Writes the title, and the mark of where the data came from, if any."""
-    text = f"{title} · {mark}" if mark else title
+    text = printable(f"{title} · {mark}" if mark else title)
     columns = int(figure.get_figwidth() * 9.5)
-    figure.suptitle("\n".join(textwrap.wrap(text, columns)), fontsize=13, ha="center")
+    # A name from disk may hold a `$`, which begins no formula.
+    figure.suptitle(
+        "\n".join(textwrap.wrap(text, columns)),
+        fontsize=13,
+        ha="center",
+        parse_math=False,
+    )
 
 
 def tidy(axes: Axes) -> None:
@@ -56,5 +64,7 @@ def tidy(axes: Axes) -> None:
 
 def save(figure: Figure, path: str | os.PathLike) -> None:
     """Writes a PNG that appears in one move."""
-    with replace_file(path) as file:
+    with replace_file(path) as file, warnings.catch_warnings():
+        # A letter that the font lacks becomes a box.
+        warnings.filterwarnings("ignore", message="Glyph")
         figure.savefig(file, dpi=DPI, format="png")

@@ -83,7 +83,7 @@ def index(
     damaged: list[str] = []
     sessions: list[Session] = []
     searched: dict[str, str] = {}
-    columns: dict[str, tuple[str, ...]] = {}
+    columns: dict[str, tuple[Path, tuple[str, ...]]] = {}
     references = () if layout else _others(features)
     for release in releases:
         folders = find_folders(folder, release, problems)

@@ -33,7 +33,7 @@ class SplitBuilder:
       references: other features; their headers may tell how long a recording lasts.
       scale: range and delay of the annotations.
       cache_dir: where it is kept what tables hold.
-      columns: feature -> columns of its tables, shared by all splits.
+      columns: feature -> its first table and the columns of all, for all splits.
       strict: a malformed or misfit stream raises; otherwise it is a problem, and the
         width on disk counts.
       skip_damaged: what would raise is left out, and is a problem.
@@ -47,7 +47,7 @@ class SplitBuilder:
         references: Sequence[FeatureConfig],
         scale: Scale,
         cache_dir: str | os.PathLike,
-        columns: dict[str, tuple[str, ...]],
+        columns: dict[str, tuple[Path, tuple[str, ...]]],
         strict: bool,
         skip_damaged: bool = False,
     ):
@@ -321,7 +321,7 @@ class SplitBuilder:
             elif track.feature.dim != feature.dim:
                 key = f"width of {feature.name}"
                 text = f"{feature.name} has {track.feature.dim} columns, expected "
-                text += f"{feature.dim}"
+                text += f"{feature.dim}, in {paths[0]}"
             else:
                 key = text = ""
             if key and not quiet:
