@@ -67,6 +67,8 @@ def _set_data(config: ml_collections.ConfigDict) -> None:
     config.data.label_range = (0.0, 1.0)  # ours: as released
     config.data.label_delay_seconds = 0.0  # ours
     config.data.label_unit = "frame"  # paper
+    config.data.exclude = ""  # ours
+    config.data.on_error = "raise"  # ours
     config.data.window = ml_collections.ConfigDict()
     config.data.window.frame_hz = 100.0  # paper
     config.data.window.window_frames = 96  # paper

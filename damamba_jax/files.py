@@ -4,6 +4,7 @@ A file is written under another name and renamed when it is complete: a reader s
 whole file or none. Text is always UTF-8; JSON is strict, without NaN and infinity.
 """
 
+import hashlib
 import json
 import logging
 import os
@@ -14,6 +15,9 @@ from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
 _Value = TypeVar("_Value")
+
+# Systems take 255, of which an unfinished file's name needs some.
+_MAX_NAME_BYTES = 160
 
 
 @contextmanager
@@ -101,3 +105,16 @@ def keep_file(
 def split_file_name(split: str) -> str:
     """Turns the name of a split, such as `noxi/val`, into the name of a file."""
     return split.replace("/", "-").replace(" ", "-")
+
+
+def short_name(name: str) -> str:
+    """Makes a name from disk the part of a file's name: short, and of plain characters.
+
+    Names that are so already stay; what is cut or replaced is told apart by a digest.
+    """
+    if name.isprintable() and len(os.fsencode(name)) <= _MAX_NAME_BYTES:
+        return name
+    digest = hashlib.sha256(os.fsencode(name)).hexdigest()[:8]
+    kept = "".join(c if c.isprintable() else "_" for c in name)
+    # A character has up to four bytes.
+    return f"{kept[: _MAX_NAME_BYTES // 4]}-{digest}"

@@ -5,7 +5,8 @@
 
 Prints every session, role and feature with width, rate (`40 -> 25` where the header is
 wrong), frames and label coverage, a summary of each split, and every problem found.
-Only headers and label files are read. The exit code is 1 when nothing can be read.
+Headers, labels and some frames of each stream are read. The exit code is 1 when nothing
+can be read, and with `--strict` when there is any problem.
 """
 
 import argparse
@@ -23,6 +24,7 @@ from damamba_jax.data.corpus import index as corpus_index
 from damamba_jax.data.corpus import inventory
 from damamba_jax.data.corpus.label_source import Scale
 from damamba_jax.data.corpus.sessions import CorpusIndex
+from damamba_jax.data.oddities import find_oddities
 from damamba_jax.errors import UsageError, nearest
 from damamba_jax.reporting.table import Table, plain, show
 from damamba_jax.runtime.command import make_console, run
@@ -44,6 +46,7 @@ def _list(options: argparse.Namespace, stop: StopRequest, console: Console) -> i
     search = functools.partial(
         corpus_index.index, request.root, labels_root=request.labels_root,
         layout=request.layout, scale=request.scale, strict=False,
+        exclude=request.exclude, cache_dir=request.cache_dir,
     )  # fmt: skip
     found = search(features=features)
     if not request.named:
@@ -52,11 +55,11 @@ def _list(options: argparse.Namespace, stop: StopRequest, console: Console) -> i
         held = {name for participant in people for name in participant.tracks}
         features = [f for f in features if f.name in held] or features
         found = search(features=features)
-    _print_report(found, features, console)
+    problems = _print_report(found, features, console, request.cache_dir)
     if not any(p.tracks for s in found.sessions for p in s.participants):
         print("inventory: no stream can be read.", file=sys.stderr)
         return 1
-    return 0
+    return 1 if request.strict and problems else 0
 
 
 class _Request(NamedTuple):
@@ -68,6 +71,9 @@ class _Request(NamedTuple):
     scale: Scale
     features: list[FeatureConfig]
     named: bool
+    exclude: tuple[str, ...] = ()
+    cache_dir: str = ""
+    strict: bool = False
 
 
 def _read_request(options: argparse.Namespace) -> _Request:
@@ -79,10 +85,12 @@ def _read_request(options: argparse.Namespace) -> _Request:
     """
     root, labels_root = options.root, options.labels_root
     layout, scale, known = None, Scale(), dict(RELEASED_FEATURES)
+    exclude, cache_dir = (), ""
     if options.config is not None:
         data = from_config_dict(options.config).data
         root, labels_root = root or data.root, labels_root or data.labels_root
         layout, scale = data.layout, Scale.of(data)
+        exclude, cache_dir = data.exclude, data.cache_dir
         known = {feature.name: feature for feature in data.features}
     if not root:
         raise UsageError(
@@ -97,14 +105,22 @@ def _read_request(options: argparse.Namespace) -> _Request:
             )
     features = [known[name] for name in names] or list(known.values())
     named = bool(names) or options.config is not None
-    return _Request(root, labels_root, layout, scale, features, named)
+    return _Request(
+        root, labels_root, layout, scale, features, named, exclude, cache_dir,
+        options.strict,
+    )  # fmt: skip
 
 
 def _print_report(
-    found: CorpusIndex, features: Sequence[FeatureConfig], console: Console
-) -> None:
+    found: CorpusIndex,
+    features: Sequence[FeatureConfig],
+    console: Console,
+    cache_dir: str,
+) -> int:
+    """Prints everything; returns the number of problems."""
     problems = list(found.problems)
     coverage = inventory.label_coverage(found.sessions, problems)
+    problems += find_oddities(found.sessions, cache_dir or None)
     if found.simulated:
         console.print("simulated: this corpus was drawn, not recorded.")
     for split in dict.fromkeys(session.split for session in found.sessions):
@@ -122,10 +138,12 @@ def _print_report(
     show(Table(title="summary", columns=inventory.SPLIT_COLUMNS, rows=rows), console)
     lines = [*inventory.feature_lines(found, features)]
     lines += inventory.rater_lines(found, coverage)
+    lines += found.left_out
     lines.append(f"\nproblems: {len(problems)}")
     lines += [f"  {problem}" for problem in problems]
     for line in lines:
         console.print(plain(line), soft_wrap=True)
+    return len(problems)
 
 
 def make_parser() -> Parser:
@@ -142,6 +160,7 @@ def make_parser() -> Parser:
         help="names; default: all that the corpus holds",
     )  # fmt: skip
     parser.add_config()
+    add("--strict", action="store_true", help="exit status 1 if there is any problem")
     return parser
 
 

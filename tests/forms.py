@@ -6,6 +6,7 @@ import functools
 from pathlib import Path
 
 import numpy as np
+from example import TINY
 
 from damamba_jax.config.layout import (
     LabelConfig,
@@ -14,6 +15,7 @@ from damamba_jax.config.layout import (
     TurnsConfig,
 )
 from damamba_jax.config.sections import FeatureConfig
+from damamba_jax.data.batches.builder import BatchBuilder, BatchRows
 from damamba_jax.data.formats import annotations, ssi
 
 SECONDS = 8
@@ -317,3 +319,36 @@ def layout(**places) -> LayoutConfig:
     return LayoutConfig(
         name="mine", splits=("all",), roles=ROLES, label_rate=LABEL_RATE, **places
     )
+
+
+# --- Batches -----------------------------------------------------------------------
+
+
+def build(found, features, cache):
+    """Batches of a corpus that was found without problems, with what they need."""
+    assert found.problems == ()
+    window = dataclasses.replace(
+        TINY.data.window, window_frames=64, core_frames=32, stride_frames=32
+    )
+    builder = BatchBuilder(
+        found.sessions, features=features, window=window, cache_dir=cache
+    )
+    people = np.array([[0, 1], [1, 0], [2, 3], [3, 2]])
+    cores = np.array([0, 32, 100, 160])
+    rows = BatchRows(
+        people,
+        people % 2,
+        cores,
+        np.ones(4, bool),
+        builder.people.annotations(people[:, 0]),
+    )
+    return builder.build(rows)
+
+
+def leaves(batch):
+    """Arrays of a batch with their names."""
+    for name, value in batch.items():
+        if isinstance(value, dict):
+            yield from ((f"{name}.{key}", array) for key, array in value.items())
+        else:
+            yield name, value

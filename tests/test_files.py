@@ -36,3 +36,13 @@ def test_text_is_utf_8_and_json_strict(tmp_path):
     with pytest.raises(ValueError, match="JSON compliant"):
         files.write_json(path, float("nan"))
     assert files.read_text(path) == "Zoë"
+
+
+@pytest.mark.parametrize(
+    "name", ["n" * 250, "会" * 100, "a\nb", "\x1b[31m", "\udcff\udcfe", "é" * 160]
+)
+def test_names_from_disk_fit_into_names_of_files(name, tmp_path):
+    short = files.short_name(name)
+    files.write_text(tmp_path / f"split.{short}.timeline.png", "x")
+    assert short.isprintable() and short != files.short_name(name + "2")
+    assert files.short_name("plain name $1") == "plain name $1"

@@ -30,11 +30,12 @@ def error_of(capsys, *flags: str) -> str:
 
 
 def write_noxi(root: Path) -> None:
+    rng = np.random.default_rng(0)
     for role in ("expert", "novice"):
         folder = root / "noxi" / "train" / "001"
-        data = np.zeros((200, 512), np.float32)
+        data = rng.normal(size=(200, 512)).astype(np.float32)
         ssi.write_stream(folder / f"{role}.clip.stream", data, 40.0)
-        labels = np.full(200, 0.5)
+        labels = rng.uniform(size=200)
         labels[:50] = np.nan
         ssi.write_labels(folder / f"{role}.engagement.annotation.csv", labels)
 
@@ -58,6 +59,14 @@ def test_lists_streams_labels_and_problems(tmp_path, capsys):
     missing = "no file for egemaps, expected expert.{audio.egemapsv2,"
     assert any(f"noxi/train/001 expert: {missing}" in line for line in lines)
     assert any("one number per line" in line for line in lines)
+
+
+def test_strict_ends_with_1_if_there_is_a_problem(tmp_path, capsys):
+    write_noxi(tmp_path)
+    assert run(capsys, f"--root={tmp_path}", "--strict")[0] == 0
+    flags = (f"--root={tmp_path}", "--features=clip,egemaps")
+    assert run(capsys, *flags)[0] == 0
+    assert run(capsys, *flags, "--strict")[0] == 1
 
 
 def test_streams_that_nobody_asked_for_are_no_problem(tmp_path, capsys):

@@ -100,4 +100,6 @@ ENTRIES: tuple[Callable[[Tree], None], ...] = (
     features_may_be_tables,
     Added("data.label_unit", "frame"),
     Added("data.test_sessions", []),
+    Added("data.exclude", []),
+    Added("data.on_error", "raise"),
 )

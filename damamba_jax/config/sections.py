@@ -165,9 +165,8 @@ class DataConfig(Section):
     )
     fold: int = setting("The fold that is held out, from 0 on.", range=NOT_NEGATIVE)
     test_sessions: tuple[str, ...] = setting(
-        "Sessions of the training splits, as `split/session`, that neither train nor "
-        "validate and are scored at the end; cross-validation names those of its fold "
-        "here."
+        "Sessions of the training splits, as `split/session`, that are scored at the "
+        "end alone; cross-validation names those of its fold here."
     )
     window: WindowConfig = setting("Windows of the model.")
     simulated: str = setting(
@@ -192,6 +191,14 @@ class DataConfig(Section):
         "forward by it.",
         unit="s",
         range=NOT_NEGATIVE,
+    )
+    exclude: tuple[str, ...] = setting(
+        "Files and folders below the root that are left out, by name or pattern: "
+        "`train/007`, `*/ann.face.stream`."
+    )
+    on_error: Literal["raise", "skip"] = setting(
+        "What happens to a damaged file: `raise` ends the command, `skip` leaves the "
+        "file out and says so."
     )
 
     label_unit: Literal["frame", "turn"] = setting(

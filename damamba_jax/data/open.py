@@ -37,4 +37,6 @@ def open_corpus(
         layout=data.layout,
         scale=Scale.of(data),
         cache_dir=data.cache_dir,
+        exclude=data.exclude,
+        skip_damaged=data.on_error == "skip",
     )

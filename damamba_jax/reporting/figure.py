@@ -3,6 +3,7 @@
 import functools
 import os
 import textwrap
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import ParamSpec, TypeVar
@@ -13,6 +14,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
+from damamba_jax.errors import printable
 from damamba_jax.files import replace_file
 
 _P = ParamSpec("_P")
@@ -63,9 +65,12 @@ def make_figure(width: float, height: float) -> Figure:
 
 def set_title(figure: Figure, title: str, mark: str) -> None:
     """Writes the title, and the mark of where the data came from, if any."""
-    text = f"{title} · {mark}" if mark else title
+    text = printable(f"{title} · {mark}" if mark else title)
     columns = int(figure.get_figwidth() * 9.5)
-    figure.suptitle("\n".join(textwrap.wrap(text, columns)), ha="center")
+    # A name from disk may hold a `$`, which begins no formula.
+    figure.suptitle(
+        "\n".join(textwrap.wrap(text, columns)), ha="center", parse_math=False
+    )
 
 
 def tidy(axes: Axes) -> None:
@@ -76,5 +81,7 @@ def tidy(axes: Axes) -> None:
 
 def save(figure: Figure, path: str | os.PathLike) -> None:
     """Writes a PNG that appears in one move."""
-    with replace_file(path) as file:
-        figure.savefig(file)
+    with replace_file(path) as file, warnings.catch_warnings():
+        # A letter that the font lacks becomes a box.
+        warnings.filterwarnings("ignore", message="Glyph")
+        figure.savefig(file, format="png")

@@ -244,4 +244,4 @@ def write_tables(
 
 
 def _escape(cell: str) -> str:
-    return cell.replace("|", "\\|").replace("\n", " ")
+    return printable(cell.replace("|", "\\|").replace("\n", " "))

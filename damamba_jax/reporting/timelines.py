@@ -1,7 +1,8 @@
 """Pictures of an evaluation: a timeline per session, a density of all frames."""
 
+import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from matplotlib import ticker
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from damamba_jax.files import split_file_name
+from damamba_jax.files import short_name, split_file_name
 from damamba_jax.metrics.intervals import Scores, score, score_by
 from damamba_jax.metrics.trace import Trace, pool
 from damamba_jax.reporting.figure import (
@@ -24,6 +25,8 @@ from damamba_jax.reporting.figure import (
     styled,
     tidy,
 )
+
+_log = logging.getLogger(__name__)
 
 
 @styled
@@ -131,14 +134,26 @@ def draw_split(
     order = sorted(sessions)
     labelled = [trace for trace in traces if trace.is_labelled]
     if labelled:
-        title = f"{split} · all sessions"
-        draw_scatter(f"{stem}.scatter.png", labelled, title=title, mark=mark)
+        title, path = f"{split} · all sessions", f"{stem}.scatter.png"
+        _try(path, lambda: draw_scatter(path, labelled, title=title, mark=mark))
         scores = score_by(labelled, "session")
         order = sorted(order, key=lambda s: _ccc_or(scores.get(f"{split}/{s}"), -2.0))
     places = np.linspace(0, len(order) - 1, min(num_timelines, len(order)))
     for session in [order[place] for place in places.round().astype(int)]:
-        path = f"{stem}.{session}.timeline.png"
-        draw_timeline(path, sessions[session], mark=mark)
+        _draw_session(stem, sessions[session], mark)
+
+
+def _draw_session(stem: Path, traces: Sequence[Trace], mark: str) -> None:
+    path = f"{stem}.{short_name(traces[0].session)}.timeline.png"
+    _try(path, lambda: draw_timeline(path, traces, mark=mark))
+
+
+def _try(path: str, draw: Callable[[], None]) -> None:
+    """Draws a picture; one that cannot be drawn costs no score."""
+    try:
+        draw()
+    except Exception as error:  # whatever the drawing library meets
+        _log.warning("%s: no picture (%s: %s).", path, type(error).__name__, error)
 
 
 def _range_of(traces: Sequence[Trace]) -> tuple[float, float]:

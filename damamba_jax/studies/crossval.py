@@ -28,7 +28,7 @@ from damamba_jax.runs.workdir import RESULTS
 from damamba_jax.runtime.progress import ProgressLine
 from damamba_jax.runtime.stop import StopRequest
 from damamba_jax.studies.folds import make_folds
-from damamba_jax.studies.runs import Run, train_all
+from damamba_jax.studies.runs import Run, train_all, warn_of_oddities
 
 # The run that learns from everybody.
 FINAL = "final"
@@ -139,6 +139,7 @@ def cross_validate(
       ValueError: for bad configuration or data; the message says what to change.
     """
     index = open_corpus(config.data, console=console)
+    warn_of_oddities(config.data, index)
     plan = Plan(
         config=config,
         folds=make_folds(index, config.data, folds),

@@ -104,7 +104,7 @@ def _open(data: DataConfig, settings: Settings, console: Console) -> CorpusIndex
         labels_root=settings.labels_root,
         console=console,
     )
-    for problem in index.problems:
+    for problem in [*index.problems, *index.left_out]:
         _log.warning("%s", problem)
     return index
 

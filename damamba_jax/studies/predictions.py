@@ -27,6 +27,7 @@ from damamba_jax.reporting.numbers import ABSENT
 from damamba_jax.reporting.predictions import is_written, write_session
 from damamba_jax.reporting.table import Table, show
 from damamba_jax.runtime.progress import ProgressLine
+from damamba_jax.studies.runs import warn_of_oddities
 
 _log = logging.getLogger(__name__)
 
@@ -79,8 +80,7 @@ def predict_recordings(
     simulated = any(estimator.simulated for estimator in estimators)
     if simulated and not index.simulated:
         _log.warning("the model was trained on simulated data, these are recordings.")
-    for problem in index.problems:
-        _log.warning("%s", problem)
+    warn_of_oddities(data, index)
     rows: list[tuple[str, ...]] = []
     with ProgressLine("predictions", console, unit="sessions") as line:
         for number, session in enumerate(index.sessions):

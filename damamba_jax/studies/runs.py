@@ -21,11 +21,12 @@ from pathlib import Path
 import jax
 from rich.console import Console
 
-from damamba_jax.config.sections import Config
+from damamba_jax.config.sections import Config, DataConfig
 from damamba_jax.config.tree import differences, from_config_dict
 from damamba_jax.configs import noxi
 from damamba_jax.data.corpus.fingerprint import fingerprints
 from damamba_jax.data.corpus.sessions import CorpusIndex
+from damamba_jax.data.oddities import find_oddities
 from damamba_jax.data.open import open_corpus
 from damamba_jax.errors import TrainingError, WorkdirError
 from damamba_jax.evaluation.evaluation import evaluate
@@ -120,14 +121,15 @@ def train(
         # An evaluation of an unfinished run is not this run's.
         if first:
             results.unlink(missing_ok=True)
-        # Whoever opened the corpus has said what is odd in it.
-        problems = () if index else (index := open_corpus(config.data)).problems
+        opened = index is not None
+        index = index or open_corpus(config.data)
         if first:
             run_folder.check_corpus(directory, fingerprints(index))
         if index.simulated:
             mark_log("simulated: ")
-        for problem in problems:
-            _log.warning("%s", problem)
+        # Whoever opened the corpus has said what is odd in it.
+        if first and not opened:
+            warn_of_oddities(config.data, index)
         _announce(config, simulated=index.simulated, console=console)
         fit(config, directory, index, stop=stop, console=console, follow=follow)
         if first:
@@ -171,6 +173,15 @@ def _tell_end(directory: Path, step: int | None, console: Console) -> None:
         f"  damamba evaluate --workdir={named} --protocol=long",
     )
     console.print("\n".join(lines))
+
+
+def warn_of_oddities(data: DataConfig, index: CorpusIndex) -> None:
+    """Says in the log what of a corpus is missing, odd or left out."""
+    lines = [*index.problems, *index.left_out]
+    if not index.simulated:
+        lines += find_oddities(index.sessions, data.cache_dir or None)
+    for line in lines:
+        _log.warning("%s", line)
 
 
 def _announce(config: Config, *, simulated: bool, console: Console) -> None:

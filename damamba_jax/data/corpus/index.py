@@ -13,6 +13,7 @@ from pathlib import Path
 from damamba_jax.config.layout import LayoutConfig
 from damamba_jax.config.sections import FeatureConfig
 from damamba_jax.data.corpus import patterns
+from damamba_jax.data.corpus.finder import Finder
 from damamba_jax.data.corpus.found import Found, SplitFiles
 from damamba_jax.data.corpus.label_source import Scale
 from damamba_jax.data.corpus.releases import (
@@ -50,6 +51,8 @@ def index(
     strict: bool = True,
     sessions: Sequence[str] = (),
     with_labels: bool = True,
+    exclude: Sequence[str] = (),
+    skip_damaged: bool = False,
 ) -> CorpusIndex:
     """Finds all sessions below `root`.
 
@@ -65,10 +68,14 @@ def index(
         raise; otherwise they are problems, and the width on disk counts.
       sessions: names of the only sessions that are looked for; none means all.
       with_labels: whether annotations are looked for, and missed where there are none.
+      exclude: files and folders below a root that are left out, by name or pattern.
+      skip_damaged: files that would raise are left out, and are problems. All text is
+        read for that.
 
     Raises:
       CorpusError: if a root is missing, empty or holds no known corpus.
-      DataFormatError: for a malformed or misfit stream, if `strict`.
+      DataFormatError: for a malformed or misfit stream, if `strict`, unless
+        `skip_damaged`.
     """
     folder = _check_folder(root, "data.root")
     label_folder = _check_folder(labels_root or root, "data.labels_root")
@@ -76,9 +83,11 @@ def index(
     releases = RELEASES if layout is None else (custom_release(layout, features),)
     if layout is None:
         _report_unsupported(folder, problems)
+    finder = Finder(exclude, problems)
+    damaged: list[str] = []
     built: list[Session] = []
     searched: dict[str, str] = {}
-    columns: dict[str, tuple[str, ...]] = {}
+    columns: dict[str, tuple[Path, tuple[str, ...]]] = {}
     references = () if layout else _others(features)
     for release in releases:
         folders = find_folders(folder, release, problems)
@@ -95,7 +104,7 @@ def index(
                 features,
                 folders,
                 label_folders if with_labels else None,
-                problems,
+                finder,
             )
             if files is not None:
                 builder = SplitBuilder(
@@ -106,13 +115,23 @@ def index(
                     cache_dir=cache_dir,
                     columns=columns,
                     strict=strict,
+                    skip_damaged=skip_damaged,
                 )
                 built += builder.build()
                 problems += builder.problems()
+                damaged += builder.left_out
     if not built:
         raise _no_corpus(folder, searched, problems)
     if labels_root:
         _report_no_labels(built, label_folder, problems)
+    left_out = finder.left_out()
+    if damaged:
+        text = f"`data.on_error` = 'skip' leaves out {len(damaged)}: {damaged[0]}"
+        left_out.append(text)
+    # Of a part of a corpus the rest is nobody's concern.
+    whole = with_labels and not sessions
+    for tree in dict.fromkeys([folder, label_folder] if whole else []):
+        finder.report_rest(tree, is_release=layout is None)
     simulated = any((f / SIMULATED_FILE).is_file() for f in (folder, folder.parent))
     return CorpusIndex(
         root=folder,
@@ -120,6 +139,7 @@ def index(
         sessions=tuple(built),
         problems=tuple(dict.fromkeys(problems)),
         searched=searched,
+        left_out=tuple(left_out),
     )
 
 
@@ -140,14 +160,15 @@ def _find_split(
     features: Sequence[FeatureConfig],
     folders: Sequence[Path],
     label_folders: Sequence[Path] | None,
-    problems: list[str],
+    finder: Finder,
 ) -> SplitFiles | None:
     """Finds the files of a split in the first folder and tree that has features."""
+    wanted = {stem.lower() for feature in features for stem in feature.stems}
     for folder in folders:
         for layout in release.layouts:
 
             def look(pattern: str, tree: Path = folder) -> Iterator[patterns.Match]:
-                return _find_files(tree, pattern, known, problems)
+                return finder.files(tree, pattern, known)
 
             streams: dict[str, dict[str, dict[str, Path]]] = {}
             if any(feature.table is None for feature in features):
@@ -155,6 +176,8 @@ def _find_split(
                     roles = streams.setdefault(match.fields["session"], {})
                     stems = roles.setdefault(match.fields["role"], {})
                     stems.setdefault(match.fields["stem"].lower(), match.path)
+                    if release.is_custom and match.fields["stem"].lower() not in wanted:
+                        finder.forget(match.path)
             tables = {
                 feature.name: _find_tables(feature, look(_table_path(feature, layout)))
                 for feature in features
@@ -173,7 +196,7 @@ def _find_split(
                 tables=tables,
                 labels=labels,
                 turns=Found(look(layout.turns.files) if layout.turns else ()),
-                seats=_find_seats(release, folder, known, streams, labels, problems),
+                seats=_find_seats(release, folder, known, streams, labels, finder),
                 roots=tuple(dict.fromkeys([folder, *trees])),
                 labels_expected=label_folders is not None,
             )
@@ -200,24 +223,13 @@ def _find_tables(feature: FeatureConfig, matches: Iterable[patterns.Match]) -> F
     return found
 
 
-def _find_files(
-    folder: Path,
-    pattern: str,
-    known: Mapping[str, Sequence[str]],
-    problems: list[str],
-) -> Iterator[patterns.Match]:
-    for match in patterns.find(folder, pattern, known=known, problems=problems):
-        if match.path.is_file():
-            yield match
-
-
 def _find_seats(
     release: Release,
     folder: Path,
     known: Mapping[str, Sequence[str]],
     streams: Mapping[str, Mapping[str, Mapping[str, Path]]],
     labels: Found,
-    problems: list[str],
+    finder: Finder,
 ) -> dict[str, frozenset[str]] | None:
     """Finds the seats that were taken, by recordings, audio streams and labels.
 
@@ -227,7 +239,7 @@ def _find_seats(
         return None
     taken: dict[str, set[str]] = {session: set() for session in streams}
     for pattern in release.audio_paths:
-        for match in _find_files(folder, pattern, known, problems):
+        for match in finder.files(folder, pattern, known):
             taken.setdefault(match.fields["session"], set()).add(match.fields["role"])
     for session, roles in streams.items():
         taken[session].update(r for r in known["role"] if labels.of(session, r))
@@ -235,7 +247,7 @@ def _find_seats(
             if any(stem.startswith("audio.") for stem in stems):
                 taken[session].add(role)
         if not taken[session]:
-            problems.append(
+            finder.problems.append(
                 f"{release.name}/{known['split'][0]}/{session}: neither audio nor "
                 "labels tell which seats were taken; all with streams count."
             )

@@ -58,7 +58,24 @@ def check_pattern(pattern: str, *, name: str, required: Sequence[str]) -> None:
 
 def is_inside(path: Path, root: Path) -> bool:
     """True when `path`, with links resolved, lies in `root` (itself resolved)."""
-    return path.resolve().is_relative_to(root)
+    try:
+        return path.resolve().is_relative_to(root)
+    except (OSError, RuntimeError):  # a circle of links
+        return False
+
+
+def _odd_link(path: Path, root: Path) -> str:
+    """Says why a link is not followed; empty if it is."""
+    try:
+        path.resolve(strict=True)
+    except (OSError, RuntimeError):
+        return f"{path}: is a link in a circle or to nothing; ignored."
+    if is_inside(path, root):
+        return ""
+    return (
+        f"{path}: is a link out of {root} and was ignored; give the folder that holds "
+        "the files as the root."
+    )
 
 
 def find(
@@ -103,11 +120,8 @@ def _walk(
         if match is None:
             continue
         path = folder / entry.name
-        if entry.is_symlink() and not is_inside(path, root):
-            problem = (
-                f"{path}: is a link out of {root} and was ignored; give the folder "
-                "that holds the files as the root."
-            )
+        problem = _odd_link(path, root) if entry.is_symlink() else ""
+        if problem:
             if problem not in problems:
                 problems.append(problem)
             continue

@@ -7,12 +7,69 @@ stream, within 5 %. Otherwise the rate is frames / duration if that is a usual r
 within 2 %. If it is none, the stream or the labels stop early, at their own rate.
 """
 
+import os
 import statistics
 from collections.abc import Mapping, Sequence
 
+from damamba_jax.errors import format_error
+
+# A file at another rate than its feature is read at its own, up to so many times as
+# fast or as slow. A window takes memory for each of its frames.
+MAX_RATIO = 20.0
+MAX_HOURS = 24.0
 TOLERANCE = 0.05
 SNAP = 0.02
 USUAL_RATES = (2.0, 25.0, 30.0, 40.0)
+
+
+def is_possible(rate: float, nominal: float) -> bool:
+    """Whether a feature may have such a rate, where `nominal` is expected."""
+    return nominal / MAX_RATIO <= rate <= nominal * MAX_RATIO
+
+
+def check_rate(
+    path: str | os.PathLike, rate: float, *, nominal: float, name: str
+) -> None:
+    """Refuses times of rows that cannot be.
+
+    Args:
+      path: file that the error names.
+      rate: frames per second, as the times say, Hz.
+      nominal: rate that the feature should have, Hz.
+      name: of the feature.
+
+    Raises:
+      DataFormatError: if the rate is far from the nominal one.
+    """
+    if not is_possible(rate, nominal):
+        raise format_error(
+            path,
+            "time",
+            expected=f"about {nominal:g} rows in a second (`features.{name}.rate`; or "
+            f"set `features.{name}.table.time_unit`)",
+            got=f"{rate:.4g}",
+        )
+
+
+def check_length(path: str | os.PathLike, num_frames: int, rate: float) -> None:
+    """Refuses what would be longer than a day.
+
+    Args:
+      path: file that the error names.
+      num_frames: its frames.
+      rate: frames per second, Hz.
+
+    Raises:
+      DataFormatError: if nobody can have recorded that in one go.
+    """
+    hours = num_frames / rate / 3600
+    if hours > MAX_HOURS:
+        raise format_error(
+            path,
+            "frames",
+            expected=f"at most {MAX_HOURS:g} hours",
+            got=f"{num_frames} frames at {rate:g} Hz, {hours:.4g} hours",
+        )
 
 
 def repair_rate(

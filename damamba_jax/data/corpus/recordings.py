@@ -61,6 +61,8 @@ def open_recordings(path: str | os.PathLike, data: DataConfig) -> CorpusIndex:
                 cache_dir=data.cache_dir,
                 sessions=(reading.session,) if reading.session else (),
                 with_labels=False,
+                exclude=data.exclude,
+                skip_damaged=data.on_error == "skip",
             )
         except CorpusError as error:
             failed = failed or error

@@ -48,6 +48,11 @@ class Release:
     layouts: tuple[LayoutConfig, ...]
     audio_paths: tuple[str, ...] = ()
 
+    @property
+    def is_custom(self) -> bool:
+        """Whether a user describes it, as `data.layout`."""
+        return not self.folders
+
 
 _SEATS = ("subjectPos1", "subjectPos2", "subjectPos3", "subjectPos4")
 

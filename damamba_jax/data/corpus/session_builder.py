@@ -4,6 +4,7 @@ import collections
 import dataclasses
 import logging
 import os
+import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -11,16 +12,16 @@ from damamba_jax.config.sections import FeatureConfig
 from damamba_jax.data.corpus import patterns, rates
 from damamba_jax.data.corpus.found import SplitFiles
 from damamba_jax.data.corpus.label_source import Scale
-from damamba_jax.data.corpus.releases import LANGUAGE_FILE
+from damamba_jax.data.corpus.language import read_language
 from damamba_jax.data.corpus.sessions import Participant, Session, Track
 from damamba_jax.data.corpus.table_builder import TableBuilder
+from damamba_jax.data.corpus.track_rates import claimed_rate, repair
 from damamba_jax.data.formats import ssi, stream_header
-from damamba_jax.data.formats.headers import decode_text, warn_once
 from damamba_jax.errors import DataFormatError, format_error
 
 _log = logging.getLogger(__name__)
 
-_LANGUAGE_BYTES = 4096
+_FORMS = "the names differ in case, or in how accents are written (NFC, NFD)"
 
 
 class SplitBuilder:
@@ -32,9 +33,10 @@ class SplitBuilder:
       references: other features; their headers may tell how long a recording lasts.
       scale: range and delay of the annotations.
       cache_dir: where it is kept what tables hold.
-      columns: feature -> columns of its tables, shared by all splits.
+      columns: feature -> its first table and the columns of all, for all splits.
       strict: a malformed or misfit stream raises; otherwise it is a problem, and the
         width on disk counts.
+      skip_damaged: what would raise is left out, and is a problem.
     """
 
     def __init__(
@@ -45,10 +47,14 @@ class SplitBuilder:
         references: Sequence[FeatureConfig],
         scale: Scale,
         cache_dir: str | os.PathLike,
-        columns: dict[str, tuple[str, ...]],
+        columns: dict[str, tuple[Path, tuple[str, ...]]],
         strict: bool,
+        skip_damaged: bool = False,
     ):
         self._files = files
+        self._cache_dir = cache_dir
+        self._skip = skip_damaged
+        self.left_out: list[str] = []
         self._features = features
         self._references = references
         self._strict = strict
@@ -58,7 +64,7 @@ class SplitBuilder:
             scale=scale,
             cache_dir=cache_dir,
             columns=columns,
-            strict=strict,
+            strict=strict and not skip_damaged,
             report=self._problem,
         )
         self._people = 0
@@ -72,10 +78,26 @@ class SplitBuilder:
           DataFormatError: for a malformed or misfit stream, if `strict`.
         """
         sessions = self._files.sessions
-        for session in sorted(self._files.labels.sessions.difference(sessions)):
-            self._problem("orphan", session, "", "has labels, but no stream; ignored")
+        self._report_names(sessions)
         built = [self._session(session) for session in sessions]
+        if self._skip:
+            kept = [s for s in built if any(p.tracks for p in s.participants)]
+            return tuple(kept)
         return tuple(session for session in built if session.participants)
+
+    def _report_names(self, sessions: Sequence[str]) -> None:
+        """Reports sessions without streams, and names that are nearly the same."""
+        alike: dict[str, str] = {}
+        for name in sessions:
+            other = alike.setdefault(_plain(name), name)
+            if other != name:
+                text = f"is another session than {other!r}: {_FORMS}"
+                self._problem("alike", name, "", text)
+        for name in sorted(self._files.labels.sessions.difference(sessions)):
+            text = "has labels, but no stream; ignored"
+            if other := alike.get(_plain(name)):
+                text += f". Labels of {other!r}? {_FORMS}"
+            self._problem("orphan", name, "", text)
 
     def problems(self) -> list[str]:
         """Lists the problems; what holds for everybody in the split takes one line."""
@@ -87,9 +109,22 @@ class SplitBuilder:
         return listed
 
     def _problem(self, key: str, session: str, role: str, text: str) -> None:
+        if self._skip and key.startswith(("bad ", "labels")):
+            self.left_out.append(f"{text}.")
         self._lines[key].append(
             f"{self._files.name}/{session}{' ' if role else ''}{role}: {text}."
         )
+
+    def _opens(self, session: str, role: str, track: Track) -> bool:
+        """Whether a file can be read to its end, where damaged ones are left out."""
+        if not self._skip:
+            return True
+        try:
+            track.open(self._cache_dir or None)
+        except (DataFormatError, OSError) as error:
+            self._problem(f"bad {track.feature.name}", session, role, f"{error}"[:-1])
+            return False
+        return True
 
     def _session(self, session: str) -> Session:
         rate = self._files.layout.label_rate
@@ -101,7 +136,12 @@ class SplitBuilder:
         for role in roles:
             seconds = [lines[role] / rate, *(lines[r] / rate for r in roles)]
             found = self._tracks(session, role, seconds)
-            tracks[role] = found | self._tables.tracks(session, role, turns[role])
+            found |= self._tables.tracks(session, role, turns[role])
+            tracks[role] = {
+                name: track
+                for name, track in found.items()
+                if self._opens(session, role, track)
+            }
         streamed = [t.seconds for r in roles for t in tracks[r].values()]
         participants = []
         for role in roles:
@@ -139,6 +179,14 @@ class SplitBuilder:
             label_range=self._tables.scale.label_range,
             label_unit=self._tables.scale.unit,
         )
+
+    def _language(self, session: str) -> str | None:
+        """Reads the language of a session, if a file beside its own names it."""
+        try:
+            return read_language(self._files, session)
+        except ValueError as error:
+            self._problem("language", session, "", f"{error}")
+            return None
 
     def _named(self, session: str, role: str) -> bool:
         """Whether the name of any file holds the role."""
@@ -190,10 +238,16 @@ class SplitBuilder:
         layout, count = self._files.layout, 0
         for match in self._files.labels.of(session, role):
             try:
-                if layout.label_reading is None:
+                if layout.label_reading is None and self._skip:
+                    count = max(count, len(ssi.read_labels(match.path)))
+                elif layout.label_reading is None:
                     count = max(count, ssi.count_labels(match.path))
-            except OSError as error:
-                text = f"{match.path}: {error.strerror}"
+            except (OSError, DataFormatError) as error:
+                if self._strict and not self._skip and not isinstance(error, OSError):
+                    raise
+                text = f"{error}".removesuffix(".")
+                if isinstance(error, OSError):
+                    text = f"{match.path}: {error.strerror}"
                 self._problem("labels", session, role, text)
                 return 0
             if layout.label_reading is None and not count:
@@ -215,14 +269,25 @@ class SplitBuilder:
         self, session: str, role: str, label_seconds: Sequence[float]
     ) -> dict[str, Track]:
         found = list(self._read(session, role, self._features, quiet=False))
-        lengths = {t.feature.name: (t.num_frames, t.header_rate) for t in found}
+        lengths = {t.feature.name: (t.num_frames, claimed_rate(t)) for t in found}
         if not any(label_seconds) and "openpose" not in lengths:
             for track in self._read(session, role, self._references, quiet=True):
-                lengths[track.feature.name] = (track.num_frames, track.header_rate)
+                name = track.feature.name
+                lengths[name] = (track.num_frames, claimed_rate(track))
         duration = rates.reference_duration(label_seconds, lengths)
-        tracks = {
-            t.feature.name: self._repair(session, role, t, duration) for t in found
-        }
+        tracks = {}
+        for track in found:
+            try:
+                repaired, about, text = repair(track, duration, self._files.name)
+            except DataFormatError as error:
+                if self._strict and not self._skip:
+                    raise
+                name = track.feature.name
+                self._problem(f"bad {name}", session, role, f"{error}"[:-1])
+                continue
+            if text:
+                self._problem(f"{about} {track.feature.name}", session, role, text)
+            tracks[track.feature.name] = repaired
         own = label_seconds[0]
         if own and duration and not rates.fits(own, duration):
             self._problem(
@@ -253,7 +318,7 @@ class SplitBuilder:
             except (DataFormatError, OSError) as error:
                 if quiet:
                     continue
-                if self._strict:
+                if self._strict and not self._skip:
                     raise
                 self._problem(f"bad {feature.name}", session, role, f"{error}"[:-1])
                 continue
@@ -262,7 +327,7 @@ class SplitBuilder:
             elif track.feature.dim != feature.dim:
                 key = f"width of {feature.name}"
                 text = f"{feature.name} has {track.feature.dim} columns, expected "
-                text += f"{feature.dim}"
+                text += f"{feature.dim}, in {paths[0]}"
             else:
                 key = text = ""
             if key and not quiet:
@@ -292,53 +357,7 @@ class SplitBuilder:
             feature = dataclasses.replace(feature, dim=dim, drop_columns=drop)
         return Track(feature, path, header.sample_rate, frames, header.sample_rate)
 
-    def _repair(
-        self, session: str, role: str, track: Track, duration: float | None
-    ) -> Track:
-        nominal, header_rate = track.feature.rate, track.header_rate
-        rate = rates.repair_rate(
-            track.num_frames, header_rate, duration=duration, nominal=nominal
-        )
-        if rate == header_rate:
-            return track
-        text = (
-            f"{track.feature.name} has sr={header_rate:g} in its header, but its "
-            f"{track.num_frames} frames last {duration or 0.0:.1f} s"
-        )
-        if stream_header.read_header(track.path).has_gaps:
-            self._problem(
-                f"gaps {track.feature.name}",
-                session,
-                role,
-                f"{text}; kept, since it has gaps that were placed at that rate",
-            )
-            return track
-        # The same for every session of a split, as a rule: one line in the log.
-        warn_once(
-            _log,
-            f"{self._files.name}: {track.feature.name} has sr={header_rate:g} in its "
-            f"headers, but lasts as long as at {rate:.4g} Hz; read at that rate.",
-        )
-        return dataclasses.replace(track, rate=rate)
 
-    def _language(self, session: str) -> str | None:
-        """Reads the third field of the session's language file."""
-        paths = [
-            path
-            for stems in self._files.streams.get(session, {}).values()
-            for path in stems.values()
-        ]
-        for role in self._files.layout.roles:
-            paths += [match.path for match in self._files.labels.of(session, role)]
-        for folder in dict.fromkeys(path.parent for path in paths):
-            path = folder / LANGUAGE_FILE
-            inside = any(patterns.is_inside(path, root) for root in self._files.roots)
-            if not inside or not path.is_file():
-                continue
-            with open(path, "rb") as file:
-                lines = decode_text(file.read(_LANGUAGE_BYTES)).splitlines()
-            fields = lines[0].split(";") if lines else []
-            if len(fields) >= 3 and fields[2].strip():
-                return fields[2].strip()
-            self._problem("language", session, "", f"no language in {path}")
-        return None
+def _plain(name: str) -> str:
+    """A name without regard to case and to how accents are written."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", name).casefold())

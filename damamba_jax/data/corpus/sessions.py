@@ -223,6 +223,7 @@ class CorpusIndex:
       sessions: by split in the order of the layout, then by name.
       problems: one line each; what is missing, odd or ignored.
       searched: for each split that the layouts know, where sessions were looked for.
+      left_out: one line for each reason to leave files out that was given.
     """
 
     root: Path
@@ -230,6 +231,7 @@ class CorpusIndex:
     sessions: tuple[Session, ...]
     problems: tuple[str, ...]
     searched: Mapping[str, str]
+    left_out: tuple[str, ...] = ()
 
     def split(self, name: str) -> tuple[Session, ...]:
         """Returns the sessions of a split, at least one.

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 from damamba_jax.config.sections import FeatureConfig
 from damamba_jax.data.corpus.found import SplitFiles
@@ -20,7 +21,7 @@ class TableBuilder:
       features: wanted; those without `table` are left out.
       scale: range and delay of the annotations.
       cache_dir: where it is kept what tables hold.
-      columns: feature -> columns of its first table in any split, which all others
+      columns: feature -> its first table in any split, and the columns that all others
         must have, too.
       strict: a malformed file raises; otherwise it is a problem.
       report: takes a problem: what it is about, session, role and text.
@@ -33,7 +34,7 @@ class TableBuilder:
         features: Sequence[FeatureConfig],
         scale: Scale,
         cache_dir: str | os.PathLike,
-        columns: dict[str, tuple[str, ...]],
+        columns: dict[str, tuple[Path, tuple[str, ...]]],
         strict: bool,
         report: Callable[[str, str, str, str], None],
     ):
@@ -51,7 +52,13 @@ class TableBuilder:
         if config is None:
             return {}
         paths = [match.path for match in self._files.turns.of(session, role)]
-        return read_turns(paths, config, self._files.fields(session, role))
+        try:
+            return read_turns(paths, config, self._files.fields(session, role))
+        except (DataFormatError, OSError) as error:
+            if self._strict:
+                raise
+            self._problem("bad turns", session, role, f"{error}".removesuffix("."))
+            return {}
 
     def labels(
         self, session: str, role: str, turns: Mapping[str, Span], seconds: float
@@ -128,13 +135,14 @@ class TableBuilder:
 
     def _check_columns(self, source: TableSource, columns: tuple[str, ...]) -> None:
         """Checks that everybody's columns mean the same."""
-        first = self._columns.setdefault(source.feature.name, columns)
+        own = (source.pieces[0].path, columns)
+        path, first = self._columns.setdefault(source.feature.name, own)
         if columns != first:
             odd = next((a, b) for a, b in zip(columns, first, strict=True) if a != b)
             raise format_error(
                 source.pieces[0].path,
                 "columns",
-                expected=f"{odd[1]!r} in its place, as in other tables of "
-                f"{source.feature.name} (name the columns in the configuration)",
+                expected=f"{odd[1]!r} in its place, as in {path} (name the columns in "
+                "the configuration)",
                 got=repr(odd[0]),
             )

@@ -129,7 +129,17 @@ def read_all(
     table: Table, reading: TableReading, fields: Mapping[str, str], **options: Any
 ) -> AllRows:
     """Reads what `read_rows` yields, as a whole; meant for annotations and turns."""
-    parts = list(read_rows(table, reading, fields, **options))
+    parts, total = [], 0
+    for part in read_rows(table, reading, fields, **options):
+        total += len(part.row)
+        if total > _MAX_ROWS:
+            raise format_error(
+                table.path,
+                "rows",
+                expected=f"up to {_MAX_ROWS} of one person",
+                got=f"{total} and more",
+            )
+        parts.append(part)
     if not parts:
         width = len(options.get("times", ())) + len(options.get("numbers", ()))
         return AllRows(np.zeros((0, width)), {})

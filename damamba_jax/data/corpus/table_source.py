@@ -20,6 +20,7 @@ from damamba_jax.array_types import Bool, Int
 from damamba_jax.config.layout import TableConfig
 from damamba_jax.config.sections import FeatureConfig
 from damamba_jax.data.corpus.patterns import Match
+from damamba_jax.data.corpus.rates import check_length, check_rate
 from damamba_jax.data.corpus.table_rows import (
     Span,
     key_columns,
@@ -127,6 +128,8 @@ class TableSource:
         rate = self.feature.rate
         if self.table.time and not self.table.hold:
             rate = steady_rate(samples, rate)
+            nominal, path = self.feature.rate, self.pieces[0].path
+            check_rate(path, rate, nominal=nominal, name=self.feature.name)
         frames = place_samples(
             self.pieces[0].path,
             samples,
@@ -214,6 +217,7 @@ class TableSource:
         config, conditions = self.table, self._conditions()
         times, ends, kept = [np.zeros(0)], [np.zeros(0)], [np.zeros(0, np.int64)]
         count: dict[str, int] = {}
+        total = 0
         for rows in read_rows(
             table,
             config,
@@ -233,6 +237,8 @@ class TableSource:
             turn = rows.fields.get("turn", named)
             time, end = self._shift(time, turn, count, piece)
             inside = good & np.isfinite(time)
+            total += int(np.count_nonzero(inside))
+            check_length(piece.path, total, self.feature.rate)
             times.append(time[inside])
             ends.append(end[inside])
             kept.append(rows.row[inside])

@@ -24,7 +24,7 @@ import numpy as np
 from damamba_jax.array_types import Float, Int
 from damamba_jax.data.formats import annotation_rows
 from damamba_jax.data.formats.annotation_rows import CONTINUOUS, DISCRETE
-from damamba_jax.data.formats.headers import Fields, read_xml, warn_once
+from damamba_jax.data.formats.headers import Fields, read_bounded, read_xml, warn_once
 from damamba_jax.errors import format_error
 from damamba_jax.files import replace_file
 
@@ -180,7 +180,7 @@ def _read_data(path: Path, size: int | None) -> bytes:
         return b""
     if not data_path.is_file():
         raise format_error(path, "data", expected=f"labels in {data_path}", got="none")
-    return data_path.read_bytes()
+    return read_bounded(data_path)
 
 
 def _build_continuous(

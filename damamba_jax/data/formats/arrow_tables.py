@@ -6,6 +6,7 @@ decimal commas mean the same in every file, and a number is never guessed at.
 
 import codecs
 import csv
+import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -84,8 +85,9 @@ class CsvTable:
         wanted = list(dict.fromkeys([*numbers, *texts])) or [self.names[0]]
         with (
             _arrow_errors(self.path),
+            _opened(self.path) as source,
             pyarrow.csv.open_csv(
-                self.path,
+                source,
                 read_options=pyarrow.csv.ReadOptions(
                     column_names=list(self.names),
                     skip_rows=int(self._named),
@@ -121,7 +123,7 @@ class ParquetTable:
     def __init__(self, path: Path):
         self.path = path
         with _arrow_errors(path):
-            self._file = pyarrow.parquet.ParquetFile(path)
+            self._file = pyarrow.parquet.ParquetFile(_source(path))
             names = tuple(self._file.schema_arrow.names)
         if len(set(names)) < len(names) or not names:
             raise format_error(
@@ -138,6 +140,25 @@ class ParquetTable:
         with _arrow_errors(self.path):
             for batch in self._file.iter_batches(_PARQUET_ROWS, columns=wanted):
                 yield _block(self.path, batch, numbers, texts, ".")
+
+
+def _source(path: Path) -> Any:
+    """What pyarrow opens: the path, or a file whose name it could not encode."""
+    try:
+        os.fspath(path).encode()
+    except UnicodeEncodeError:
+        return pa.PythonFile(open(path, "rb"))
+    return path
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    source = _source(path)
+    try:
+        yield source
+    finally:
+        if source is not path:
+            source.close()
 
 
 @contextmanager

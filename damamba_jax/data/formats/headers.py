@@ -19,6 +19,9 @@ from damamba_jax.errors import DataFormatError, format_error
 
 MAX_HEADER_BYTES = 1 << 18
 
+# Days of annotations, whatever their form.
+MAX_LABEL_BYTES = 1 << 26
+
 
 # `%f` of the largest double has 309 digits before the point and 6 behind it.
 MAX_NUMBER_CHARS = 340
@@ -113,6 +116,21 @@ def decode_text(raw: bytes) -> str:
         return raw.decode("utf-8")
     except UnicodeDecodeError:
         return raw.decode("latin-1")
+
+
+def read_bounded(path: str | os.PathLike, limit: int = MAX_LABEL_BYTES) -> bytes:
+    """Reads a file as a whole, if it is not too large.
+
+    Raises:
+      DataFormatError: if it is larger than `limit` bytes.
+    """
+    with open(path, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > limit:
+            raise format_error(
+                path, "size", expected=f"up to {limit} bytes", got=f"{size}"
+            )
+        return file.read(limit)
 
 
 @functools.lru_cache(maxsize=4096)

@@ -27,6 +27,7 @@ from damamba_jax.data.formats.headers import (
     MixedDecimalsError,
     Numbers,
     decode_text,
+    read_bounded,
     warn_once,
 )
 from damamba_jax.data.formats.stream_header import (
@@ -214,10 +215,10 @@ def read_labels(path: str | os.PathLike) -> Float[np.ndarray, "Tl"]:
       float64 `[Tl]`, NaN where nothing was annotated.
 
     Raises:
-      DataFormatError: when lines hold text but not one of them is a number, or some
-        have a decimal point and others a comma.
+      DataFormatError: for a file beyond `MAX_LABEL_BYTES`; when lines hold text but
+        not one of them is a number, or some have a decimal point and others a comma.
     """
-    text = decode_text(Path(path).read_bytes())
+    text = decode_text(read_bounded(path))
     lines = text.split("\n" if "\n" in text else "\r")
     if not lines[-1].strip("\r"):
         lines.pop()
@@ -257,8 +258,12 @@ def read_labels(path: str | os.PathLike) -> Float[np.ndarray, "Tl"]:
 
 
 def count_labels(path: str | os.PathLike) -> int:
-    """Counts the frames of a label csv without reading their values."""
-    raw = Path(path).read_bytes().removeprefix(codecs.BOM_UTF8)
+    """Counts the frames of a label csv without reading their values.
+
+    Raises:
+      DataFormatError: for a file beyond `MAX_LABEL_BYTES`.
+    """
+    raw = read_bounded(path).removeprefix(codecs.BOM_UTF8)
     end = b"\n" if b"\n" in raw else b"\r"
     return raw.count(end) + bool(raw[raw.rfind(end) + 1 :].strip(b"\r"))
 

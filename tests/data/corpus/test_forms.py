@@ -4,13 +4,14 @@ import dataclasses
 
 import numpy as np
 import pytest
-from example import TINY
 from forms import (
     FACE,
     FEATURES,
     LABELS,
     SESSIONS,
+    build,
     layout,
+    leaves,
     lines,
     people,
     streams,
@@ -19,7 +20,6 @@ from forms import (
 
 from damamba_jax.config.layout import TableConfig
 from damamba_jax.config.sections import FeatureConfig
-from damamba_jax.data.batches.builder import BatchBuilder, BatchRows
 from damamba_jax.data.corpus import index as corpus_index
 from damamba_jax.data.formats import ssi
 from damamba_jax.errors import ConfigError, DataFormatError
@@ -29,31 +29,7 @@ def batches(root, features, places, cache):
     found = corpus_index.index(
         root, features=features, layout=layout(**places), cache_dir=cache
     )
-    assert found.problems == ()
-    window = dataclasses.replace(
-        TINY.data.window, window_frames=64, core_frames=32, stride_frames=32
-    )
-    builder = BatchBuilder(
-        found.sessions, features=features, window=window, cache_dir=cache
-    )
-    people = np.array([[0, 1], [1, 0], [2, 3], [3, 2]])
-    cores = np.array([0, 32, 100, 160])
-    rows = BatchRows(
-        people,
-        people % 2,
-        cores,
-        np.ones(4, bool),
-        builder.people.annotations(people[:, 0]),
-    )
-    return builder.build(rows)
-
-
-def leaves(batch):
-    for name, value in batch.items():
-        if isinstance(value, dict):
-            yield from ((f"{name}.{key}", array) for key, array in value.items())
-        else:
-            yield name, value
+    return build(found, features, cache)
 
 
 @pytest.fixture(scope="module")

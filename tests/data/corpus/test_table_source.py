@@ -281,4 +281,4 @@ def test_more_rows_than_bytes_are_refused(tmp_path):
     path = tmp_path / "bomb.parquet"
     parquet.write_table(pa.table({"x": np.zeros(6 << 20, np.int8)}), path)
     with pytest.raises(DataFormatError, match="rows of an eighth of a byte or more"):
-        read(source(path))
+        read(source(path, rate=1000.0))

@@ -1,0 +1,113 @@
+"""Finds the files of a corpus, and remembers which ones were found."""
+
+import fnmatch
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from damamba_jax.data.corpus import patterns
+from damamba_jax.data.corpus.look import look
+from damamba_jax.data.corpus.releases import LANGUAGE_FILE, UNSUPPORTED
+
+# What a pattern could read. Other files, such as videos, are none of its business.
+_READABLE = (
+    ".stream", ".annotation", ".eaf", ".csv", ".tsv", ".txt", ".npy", ".npz",
+    ".parquet", ".pq", "_keypoints.json",
+)  # fmt: skip
+_ABOUT = ("readme", "license", "licence", "changelog", "requirements")
+
+
+class Finder:
+    """Finds files by patterns, without those that are to be left out.
+
+    Args:
+      exclude: files and folders below a root, by name or pattern.
+      problems: gets a line for each link or folder that cannot be followed.
+    """
+
+    def __init__(self, exclude: Sequence[str], problems: list[str]):
+        self.problems = problems
+        self._exclude = {pattern: pattern.strip("/").casefold() for pattern in exclude}
+        self._used: set[str] = set()
+        self._left_out: dict[Path, None] = {}
+        self._found: set[Path] = set()
+
+    def files(
+        self, folder: Path, pattern: str, known: Mapping[str, Sequence[str]]
+    ) -> Iterator[patterns.Match]:
+        """Yields regular files below a folder; see `patterns.find`."""
+        for match in patterns.find(
+            folder, pattern, known=known, problems=self.problems
+        ):
+            if match.path.is_file() and not self._is_excluded(match.path, folder):
+                self._found.add(match.path)
+                yield match
+
+    def forget(self, path: Path) -> None:
+        """Takes back a file that was found, but that nothing reads."""
+        self._found.discard(path)
+
+    def left_out(self) -> list[str]:
+        """Says how many files `data.exclude` leaves out; names what it does not find.
+
+        The second goes to the problems.
+        """
+        for pattern in self._exclude.keys() - self._used:
+            self.problems.append(
+                f"`data.exclude`: {pattern!r} fits no file of the corpus."
+            )
+        if not self._left_out:
+            return []
+        first, *_ = self._left_out
+        return [f"`data.exclude` leaves out {_files(len(self._left_out))}: {first}."]
+
+    def report_rest(self, folder: Path, *, is_release: bool) -> None:
+        """Adds to the problems what lies below a folder and was not found.
+
+        Args:
+          folder: the root of a corpus.
+          is_release: it holds much that is not read: only folders of streams count in
+            which nothing was found.
+        """
+        seen = look(folder)
+        for parts in seen.odd:
+            self.problems.append(
+                f"{folder.joinpath(*parts)}: is neither a file nor a folder, but a "
+                "pipe or a device, and was passed over."
+            )
+        suffixes = _READABLE[:1] if is_release else _READABLE
+        known = {path.parent for path in self._found} if is_release else set()
+        rest = [
+            path
+            for parts in seen.files
+            if (path := folder.joinpath(*parts)) not in self._found
+            and path.name.lower().endswith(suffixes)
+            and path.name != LANGUAGE_FILE
+            and path.parent not in known
+            and not {part.lower() for part in parts}.intersection(UNSUPPORTED)
+            and not path.name.lower().startswith(_ABOUT)
+            and not self._is_excluded(path, folder)
+        ]
+        if rest:
+            kinds = Counter(path.suffix.lower() for path in rest)
+            counts = ", ".join(f"{number} {kind}" for kind, number in kinds.items())
+            self.problems.append(
+                f"{_files(len(rest))} that no pattern reads ({counts}), such as "
+                f"{rest[0]}."
+            )
+
+    def _is_excluded(self, path: Path, folder: Path) -> bool:
+        parts = path.relative_to(folder).parts
+        names = ["/".join(parts[: i + 1]).casefold() for i in range(len(parts))]
+        # The samples of a stream lie beside its header.
+        names.append(f"{names[-1]}~")
+        for pattern, folded in self._exclude.items():
+            if any(fnmatch.fnmatchcase(name, folded) for name in names):
+                self._used.add(pattern)
+                self._left_out[path] = None
+                return True
+        return False
+
+
+def _files(number: int) -> str:
+    return "1 file" if number == 1 else f"{number} files"

@@ -1,0 +1,98 @@
+"""Names of the files below a folder, as many as can be looked at in a moment."""
+
+import itertools
+import os
+import stat
+from collections import deque
+from pathlib import Path
+from typing import NamedTuple
+
+# Names that are looked at: in all, in one folder, and that many folders deep.
+MAX_ENTRIES = 100_000
+MAX_IN_FOLDER = 20_000
+MAX_DEPTH = 6
+
+
+class Seen(NamedTuple):
+    """What lies below a folder.
+
+    Attributes:
+      files: regular files, as the names of their folders and their own, sorted by
+        depth and name.
+      odd: pipes, devices and the like, in the same form.
+      notes: sentences about what was passed over.
+    """
+
+    files: tuple[tuple[str, ...], ...]
+    odd: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...]
+
+
+def look(root: Path) -> Seen:
+    """Lists regular files; links are not followed, and hidden names are left out.
+
+    Raises:
+      OSError: if `root` itself cannot be read.
+    """
+    files: list[tuple[str, ...]] = []
+    odd: list[tuple[str, ...]] = []
+    count = {"links": 0, "deep": 0, "full": 0, "unreadable": 0}
+    left = MAX_ENTRIES
+    folders: deque[tuple[str, ...]] = deque([()])
+    while folders and left > 0:
+        parts = folders.popleft()
+        try:
+            entries = _entries(root.joinpath(*parts), min(left, MAX_IN_FOLDER))
+        except OSError:
+            if not parts:
+                raise
+            count["unreadable"] += 1
+            continue
+        left -= len(entries)
+        count["full"] += len(entries) in (left + len(entries), MAX_IN_FOLDER)
+        for entry in entries:
+            mode = _mode(entry)
+            if entry.name.startswith("."):
+                continue
+            if stat.S_ISLNK(mode):
+                count["links"] += 1
+            elif stat.S_ISREG(mode):
+                files.append((*parts, entry.name))
+            elif not stat.S_ISDIR(mode):
+                odd.append((*parts, entry.name))
+            elif len(parts) >= MAX_DEPTH:
+                count["deep"] += 1
+            else:
+                folders.append((*parts, entry.name))
+    count["full"] += bool(folders)
+    notes = _notes({**count, "odd": len(odd)})
+    return Seen(tuple(files), tuple(odd), tuple(notes))
+
+
+def _entries(folder: Path, limit: int) -> list[os.DirEntry]:
+    with os.scandir(folder) as found:
+        some = list(itertools.islice(found, limit))
+    return sorted(some, key=lambda entry: entry.name)
+
+
+def _mode(entry: os.DirEntry) -> int:
+    try:
+        return entry.stat(follow_symlinks=False).st_mode
+    except OSError:
+        return 0
+
+
+def _notes(count: dict[str, int]) -> list[str]:
+    texts = {
+        "links": "{} links were not followed.",
+        "odd": "{} entries are neither files nor folders.",
+        "deep": "{} folders lie too deep and were not looked at.",
+        "unreadable": "{} folders cannot be read.",
+    }
+    notes = [texts[key].format(count[key]) for key in texts if count[key]]
+    if count["full"]:
+        notes.append(
+            f"There are more than {MAX_ENTRIES:,} names, or more than "
+            f"{MAX_IN_FOLDER:,} in one folder: not all were looked at."
+        )
+    return notes

@@ -1,0 +1,259 @@
+"""Headers and first rows of files, to tell what they hold; always a bounded part.
+
+Tables are cut out: a copy of their first rows, and of some from the middle and the
+end, is read in place of the file.
+"""
+
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from damamba_jax.data.formats import elan, stream_header
+from damamba_jax.data.formats.headers import Numbers, decode_text, read_xml
+from damamba_jax.data.formats.tables import Table, open_table
+from damamba_jax.errors import DataFormatError
+
+# Read of each table: all of a small one, else its start and some places behind it.
+_WHOLE_BYTES = 1 << 20
+_START_BYTES = 1 << 18
+_PLACE_BYTES = 1 << 16
+_PLACES = 3
+_MAX_ROWS = 1 << 14
+_MAX_COUNTED = 1 << 22
+_MAX_TEXTS = 1 << 18
+_MAX_COLUMNS = 1 << 12
+_MAX_EAF_BYTES = 1 << 23
+_MAX_NPZ_BYTES = 1 << 26
+
+TABLES = (".csv", ".tsv", ".txt", ".npy", ".npz", ".parquet", ".pq")
+
+
+class Content(NamedTuple):
+    """What a file shows at first sight.
+
+    Attributes:
+      kind: `stream`, `table`, `lines`, `nova`, `eaf` or `openpose`.
+      columns: names of the columns of a table, tiers of ELAN.
+      rows: rows of a table, frames of a stream; estimated for long text.
+      rate: from a header, Hz; 0 without one.
+      dim: columns of a stream.
+      numbers: values of the columns that hold numbers, from some of the rows.
+      texts: values of the other columns, from the same rows.
+      seconds: where the last annotation ends; 0 where nothing says.
+      lengths: rows of each array of an npz.
+      limits: lowest and highest value that a header allows, if it says so.
+    """
+
+    kind: str
+    columns: tuple[str, ...] = ()
+    rows: int = 0
+    rate: float = 0.0
+    dim: int = 0
+    numbers: Mapping[str, np.ndarray] = {}
+    texts: Mapping[str, tuple[str, ...]] = {}
+    seconds: float = 0.0
+    lengths: Mapping[str, int] = {}
+    limits: tuple[float, float] | None = None
+
+    @property
+    def schema(self) -> tuple:
+        """What files of the same feature have in common."""
+        columns = self.columns if self.kind == "table" else ()
+        return self.kind, columns, self.dim
+
+
+def read_content(path: Path) -> Content | None:
+    """Reads the first part of a file; `None` if it is none that can be used.
+
+    Raises:
+      DataFormatError: for a malformed file.
+      OSError: if it cannot be read.
+    """
+    name = path.name.lower()
+    if name.endswith(".stream"):
+        return _read_stream(path)
+    if name.endswith(".annotation"):
+        return _read_nova(path)
+    if name.endswith(".eaf"):
+        return _read_eaf(path)
+    if name.endswith("_keypoints.json"):
+        return Content("openpose")
+    if name.endswith((".csv", ".tsv", ".txt")):
+        return _read_text(path)
+    return _read_arrays(path) if name.endswith(TABLES) else None
+
+
+def _read_stream(path: Path) -> Content:
+    header = stream_header.read_header(path)
+    # `byte` is the width of a number; text tells its length to who reads it all.
+    rows = 0
+    if header.ftype == "BINARY" and header.data_path.is_file():
+        rows = header.data_path.stat().st_size // header.row_bytes
+    return Content("stream", rows=rows, rate=header.sample_rate, dim=header.dim)
+
+
+def _read_nova(path: Path) -> Content | None:
+    scheme = read_xml(path, "annotation").child("scheme")
+    if scheme is None:
+        return None
+    kind = scheme.text("type", "").strip().upper()
+    if kind == "CONTINUOUS":
+        low = scheme.number("min", low=-1e30, high=1e30)
+        high = scheme.number("max", low=-1e30, high=1e30)
+        rate = scheme.number("sr", low=1e-6, high=1e6)
+        return Content("nova", rate=rate, limits=(low, high) if low < high else None)
+    names = [item.text("name", "") for item in scheme.children("item")]
+    values = [v for v in map(_number, names) if v is not None]
+    # Classes that are words are no ratings; free text may hold numbers.
+    if kind == "DISCRETE" and not values:
+        return None
+    limits = (min(values), max(values)) if len(set(values)) > 1 else None
+    return Content("nova", limits=limits)
+
+
+def _read_eaf(path: Path) -> Content | None:
+    if path.stat().st_size > _MAX_EAF_BYTES:
+        return None
+    texts: dict[str, tuple[str, ...]] = {}
+    numbers: dict[str, np.ndarray] = {}
+    seconds = 0.0
+    for name, intervals in elan.read_tiers(path).items():
+        texts[name] = tuple(i.text for i in intervals)
+        values = [v for v in (_number(i.text) for i in intervals) if v is not None]
+        if values:
+            numbers[name] = np.array(values)
+        seconds = max([seconds, *(i.end for i in intervals)])
+    return Content(
+        "eaf", columns=tuple(texts), numbers=numbers, texts=texts, seconds=seconds
+    )
+
+
+def _read_text(path: Path) -> Content | None:
+    """Reads plain lines of numbers, or a part of a table."""
+    part, share = _cut(path)
+    lines = decode_text(part).splitlines()
+    filled = [line for line in lines if line.strip()]
+    if not filled:
+        return None
+    if all(_number(line) is not None for line in filled):
+        values = np.array([_number(line) for line in filled], np.float64)
+        rows = round(len(lines) / share)
+        return Content("lines", rows=rows, numbers={"": values})
+    # A name of its own: the reader goes by the suffix.
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / f"part{path.suffix.lower()}"
+        copy.write_bytes(part)
+        found = _read_table(open_table(copy))
+    return found._replace(rows=round(found.rows / share))
+
+
+def _cut(path: Path) -> tuple[bytes, float]:
+    """Whole lines from some places of a text, and their share of it."""
+    size = path.stat().st_size
+    with open(path, "rb") as file:
+        if size <= _WHOLE_BYTES:
+            return file.read(_WHOLE_BYTES), 1.0
+        parts = [file.read(_START_BYTES).rpartition(b"\n")[0] + b"\n"]
+        for i in range(1, _PLACES + 1):
+            file.seek(min(size * i // _PLACES, size) - _PLACE_BYTES)
+            some = file.read(_PLACE_BYTES).partition(b"\n")[2]
+            parts.append(some.rpartition(b"\n")[0] + b"\n")
+    part = b"".join(parts)
+    return part, len(part) / size
+
+
+def _read_arrays(path: Path) -> Content | None:
+    # An npz is unpacked as a whole.
+    if path.suffix.lower() == ".npz" and path.stat().st_size > _MAX_NPZ_BYTES:
+        return None
+    table = open_table(path)
+    if path.suffix.lower() != ".npz":
+        return _read_table(table)
+    arrays: dict[str, list[str]] = {}
+    for name in table.names[:_MAX_COLUMNS]:
+        arrays.setdefault(array_of(name), []).append(name)
+    parts = {array: _read_table(table, names) for array, names in arrays.items()}
+    return Content(
+        "table",
+        columns=tuple(name for names in arrays.values() for name in names),
+        rows=max((part.rows for part in parts.values()), default=0),
+        numbers={k: v for part in parts.values() for k, v in part.numbers.items()},
+        texts={k: v for part in parts.values() for k, v in part.texts.items()},
+        lengths={array: part.rows for array, part in parts.items()},
+    )
+
+
+def array_of(column: str) -> str:
+    """The array of an npz to which a column belongs: `voice` for `voice.2`."""
+    stem, dot, number = column.rpartition(".")
+    return stem if dot and number.isdigit() else column
+
+
+def _read_table(table: Table, names: list[str] | None = None) -> Content:
+    """Reads up to `_MAX_ROWS` rows; each column is numbers, if it can be."""
+    names = list(table.names[:_MAX_COLUMNS]) if names is None else names
+    plain = _numeric(table, names)
+    values, rows = _rows_of(table, plain)
+    texts = {}
+    for name in names:
+        if name not in plain:
+            texts[name], counted = _texts_of(table, name)
+            rows = max(rows, counted)
+    found = {name: values[:, i] for i, name in enumerate(plain)}
+    return Content("table", columns=tuple(names), rows=rows, numbers=found, texts=texts)
+
+
+def _numeric(table: Table, names: list[str]) -> list[str]:
+    """The columns that hold numbers; halves what does not hold numbers alone."""
+    try:
+        next(iter(table.blocks(names)), None)
+    except DataFormatError:
+        if len(names) < 2:
+            return []
+        half = len(names) // 2
+        return _numeric(table, names[:half]) + _numeric(table, names[half:])
+    return names
+
+
+def _rows_of(table: Table, names: list[str]) -> tuple[np.ndarray, int]:
+    """The first values, and the number of rows, which is bounded too."""
+    parts, rows = [np.zeros((0, len(names)))], 0
+    for block in table.blocks(names) if names else ():
+        if rows < _MAX_ROWS:
+            parts.append(block.numbers[: _MAX_ROWS - rows])
+        rows += len(block.numbers)
+        if rows > _MAX_COUNTED:
+            break
+    return np.concatenate(parts), rows
+
+
+def _texts_of(table: Table, name: str) -> tuple[tuple[str, ...], int]:
+    found: list[str] = []
+    rows = 0
+    for block in table.blocks([], [name]):
+        codes, values = block.texts[0].codes, [*block.texts[0].values]
+        rows += len(codes)
+        found += [values[code] for code in codes.tolist()]
+        if rows > _MAX_TEXTS:
+            break
+    return tuple(found), rows
+
+
+def _number(text: str) -> float | None:
+    try:
+        return Numbers()(text)
+    except ValueError:
+        return None
+
+
+def is_readable_name(name: str) -> bool:
+    """Whether a file's name ends as one that `read_content` knows."""
+    lower = name.lower()
+    known = (".stream", ".annotation", ".eaf", "_keypoints.json", *TABLES)
+    return lower.endswith(known) and os.path.basename(lower) not in (
+        "readme.txt", "license.txt", "requirements.txt",
+    )  # fmt: skip

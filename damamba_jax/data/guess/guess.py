@@ -1,0 +1,386 @@
+"""Looks at a folder of recordings and guesses the configuration that reads it."""
+
+import re
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from damamba_jax.data.corpus import patterns
+from damamba_jax.data.corpus.look import look
+from damamba_jax.data.guess import durations, features, labels, words
+from damamba_jax.data.guess.clusters import Cluster, group, open_files
+from damamba_jax.data.guess.columns import distinct
+from damamba_jax.data.guess.features import Feature
+from damamba_jax.data.guess.labels import Labels
+from damamba_jax.data.guess.names import MAX_ROLES
+from damamba_jax.data.guess.write import Item, shown
+from damamba_jax.errors import ConfigError, CorpusError
+
+_PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+_FOLDS = 5
+
+
+class Guess(NamedTuple):
+    """A configuration that was guessed.
+
+    Attributes:
+      name: of the configuration.
+      table: features by name.
+      settings: `config.FIELD = value`, in this order.
+      notes: sentences about what was passed over or cannot be guessed.
+    """
+
+    name: str
+    table: dict[str, Item]
+    settings: dict[str, Item]
+    notes: tuple[str, ...]
+
+
+def guess(root: Path) -> Guess:
+    """Guesses a configuration from names, headers and first rows.
+
+    Args:
+      root: resolved folder.
+
+    Raises:
+      CorpusError: if nothing below it can be read as features.
+    """
+    seen = look(root)
+    notes = [*seen.notes]
+    clusters = group(open_files(root, seen.files, notes))
+    turns = max(filter(labels.is_turns, clusters), key=_size, default=None)
+    rated = _choose_labels(clusters, turns)
+    given = {id(c): labels.label_columns(c) for c in rated if c.kind == "table"}
+    sources = [c for c in clusters if _is_source(c, rated, turns)]
+    sources = _largest(sources, notes)
+    sources = _matching(sources, sources, notes)
+    rated = _matching(rated, sources, notes)
+    seconds = durations.measure(clusters)
+    found = features.make_features(sources, labels=given, turns=turns, seconds=seconds)
+    if not found:
+        raise CorpusError(
+            f"{root}: expected streams (.stream) or tables (.csv, .tsv, .npy, .npz, "
+            ".parquet) of features, in a folder for each session or with the session "
+            f"in their names; got {len(seen.files)} files, none of which is one."
+        )
+    chosen = rated[0] if rated else None
+    made = None
+    if chosen is not None:
+        made = labels.make_labels(chosen, seconds=seconds, turns=turns)
+        others = [c for c in rated[1:] if c.kind != "lines" or c.is_label_named]
+        notes += [
+            f"Other annotations, which are not used: {shown(other.pattern.text)}."
+            for other in others
+        ]
+    found, made = _fill_rates(found, made)
+    return _assemble(root, found, made, turns, notes)
+
+
+def _size(cluster: Cluster) -> int:
+    return len(cluster.names)
+
+
+def _choose_labels(clusters: Sequence[Cluster], turns: Cluster | None) -> list[Cluster]:
+    """Clusters that may hold annotations, the likeliest first."""
+    found = [
+        cluster
+        for cluster in clusters
+        if cluster is not turns
+        and (
+            cluster.kind in ("nova", "eaf")
+            or (cluster.kind == "lines" and not _is_feature_named(cluster))
+            or (cluster.kind == "table" and bool(labels.label_columns(cluster)))
+        )
+        and not (cluster.columns.wide and turns is None)
+    ]
+    return sorted(found, key=labels.rank, reverse=True)
+
+
+def _is_feature_named(cluster: Cluster) -> bool:
+    texts = [*cluster.pattern.literals, *cluster.pattern_folders]
+    return any(map(words.is_stem, texts)) and not cluster.is_label_named
+
+
+def _is_source(
+    cluster: Cluster, rated: Sequence[Cluster], turns: Cluster | None
+) -> bool:
+    """Whether a cluster holds features, perhaps beside annotations."""
+    if cluster is turns or cluster.kind in ("nova", "eaf"):
+        return False
+    fields = cluster.pattern.text
+    told = "{session}" in fields or "session" in cluster.columns.told
+    if not told or cluster.columns.start or cluster.columns.wide:
+        return False
+    if cluster not in rated:
+        return cluster.kind != "table" or bool(cluster.columns.values)
+    # A table of features with a column of labels.
+    named = {*labels.label_columns(cluster)}
+    rest = [v for v in cluster.columns.values if v not in named]
+    return (
+        cluster.kind == "table"
+        and len(rest) > len(named)
+        and not _is_only_rated(cluster)
+    )
+
+
+def _is_only_rated(cluster: Cluster) -> bool:
+    texts = [*cluster.pattern.literals, *cluster.pattern_folders]
+    return any(words.says(text, words.LABEL) for text in texts)
+
+
+def _largest(clusters: Sequence[Cluster], notes: list[str]) -> list[Cluster]:
+    """Of clusters with the same pattern the one with the most files."""
+    found: dict[tuple, Cluster] = {}
+    for cluster in sorted(clusters, key=_size, reverse=True):
+        key = (
+            cluster.pattern.text,
+            cluster.kind == "stream" and cluster.contents[0].dim,
+        )
+        if key in found:
+            odd = shown("/".join(cluster.names[0].path))
+            notes.append(
+                f"{len(cluster.names)} files have other columns than most of their "
+                f"kind, such as {odd}."
+            )
+            continue
+        found[key] = cluster
+    kept = set(map(id, found.values()))
+    return [cluster for cluster in clusters if id(cluster) in kept]
+
+
+def _matching(
+    clusters: Sequence[Cluster], sources: Sequence[Cluster], notes: list[str]
+) -> list[Cluster]:
+    """Leaves out what tells neither whose it is nor to which known session it belongs.
+
+    Args:
+      clusters: that are looked at.
+      sources: of features; most of their files say which fields there are.
+      notes: gets a sentence about each cluster that is left out.
+    """
+    main = max(sources, key=_size, default=None)
+    if main is None:
+        return [*clusters]
+    wanted = {f for f in ("split", "role") if main.pattern.values(f)}
+    wanted |= {"role"} if main.columns.role else set()
+    sessions = _sessions(main)
+    found = []
+    for cluster in clusters:
+        told = {f for f in wanted if f"{{{f}}}" in cluster.pattern.text}
+        told |= cluster.columns.told | ({"role"} if cluster.kind == "eaf" else set())
+        missing = sorted(wanted - told)
+        fits = not sessions or not sessions.isdisjoint(_sessions(cluster))
+        fits = fits or "{session}" in cluster.columns.key
+        if missing or not fits or not _is_pattern(cluster.pattern.text):
+            why = f"nothing tells the {missing[0]}" if missing else "it fits no session"
+            notes.append(f"Not used: {shown(cluster.pattern.text)}; {why}.")
+            continue
+        found.append(cluster)
+    return found
+
+
+def _sessions(cluster: Cluster) -> set[str]:
+    """Sessions that names or columns tell, in lower case."""
+    names = cluster.pattern.values("session")
+    if cluster.columns.session:
+        names = [*distinct(cluster.contents, cluster.columns.session)]
+    return {name.lower() for name in names}
+
+
+def _is_pattern(text: str) -> bool:
+    """Whether a layout can hold it: names with a backslash are none."""
+    try:
+        patterns.check_pattern(text, name="files", required=())
+    except ConfigError:
+        return False
+    return True
+
+
+def _fill_rates(
+    found: Sequence[Feature], made: Labels | None
+) -> tuple[list[Feature], Labels | None]:
+    """Gives usual rates to what no file rates, such that all last equally long."""
+    rows = {f.name: durations.typical_rows(f.cluster) for f in found if not f.rate}
+    has_lines = made is not None and not made.rate
+    if made is not None and has_lines:
+        rows[""] = durations.typical_rows(made.cluster)
+    rows = {name: number for name, number in rows.items() if number}
+    rates = durations.fitting_rates(rows)
+    why = "No file says it: a guess by which all last equally long. Set the rate."
+    filled = [
+        f if f.rate else f._replace(
+            rate=rates.get(f.name, features.UNKNOWN_RATE), why_rate=why
+        )
+        for f in found
+    ]  # fmt: skip
+    if made is not None and has_lines:
+        made = made._replace(rate=rates.get("", 25.0), why_rate=why)
+    return filled, made
+
+
+def _assemble(
+    root: Path,
+    found: Sequence[Feature],
+    made: Labels | None,
+    turns: Cluster | None,
+    notes: list[str],
+) -> Guess:
+    roles, why_roles = _roles(found, made, notes)
+    splits = _splits(found, notes)
+    layout: dict[str, Item] = {
+        "name": Item("mine", "Splits are called mine/... after it."),
+        "splits": Item(splits or ("all",), _why_splits(splits)),
+        "roles": Item(roles, why_roles),
+    }
+    streams = [f for f in found if f.cluster.kind == "stream"]
+    if streams:
+        layout["feature_path"] = Item(_stream_path(streams, notes))
+    if made is not None:
+        layout |= labels.fields_of(made, roles)
+    else:
+        layout["label_path"] = Item(
+            ("{split}/" if len(splits) > 1 else "") + "{session}/{role}.engagement.csv",
+            "No annotations were found: set their place here before training.",
+        )
+    if _belongs_to_turns(found, made):
+        if turns is not None:
+            layout["turns"] = Item(labels.turns_of(turns), "When each turn was.")
+        else:
+            notes.append(
+                "No table says when turns were: set data.layout.turns before training."
+            )
+    settings = _settings(root, found, layout, made)
+    settings |= _training(splits, _count_sessions(found))
+    table = {f.name: features.fields_of(f) for f in found}
+    name = re.sub(r"[^A-Za-z0-9]+", "_", root.name).strip("_")[:40] or "my_corpus"
+    return Guess(name, table, settings, tuple(notes))
+
+
+def _belongs_to_turns(found: Sequence[Feature], made: Labels | None) -> bool:
+    """Whether files or ratings have no other place in time than their turn."""
+    for feature in found:
+        if "{turn}" in feature.cluster.pattern.text + feature.cluster.columns.key:
+            return True
+    if made is None:
+        return False
+    columns = made.cluster.columns
+    named = columns.turn and not (columns.start or columns.time)
+    return bool(columns.wide or named)
+
+
+def _settings(
+    root: Path,
+    found: Sequence[Feature],
+    layout: dict[str, Item],
+    made: Labels | None,
+) -> dict[str, Item]:
+    settings = {
+        "data.features": Item(",".join(f.name for f in found)),
+        "data.root": Item(str(root)),
+        "data.layout": Item(layout),
+    }
+    if made is not None:
+        limits, why = labels.find_range(made)
+        settings["data.label_range"] = Item(limits, why)
+    roles = layout["roles"].value
+    if isinstance(roles, tuple) and len(roles) < 2:
+        settings["data.participants"] = Item(1, "Nobody has a partner.")
+    if len({features.group_of(feature)[0] for feature in found}) < 2:
+        why = "It compares two groups of features."
+        settings["optim.infonce_weight"] = Item(0.0, why)
+    return settings
+
+
+def _training(splits: tuple[str, ...], sessions: int) -> dict[str, Item]:
+    """Which sessions train, and which validate."""
+    train = [s for s in splits if s.lower().startswith("train")]
+    others = [s for s in splits if s.lower().startswith(("val", "dev"))]
+    others = others or [s for s in splits if s.lower().startswith(("test", "eval"))]
+    if train and others:
+        return {
+            "data.train_splits": Item(",".join(f"mine/{s}" for s in train)),
+            "data.val_split": Item(f"mine/{others[0]}", "By the names of the folders."),
+        }
+    names = train or list(splits) or ["all"]
+    fields = {"data.train_splits": Item(",".join(f"mine/{s}" for s in names))}
+    if sessions > 1:
+        folds = min(_FOLDS, sessions)
+        why = f"{sessions} sessions and no folder for validation: every one of "
+        why += f"{folds} validates."
+        fields["data.num_folds"] = Item(folds, why)
+    else:
+        why = "A single session trains and validates: no score of it means anything. "
+        why += "Set data.num_folds once there are more."
+        fields["data.val_split"] = Item(f"mine/{names[0]}", why)
+    return fields
+
+
+def _roles(
+    found: Sequence[Feature], made: Labels | None, notes: list[str]
+) -> tuple[tuple[str, ...], str]:
+    """The participants, and how they are known."""
+    names: dict[str, str] = {}
+    for feature in found:
+        people = feature.cluster.columns.people
+        for name in people or feature.cluster.pattern.values("role"):
+            names.setdefault(name.lower(), name)
+    if not names and made is not None:
+        people = list(labels.rated_people(made))
+        if made.cluster.kind == "eaf":
+            _, people = labels.tiers(made.cluster.contents, ())
+        for name in people:
+            names.setdefault(name.lower(), name)
+    refused = [name for name in names.values() if not _PLAIN.fullmatch(name)]
+    roles = [name for name in names.values() if _PLAIN.fullmatch(name)][:MAX_ROLES]
+    if refused:
+        notes.append(
+            f"data.layout.roles takes letters, digits, '_', '-' and '.' alone: "
+            f"{shown(refused[0])} is left out; rename it."
+        )
+    if not roles:
+        return ("person",), "Nothing names people: one is taken for each session."
+    return tuple(sorted(roles)), "By the names of files, or by a column."
+
+
+def _splits(found: Sequence[Feature], notes: list[str]) -> tuple[str, ...]:
+    names: dict[str, str] = {}
+    for feature in found:
+        for value in feature.cluster.pattern.values("split"):
+            names.setdefault(value.lower(), value)
+    plain = [name for name in names.values() if _PLAIN.fullmatch(name)]
+    if len(plain) < len(names):
+        notes.append(
+            "data.layout.splits takes letters, digits, '_', '-' and '.' alone: some "
+            "folders are left out; rename them."
+        )
+    return tuple(plain)
+
+
+def _why_splits(splits: tuple[str, ...]) -> str:
+    return "Folders of sessions." if splits else "No folders of splits."
+
+
+def _count_sessions(found: Sequence[Feature]) -> int:
+    counts = [len(f.cluster.pattern.values("session")) for f in found]
+    return int(statistics.median_high(counts)) if counts else 0
+
+
+def _stream_path(streams: Sequence[Feature], notes: list[str]) -> str:
+    """The pattern of streams, with `{stem}` for what tells features apart."""
+    paths = []
+    for feature in streams:
+        stem = features.cluster_stems(feature.cluster)
+        text = feature.cluster.pattern.text
+        if stem:
+            head, _, tail = text.rpartition(stem[0])
+            text = f"{head}{{stem}}{tail}"
+        paths.append(text)
+    best = max(set(paths), key=paths.count)
+    for feature, path in zip(streams, paths, strict=True):
+        if path != best:
+            notes.append(
+                f"{feature.name} lies at {shown(path)}, but all streams have one "
+                "pattern, data.layout.feature_path: it will not be found."
+            )
+    return best

@@ -1,0 +1,306 @@
+"""Clusters of files -> annotations: places in time, raters, range and rate."""
+
+import math
+import os
+import re
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from damamba_jax.data.guess import durations, words
+from damamba_jax.data.guess.clusters import Cluster
+from damamba_jax.data.guess.columns import Columns, distinct, in_seconds
+from damamba_jax.data.guess.names import MAX_ROLES
+from damamba_jax.data.guess.write import Item, shown
+
+# Columns of annotations: several raters, but not a table of features.
+_MAX_VALUES = 16
+# These words name other things, too.
+_WEAK = ("score", "value", "attention", "interest")
+_STRONG = tuple(word for word in words.LABEL if word not in _WEAK)
+# Ranges that people rate in.
+_RANGES = (
+    (0.0, 1.0), (1.0, 5.0), (-1.0, 1.0), (1.0, 7.0), (0.0, 5.0), (1.0, 9.0),
+    (1.0, 10.0), (0.0, 10.0), (-5.0, 5.0), (0.0, 100.0), (-100.0, 100.0),
+)  # fmt: skip
+_SENTINELS = (-1.0, -9.0, -99.0, -999.0, -9999.0, 99.0, 999.0, 9999.0)
+_INTERVAL_RATES = (10.0, 25.0)
+
+
+class Labels(NamedTuple):
+    """Annotations.
+
+    Attributes:
+      cluster: their files.
+      columns: of values.
+      values: the field `values` of the layout.
+      rate: Hz; 0 while nothing tells.
+      why_rate: how the rate is known.
+    """
+
+    cluster: Cluster
+    columns: tuple[str, ...]
+    values: tuple[str, ...]
+    rate: float
+    why_rate: str
+
+
+def label_columns(cluster: Cluster) -> tuple[str, ...]:
+    """The columns of annotations in tables; none if it holds features alone."""
+    columns = cluster.columns
+    if columns.wide:
+        return (columns.wide,)
+    named = any(words.says(text, words.LABEL) for text in _texts(cluster))
+    interval = bool(columns.start or columns.turn)
+    raters = [v for v in columns.values if words.says(v, words.RATER)]
+    if raters and len(raters) <= _MAX_VALUES:
+        return tuple(raters)
+    for word in (*_STRONG, *(_WEAK if named or interval else ())):
+        found = [v for v in columns.values if words.says(v, (word,))]
+        if found and len(found) <= _MAX_VALUES:
+            return tuple(found)
+    if named and 0 < len(columns.values) <= _MAX_VALUES:
+        return columns.values
+    about_turns = any(words.says(t, ("turn", "turns")) for t in _texts(cluster))
+    guessed = interval and not about_turns and len(columns.values) < 4
+    return columns.values[:1] if guessed else ()
+
+
+def _texts(cluster: Cluster) -> list[str]:
+    return [*cluster.pattern.literals, *cluster.pattern_folders]
+
+
+def is_turns(cluster: Cluster) -> bool:
+    """Whether tables say no more than when turns were."""
+    columns = cluster.columns
+    placed = bool(columns.end or columns.duration)
+    return bool(columns.turn) and placed and not label_columns(cluster)
+
+
+def rank(cluster: Cluster) -> tuple[int, ...]:
+    """Orders clusters that may be annotations: the likeliest is the largest."""
+    texts = [*_texts(cluster), *label_columns(cluster)]
+    found = [
+        i for i, w in enumerate(words.LABEL) if any(words.says(t, (w,)) for t in texts)
+    ]
+    word = len(words.LABEL) - min(found) if found else 0
+    kinds = {"nova": 2, "eaf": 2, "table": 1}
+    return word, kinds.get(cluster.kind, 0), len(cluster.names)
+
+
+def make_labels(
+    cluster: Cluster, *, seconds: Mapping[str, float], turns: Cluster | None
+) -> Labels:
+    """Describes the annotations of a cluster, with their rate if anything tells it."""
+    columns = label_columns(cluster)
+    values = () if cluster.columns.wide else _rater_pattern(columns)
+    rate, why = _rate(cluster, seconds, turns)
+    return Labels(cluster, columns, values or columns, rate, why)
+
+
+def _rater_pattern(columns: Sequence[str]) -> tuple[str, ...]:
+    """One pattern for columns such as `rater_ann`, `rater_bob`; else none."""
+    if len(columns) < 2:
+        return ()
+    prefix = os.path.commonprefix(list(columns))
+    separated = re.match(r"(.*[\W_])", prefix)
+    if separated:
+        prefix = separated[1]
+    elif not all(name[len(prefix) :].isdigit() for name in columns):
+        return ()
+    if not prefix or prefix in columns:
+        return ()
+    return (prefix.replace("{", "{{").replace("}", "}}") + "{rater}",)
+
+
+def _rate(
+    cluster: Cluster, seconds: Mapping[str, float], turns: Cluster | None
+) -> tuple[float, str]:
+    columns = cluster.columns
+    if cluster.kind == "nova":
+        rates = [content.rate for content in cluster.contents if content.rate]
+        if rates:
+            return max(set(rates), key=rates.count), "The headers' own."
+    elif cluster.kind == "table" and columns.time:
+        if rate := durations.time_rate(cluster):
+            return rate, f"Steps of the column {shown(columns.time)}."
+    elif cluster.kind == "lines" or not (
+        columns.start or columns.turn or columns.wide or cluster.kind != "table"
+    ):
+        if rate := durations.rate_by_length(cluster, seconds):
+            return rate, "Lines, divided by the length of the session."
+        return 0.0, ""
+    edges = np.concatenate([np.zeros(1), *_edges(turns), *_edges(cluster)])
+    for rate in _INTERVAL_RATES:
+        places = edges[np.isfinite(edges)] * rate
+        if np.allclose(places, np.round(places), atol=1e-3):
+            return rate, "Intervals begin and end at this rate, or at a part of it."
+    return _INTERVAL_RATES[-1], "Intervals are sampled at it."
+
+
+def _edges(cluster: Cluster | None) -> list[np.ndarray]:
+    """Where intervals begin and end, seconds."""
+    if cluster is None:
+        return []
+    names = [n for n in (cluster.columns.start, cluster.columns.end) if n]
+    found = [in_seconds(c, cluster.columns, n) for c in cluster.contents for n in names]
+    if cluster.columns.duration:
+        for content in cluster.contents:
+            found.append(in_seconds(content, cluster.columns, cluster.columns.duration))
+    return found
+
+
+def find_range(labels: Labels) -> tuple[tuple[float, float], str]:
+    """The lowest and the highest value, and how they are known."""
+    limits = [c.limits for c in labels.cluster.contents if c.limits]
+    if limits:
+        low, high = min(a for a, _ in limits), max(b for _, b in limits)
+        return (low, high), "The headers' own."
+    values = _values(labels)
+    if not len(values):
+        return (0.0, 1.0), "No value was seen: set the lowest and the highest one."
+    plain = values[~np.isin(values, _SENTINELS)]
+    odd = sorted(set(values[np.isin(values, _SENTINELS)].tolist()))
+    # -1 belongs to a range that has other negative values, and so on.
+    if not len(plain) or any(_fits(v, plain) for v in odd):
+        plain, odd = values, []
+    low, high = float(plain.min()), float(plain.max())
+    seen = f"Values from {low:.4g} to {high:.4g} were seen"
+    if odd:
+        marks = ", ".join(f"{value:g}" for value in odd)
+        seen += f", beside {marks}, which will count as not rated"
+    for a, b in _RANGES:
+        near = high - low >= 0.3 * (b - a) or (a, b) == (0.0, 1.0)
+        if a <= low and high <= b and near:
+            return (a, b), f"{seen}; this is the usual range around them."
+    a, b = math.floor(low), math.ceil(high)
+    return (float(a), float(max(b, a + 1))), f"{seen}: check both ends."
+
+
+def _fits(value: float, others: np.ndarray) -> bool:
+    """Whether a value that often marks a gap lies where other values lie."""
+    spread = float(others.max() - others.min())
+    return bool(others.min() - 0.1 * spread <= value <= others.max() + 0.1 * spread)
+
+
+def _values(labels: Labels) -> np.ndarray:
+    columns: Sequence[str] = labels.columns
+    contents = labels.cluster.contents
+    if labels.cluster.kind == "lines":
+        columns = ("",)
+    elif labels.cluster.kind == "eaf":
+        columns = tuple({name for content in contents for name in content.numbers})
+    elif labels.cluster.columns.wide:
+        stem = labels.cluster.columns.wide.partition("{turn}")[0]
+        stem = stem.replace("{{", "{").replace("}}", "}")
+        columns = [c for c in contents[0].numbers if c.startswith(stem)]
+    found = [c.numbers[n] for c in contents for n in columns if n in c.numbers]
+    values = np.concatenate([np.zeros(0), *found])
+    return values[np.isfinite(values)]
+
+
+def tiers(contents: Sequence, roles: Sequence[str]) -> tuple[str, list[str]]:
+    """The pattern of ELAN's tiers, and the people that it finds.
+
+    Args:
+      contents: of ELAN files.
+      roles: participants that are known; if none are, each tier is one.
+    """
+    names = list(dict.fromkeys(name for c in contents for name in c.numbers))
+    known = {role.lower(): role for role in roles}
+    if not known:
+        return "{role}", names[:MAX_ROLES]
+    patterns: dict[str, list[str]] = {}
+    for name in names:
+        parts = re.split(r"([\W_]+)", name)
+        here = [i for i, part in enumerate(parts) if part.lower() in known]
+        if name.lower() in known:
+            patterns.setdefault("{role}", []).append(known[name.lower()])
+        elif here:
+            plain = [p.replace("{", "{{").replace("}", "}}") for p in parts]
+            plain[here[0]] = "{role}"
+            patterns.setdefault("".join(plain), []).append(
+                known[parts[here[0]].lower()]
+            )
+    if not patterns:
+        return "{role}", names[:MAX_ROLES]
+    best = max(patterns, key=lambda p: (len(set(patterns[p])), -len(p)))
+    same = [p for p in patterns if len(set(patterns[p])) == len(set(patterns[best]))]
+    return _with_raters(best, same), patterns[best]
+
+
+def _with_raters(best: str, patterns: Sequence[str]) -> str:
+    """Puts `{rater}` where patterns of tiers differ in a single word."""
+    split = [re.split(r"([ ._\-]+)", pattern) for pattern in patterns]
+    if len(patterns) < 2 or len({len(parts) for parts in split}) > 1:
+        return best
+    columns = list(zip(*split, strict=True))
+    open_cells = [i for i, column in enumerate(columns) if len(set(column)) > 1]
+    if len(open_cells) != 1 or "{role}" in columns[open_cells[0]]:
+        return best
+    parts = list(split[0])
+    parts[open_cells[0]] = "{rater}"
+    return "".join(parts)
+
+
+def fields_of(labels: Labels, roles: Sequence[str]) -> dict[str, Item]:
+    """The fields of the layout that describe annotations."""
+    cluster, columns = labels.cluster, labels.cluster.columns
+    example = shown("/".join(cluster.names[0].path))
+    fields = {"label_path": Item(cluster.pattern.text, f"Annotations: {example}.")}
+    rate = labels.rate or durations.usual_rate(25.0)
+    fields["label_rate"] = Item(rate, labels.why_rate)
+    reading: dict[str, Item] = {}
+    if cluster.kind == "eaf":
+        tier, _ = tiers(cluster.contents, roles)
+        if tier != "{role}":
+            reading["tier"] = Item(tier, "As the tiers are called.")
+    elif cluster.kind == "table":
+        reading = _table_fields(labels, columns)
+    if reading:
+        fields["labels"] = Item(reading)
+    return fields
+
+
+def _table_fields(labels: Labels, columns: Columns) -> dict[str, Item]:
+    others = [v for v in columns.values if v not in labels.columns]
+    reason = "By their names."
+    if others and len(others) < _MAX_VALUES:
+        reason += f" Other columns of numbers: {', '.join(map(shown, others))}."
+    fields = {"values": Item(labels.values, reason)}
+    for part in ("time", "start", "end"):
+        if getattr(columns, part):
+            fields[part] = Item(getattr(columns, part))
+    if columns.turn and not (columns.time or columns.start):
+        fields["turn"] = Item(columns.turn)
+    if columns.rows:
+        fields["rows"] = Item(columns.rows, "The columns tell whose rows these are.")
+    if columns.unit != "s":
+        fields["time_unit"] = Item(columns.unit)
+    return fields
+
+
+def turns_of(cluster: Cluster) -> dict[str, Item]:
+    """The fields of `data.layout.turns`."""
+    columns = cluster.columns
+    fields = {"files": Item(cluster.pattern.text), "turn": Item(columns.turn)}
+    if columns.start:
+        fields["start"] = Item(columns.start)
+    if columns.end:
+        fields["end"] = Item(columns.end)
+    else:
+        fields["duration"] = Item(columns.duration)
+    if columns.rows:
+        fields["rows"] = Item(columns.rows, "The columns tell whose turns these are.")
+    if columns.unit != "s":
+        fields["time_unit"] = Item(columns.unit)
+    return fields
+
+
+def rated_people(labels: Labels) -> tuple[str, ...]:
+    """People that the annotations name, by files or by columns."""
+    columns = labels.cluster.columns
+    if columns.role:
+        return distinct(labels.cluster.contents, columns.role)
+    return tuple(labels.cluster.pattern.values("role"))
