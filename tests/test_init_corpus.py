@@ -63,18 +63,29 @@ def test_no_file_is_replaced(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "match"),
     [
-        ([], "expected one folder"),
-        (["a", "b"], "expected one folder"),
         (["missing"], "nothing there"),
         (["file.txt"], "a file"),
         (["."], "expected streams"),
-        ([".", "--ouut=x"], "Unknown command line flag"),
     ],
 )
-def test_wrong_arguments(arguments, match, tmp_path, monkeypatch):
+def test_what_is_no_folder_of_recordings(arguments, match, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file.txt").write_text("words\n")
     text = error_of(*arguments)
+    assert text.startswith("error: ") and match in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        ([], "`DIR`: expected a value, got nothing"),
+        (["a", "b"], "got 'b'"),
+        ([".", "--ouut=x"], "did you mean '--out'"),
+    ],
+)
+def test_wrong_command_lines(arguments, match, capsys):
+    assert error_of(*arguments) == 2
+    text = capsys.readouterr().err
     assert text.startswith("error: ") and match in text
 
 

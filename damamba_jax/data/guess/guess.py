@@ -18,6 +18,8 @@ from damamba_jax.data.guess.write import Item, shown
 from damamba_jax.errors import ConfigError, CorpusError
 
 _PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+# Sessions up to which a large network learns them by heart.
+_FEW = 50
 _FOLDS = 5
 
 
@@ -252,6 +254,10 @@ def _assemble(
             )
     settings = _settings(root, found, layout, made)
     settings |= _training(splits, _count_sessions(found))
+    if 1 < _count_sessions(found) <= _FEW:
+        notes.append(
+            "With a few dozen people configs/small.py is worth a try, in place of noxi."
+        )
     table = {f.name: features.fields_of(f) for f in found}
     name = re.sub(r"[^A-Za-z0-9]+", "_", root.name).strip("_")[:40] or "my_corpus"
     return Guess(name, table, settings, tuple(notes))
@@ -262,11 +268,15 @@ def _belongs_to_turns(found: Sequence[Feature], made: Labels | None) -> bool:
     for feature in found:
         if "{turn}" in feature.cluster.pattern.text + feature.cluster.columns.key:
             return True
+    return _rates_turns(made)
+
+
+def _rates_turns(made: Labels | None) -> bool:
+    """Whether ratings have no other place in time than their turn."""
     if made is None:
         return False
     columns = made.cluster.columns
-    named = columns.turn and not (columns.start or columns.time)
-    return bool(columns.wide or named)
+    return bool(columns.wide or columns.turn and not (columns.start or columns.time))
 
 
 def _settings(
@@ -283,6 +293,10 @@ def _settings(
     if made is not None:
         limits, why = labels.find_range(made)
         settings["data.label_range"] = Item(limits, why)
+    if "turns" in layout and _rates_turns(made):
+        why = "Ratings of whole turns are learned and scored turn by turn."
+        settings["data.label_unit"] = Item("turn", why)
+        settings["optim.loss"] = Item("ccc-mean")
     roles = layout["roles"].value
     if isinstance(roles, tuple) and len(roles) < 2:
         settings["data.participants"] = Item(1, "Nobody has a partner.")
