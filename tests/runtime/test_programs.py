@@ -53,6 +53,14 @@ def kept(folder):
     return list(folder.rglob("*.stablehlo"))
 
 
+def test_without_jit_the_function_itself_runs(folder):
+    function = Traced()
+    with jax.disable_jit():
+        for times in (1, 2):
+            assert run(function, key="one") == times
+    assert kept(folder) == []
+
+
 def test_a_kept_program_is_not_traced_again(folder):
     assert run(key="one") == 1
     assert run(key="one") == 0
