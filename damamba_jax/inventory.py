@@ -24,7 +24,6 @@ from damamba_jax.data.corpus import index as corpus_index
 from damamba_jax.data.corpus import inventory
 from damamba_jax.data.corpus.label_source import Scale
 from damamba_jax.data.corpus.sessions import CorpusIndex
-from damamba_jax.data.oddities import find_oddities
 from damamba_jax.errors import UsageError, nearest
 from damamba_jax.reporting.table import Table, plain, show
 from damamba_jax.runtime.command import make_console, run
@@ -118,6 +117,9 @@ def _print_report(
     cache_dir: str,
 ) -> int:
     """Prints everything; returns the number of problems."""
+    # It brings JAX, which `--help` need not wait for.
+    from damamba_jax.data.oddities import find_oddities
+
     problems = list(found.problems)
     coverage = inventory.label_coverage(found.sessions, problems)
     problems += find_oddities(found.sessions, cache_dir or None)

@@ -5,6 +5,7 @@ then go block by block into the binary cache, which is mapped into memory.
 """
 
 import dataclasses
+import functools
 import hashlib
 import logging
 import operator
@@ -38,7 +39,9 @@ from damamba_jax.files import keep_file, read_kept
 _log = logging.getLogger(__name__)
 
 # Part of every cache key: raise it when what a copy holds changes.
-_VERSION = 2
+_VERSION = 3
+# Where the frames come from, until the values are in the cache.
+_PLACES = ".places"
 _CONDITION = re.compile(r"\s*(.+?)\s*(>=|<=|==|!=|>|<)\s*([-+.\deE]+)\s*")
 _COMPARISONS: dict[str, Callable] = {
     ">=": operator.ge,
@@ -65,6 +68,15 @@ class Placed(NamedTuple):
     frames: Int[np.ndarray, "T"]
     columns: tuple[str, ...]
 
+    def rows(self) -> Int[np.ndarray, "2 T"]:
+        """For each frame its piece and the row in it; -1 where there is none."""
+        found = np.full((2, len(self.frames)), -1, self.samples.row.dtype)
+        there = self.frames >= 0
+        sample = self.frames[there]
+        found[0, there] = self.samples.piece[sample]
+        found[1, there] = self.samples.row[sample]
+        return found
+
 
 class Summary(NamedTuple):
     """A stream without its values.
@@ -84,6 +96,15 @@ def _read_summary(path: Path) -> Summary:
     with open(path, "rb") as file, np.load(file, allow_pickle=False) as kept:
         columns = tuple(kept["columns"].tolist())
         return Summary(float(kept["rate"]), kept["valid"], columns)
+
+
+def _small(rows: Int[np.ndarray, "n"]) -> Int[np.ndarray, "n"]:
+    """Numbers of rows in four bytes each, unless there are too many rows."""
+    return rows if rows.size and rows[-1] >= 2**31 else rows.astype(np.int32)
+
+
+def _map_rows(path: Path) -> np.ndarray:
+    return np.load(path, "r", allow_pickle=False)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -123,8 +144,11 @@ class TableSource:
                 known[table.names] = self._columns(table)
             columns = known[table.names]
             time, until, row = self._times(table, piece, columns[0])
-            parts.append(Samples(time, until, np.full(len(time), index, np.int32), row))
-        samples = Samples(*(np.concatenate(p) for p in zip(*parts, strict=True)))
+            piece_index = np.broadcast_to(np.int32(index), len(time))
+            parts.append(Samples(time, until, piece_index, row))
+        samples = parts[0]
+        if len(parts) > 1:
+            samples = Samples(*(np.concatenate(p) for p in zip(*parts, strict=True)))
         rate = self.feature.rate
         if self.table.time and not self.table.hold:
             rate = steady_rate(samples, rate)
@@ -151,8 +175,21 @@ class TableSource:
         placed = self.place()
         found = Summary(placed.rate, placed.frames >= 0, placed.columns)
         if cache_dir:
+            places = path.with_suffix(_PLACES)
+            keep_file(places, lambda file: np.save(file, placed.rows()), _log)
             keep_file(path, lambda file: np.savez(file, **found._asdict()), _log)
         return found
+
+    def _rows(self, cache_dir: str | os.PathLike | None) -> tuple[np.ndarray, tuple]:
+        """The piece and the row of each frame, -1 where there is none; the columns."""
+        if cache_dir:
+            path = Path(cache_dir) / "tables" / f"{self._key()}.npz"
+            found = read_kept(path, _read_summary, _log)
+            rows = read_kept(path.with_suffix(_PLACES), _map_rows, _log)
+            if found is not None and rows is not None:
+                return rows, found.columns
+        placed = self.place()
+        return placed.rows(), placed.columns
 
     def open(self, cache_dir: str | os.PathLike | None) -> Stream:
         """Opens the stream: float32 `[frames, feature.dim]`, read-only.
@@ -169,11 +206,14 @@ class TableSource:
         data = self._mapped(found)
         if data is None and cache_dir is None:
             data = np.empty(shape, np.float32)
-            self._fill(data)
+            self._fill(data, None)
             data.flags.writeable = False
         elif data is None:
             path = Path(cache_dir or "") / "tables" / f"{self._key()}.npy"
-            data = cached_array(path, shape, np.dtype("<f4"), self._fill)
+            fill = functools.partial(self._fill, cache_dir=cache_dir)
+            data = cached_array(path, shape, np.dtype("<f4"), fill)
+            # Nobody asks for them again.
+            path.with_suffix(_PLACES).unlink(missing_ok=True)
         found.valid.flags.writeable = False
         return Stream(data, found.rate, None if found.valid.all() else found.valid)
 
@@ -215,7 +255,7 @@ class TableSource:
           column: any column of values, which says how many rows there are.
         """
         config, conditions = self.table, self._conditions()
-        times, ends, kept = [np.zeros(0)], [np.zeros(0)], [np.zeros(0, np.int64)]
+        times, ends, kept = [np.zeros(0)], [np.zeros(0)], [np.zeros(0, np.int32)]
         count: dict[str, int] = {}
         total = 0
         for rows in read_rows(
@@ -237,14 +277,19 @@ class TableSource:
             turn = rows.fields.get("turn", named)
             time, end = self._shift(time, turn, count, piece)
             inside = good & np.isfinite(time)
-            total += int(np.count_nonzero(inside))
+            number = int(np.count_nonzero(inside))
+            total += number
             check_length(piece.path, total, self.feature.rate)
             times.append(time[inside])
-            ends.append(end[inside])
-            kept.append(rows.row[inside])
+            # Without turns nothing ends: one number stands for all.
+            endless = not np.isfinite(end).any()
+            ends.append(np.broadcast_to(np.inf, number) if endless else end[inside])
+            kept.append(_small(rows.row[inside]))
         time = np.concatenate(times)
         if config.time and config.time_zero == "first" and len(time):
             time = time - time.min()
+        if not any(np.isfinite(end).any() for end in ends):
+            return time, np.broadcast_to(np.inf, len(time)), np.concatenate(kept)
         return time, np.concatenate(ends), np.concatenate(kept)
 
     def _shift(
@@ -266,7 +311,7 @@ class TableSource:
             time = np.full(len(time), int(piece.fields["frame"]) / rate)
         known = any(turn.values)
         if not known or (config.time and config.time_zero == "recording"):
-            return time, np.full(len(time), np.inf)
+            return time, np.broadcast_to(np.inf, len(time))
         if not self.turns:
             raise ConfigError(
                 f"`features.{self.feature.name}.table`: {piece.path} belongs to a "
@@ -291,22 +336,21 @@ class TableSource:
         whole = whole and len(array) == len(found.valid) and array.flags.c_contiguous
         return array if whole and array.dtype in ("<f4", "<f8") else None
 
-    def _fill(self, data: np.ndarray) -> None:
+    def _fill(self, data: np.ndarray, cache_dir: str | os.PathLike | None) -> None:
         """Writes the values of every frame into `data`, `[T, dim]`."""
-        placed = self.place()
+        rows, columns = self._rows(cache_dir)
         data[:] = np.nan
-        frames = np.flatnonzero(placed.frames >= 0)
-        sample = placed.frames[frames]
         for index, piece in enumerate(self.pieces):
-            here = placed.samples.piece[sample] == index
-            row = placed.samples.row[sample[here]]
-            order = np.argsort(row, kind="stable")
-            targets, row = frames[here][order], row[order]
+            frames = np.flatnonzero(rows[0] == index)
+            row = rows[1][frames]
+            if (np.diff(row) < 0).any():
+                order = np.argsort(row, kind="stable")
+                frames, row = frames[order], row[order]
             first = 0
-            for values in self._values(piece, placed.columns):
+            for values in self._values(piece, columns):
                 lo, hi = np.searchsorted(row, [first, first + len(values)])
                 with np.errstate(over="ignore"):  # beyond float32: inf, as missing
-                    data[targets[lo:hi]] = values[row[lo:hi] - first]
+                    data[frames[lo:hi]] = values[row[lo:hi] - first]
                 first += len(values)
 
     def _values(self, piece: Match, columns: Sequence[str]) -> Iterator[np.ndarray]:

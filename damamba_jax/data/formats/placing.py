@@ -21,6 +21,9 @@ _PLACING_BYTES = 48
 _SNAP = 0.02
 # Fewer steps between samples tell no rate.
 _MIN_STEPS = 8
+_ENOUGH_SAMPLES = 1 << 18
+# Frames that are placed at a time.
+_BLOCK_FRAMES = 1 << 16
 
 
 class Samples(NamedTuple):
@@ -47,9 +50,15 @@ def steady_rate(samples: Samples, nominal: float) -> float:
       nominal: rate that is taken when the estimate is within 2 % of it, or when there
         are too few samples, Hz.
     """
-    order = np.lexsort((samples.time, samples.piece))
-    steps = np.diff(samples.time[order])
-    steps = steps[(np.diff(samples.piece[order]) == 0) & (steps > 0)]
+    time, piece = samples.time, samples.piece
+    if _is_sorted(samples):
+        # Hours of them tell as much as days.
+        time, piece = time[:_ENOUGH_SAMPLES], piece[:_ENOUGH_SAMPLES]
+    else:
+        order = np.lexsort((time, piece))
+        time, piece = time[order], piece[order]
+    steps = np.diff(time)
+    steps = steps[(np.diff(piece) == 0) & (steps > 0)]
     if len(steps) < _MIN_STEPS:
         return nominal
     typical = np.median(steps)
@@ -85,39 +94,70 @@ def place_samples(
         raise format_error(
             path, "time", expected=f"a rate up to {MAX_SAMPLE_RATE:g} Hz", got=rate
         )
-    order = np.lexsort((samples.row, samples.piece, samples.time))
-    order = order[samples.time[order] * rate > -0.5]
-    if not len(order):
+    order, time, until = None, samples.time, np.zeros(0)
+    if not _is_sorted(samples) or (len(time) and time[0] * rate <= -0.5):
+        order = np.lexsort((samples.row, samples.piece, samples.time))
+        order = order[samples.time[order] * rate > -0.5]
+        time = samples.time[order]
+    if not len(time):
         return np.zeros(0, np.int64)
-    place = samples.time[order] * rate
-    until = samples.until[order] * rate
-    if hold and np.isfinite(until).any():
-        end = float(until[np.isfinite(until)].max())
-        last = max(float(place[-1]), np.ceil(end) - 1)
-    else:
-        last = float(place[-1])
+    place = time * rate
+    del time
+    last = float(place[-1])
+    if hold:
+        until = (samples.until if order is None else samples.until[order]) * rate
+        if np.isfinite(until).any():
+            end = float(until[np.isfinite(until)].max())
+            last = max(last, np.ceil(end) - 1)
     sample_bytes = row_bytes + _PLACING_BYTES
-    limit = MAX_GAP_BYTES + (1 + MAX_GAP_FACTOR) * len(order) * sample_bytes
+    limit = MAX_GAP_BYTES + (1 + MAX_GAP_FACTOR) * len(place) * sample_bytes
     if (last + 1) * sample_bytes > limit:
         raise format_error(
             path,
             "time",
             expected=f"pauses that take at most {limit} bytes of filler (is the unit "
             "right, and where times count from?)",
-            got=f"{len(order)} samples over {last / rate:g} s",
+            got=f"{len(place)} samples over {last / rate:g} s",
         )
     # Equal times: the first stays.
-    first = np.concatenate([[True], np.diff(place) > 0])
-    order, place, until = order[first], place[first], until[first]
-    frames = np.arange(round(last) + 1)
-    if hold:
-        # The slack keeps rounded products of whole numbers on their side.
-        latest = np.searchsorted(place, frames + 1e-6, side="right") - 1
-        held = (latest >= 0) & (frames < until[latest] - 1e-6)
-        return np.where(held, order[latest], -1)
+    first = np.concatenate([[True], place[1:] > place[:-1]])
+    if not first.all():
+        order = np.flatnonzero(first) if order is None else order[first]
+        place = place[first]
+        until = until[first] if hold else until
+    found = np.empty(round(last) + 1, np.int64)
+    for start in range(0, len(found), _BLOCK_FRAMES):
+        frames = np.arange(start, min(start + _BLOCK_FRAMES, len(found)))
+        if hold:
+            part = _held(frames, place, until)
+        else:
+            part = _nearest(frames, place)
+        if order is not None:
+            part = np.where(part >= 0, order[part], -1)
+        found[frames] = part
+    return found
+
+
+def _is_sorted(samples: Samples) -> bool:
+    """Whether samples of a single file follow each other in time."""
+    one = not len(samples.piece) or bool((samples.piece == samples.piece[0]).all())
+    ordered = bool((samples.time[1:] >= samples.time[:-1]).all())
+    return one and ordered and bool((samples.row[1:] > samples.row[:-1]).all())
+
+
+def _held(frames: np.ndarray, place: np.ndarray, until: np.ndarray) -> np.ndarray:
+    """The sample that holds at each frame, -1 where none does."""
+    # The slack keeps rounded products of whole numbers on their side.
+    latest = np.searchsorted(place, frames + 1e-6, side="right") - 1
+    held = (latest >= 0) & (frames < until[latest] - 1e-6)
+    return np.where(held, latest, -1)
+
+
+def _nearest(frames: np.ndarray, place: np.ndarray) -> np.ndarray:
+    """The sample that is near each frame, -1 where none is."""
     after = np.searchsorted(place, frames).clip(0, len(place) - 1)
     before = (after - 1).clip(0)
     nearer = frames - place[before] <= place[after] - frames
     nearest = np.where(nearer, before, after)
     near = np.abs(place[nearest] - frames) <= REACH_FRAMES
-    return np.where(near, order[nearest], -1)
+    return np.where(near, nearest, -1)
