@@ -30,7 +30,7 @@ from pyarrow import parquet  # noqa: E402
 from damamba_jax.data.formats import annotations, elan, ssi  # noqa: E402
 from damamba_jax.data.formats.tables import open_table  # noqa: E402
 from damamba_jax.errors import DataFormatError  # noqa: E402
-from damamba_jax.runtime.parser import Parser, split_names, whole
+from damamba_jax.runtime.parser import Parser, split_names, whole  # noqa: E402
 
 SECONDS = 2.0
 MEBIBYTES = 256
