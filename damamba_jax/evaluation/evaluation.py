@@ -1,16 +1,20 @@
 """Predicts and scores whole splits of a corpus."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rich.console import Console
 
-from damamba_jax.config.sections import Config, DataConfig, SmoothingConfig
+from damamba_jax.config.sections import DataConfig, SmoothingConfig
 from damamba_jax.data.corpus import sessions
-from damamba_jax.data.corpus.splits import EvaluationSplit, evaluation_splits
-from damamba_jax.evaluation import combine, scoring
-from damamba_jax.evaluation.kept import prediction_key
+from damamba_jax.data.corpus.splits import (
+    EvaluationSplit,
+    evaluation_splits,
+    training_sessions,
+)
+from damamba_jax.evaluation import combine, kept, scoring
 from damamba_jax.evaluation.results import Result, SplitResult, origin_mark
 from damamba_jax.evaluation.ridge import Ridge
 from damamba_jax.inference import ensemble
@@ -60,21 +64,31 @@ def evaluate(
     config = dataclasses.replace(config, smoothing=smoothing or config.smoothing)
     chosen = evaluation_splits(index, config.data, splits)
     mark = origin_mark(estimator.simulated, index.simulated)
-    baseline, found = None, []
-    if _wants_ridge(index, config.data) if ridge is None else ridge:
-        baseline = scoring.fit_baseline(
+    wants_ridge = _wants_ridge(index, config.data) if ridge is None else ridge
+    training = training_sessions(index, config.data) if wants_ridge else ()
+    # Fitted for the first split whose scores are not known.
+    fit = functools.cache(
+        lambda: scoring.fit_baseline(
             index, config.data, estimator.statistics, console=console,
             should_stop=should_stop,
-        )  # fmt: skip
+        )
+    )  # fmt: skip
+    known, found = kept.kept_results(out), []
     for split in chosen:
-        title = split.name if mark == "ours" else f"{split.name} ({mark})"
         size = batch_size or config.train.batch_size
-        key = prediction_key(
+        key = kept.prediction_key(
             estimator, config, split, protocol=protocol, batch_size=size
         )
+        scores_key = kept.result_key(
+            key, training, ridge=wants_ridge, protocol=protocol
+        )
+        title = split.name if mark == "ours" else f"{split.name} ({mark})"
         traces = trace_files.read_kept(out, split.name, key)
         if traces is not None:
             console.print(f"{title}: predictions are kept from before")
+            if (before := known.get((split.name, scores_key))) is not None:
+                found.append(dataclasses.replace(before, is_kept=True))
+                continue
         else:
             with ProgressLine(title, console) as progress:
                 traces = predict_sessions(
@@ -84,8 +98,12 @@ def evaluate(
                 )  # fmt: skip
             traces = smooth_traces(traces, config.smoothing)
             trace_files.write_traces(out, traces, key=key)
-        scored = _score(split, traces, out, baseline)
-        found.append(_add_oracle(scored, index, config, protocol))
+        scored = _score(split, traces, out, fit() if wants_ridge else None)
+        oracle = scoring.find_oracle(
+            index, split.name, config.data, config.model, protocol=protocol,
+            smoothing=config.smoothing,
+        )  # fmt: skip
+        found.append(dataclasses.replace(scored, oracle=oracle, key=scores_key))
     return Result(
         method=config.name,
         step=estimator.step,
@@ -95,16 +113,6 @@ def evaluate(
         splits=tuple(found),
         smoothing=str(config.smoothing),
     )
-
-
-def _add_oracle(
-    scored: SplitResult, index: sessions.CorpusIndex, config: Config, protocol: Mode
-) -> SplitResult:
-    oracle = scoring.find_oracle(
-        index, scored.split, config.data, config.model, protocol=protocol,
-        smoothing=config.smoothing,
-    )  # fmt: skip
-    return dataclasses.replace(scored, oracle=oracle)
 
 
 def _wants_ridge(index: sessions.CorpusIndex, data: DataConfig) -> bool:

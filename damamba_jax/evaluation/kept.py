@@ -1,15 +1,16 @@
-"""Predictions of an earlier evaluation, where they would come out the same.
+"""Predictions and scores of an earlier evaluation, where they would be the same.
 
 Predicting takes nearly all the time of an evaluation. Its traces hold a key: a hash of
 the model's arrays and configuration, of the size and time of every file that was read,
 of the package's code, of JAX and of the device. What has the same key is not predicted
-again.
+again. The scores of a split have a key of their own, since what they stand beside was
+learned from the training sessions.
 """
 
 import dataclasses
 import hashlib
 import importlib.metadata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import jax
@@ -17,9 +18,12 @@ import jax
 from damamba_jax.config.sections import Config
 from damamba_jax.data.corpus.sessions import Session
 from damamba_jax.data.corpus.splits import EvaluationSplit
+from damamba_jax.errors import WorkdirError
+from damamba_jax.evaluation.results import SplitResult, read_results
 from damamba_jax.inference.estimator import Estimator
 from damamba_jax.inference.sessions import Mode
 from damamba_jax.runs.digest import digest
+from damamba_jax.runs.workdir import RESULTS
 from damamba_jax.runtime.programs import package_sources
 
 
@@ -64,7 +68,34 @@ def prediction_key(
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:24]
 
 
-def _files(sessions: tuple[Session, ...]) -> Iterator[str]:
+def result_key(
+    predictions: str, training: Sequence[Session], *, ridge: bool, protocol: Mode
+) -> str:
+    """Hashes all that the scores of a split depend on.
+
+    Args:
+      predictions: key of the predictions; without one there is none of the scores.
+      training: sessions that the ridge regression learns from.
+      ridge: whether it is fitted.
+      protocol: how sessions were predicted, which the oracle follows.
+    """
+    if not predictions:
+        return ""
+    files = _files(training) if ridge else ()
+    text = "\n".join([predictions, protocol, str(ridge), *files])
+    return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+def kept_results(out: Path) -> dict[tuple[str, str], SplitResult]:
+    """Reads the scores of an earlier evaluation in a folder, by split and key."""
+    try:
+        results = read_results(out / RESULTS)
+    except (WorkdirError, OSError, ValueError):
+        return {}
+    return {(s.split, s.key): s for result in results for s in result.splits if s.key}
+
+
+def _files(sessions: Sequence[Session]) -> Iterator[str]:
     """Yields size and time of every file of the sessions."""
     for session in sessions:
         for participant in session.participants:

@@ -61,6 +61,8 @@ class SplitResult:
       raters: CCC of each human rater with the mean of the others, where there are
         several.
       predictions: folder that holds the predictions of unlabelled people.
+      key: hash of all that the split's result depends on; empty if it is not known.
+      is_kept: whether it was read from an earlier evaluation.
     """
 
     split: str
@@ -75,6 +77,8 @@ class SplitResult:
     raters: Mapping[str, float] = dataclasses.field(default_factory=dict)
     oracle: OracleReference | None = None
     predictions: str | None = None
+    key: str = ""
+    is_kept: bool = dataclasses.field(default=False, compare=False)
 
     @property
     def share_of_oracle(self) -> float | None:
@@ -141,6 +145,8 @@ def to_tree(result: Result) -> dict[str, Any]:
         }
         for split in result.splits
     ]
+    for split in splits:
+        del split["is_kept"]
     return {**dataclasses.asdict(result), "mark": result.mark, "splits": splits}
 
 

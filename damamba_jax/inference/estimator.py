@@ -4,7 +4,7 @@ import dataclasses
 import functools
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
@@ -27,6 +27,9 @@ from damamba_jax.schema.statistics import (
     abstract_statistics,
     from_arrays,
 )
+
+if TYPE_CHECKING:
+    from damamba_jax.inference.recordings import Member
 
 
 def predict_function(
@@ -182,7 +185,13 @@ class Estimator:
         # Whoever only scores batches needs no reader of recordings.
         from damamba_jax.inference.recordings import score_arrays
 
-        return dict(score_arrays([self], people, rates))
+        return dict(score_arrays([self.member()], people, rates))
+
+    def member(self) -> "Member":
+        """Returns what `inference/recordings.py` needs of this model."""
+        from damamba_jax.inference.recordings import Member
+
+        return Member(self.config, self.bands, self.predict)
 
     def predict(
         self, batch: Mapping[str, Any], *, num_frames: int | None = None

@@ -2,13 +2,13 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
 from damamba_jax.config.layout import LayoutConfig
-from damamba_jax.config.sections import DataConfig, SmoothingConfig
+from damamba_jax.config.sections import Config, DataConfig, SmoothingConfig
 from damamba_jax.data.corpus.array_source import Arrays, session_of_arrays
 from damamba_jax.data.corpus.sessions import Session
 from damamba_jax.errors import ConfigError
@@ -20,8 +20,19 @@ from damamba_jax.metrics.trace import Trace
 from damamba_jax.metrics.turns import Turns, turn_means
 from damamba_jax.runs.bands import Bands
 
-if TYPE_CHECKING:
-    from damamba_jax.inference.estimator import Estimator
+
+class Member(NamedTuple):
+    """A trained model, of one or of several whose mean counts.
+
+    Attributes:
+      config: the configuration of the run that trained it.
+      bands: how far its scores are from annotations of people it was not trained on.
+      predict: scores a batch, as `Estimator.predict` does.
+    """
+
+    config: Config
+    bands: Bands
+    predict: Callable[..., Any]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -65,12 +76,12 @@ class ParticipantScores:
 
 
 def score_arrays(
-    estimators: Sequence["Estimator"], people: Arrays, rates: Mapping[str, float]
+    members: Sequence[Member], people: Arrays, rates: Mapping[str, float]
 ) -> dict[str, ParticipantScores]:
     """Scores a recording that is in memory.
 
     Args:
-      estimators: the models, of the same features.
+      members: the models, of the same features.
       people: for each person the features by name, `[T, dim]` each.
       rates: Hz of each feature; those that are not named have their usual rate.
 
@@ -80,7 +91,7 @@ def score_arrays(
     Raises:
       ConfigError: for an unknown feature, another width, a wrong rate, or nobody.
     """
-    data = estimators[0].config.data
+    data = members[0].config.data
     session = session_of_arrays(
         people,
         rates,
@@ -88,12 +99,12 @@ def score_arrays(
         label_rate=(data.layout or LayoutConfig).label_rate,
         label_range=(data.label_range[0], data.label_range[1]),
     )
-    (scores,) = score_sessions(estimators, [session])
+    (scores,) = score_sessions(members, [session])
     return scores
 
 
 def score_sessions(
-    estimators: Sequence["Estimator"],
+    members: Sequence[Member],
     sessions: Sequence[Session],
     *,
     protocol: Mode = "stitched",
@@ -105,7 +116,7 @@ def score_sessions(
     """Scores everybody in some sessions.
 
     Args:
-      estimators: the models; the mean of their predictions counts.
+      members: the models; the mean of their predictions counts.
       sessions: recordings, with or without annotations.
       protocol: as `predict_sessions` takes it.
       smoothing: `None` takes that of each model's configuration.
@@ -120,24 +131,24 @@ def score_sessions(
       ConfigError: if the models differ in what they read or predict.
       Stopped: once `should_stop` says so.
     """
-    _check_alike([estimator.config.data for estimator in estimators])
-    members = []
-    for number, estimator in enumerate(estimators):
-        config = estimator.config
+    _check_alike([member.config.data for member in members])
+    predictions = []
+    for number, member in enumerate(members):
+        config = member.config
 
         def tell(done: int, total: int, number: int = number) -> None:
             if progress is not None:
-                progress(number * total + done, len(estimators) * total)
+                progress(number * total + done, len(members) * total)
 
         traces = predict_sessions(
-            estimator.predict, sessions, config.data,
+            member.predict, sessions, config.data,
             batch_size=batch_size or config.train.batch_size,
             frame_multiple=config.model.frame_multiple, protocol=protocol,
             progress=tell, should_stop=should_stop,
         )  # fmt: skip
-        members.append(smooth_traces(traces, smoothing or config.smoothing))
-    traces = average_traces(members) if len(members) > 1 else members[0]
-    bands = widest_bands([estimator.bands for estimator in estimators])
+        predictions.append(smooth_traces(traces, smoothing or config.smoothing))
+    traces = predictions[0] if len(members) == 1 else average_traces(predictions)
+    bands = widest_bands([member.bands for member in members])
     found: list[dict[str, ParticipantScores]] = [{} for _ in sessions]
     places = {(s.split, s.id): i for i, s in enumerate(sessions)}
     for trace in traces:

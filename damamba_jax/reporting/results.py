@@ -57,4 +57,5 @@ def draw_results(result: Result, folder: Path, *, num_timelines: int = 4) -> Non
             read_traces(folder, split.split),
             num_timelines=num_timelines,
             mark="" if result.mark == "ours" else result.mark,
+            only_missing=split.is_kept,
         )

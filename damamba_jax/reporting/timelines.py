@@ -113,6 +113,7 @@ def draw_split(
     *,
     num_timelines: int,
     mark: str = "",
+    only_missing: bool = False,
 ) -> None:
     """Draws the density of a split, and sessions spread from the worst to the best.
 
@@ -123,6 +124,7 @@ def draw_split(
       traces: the traces of one split.
       num_timelines: at most so many sessions; 0 draws nothing at all.
       mark: as in `draw_timeline`.
+      only_missing: whether pictures that are there already stay as they are.
     """
     if not traces or num_timelines < 1:
         return
@@ -135,16 +137,18 @@ def draw_split(
     labelled = [trace for trace in traces if trace.is_labelled]
     if labelled:
         title, path = f"{split} · all sessions", f"{stem}.scatter.png"
-        _try(path, lambda: draw_scatter(path, labelled, title=title, mark=mark))
+        if not (only_missing and Path(path).is_file()):
+            _try(path, lambda: draw_scatter(path, labelled, title=title, mark=mark))
         scores = score_by(labelled, "session")
         order = sorted(order, key=lambda s: _ccc_or(scores.get(f"{split}/{s}"), -2.0))
     places = np.linspace(0, len(order) - 1, min(num_timelines, len(order)))
     for session in [order[place] for place in places.round().astype(int)]:
-        _draw_session(stem, sessions[session], mark)
+        path = f"{stem}.{short_name(session)}.timeline.png"
+        if not (only_missing and Path(path).is_file()):
+            _draw_session(path, sessions[session], mark)
 
 
-def _draw_session(stem: Path, traces: Sequence[Trace], mark: str) -> None:
-    path = f"{stem}.{short_name(traces[0].session)}.timeline.png"
+def _draw_session(path: str, traces: Sequence[Trace], mark: str) -> None:
     _try(path, lambda: draw_timeline(path, traces, mark=mark))
 
 

@@ -5,7 +5,6 @@ message, which says what was expected, what was got, and how to mend it.
 """
 
 import argparse
-import io
 import math
 import os
 import re
@@ -15,6 +14,7 @@ from typing import Any, NoReturn
 
 from damamba_jax.errors import UsageError, nearest, printable
 from damamba_jax.runtime.commands import find_commands, load_parser
+from damamba_jax.runtime.ending import USER_ERRORS, end, replace_unknown_letters
 
 _NAMED = re.compile(r"argument ([\w-]+)[^:]*: (.*)", re.DOTALL)
 _REQUIRED = "the following arguments are required: "
@@ -81,7 +81,6 @@ class Parser(argparse.ArgumentParser):
         if not self._takes_config:
             return options
         # Reading a configuration takes longer than everything else here.
-        from damamba_jax.runtime.command import USER_ERRORS, end
         from damamba_jax.runtime.config_files import read_config
 
         file, options.config_file = options.config, options.config
@@ -238,13 +237,6 @@ def _split_fields(
     if waiting:
         fields.append((waiting, None))
     return others, fields
-
-
-def replace_unknown_letters() -> None:
-    """Lets output hold a question mark for what the terminal's encoding has not."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
 
 
 def expand_home(argv: Sequence[str]) -> list[str]:

@@ -67,6 +67,7 @@ def predict_recordings(
     if layout is not None:
         other = from_config_dict(layout).data
         estimators = [_read_as(estimator, other) for estimator in estimators]
+    members = [estimator.member() for estimator in estimators]
     data = estimators[0].config.data
     index = open_recordings(source, data)
     settings = {
@@ -95,7 +96,7 @@ def predict_recordings(
             for text in unlike:
                 _log.warning("%s.", text)
             (scores,) = score_sessions(
-                estimators, [session], protocol=protocol, smoothing=smooth
+                members, [session], protocol=protocol, smoothing=smooth
             )
             mark = "simulated" if simulated else ""
             write_session(folder, scores, session=session.id, mark=mark)

@@ -42,11 +42,11 @@ from damamba_jax.runs.bands import write_bands
 from damamba_jax.runs.evaluations import Settings, write_record
 from damamba_jax.runs.traces import read_traces
 from damamba_jax.runtime.command import (
-    USER_ERRORS,
     make_console,
     mark_log,
     show_log,
 )
+from damamba_jax.runtime.ending import USER_ERRORS
 from damamba_jax.runtime.programs import keep_programs
 from damamba_jax.runtime.progress import ProgressLine
 from damamba_jax.runtime.stop import Stopped, StopRequest

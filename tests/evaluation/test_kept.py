@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 from example import TINY
 
+from damamba_jax.data.corpus import splits
 from damamba_jax.data.corpus.splits import evaluation_splits
 from damamba_jax.data.open import open_corpus
 from damamba_jax.evaluation import evaluation, kept
 from damamba_jax.inference.estimator import Estimator
 from damamba_jax.inference.sessions import predict_sessions
 from damamba_jax.models.functional import abstract_model
+from damamba_jax.reporting.results import draw_results, write_results
 from damamba_jax.runs import traces as trace_files
 from damamba_jax.schema.statistics import FeatureStatistics
 
@@ -118,3 +120,32 @@ def test_a_model_of_another_class_has_no_key(estimator, index, tmp_path):
     options = {"protocol": "stitched", "batch_size": 4}
     key = kept.prediction_key(Other(**fields), estimator.config, split, **options)
     assert key == "" and trace_files.read_kept(tmp_path, "noxi/val", "") is None
+
+
+def test_scores_that_would_be_the_same_are_not_computed_again(
+    estimator, index, counted, tmp_path, monkeypatch
+):
+    first = evaluation.evaluate(estimator, index, out=tmp_path, ridge=True)
+    draw_results(first, tmp_path)
+    write_results([first], tmp_path)
+    pictures = {p: p.stat().st_mtime_ns for p in (tmp_path / "pictures").iterdir()}
+    assert len(pictures) > 1 and first.splits[0].ridge is not None
+    with monkeypatch.context() as patched:
+        for name in ("fit_baseline", "find_oracle", "score_split"):
+            patched.setattr(
+                evaluation.scoring, name, lambda *_, **__: pytest.fail("again")
+            )
+        again = evaluation.evaluate(estimator, index, out=tmp_path, ridge=True)
+    assert again == first and again.splits[0].is_kept
+    gone = next(iter(pictures))
+    gone.unlink()
+    draw_results(again, tmp_path)
+    for path, drawn in pictures.items():
+        assert (path.stat().st_mtime_ns == drawn) == (path != gone)
+    # Without the regression, and with other annotations to learn from, all is new.
+    without = evaluation.evaluate(estimator, index, out=tmp_path, ridge=False)
+    assert without.splits[0].ridge is None and not without.splits[0].is_kept
+    path = splits.training_sessions(index, estimator.config.data)[0]
+    os.utime(path.participants[0].labels_path)
+    changed = evaluation.evaluate(estimator, index, out=tmp_path, ridge=True)
+    assert not changed.splits[0].is_kept and counted == ["noxi/val"]

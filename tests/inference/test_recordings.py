@@ -81,7 +81,7 @@ def test_scores_from_memory_from_disk_and_of_evaluations_are_the_same(estimator,
     found = estimator.score(arrays(), rates=RATES)
     data = estimator.config.data
     (disk,) = score_sessions(
-        [estimator], open_recordings(root / "monday", data).sessions
+        [estimator.member()], open_recordings(root / "monday", data).sessions
     )
     rated = corpus_index.index(
         root,
@@ -201,7 +201,7 @@ def test_files_hold_the_scores(estimator, root, tmp_path):
     places |= LABELS["turn_csv"](root)
     by_turn = make_estimator(root, features, places, label_unit="turn")
     index = open_recordings(root, by_turn.config.data)
-    (scores,) = score_sessions([by_turn], index.sessions[:1])
+    (scores,) = score_sessions([by_turn.member()], index.sessions[:1])
     assert not is_written(tmp_path / "s", scores)
     write_session(tmp_path / "s", scores, session="monday $x$")
     assert is_written(tmp_path / "s", scores)
@@ -231,7 +231,7 @@ def test_several_models_are_averaged(estimator, root):
     second = dataclasses.replace(estimator, params=other, bands=Bands())
     sessions = open_recordings(root / "monday", estimator.config.data).sessions
     one, two, both = (
-        score_sessions(m, sessions)[0]["pupil"]
+        score_sessions([e.member() for e in m], sessions)[0]["pupil"]
         for m in ([estimator], [second], [estimator, second])
     )
     np.testing.assert_allclose(both.score, (one.score + two.score) / 2, atol=1e-6)
@@ -242,7 +242,11 @@ def test_several_models_are_averaged(estimator, root):
     )
     with pytest.raises(ConfigError, match="alike in `data.label_range`"):
         score_sessions(
-            [estimator, dataclasses.replace(second, config=changed)], sessions
+            [
+                estimator.member(),
+                dataclasses.replace(second, config=changed).member(),
+            ],
+            sessions,
         )
 
 

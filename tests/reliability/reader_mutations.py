@@ -28,7 +28,7 @@ from forms import elan_text, intervals, write_rows  # noqa: E402
 from pyarrow import parquet  # noqa: E402
 
 from damamba_jax.data.formats import annotations, elan, ssi  # noqa: E402
-from damamba_jax.data.formats.tables import open_table  # noqa: E402
+from damamba_jax.data.formats.open_table import open_table  # noqa: E402
 from damamba_jax.errors import DataFormatError  # noqa: E402
 from damamba_jax.runtime.parser import Parser, split_names, whole  # noqa: E402
 

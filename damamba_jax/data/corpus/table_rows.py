@@ -11,12 +11,12 @@ import numpy as np
 from damamba_jax.array_types import Float, Int
 from damamba_jax.config.layout import TableReading, TurnsConfig
 from damamba_jax.data.corpus import patterns
+from damamba_jax.data.formats.open_table import open_table
 from damamba_jax.data.formats.tables import (
     Table,
     TextOptions,
     Texts,
     check_columns,
-    open_table,
 )
 from damamba_jax.errors import format_error
 

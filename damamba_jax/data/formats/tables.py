@@ -27,8 +27,6 @@ from damamba_jax.errors import format_error, nearest
 # Longest first line, and as much text as shows delimiter, decimal sign and encoding.
 HEAD_BYTES = 1 << 20
 
-SUFFIXES = (".csv", ".tsv", ".txt", ".npy", ".npz", ".parquet", ".pq", ".json")
-
 
 @dataclasses.dataclass(frozen=True)
 class TextOptions:
@@ -90,34 +88,6 @@ class Table(Protocol):
           DataFormatError: for a malformed row, or text where a number should be.
         """
         ...
-
-
-def open_table(path: Path, options: TextOptions | None = None) -> Table:
-    """Opens a table by the suffix of its name; no row is read yet.
-
-    Raises:
-      DataFormatError: for a file of another kind, or one without columns.
-    """
-    suffix = path.suffix.lower()
-    if suffix in (".npy", ".npz"):
-        from damamba_jax.data.formats.array_tables import ArrayTable
-
-        return ArrayTable(path)
-    if suffix in (".parquet", ".pq"):
-        from damamba_jax.data.formats.arrow_tables import ParquetTable
-
-        return ParquetTable(path)
-    if suffix == ".json":
-        from damamba_jax.data.formats.openpose import OpenPoseTable
-
-        return OpenPoseTable(path)
-    if suffix in SUFFIXES:
-        from damamba_jax.data.formats.arrow_tables import CsvTable
-
-        return CsvTable(path, options or TextOptions())
-    raise format_error(
-        path, "name", expected=f"one that ends in {', '.join(SUFFIXES)}", got=suffix
-    )
 
 
 def find_columns(

@@ -14,7 +14,8 @@ import numpy as np
 
 from damamba_jax.data.formats import elan, stream_header
 from damamba_jax.data.formats.headers import Numbers, decode_text, read_xml
-from damamba_jax.data.formats.tables import Table, open_table
+from damamba_jax.data.formats.open_table import open_table
+from damamba_jax.data.formats.tables import Table
 from damamba_jax.errors import DataFormatError
 
 # Read of each table: all of a small one, else its start and some places behind it.

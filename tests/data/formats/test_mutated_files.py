@@ -25,7 +25,7 @@ from damamba_jax.data.corpus.label_source import LabelSource
 from damamba_jax.data.corpus.patterns import Match
 from damamba_jax.data.corpus.table_source import TableSource
 from damamba_jax.data.formats import annotations, ssi
-from damamba_jax.data.formats.tables import open_table
+from damamba_jax.data.formats.open_table import open_table
 from damamba_jax.errors import DataFormatError
 
 NUM_FILES = 2000
