@@ -102,13 +102,7 @@ def make_parser() -> Parser:
         metavar="A,B",
         help="e.g. noxi/test-base,noxi/val; default: all that were not trained on",
     )
-    add(
-        "--protocol",
-        type=one_of("stitched", "long"),
-        default="stitched",
-        metavar="stitched|long",
-        help="whole sessions from the cores of windows, or in one long pass",
-    )
+    parser.add_protocol()
     add(
         "--out",
         default="",

@@ -21,7 +21,7 @@ from pathlib import Path
 from rich.console import Console
 
 from damamba_jax.runtime.command import run, show_log
-from damamba_jax.runtime.parser import Parser, one_of
+from damamba_jax.runtime.parser import Parser
 from damamba_jax.runtime.stop import StopRequest
 
 
@@ -65,13 +65,7 @@ def make_parser() -> Parser:
     )
     add("--input", required=True, metavar="DIR", help="the recordings")
     add("--out", required=True, metavar="DIR", help="folder for what is written")
-    add(
-        "--protocol",
-        type=one_of("stitched", "long"),
-        default="stitched",
-        metavar="stitched|long",
-        help="whole sessions from the cores of windows, or in one long pass",
-    )
+    parser.add_protocol()
     add(
         "--smoothing",
         default="",

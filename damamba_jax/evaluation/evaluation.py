@@ -2,12 +2,12 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
 
-from damamba_jax.config.sections import DataConfig, SmoothingConfig
+from damamba_jax.config.sections import Config, DataConfig, SmoothingConfig
 from damamba_jax.data.corpus import sessions
 from damamba_jax.data.corpus.splits import (
     EvaluationSplit,
@@ -64,46 +64,15 @@ def evaluate(
     config = dataclasses.replace(config, smoothing=smoothing or config.smoothing)
     chosen = evaluation_splits(index, config.data, splits)
     mark = origin_mark(estimator.simulated, index.simulated)
-    wants_ridge = _wants_ridge(index, config.data) if ridge is None else ridge
-    training = training_sessions(index, config.data) if wants_ridge else ()
-    # Fitted for the first split whose scores are not known.
-    fit = functools.cache(
-        lambda: scoring.fit_baseline(
-            index, config.data, estimator.statistics, console=console,
-            should_stop=should_stop,
-        )
+    run = _Run(
+        estimator, config, index, out, protocol, batch_size, console, should_stop,
+        ridge=_wants_ridge(index, config.data) if ridge is None else ridge,
+        known=kept.kept_results(out),
     )  # fmt: skip
-    known, found = kept.kept_results(out), []
-    for split in chosen:
-        size = batch_size or config.train.batch_size
-        key = kept.prediction_key(
-            estimator, config, split, protocol=protocol, batch_size=size
-        )
-        scores_key = kept.result_key(
-            key, training, ridge=wants_ridge, protocol=protocol
-        )
-        title = split.name if mark == "ours" else f"{split.name} ({mark})"
-        traces = trace_files.read_kept(out, split.name, key)
-        if traces is not None:
-            console.print(f"{title}: predictions are kept from before")
-            if (before := known.get((split.name, scores_key))) is not None:
-                found.append(dataclasses.replace(before, is_kept=True))
-                continue
-        else:
-            with ProgressLine(title, console) as progress:
-                traces = predict_sessions(
-                    estimator.predict, split.sessions, config.data, batch_size=size,
-                    frame_multiple=config.model.frame_multiple, protocol=protocol,
-                    split=split.name, progress=progress, should_stop=should_stop,
-                )  # fmt: skip
-            traces = smooth_traces(traces, config.smoothing)
-            trace_files.write_traces(out, traces, key=key)
-        scored = _score(split, traces, out, fit() if wants_ridge else None)
-        oracle = scoring.find_oracle(
-            index, split.name, config.data, config.model, protocol=protocol,
-            smoothing=config.smoothing,
-        )  # fmt: skip
-        found.append(dataclasses.replace(scored, oracle=oracle, key=scores_key))
+    found = [
+        run.score(split, split.name if mark == "ours" else f"{split.name} ({mark})")
+        for split in chosen
+    ]
     return Result(
         method=config.name,
         step=estimator.step,
@@ -113,6 +82,69 @@ def evaluate(
         splits=tuple(found),
         smoothing=str(config.smoothing),
     )
+
+
+@dataclasses.dataclass
+class _Run:
+    """One evaluation; the arguments are those of `evaluate`, and what is known."""
+
+    estimator: Estimator
+    config: Config
+    index: sessions.CorpusIndex
+    out: Path
+    protocol: Mode
+    batch_size: int
+    console: Console
+    should_stop: Callable[[], bool] | None
+    ridge: bool
+    known: Mapping[tuple[str, str], SplitResult]
+
+    def score(self, split: EvaluationSplit, title: str) -> SplitResult:
+        """Predicts and scores a split, unless that is known from before."""
+        data, size = self.config.data, self.batch_size or self.config.train.batch_size
+        key = kept.prediction_key(
+            self.estimator, self.config, split, protocol=self.protocol, batch_size=size
+        )
+        scores_key = kept.result_key(
+            key,
+            training_sessions(self.index, data) if self.ridge else (),
+            ridge=self.ridge,
+            protocol=self.protocol,
+        )
+        traces = trace_files.read_kept(self.out, split.name, key)
+        if traces is not None:
+            self.console.print(f"{title}: predictions are kept from before")
+            if (before := self.known.get((split.name, scores_key))) is not None:
+                return dataclasses.replace(before, is_kept=True)
+        else:
+            traces = self._predict(split, title, size)
+            trace_files.write_traces(self.out, traces, key=key)
+        scored = _score(split, traces, self.out, self.baseline)
+        oracle = scoring.find_oracle(
+            self.index, split.name, data, self.config.model, protocol=self.protocol,
+            smoothing=self.config.smoothing,
+        )  # fmt: skip
+        return dataclasses.replace(scored, oracle=oracle, key=scores_key)
+
+    @functools.cached_property
+    def baseline(self) -> Ridge | None:
+        """The ridge regression, fitted for the first split that asks for it."""
+        if not self.ridge:
+            return None
+        return scoring.fit_baseline(
+            self.index, self.config.data, self.estimator.statistics,
+            console=self.console, should_stop=self.should_stop,
+        )  # fmt: skip
+
+    def _predict(self, split: EvaluationSplit, title: str, size: int) -> list[Trace]:
+        with ProgressLine(title, self.console) as progress:
+            traces = predict_sessions(
+                self.estimator.predict, split.sessions, self.config.data,
+                batch_size=size, frame_multiple=self.config.model.frame_multiple,
+                protocol=self.protocol, split=split.name, progress=progress,
+                should_stop=self.should_stop,
+            )  # fmt: skip
+        return smooth_traces(traces, self.config.smoothing)
 
 
 def _wants_ridge(index: sessions.CorpusIndex, data: DataConfig) -> bool:

@@ -65,7 +65,9 @@ def prediction_key(
         repr([device.device_kind for device in jax.devices()]),
         repr(sorted((k, v) for k, v in settings.items() if "cache" not in k)),
     )
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:24]
+    return hashlib.sha256(
+        "\n".join(parts).encode(errors="surrogateescape")
+    ).hexdigest()[:24]
 
 
 def result_key(
@@ -83,7 +85,7 @@ def result_key(
         return ""
     files = _files(training) if ridge else ()
     text = "\n".join([predictions, protocol, str(ridge), *files])
-    return hashlib.sha256(text.encode()).hexdigest()[:24]
+    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:24]
 
 
 def kept_results(out: Path) -> dict[tuple[str, str], SplitResult]:

@@ -1,6 +1,7 @@
 """Predictions over whole sessions, from the cores of many windows or from one pass."""
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
@@ -57,15 +58,12 @@ def predict_sessions(
       Stopped: once `should_stop` says so.
     """
     groups = _group(data, sessions, protocol, frame_multiple)
-    size = 1 if protocol == "long" else batch_size
     # One session per batch leaves nothing to read ahead for.
-    threads = 0 if protocol == "long" else data.num_threads
-    sources = [
-        windows.EvaluationSource(
-            [sessions[i] for i in members], shown, batch_size=size, targets=targets
-        )
-        for shown, members in groups
-    ]
+    size, threads = batch_size, data.num_threads
+    if protocol == "long":
+        size, threads = 1, 0
+    make = functools.partial(windows.EvaluationSource, batch_size=size, targets=targets)
+    sources = [make([sessions[i] for i in group], shown) for shown, group in groups]
     predictions: dict[tuple[int, int], np.ndarray] = {}
     total, done = sum(map(len, sources)), 0
     for (shown, members), source in zip(groups, sources, strict=True):
@@ -77,9 +75,9 @@ def predict_sessions(
             done += 1
             if progress is not None:
                 progress(done, total)
+    places = sorted(predictions)
     return [
-        _trace(sessions[i], seat, predictions[i, seat], split)
-        for i, seat in sorted(predictions)
+        _trace(sessions[i], seat, predictions[i, seat], split) for i, seat in places
     ]
 
 

@@ -56,6 +56,14 @@ class Parser(argparse.ArgumentParser):
             **options,
         )  # fmt: skip
 
+    def add_protocol(self) -> None:
+        """Adds `--protocol`, how whole sessions are predicted."""
+        self.add_argument(
+            "--protocol", type=one_of("stitched", "long"), default="stitched",
+            metavar="stitched|long",
+            help="whole sessions from the cores of windows, or in one long pass",
+        )  # fmt: skip
+
     def parse(self, argv: Sequence[str] | None = None) -> argparse.Namespace:
         """Reads a command line.
 

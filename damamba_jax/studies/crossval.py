@@ -151,10 +151,7 @@ def cross_validate(
     train_all(
         plan.runs(), title=title, jobs=jobs, stop=stop, console=console, index=index
     )
-    models = [
-        [t for fold in range(len(plan.folds)) for t in _read(plan.workdir(fold, seed))]
-        for seed in plan.seeds
-    ]
+    models = [_read(plan, seed) for seed in plan.seeds]
     methods = [Method(config.name, models)]
     if refit:
         # Nobody is left whom the last run has not seen; the folds' errors stand for it.
@@ -173,11 +170,16 @@ def cross_validate(
     )
 
 
-def _read(workdir: Path) -> list[Trace]:
-    """The predictions of the sessions that a run has left out."""
-    (result,) = read_results(workdir / RESULTS)
-    tests = [s.split for s in result.splits if s.split.endswith(HELD_OUT)]
-    return [trace for split in tests for trace in read_traces(workdir, split)]
+def _read(plan: Plan, seed: int) -> list[Trace]:
+    """The predictions of all sessions, by the runs of a seed that left them out."""
+    found: list[Trace] = []
+    for fold in range(len(plan.folds)):
+        workdir = plan.workdir(fold, seed)
+        (result,) = read_results(workdir / RESULTS)
+        for split in result.splits:
+            if split.split.endswith(HELD_OUT):
+                found += read_traces(workdir, split.split)
+    return found
 
 
 def _sessions(plan: Plan, index: CorpusIndex) -> list[Session]:

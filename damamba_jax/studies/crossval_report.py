@@ -34,7 +34,7 @@ def write_findings(found: Findings, *, console: Console) -> None:
     write_tables(tables, _tree(found), out / NAME, console=console)
     if found.plan.refit:
         text = f"The model that learned from everybody: {out / FINAL}"
-        console.print(text, markup=False, highlight=False, soft_wrap=True)
+        console.print(text)
 
 
 def pooled_table(found: Findings) -> Table:

@@ -1,8 +1,9 @@
 """Predictions of new recordings: read, scored, compared with training, and written."""
 
 import dataclasses
+import functools
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from ml_collections import ConfigDict
@@ -11,7 +12,8 @@ from rich.console import Console
 import damamba_jax
 from damamba_jax.config.sections import DataConfig, FeatureConfig
 from damamba_jax.config.tree import from_config_dict
-from damamba_jax.data.corpus.recordings import open_recordings
+from damamba_jax.data.corpus.sessions import Session
+from damamba_jax.data.recordings import open_recordings
 from damamba_jax.errors import ConfigError, WorkdirError
 from damamba_jax.files import read_json, write_json
 from damamba_jax.inference.estimator import Estimator, load_checkpoint
@@ -67,7 +69,6 @@ def predict_recordings(
     if layout is not None:
         other = from_config_dict(layout).data
         estimators = [_read_as(estimator, other) for estimator in estimators]
-    members = [estimator.member() for estimator in estimators]
     data = estimators[0].config.data
     index = open_recordings(source, data)
     settings = {
@@ -82,31 +83,47 @@ def predict_recordings(
     if simulated and not index.simulated:
         _log.warning("the model was trained on simulated data, these are recordings.")
     warn_of_oddities(data, index)
+    members = [estimator.member() for estimator in estimators]
+    score = functools.partial(
+        score_sessions, members, protocol=protocol, smoothing=smooth
+    )
     rows: list[tuple[str, ...]] = []
     with ProgressLine("predictions", console, unit="sessions") as line:
         for number, session in enumerate(index.sessions):
             line(number, len(index.sessions), note=session.id)
-            folder = out / session.id
-            if is_written(folder, [p.role for p in session.participants]):
-                rows.append((session.id, "all", ABSENT, ABSENT, "were there"))
-                continue
-            unlike = describe_unlike(
-                session, data.features, estimators[0].statistics, data.cache_dir
-            )
-            for text in unlike:
-                _log.warning("%s.", text)
-            (scores,) = score_sessions(
-                members, [session], protocol=protocol, smoothing=smooth
-            )
             mark = "simulated" if simulated else ""
-            write_session(folder, scores, session=session.id, mark=mark)
-            rows += [_row(session.id, one) for one in scores.values()]
+            rows += _score_once(session, out / session.id, estimators[0], score, mark)
         line(len(index.sessions), len(index.sessions))
     columns = ("session", "participant", "seconds", "mean", "lowest to highest")
     show(Table(title="Predictions", columns=columns, rows=tuple(rows)), console)
     _say_how_sure(estimators, console)
-    text = f"Written: {out}"
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
+    console.print(f"Written: {out}")
+
+
+def _score_once(
+    session: Session,
+    folder: Path,
+    estimator: Estimator,
+    score: Callable[[Sequence[Session]], list[dict[str, ParticipantScores]]],
+    mark: str,
+) -> list[tuple[str, ...]]:
+    """Scores and writes a session, unless that was done; returns rows of the table."""
+    if is_written(folder, [person.role for person in session.participants]):
+        return [(session.id, "all", ABSENT, ABSENT, "were there")]
+    _warn_of_unlike(estimator, session)
+    (scores,) = score([session])
+    write_session(folder, scores, session=session.id, mark=mark)
+    return [_row(session.id, one) for one in scores.values()]
+
+
+def _warn_of_unlike(estimator: Estimator, session: Session) -> None:
+    """Says in the log what of a recording is unlike the training data."""
+    data = estimator.config.data
+    lines = describe_unlike(
+        session, data.features, estimator.statistics, data.cache_dir
+    )
+    for line in lines:
+        _log.warning("%s.", line)
 
 
 def _read_as(estimator: Estimator, layout: DataConfig) -> Estimator:
@@ -169,4 +186,4 @@ def _say_how_sure(estimators: Sequence[Estimator], console: Console) -> None:
             "more that it had not seen."
         ]
     for text in lines:
-        console.print(text, markup=False, highlight=False, soft_wrap=True)
+        console.print(text)

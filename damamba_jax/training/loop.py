@@ -76,20 +76,15 @@ def fit(
     # What another run left may not fit, which is said before anything is compiled.
     start = begin() if config.init_from else None
     # The programs are compiled while everything else gets ready.
-    train_step = _compile_step(
-        dataclasses.replace(config, name="", seed=0, data=config.data.for_programs()),
-        Shapes.of(mesh.place(source[0], sharded), sharded),
-        replicated,
-    )
-    validation = None
-    if splits.validation_sessions(index, config.data):
-        validation = Validation(
-            config.model, config.data, config.train, index=index, sharding=sharded
-        )
+    batch = Shapes.of(mesh.place(source[0], sharded), sharded)
+    train_step = _compile_step(_for_programs(config), batch, replicated)
+    validation = _make_validation(config, index, sharded)
     start = start or begin()
-    keep, simulated = config.train.keep_checkpoints, index.simulated
-    marks = {"statistics": start.statistics, "simulated": simulated}
-    saver = Saver(directory, keep=keep, **marks)
+    simulated = index.simulated
+    saver = Saver(
+        directory, keep=config.train.keep_checkpoints, statistics=start.statistics,
+        simulated=simulated,
+    )  # fmt: skip
     current, statistics = _restore(config, start, saver, replicated)
     first = int(current.step)
     del start
@@ -99,12 +94,9 @@ def fit(
         source, num_threads=config.data.num_threads, start_step=first
     )
     log = RunLog(
-        directory,
-        step=first,
-        simulated=simulated,
-        tensorboard=config.train.tensorboard,
-        write=jax.process_index() == 0,
-    )
+        directory, step=first, simulated=simulated,
+        tensorboard=config.train.tensorboard, write=jax.process_index() == 0,
+    )  # fmt: skip
     title = f"{'simulated ' * simulated}{config.name}"
     with (
         contextlib.closing(log),
@@ -118,6 +110,23 @@ def fit(
             lambda s: train_step(s, mesh.place(next(batches), sharded), statistics),
             validation and (lambda s: validation.score(s.average, statistics, stop)),
         )
+
+
+def _for_programs(config: Config) -> Config:
+    """Leaves out what no compiled program depends on."""
+    data = config.data.for_programs()
+    return dataclasses.replace(config, name="", seed=0, data=data)
+
+
+def _make_validation(
+    config: Config, index: CorpusIndex, sharding: jax.sharding.NamedSharding
+) -> Validation | None:
+    """Makes the validation; `None` where no session validates."""
+    if not splits.validation_sessions(index, config.data):
+        return None
+    return Validation(
+        config.model, config.data, config.train, index=index, sharding=sharding
+    )
 
 
 def _plan(config: Config, num_windows: int, *, simulated: bool) -> str:

@@ -12,8 +12,8 @@ from forms import FEATURES, LABELS, layout, streams, values
 
 from damamba_jax.data.corpus import index as corpus_index
 from damamba_jax.data.corpus.label_source import Scale
-from damamba_jax.data.corpus.recordings import open_recordings
 from damamba_jax.data.formats.annotations import read_annotation
+from damamba_jax.data.recordings import open_recordings
 from damamba_jax.errors import ConfigError, CorpusError
 from damamba_jax.inference.estimator import Estimator
 from damamba_jax.inference.likeness import describe_unlike

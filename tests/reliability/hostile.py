@@ -211,7 +211,7 @@ KINDS = {
     "pose name": (_text(OTHER, "time,x,y", "time,x,z"), "bob.pose.csv"),
     "pose empty": (_bytes(POSE, lambda b: b""), "ann.pose.csv"),
     "pose bytes": (_bytes(POSE, lambda b: bytes(range(256)) * 9), "ann.pose.csv"),
-    "labels 5": (_labels(lambda v: 1 + 4 * v), "outside of `data.label_range`"),
+    "labels 5": (_labels(lambda v: 1 + 4 * v), "within `data.label_range`"),
     "labels -1": (_labels(_every_ninth(-1)), "labels are -1"),
     "labels constant": (_labels(lambda v: 0 * v + 0.5), "all labels are 0.5"),
     "labels nan": (_labels(lambda v: v * NAN), "no frame of"),

@@ -20,6 +20,7 @@ from damamba_jax.reporting import timelines
 from damamba_jax.runs.evaluations import Settings
 from damamba_jax.runtime.stop import StopRequest
 from damamba_jax.studies.evaluations import evaluate_runs
+from damamba_jax.studies.predictions import predict_recordings
 from damamba_jax.studies.runs import train
 
 
@@ -86,9 +87,7 @@ def test_no_traceback(kind, tmp_path, caplog, capsys):
     said, file = Said(caplog), tmp_path / "config.py"
     file.write_text(hostile.config_text(root, cache))
     config = hostile.make_config(file.read_text())
-    listed, _ = said.of(
-        lambda console: inventory.main(["inventory", f"--config={file}"])
-    )
+    listed, _ = said.of(lambda console: inventory.main([f"--config={file}"]))
     # Names from disk are no text for whoever runs the tests.
     listed = printable(listed + capsys.readouterr().out)
     assert text in listed, listed
@@ -114,3 +113,10 @@ def test_no_traceback(kind, tmp_path, caplog, capsys):
     settings = Settings(workdirs=(str(tmp_path / "run"),), splits=("mine/val",))
     scored, done = said.of(lambda console: evaluate_runs(settings, console=console))
     assert done and "mine/val" in scored, scored
+    scores = tmp_path / "scores"
+    said.of(
+        lambda console: predict_recordings(
+            [tmp_path / "run"], root, scores, console=console
+        )
+    )
+    assert [*scores.rglob("scores.csv")]

@@ -310,7 +310,7 @@ def test_the_best_checkpoint_is_loaded_and_the_last_is_its_stand_in(trained, wor
     shutil.rmtree(workdir / "checkpoints" / "best")
     assert load_checkpoint(workdir).step == 2
     shutil.rmtree(workdir / "checkpoints")
-    with pytest.raises(CheckpointError, match="no checkpoint that can be read"):
+    with pytest.raises(CheckpointError, match="got none that can be read"):
         load_checkpoint(workdir)
 
 
@@ -343,7 +343,7 @@ def test_a_configuration_is_not_trusted(tmp_path, content, message):
 
 
 def test_a_folder_that_is_no_workdir_is_named(tmp_path):
-    with pytest.raises(CheckpointError, match=r"`workdir`: .*config\.json.*--workdir="):
+    with pytest.raises(CheckpointError, match=r"without config\.json.*--workdir="):
         load_checkpoint(tmp_path / "nothing")
 
 

@@ -5,9 +5,11 @@ streams); no sample is read before a `Track` is opened. What is missing or odd i
 listed in `CorpusIndex.problems`, one line each, naming session, role and file.
 """
 
+import dataclasses
+import functools
 import itertools
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from damamba_jax.config.layout import LayoutConfig
@@ -83,64 +85,100 @@ def index(
     releases = RELEASES if layout is None else (custom_release(layout, features),)
     if layout is None:
         _report_unsupported(folder, problems)
-    finder = Finder(exclude, problems)
-    damaged: list[str] = []
-    built: list[Session] = []
-    searched: dict[str, str] = {}
-    columns: dict[str, tuple[Path, tuple[str, ...]]] = {}
-    references = () if layout else _others(features)
+    search = _Search(
+        finder=Finder(exclude, problems), root=folder,
+        label_root=label_folder if labels_root else None, features=features,
+        sessions=tuple(sessions), with_labels=with_labels,
+        make_builder=functools.partial(
+            SplitBuilder, features=features,
+            references=() if layout else _others(features), scale=scale or Scale(),
+            cache_dir=cache_dir, columns={}, strict=strict, skip_damaged=skip_damaged,
+        ),
+    )  # fmt: skip
     for release in releases:
-        folders = find_folders(folder, release, problems)
-        label_folders = list(folders)
-        if labels_root:
-            found = find_folders(label_folder, release, problems)
-            label_folders = [*found, *label_folders]
+        search.add(release)
+    if not search.built:
+        raise _no_corpus(folder, search.searched, problems)
+    if labels_root:
+        _report_no_labels(search.built, label_folder, problems)
+    left_out = search.left_out()
+    # Of a part of a corpus the rest is nobody's concern.
+    if with_labels and not sessions:
+        for tree in dict.fromkeys([folder, label_folder]):
+            search.finder.report_rest(tree, is_release=layout is None)
+    return search.corpus(left_out)
+
+
+@dataclasses.dataclass(kw_only=True)
+class _Search:
+    """Looks for the sessions of releases, and gathers what it finds.
+
+    Args:
+      finder: finds files.
+      root, label_root: resolved folders; `None` where labels lie with the features.
+      features: streams and tables to look for.
+      sessions: names of the only sessions that are looked for; none means all.
+      with_labels: whether annotations are looked for.
+      make_builder: makes the builder of a split's files.
+    """
+
+    finder: Finder
+    root: Path
+    label_root: Path | None
+    features: Sequence[FeatureConfig]
+    sessions: tuple[str, ...]
+    with_labels: bool
+    make_builder: Callable[[SplitFiles], SplitBuilder]
+    built: list[Session] = dataclasses.field(default_factory=list)
+    searched: dict[str, str] = dataclasses.field(default_factory=dict)
+    damaged: list[str] = dataclasses.field(default_factory=list)
+
+    def add(self, release: Release) -> None:
+        """Looks for the sessions of one release."""
+        problems = self.finder.problems
+        folders = find_folders(self.root, release, problems)
+        trees = list(folders)
+        if self.label_root is not None:
+            trees = [*find_folders(self.label_root, release, problems), *trees]
         for split in release.layouts[0].splits:
-            searched[f"{release.name}/{split}"] = _expectation(folders, release, split)
+            name = f"{release.name}/{split}"
+            self.searched[name] = _expectation(folders, release, split)
             known = {"split": (split,), "role": release.layouts[0].roles}
+            if self.sessions:
+                known["session"] = self.sessions
             files = _find_split(
                 release,
-                known | ({"session": tuple(sessions)} if sessions else {}),
-                features,
+                known,
+                self.features,
                 folders,
-                label_folders if with_labels else None,
-                finder,
+                trees if self.with_labels else None,
+                self.finder,
             )
             if files is not None:
-                builder = SplitBuilder(
-                    files,
-                    features=features,
-                    references=references,
-                    scale=scale or Scale(),
-                    cache_dir=cache_dir,
-                    columns=columns,
-                    strict=strict,
-                    skip_damaged=skip_damaged,
-                )
-                built += builder.build()
+                builder = self.make_builder(files)
+                self.built += builder.build()
                 problems += builder.problems()
-                damaged += builder.left_out
-    if not built:
-        raise _no_corpus(folder, searched, problems)
-    if labels_root:
-        _report_no_labels(built, label_folder, problems)
-    left_out = finder.left_out()
-    if damaged:
-        text = f"`data.on_error` = 'skip' leaves out {len(damaged)}: {damaged[0]}"
-        left_out.append(text)
-    # Of a part of a corpus the rest is nobody's concern.
-    whole = with_labels and not sessions
-    for tree in dict.fromkeys([folder, label_folder] if whole else []):
-        finder.report_rest(tree, is_release=layout is None)
-    simulated = any((f / SIMULATED_FILE).is_file() for f in (folder, folder.parent))
-    return CorpusIndex(
-        root=folder,
-        simulated=simulated,
-        sessions=tuple(built),
-        problems=tuple(dict.fromkeys(problems)),
-        searched=searched,
-        left_out=tuple(left_out),
-    )
+                self.damaged += builder.left_out
+
+    def corpus(self, left_out: Sequence[str]) -> CorpusIndex:
+        """Makes the index of what was found."""
+        marked = (self.root, self.root.parent)
+        return CorpusIndex(
+            root=self.root,
+            simulated=any((folder / SIMULATED_FILE).is_file() for folder in marked),
+            sessions=tuple(self.built),
+            problems=tuple(dict.fromkeys(self.finder.problems)),
+            searched=self.searched,
+            left_out=tuple(left_out),
+        )
+
+    def left_out(self) -> list[str]:
+        """Says which files were left out on demand."""
+        found = self.finder.left_out()
+        if self.damaged:
+            number, first = len(self.damaged), self.damaged[0]
+            found.append(f"`data.on_error` = 'skip' leaves out {number}: {first}")
+        return found
 
 
 def _report_no_labels(

@@ -239,7 +239,9 @@ class SplitBuilder:
         for match in self._files.labels.of(session, role):
             try:
                 if layout.label_reading is None and self._skip:
-                    count = max(count, len(ssi.read_labels(match.path)))
+                    # Read as in training, where what is wrong would raise.
+                    source = self._tables.labels(session, role, {}, 0.0)
+                    count = max(count, len(source.read()) if source else 0)
                 elif layout.label_reading is None:
                     count = max(count, ssi.count_labels(match.path))
             except (OSError, DataFormatError) as error:

@@ -109,16 +109,7 @@ def place_samples(
         if np.isfinite(until).any():
             end = float(until[np.isfinite(until)].max())
             last = max(last, np.ceil(end) - 1)
-    sample_bytes = row_bytes + _PLACING_BYTES
-    limit = MAX_GAP_BYTES + (1 + MAX_GAP_FACTOR) * len(place) * sample_bytes
-    if (last + 1) * sample_bytes > limit:
-        raise format_error(
-            path,
-            "time",
-            expected=f"pauses that take at most {limit} bytes of filler (is the unit "
-            "right, and where times count from?)",
-            got=f"{len(place)} samples over {last / rate:g} s",
-        )
+    _check_pauses(path, len(place), last, rate, row_bytes + _PLACING_BYTES)
     # Equal times: the first stays.
     first = np.concatenate([[True], place[1:] > place[:-1]])
     if not first.all():
@@ -136,6 +127,21 @@ def place_samples(
             part = np.where(part >= 0, order[part], -1)
         found[frames] = part
     return found
+
+
+def _check_pauses(
+    path: str | os.PathLike, count: int, last: float, rate: float, sample_bytes: int
+) -> None:
+    """Refuses samples whose times are so far apart that filler would fill memory."""
+    limit = MAX_GAP_BYTES + (1 + MAX_GAP_FACTOR) * count * sample_bytes
+    if (last + 1) * sample_bytes > limit:
+        raise format_error(
+            path,
+            "time",
+            expected=f"pauses that take at most {limit} bytes of filler (is the unit "
+            "right, and where times count from?)",
+            got=f"{count} samples over {last / rate:g} s",
+        )
 
 
 def _is_sorted(samples: Samples) -> bool:
