@@ -183,6 +183,11 @@ class LayoutConfig(Section):
     roles: tuple[str, ...] = setting(
         "Participants of a session, e.g. `expert` and `novice`."
     )
+    partner_roles: tuple[str, ...] = setting(
+        "Those of `roles` that are partners alone, such as a robot or an interviewer: "
+        "the model sees them, and nobody rates or scores them.",
+        default=(),
+    )
     feature_path: str = setting(
         "Pattern of a stream header, or of a table.",
         default="{split}/{session}/{role}.{stem}.stream",
@@ -216,6 +221,13 @@ class LayoutConfig(Section):
             raise ConfigError(
                 f"`{self.path}`: expected one or more `roles` and `splits`, got "
                 f"{self.roles} and {self.splits}."
+            )
+        unknown = [role for role in self.partner_roles if role not in self.roles]
+        if unknown or len(set(self.partner_roles)) == len(self.roles):
+            raise ConfigError(
+                f"`{self.path_of('partner_roles')}`: expected some of "
+                f"{', '.join(self.roles)}, and not all, got "
+                f"{', '.join(self.partner_roles)}."
             )
 
     @property

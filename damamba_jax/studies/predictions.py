@@ -108,7 +108,8 @@ def _score_once(
     mark: str,
 ) -> list[tuple[str, ...]]:
     """Scores and writes a session, unless that was done; returns rows of the table."""
-    if is_written(folder, [person.role for person in session.participants]):
+    targets = [person.role for person in session.participants if person.is_target]
+    if is_written(folder, targets):
         return [(session.id, "all", ABSENT, ABSENT, "were there")]
     _warn_of_unlike(estimator, session)
     (scores,) = score([session])

@@ -230,6 +230,7 @@ def test_no_hyperparameter_has_a_default():
         "LayoutConfig.label_path",
         "LayoutConfig.label_rate",
         "LayoutConfig.labels",
+        "LayoutConfig.partner_roles",
         "LayoutConfig.turns",
         *(f"{system.__name__}.system" for system in SYSTEMS.values()),
     }

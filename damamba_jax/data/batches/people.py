@@ -23,6 +23,7 @@ class People:
         that predictions have a time axis.
       label_rate: [N] Hz.
       labelled: [N] whether there is a file.
+      is_target: [N] whether the person is scored, not only a partner.
       turns: [N] the turns of each person; empty where frames count.
       turn: number of the turn that each entry of `labels` belongs to, counted over all
         people; -1 outside of turns.
@@ -30,7 +31,7 @@ class People:
 
     def __init__(self, sessions: Sequence[Session]):
         seats: list[tuple[int, int]] = []
-        groups, labels, rates, labelled = [], [], [], []
+        groups, labels, rates, labelled, targets = [], [], [], [], []
         self.turns: list[Turns] = []
         for index, session in enumerate(sessions):
             first = len(seats)
@@ -40,6 +41,7 @@ class People:
                 labels.append(_annotation(session, participant))
                 rates.append(float(session.label_rate))
                 labelled.append(participant.labels_path is not None)
+                targets.append(participant.is_target)
                 self.turns.append(session.turns(seat) or NO_TURNS)
         widest = max((len(group) for group in groups), default=1)
         self.partners = np.full((len(seats), widest - 1), -1, np.int64)
@@ -53,6 +55,7 @@ class People:
         self.label_start = np.cumsum(self.label_count) - self.label_count
         self.label_rate = np.array(rates, np.float64)
         self.labelled = np.array(labelled, bool)
+        self.is_target = np.array(targets, bool)
         self.turn = np.full(len(self.labels), -1, np.int64)
         first_turn = 0
         for start, turns in zip(self.label_start.tolist(), self.turns, strict=True):

@@ -164,7 +164,8 @@ class EvaluationSource:
       sessions: the sessions of any splits.
       data: features, participants, window and cache of the batches.
       batch_size: windows of the global batch.
-      targets: `"labelled"` scores everybody with an annotation file, `"all"` everybody.
+      targets: `"labelled"` scores everybody with an annotation file, `"all"`
+        everybody but those who are partners alone.
       max_batches: if not 0, at most this many batches of windows, spread evenly.
       process_index, process_count: this process builds its contiguous share.
 
@@ -186,9 +187,7 @@ class EvaluationSource:
         self._share = _share(batch_size, process_index, process_count)
         self._builder = _builder(sessions, data)
         people = self._builder.people
-        scored = (
-            people.labelled if targets == "labelled" else np.ones(len(people), bool)
-        )
+        scored = people.labelled if targets == "labelled" else people.is_target
         person, core = people.cores(
             np.flatnonzero(scored),
             every_frames=data.window.core_frames,

@@ -160,6 +160,7 @@ class SplitBuilder:
                     num_labels=count,
                     label_source=source if count else None,
                     turns=tuple(sorted(turns[role].values())),
+                    is_target=role not in self._files.layout.partner_roles,
                 )
             )
         labelled = max([p.num_labels / rate for p in participants], default=0.0)
@@ -236,6 +237,8 @@ class SplitBuilder:
     def _count_lines(self, session: str, role: str) -> int:
         """Counts the frames of an annotation of plain lines; 0 for any other."""
         layout, count = self._files.layout, 0
+        if role in layout.partner_roles:
+            return 0
         for match in self._files.labels.of(session, role):
             try:
                 if layout.label_reading is None and self._skip:

@@ -99,6 +99,8 @@ class Participant:
       num_labels: frames of the annotation.
       label_source: how it is read; `None` for one value per line.
       turns: when the turns of the session were, if a table says so.
+      is_target: whether the person is rated and scored; `False` for somebody who is
+        only a partner, such as a robot.
     """
 
     role: str
@@ -107,6 +109,7 @@ class Participant:
     num_labels: int = 0
     label_source: LabelSource | None = None
     turns: tuple[Span, ...] = ()
+    is_target: bool = True
 
     @property
     def label_files(self) -> tuple[Path, ...]:

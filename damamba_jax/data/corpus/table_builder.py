@@ -65,7 +65,7 @@ class TableBuilder:
     ) -> LabelSource | None:
         """Finds the annotation of one person, if there is any file of it."""
         pieces = self._files.labels.of(session, role)
-        if not pieces:
+        if not pieces or role in self._files.layout.partner_roles:
             return None
         return LabelSource(
             pieces=pieces,

@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from example import TINY
 from forms import (
     FACE,
     FEATURES,
@@ -20,6 +21,7 @@ from forms import (
 
 from damamba_jax.config.layout import TableConfig
 from damamba_jax.config.sections import FeatureConfig
+from damamba_jax.data.batches.windows import EvaluationSource
 from damamba_jax.data.corpus import index as corpus_index
 from damamba_jax.data.formats import ssi
 from damamba_jax.errors import ConfigError, DataFormatError
@@ -151,3 +153,24 @@ def test_patterns_that_lack_a_field(tmp_path, place, pattern):
         corpus_index.index(
             tmp_path, features=(feature,), layout=layout(**places | {place: pattern})
         )
+
+
+def test_a_partner_alone_is_seen_and_never_scored(tmp_path):
+    features, places = streams(tmp_path)
+    places |= lines(tmp_path)
+    place = dataclasses.replace(layout(**places), partner_roles=("teacher",))
+    for session in SESSIONS:
+        (tmp_path / session / "teacher.engagement.csv").unlink()
+    found = corpus_index.index(tmp_path, features=features, layout=place)
+    assert found.problems == ()
+    data = dataclasses.replace(TINY.data, features=features, cache_dir="")
+    for targets in ("labelled", "all"):
+        source = EvaluationSource(found.sessions, data, batch_size=4, targets=targets)
+        for i in range(len(source)):
+            batch, rows = source[i]
+            seats = zip(rows.session, rows.participant, strict=True)
+            roles = {found.sessions[s].participants[p].role for s, p in seats}
+            assert roles == {"pupil"} and batch["participant_valid"].all()
+    for wrong in (("robot",), ("teacher", "pupil")):
+        with pytest.raises(ConfigError, match="expected some of teacher, pupil"):
+            dataclasses.replace(place, partner_roles=wrong)
