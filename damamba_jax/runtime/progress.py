@@ -94,8 +94,11 @@ class ProgressLine:
         line = f"{self._title}: {done}/{total} {self._unit}"
         seconds = now - self._start
         if done < total:
-            left = seconds * (total - done) / max(done - self._first, 1)
-            line += f", {100 * done // total} %, ETA {clock_text(left)}"
+            line += f", {100 * done // total} %"
+            # Before anything is done nothing tells how long the rest takes.
+            if done > self._first:
+                left = seconds * (total - done) / (done - self._first)
+                line += f", ETA {clock_text(left)}"
         else:
             line += f" in {clock_text(now - self._began)}"
         self.say(f"{line}, {note}" if note else line)
