@@ -31,12 +31,14 @@ class Guess(NamedTuple):
       table: features by name.
       settings: `config.FIELD = value`, in this order.
       notes: sentences about what was passed over or cannot be guessed.
+      starts_small: whether few people are looked at, each by itself.
     """
 
     name: str
     table: dict[str, Item]
     settings: dict[str, Item]
     notes: tuple[str, ...]
+    starts_small: bool
 
 
 def guess(root: Path) -> Guess:
@@ -254,13 +256,10 @@ def _assemble(
             )
     settings = _settings(root, found, layout, made)
     settings |= _training(splits, _count_sessions(found))
-    if 1 < _count_sessions(found) <= _FEW:
-        notes.append(
-            "With a few dozen people configs/small.py is worth a try, in place of noxi."
-        )
     table = {f.name: features.fields_of(f) for f in found}
     name = re.sub(r"[^A-Za-z0-9]+", "_", root.name).strip("_")[:40] or "my_corpus"
-    return Guess(name, table, settings, tuple(notes))
+    starts_small = len(roles) < 2 and _count_sessions(found) <= _FEW
+    return Guess(name, table, settings, tuple(notes), starts_small)
 
 
 def _belongs_to_turns(found: Sequence[Feature], made: Labels | None) -> bool:

@@ -35,11 +35,22 @@ def write_page(root: Path) -> str:
 
 
 def _of_guess(found: Guess) -> str:
-    lines = [_HEAD, "from damamba_jax.configs import noxi", "", ""]
-    lines += ['def get_config(preset="demo"):']
+    modules, preset, start = "noxi", "demo", ["    config = noxi.get_config(preset)"]
+    if found.starts_small:
+        modules, preset = "noxi, small", "small"
+        start = [
+            *comment("Few people, each by itself: a small network. `:demo` takes "
+                     "DA-Mamba in its place.", 4),
+            '    if preset == "small":',
+            "        config = small.get_config()",
+            "    else:",
+            "        config = noxi.get_config(preset)",
+        ]  # fmt: skip
+    lines = [_HEAD, f"from damamba_jax.configs import {modules}", "", ""]
+    lines += [f'def get_config(preset="{preset}"):']
     for note in found.notes:
         lines += comment(note, 4)
-    lines += ["    config = noxi.get_config(preset)"]
+    lines += start
     lines += [f'    config.name = f"{found.name}-{{preset}}"']
     lines += assign_table("config.features", found.table)
     for field, item in found.settings.items():

@@ -350,3 +350,20 @@ def test_nothing_to_read(files, tmp_path):
         (tmp_path / file).write_text("text")
     with pytest.raises(CorpusError, match="expected streams"):
         write_page(tmp_path)
+
+
+def test_few_people_by_themselves_start_small(tmp_path):
+    root = tmp_path / "talks"
+    for session in ("one", "two", "three"):
+        rows = [(i / 25, i % 7, i % 5) for i in range(200)]
+        write_rows(root / session / "face.csv", ("time", "AU01_r", "AU12_r"), rows)
+        rated = [(t, t + 2.0, 1 + t % 5) for t in (0.0, 2.0, 4.0, 6.0)]
+        write_rows(root / session / "ratings.csv", ("start", "end", "rating"), rated)
+    small, text = read(root, preset="small")
+    assert small.model.system == "baseline" and small.data.participants == 1
+    assert 'get_config(preset="small")' in text
+    assert read(root, preset="tiny")[0].model.system == "damamba"
+    for session in ("one", "two", "three"):
+        (root / session / "face.csv").rename(root / session / "ann_face.csv")
+        shutil.copy(root / session / "ann_face.csv", root / session / "bob_face.csv")
+    assert 'get_config(preset="demo")' in read(root)[1]
