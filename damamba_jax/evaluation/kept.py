@@ -27,6 +27,15 @@ from damamba_jax.runs.workdir import RESULTS
 from damamba_jax.runtime.programs import package_sources
 
 
+def model_digest(estimator: Estimator) -> str:
+    """Hashes the parameters of a model, and its statistics."""
+    arrays = {
+        "params": jax.device_get(estimator.params),
+        "statistics": {k: s._asdict() for k, s in estimator.statistics.items()},
+    }
+    return "".join(digest(arrays, {}).values())
+
+
 def prediction_key(
     estimator: Estimator,
     config: Config,
@@ -49,14 +58,10 @@ def prediction_key(
     """
     if type(estimator) is not Estimator:
         return ""
-    arrays = {
-        "params": jax.device_get(estimator.params),
-        "statistics": {k: s._asdict() for k, s in estimator.statistics.items()},
-    }
     data = dataclasses.replace(config.data, cache_dir="")
     settings = {name: str(value) for name, value in jax.config.values.items()}
     parts = (
-        *digest(arrays, {}).values(),
+        model_digest(estimator),
         repr((config.model, data, config.smoothing, protocol, batch_size)),
         *(repr(session) for session in split.sessions),
         *_files(split.sessions),

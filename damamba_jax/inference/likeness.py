@@ -50,6 +50,8 @@ def describe_unlike(
                 middle = np.array([_median(column) for column in frames.T])
             distance = np.abs((middle - center) * inverse_scale)
             distance = np.where(np.isfinite(distance), distance, 0.0)
+            # The model never sees them, such as numbers of frames.
+            distance[[*feature.drop_columns]] = 0.0
             far = np.flatnonzero(distance > FAR_OFF)
             if len(far) > SHARE * feature.dim:
                 worst = int(distance.argmax())

@@ -15,7 +15,7 @@ from damamba_jax.data.formats.annotations import (
 from damamba_jax.files import write_text
 from damamba_jax.inference.recordings import ParticipantScores
 from damamba_jax.metrics.trace import Trace
-from damamba_jax.reporting.timelines import draw_timeline
+from damamba_jax.reporting.timelines import draw_timeline, try_to_draw
 
 SCORES = "scores.csv"
 TURNS = "turns.csv"
@@ -44,7 +44,8 @@ def write_session(
     folder = Path(folder)
     traces = [_trace(one, session) for one in scores.values()]
     folder.mkdir(parents=True, exist_ok=True)
-    draw_timeline(folder / PICTURE, traces, mark=mark)
+    picture = folder / PICTURE
+    try_to_draw(picture, lambda: draw_timeline(picture, traces, mark=mark))
     for name, one in scores.items():
         own = folder / name
         own.mkdir(exist_ok=True)

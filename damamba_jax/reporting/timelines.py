@@ -138,7 +138,9 @@ def draw_split(
     if labelled:
         title, path = f"{split} · all sessions", f"{stem}.scatter.png"
         if not (only_missing and Path(path).is_file()):
-            _try(path, lambda: draw_scatter(path, labelled, title=title, mark=mark))
+            try_to_draw(
+                path, lambda: draw_scatter(path, labelled, title=title, mark=mark)
+            )
         scores = score_by(labelled, "session")
         order = sorted(order, key=lambda s: _ccc_or(scores.get(f"{split}/{s}"), -2.0))
     places = np.linspace(0, len(order) - 1, min(num_timelines, len(order)))
@@ -149,11 +151,16 @@ def draw_split(
 
 
 def _draw_session(path: str, traces: Sequence[Trace], mark: str) -> None:
-    _try(path, lambda: draw_timeline(path, traces, mark=mark))
+    try_to_draw(path, lambda: draw_timeline(path, traces, mark=mark))
 
 
-def _try(path: str, draw: Callable[[], None]) -> None:
-    """Draws a picture; one that cannot be drawn costs no score."""
+def try_to_draw(path: str | os.PathLike, draw: Callable[[], None]) -> None:
+    """Draws a picture; one that cannot be drawn is a line in the log.
+
+    Args:
+      path: of the picture, for the log.
+      draw: draws and writes it.
+    """
     try:
         draw()
     except Exception as error:  # whatever the drawing library meets

@@ -57,7 +57,7 @@ class Plan:
         return self.out / "folds" / f"{fold:02d}-seed{seed}"
 
     def runs(self) -> list[Run]:
-        """Lists the runs; the seeds of a fold share what is compiled."""
+        """Lists the runs; all of them share what is compiled."""
         runs = [
             Run(
                 title=f"fold {fold + 1} of {len(self.folds)}, seed {seed}",

@@ -15,7 +15,7 @@ from damamba_jax.metrics.raters import describe_agreement
 from damamba_jax.metrics.trace import Trace
 from damamba_jax.reporting.numbers import ABSENT, counted, difference, number, spread
 from damamba_jax.reporting.table import Table, write_tables
-from damamba_jax.reporting.timelines import draw_scatter
+from damamba_jax.reporting.timelines import draw_scatter, try_to_draw
 from damamba_jax.studies.crossval import FINAL, Findings, Method
 from damamba_jax.studies.folds import describe_folds
 
@@ -29,7 +29,8 @@ def write_findings(found: Findings, *, console: Console) -> None:
     traces = [t for t in found.methods[0].seeds[0] if t.is_labelled]
     mark = "simulated" if found.simulated else ""
     title = f"{found.plan.config.name} · people left out"
-    draw_scatter(out / f"{NAME}.png", traces, title=title, mark=mark)
+    picture = out / f"{NAME}.png"
+    try_to_draw(picture, lambda: draw_scatter(picture, traces, title=title, mark=mark))
     tables = [pooled_table(found), fold_table(found)]
     write_tables(tables, _tree(found), out / NAME, console=console)
     if found.plan.refit:

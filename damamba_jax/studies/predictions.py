@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import logging
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from damamba_jax.config.tree import from_config_dict
 from damamba_jax.data.corpus.sessions import Session
 from damamba_jax.data.recordings import open_recordings
 from damamba_jax.errors import ConfigError, WorkdirError
-from damamba_jax.files import read_json, write_json
+from damamba_jax.evaluation.kept import model_digest
+from damamba_jax.files import read_json, split_file_name, write_json
 from damamba_jax.inference.estimator import Estimator, load_checkpoint
 from damamba_jax.inference.likeness import describe_unlike
 from damamba_jax.inference.recordings import (
@@ -72,6 +74,8 @@ def predict_recordings(
     data = estimators[0].config.data
     index = open_recordings(source, data)
     settings = {
+        "models": [model_digest(estimator) for estimator in estimators],
+        "reading": repr((data.layout, data.features)),
         "workdirs": [str(workdir.resolve()) for workdir in workdirs],
         "steps": [estimator.step for estimator in estimators],
         "input": str(source.resolve()),
@@ -89,15 +93,28 @@ def predict_recordings(
     )
     rows: list[tuple[str, ...]] = []
     with ProgressLine("predictions", console, unit="sessions") as line:
-        for number, session in enumerate(index.sessions):
+        folders = _folders(out, index.sessions)
+        for number, (session, folder) in enumerate(folders):
             line(number, len(index.sessions), note=session.id)
             mark = "simulated" if simulated else ""
-            rows += _score_once(session, out / session.id, estimators[0], score, mark)
+            rows += _score_once(session, folder, estimators[0], score, mark)
         line(len(index.sessions), len(index.sessions))
     columns = ("session", "participant", "seconds", "mean", "lowest to highest")
     show(Table(title="Predictions", columns=columns, rows=tuple(rows)), console)
     _say_how_sure(estimators, console)
     console.print(f"Written: {out}")
+
+
+def _folders(out: Path, sessions: Sequence[Session]) -> list[tuple[Session, Path]]:
+    """Gives each session a folder; below its split's, where names come twice."""
+    # Some file systems do not tell capitals apart.
+    counts = Counter(session.id.casefold() for session in sessions)
+    found = []
+    for session in sessions:
+        split = split_file_name(session.split)
+        above = out / split if counts[session.id.casefold()] > 1 else out
+        found.append((session, above / session.id))
+    return found
 
 
 def _score_once(
@@ -109,6 +126,8 @@ def _score_once(
 ) -> list[tuple[str, ...]]:
     """Scores and writes a session, unless that was done; returns rows of the table."""
     targets = [person.role for person in session.participants if person.is_target]
+    if not targets:
+        return [(session.id, "nobody", ABSENT, ABSENT, "partners alone")]
     if is_written(folder, targets):
         return [(session.id, "all", ABSENT, ABSENT, "were there")]
     _warn_of_unlike(estimator, session)

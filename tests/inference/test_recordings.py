@@ -259,6 +259,11 @@ def test_what_is_unlike_the_training_data_is_said(estimator, root):
     far["face"] = FeatureStatistics(
         np.array([5e4, 0], np.float32), np.full(2, 1 / 40, np.float32)
     )
+    dropped = [
+        dataclasses.replace(f, drop_columns=(0,)) if f.name == "face" else f
+        for f in data.features
+    ]
+    assert not [*describe_unlike(session, dropped, far, cache)]
     without = dataclasses.replace(
         session.participants[1], tracks={"face": session.participants[1].tracks["face"]}
     )

@@ -1,6 +1,7 @@
 """`damamba predict`: from a trained workdir and a folder to files, and again."""
 
 import dataclasses
+import json
 import shutil
 
 import jax
@@ -10,8 +11,10 @@ from forms import FEATURES, LABELS, layout, streams
 from rich.console import Console
 
 from damamba_jax import predict
+from damamba_jax.data.recordings import open_recordings
 from damamba_jax.errors import WorkdirError
 from damamba_jax.inference.estimator import load_checkpoint
+from damamba_jax.reporting import predictions as predictions_files
 from damamba_jax.runs.bands import read_bands
 from damamba_jax.runs.workdir import read_config
 from damamba_jax.runtime.stop import StopRequest
@@ -139,3 +142,44 @@ def test_a_run_without_validation_keeps_its_last_step(workdir):
     estimator = load_checkpoint(workdir)
     assert estimator.step == 2 and read_config(workdir).data.val_split == ""
     assert read_bands(workdir) == estimator.bands and estimator.bands.frame is None
+
+
+def test_sessions_of_one_name_get_a_folder_each(workdir, root, tmp_path):
+    source = tmp_path / "source"
+    for split, session in (("train", "monday"), ("val", "tuesday")):
+        shutil.copytree(root / session, source / split / "Day")
+    features, _ = streams(root)
+    config = load_checkpoint(workdir).config
+    place = dataclasses.replace(
+        config.data.layout,
+        splits=("train", "val"),
+        feature_path="{split}/{session}/{role}.{stem}.stream",
+        label_path="{split}/{session}/{role}.none",
+    )
+    index = open_recordings(
+        source, dataclasses.replace(config.data, layout=place, features=features)
+    )
+    found = predictions._folders(tmp_path / "out", index.sessions)
+    names = [str(folder.relative_to(tmp_path / "out")) for _, folder in found]
+    assert names == ["mine-train/Day", "mine-val/Day"]
+
+
+def test_a_picture_that_fails_costs_no_score(workdir, root, tmp_path, monkeypatch):
+    def fail(*_, **__):
+        raise RuntimeError("no font")
+
+    monkeypatch.setattr(predictions_files, "draw_timeline", fail)
+    run(workdir, root / "monday", tmp_path / "out")
+    folder = tmp_path / "out" / "monday"
+    assert (folder / "pupil" / "scores.csv").is_file()
+    assert not (folder / "timeline.png").exists()
+
+
+def test_a_model_that_was_trained_anew_is_another_one(workdir, root, tmp_path):
+    run(workdir, root / "monday", tmp_path / "out")
+    record = tmp_path / "out" / "prediction.json"
+    tree = json.loads(record.read_text())
+    tree["settings"]["models"] = ["0" * 64]
+    record.write_text(json.dumps(tree))
+    with pytest.raises(WorkdirError, match="holds predictions of other models"):
+        run(workdir, root / "monday", tmp_path / "out")
