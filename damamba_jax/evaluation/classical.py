@@ -20,7 +20,9 @@ from jaxtyping import Float, Int
 from damamba_jax.config.sections import FeatureConfig
 from damamba_jax.data.batches.statistics import missing_entries
 from damamba_jax.data.corpus.sessions import Participant, Session
-from damamba_jax.metrics.trace import Trace, from_unit
+from damamba_jax.inference.sessions import make_trace
+from damamba_jax.metrics.finite import finite_mean
+from damamba_jax.metrics.trace import Trace
 from damamba_jax.metrics.turns import turn_means
 
 # Rows per second where frames are rated: neighbours tell little more than one.
@@ -88,9 +90,7 @@ def read_rows(
       cache_dir: where slow sources keep their binary copies.
     """
     person = session.participants[seat]
-    label, rate = np.full(_frames(session, person), np.nan), session.label_rate
-    if person.labels_path is not None:
-        label = person.labels()
+    label, rate = session.annotation(seat), session.label_rate
     turns = session.turns(seat)
     if turns is not None:
         first, last = turns.first, turns.last
@@ -107,7 +107,7 @@ def read_rows(
         own += _describe(person, feature, start, end, cache_dir)
         means = [_describe(p, feature, start, end, cache_dir)[0] for p in others]
         if means:
-            partners.append(_mean(np.stack(means)))
+            partners.append(finite_mean(np.stack(means)))
     return Rows(
         inputs=np.concatenate([*own, *partners], axis=1),
         label=np.asarray(label, np.float64),
@@ -173,30 +173,15 @@ def predict(
     model: Regressor, rows: Rows, session: Session, seat: int, *, split: str
 ) -> Trace:
     """Predicts a trace of one person, as a network would."""
-    person = session.participants[seat]
-    frames = _frames(session, person)
-    label = np.full(frames, np.nan)
-    if person.labels_path is not None:
-        label = person.labels()
     value = model.predict(rows.inputs)
-    prediction = np.full(frames, np.nan)
-    turns = session.turns(seat)
+    turns, frames = session.turns(seat), session.num_frames(seat)
     if turns is None:
         prediction = np.interp(np.arange(frames), rows.first, value)
     else:
+        prediction = np.full(frames, np.nan)
         for first, last, one in zip(rows.first, rows.last, value, strict=True):
             prediction[first:last] = one
-    return Trace(
-        split=split,
-        session=session.id,
-        role=person.role,
-        label=from_unit(label, session.label_range),
-        prediction=from_unit(prediction, session.label_range),
-        label_rate=float(session.label_rate),
-        label_range=session.label_range,
-        language=session.language,
-        turns=turns,
-    )
+    return make_trace(session, seat, prediction, split=split)
 
 
 def _ridge(group: Int[np.ndarray, "n"], seed: int) -> _Library:
@@ -228,10 +213,6 @@ KINDS = tuple(_MAKERS)
 TITLES = {"ridge": "ridge regression", "boosting": "gradient boosting"}
 
 
-def _frames(session: Session, person: Participant) -> int:
-    return person.num_labels or round(session.duration * session.label_rate)
-
-
 def _describe(
     person: Participant,
     feature: FeatureConfig,
@@ -253,19 +234,11 @@ def _describe(
         if stream.valid is not None:
             entries = entries | ~stream.valid[a:b, None]
         values = np.where(entries, np.nan, values)
-        found[0, i] = _mean(values)
-        found[1, i] = np.sqrt(_mean((values - found[0, i]) ** 2))
+        found[0, i] = finite_mean(values)
+        found[1, i] = np.sqrt(finite_mean((values - found[0, i]) ** 2))
     keep = np.setdiff1d(np.arange(feature.dim), feature.drop_columns)
     return found[0][:, keep], found[1][:, keep]
 
 
 def _pairs(first: np.ndarray, last: np.ndarray) -> Iterator[tuple[int, int]]:
     yield from zip(first.astype(int).tolist(), last.astype(int).tolist(), strict=True)
-
-
-def _mean(values: Float[np.ndarray, "n ..."]) -> np.ndarray:
-    """Mean of the finite values along the first axis; NaN where there is none."""
-    finite = np.isfinite(values)
-    total = np.where(finite, values, 0.0).sum(axis=0)
-    count = finite.sum(axis=0)
-    return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)

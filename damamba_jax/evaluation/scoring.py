@@ -5,7 +5,6 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
 from rich.console import Console
 
 from damamba_jax.config.sections import DataConfig, SmoothingConfig
@@ -18,10 +17,10 @@ from damamba_jax.data.oracle import score as oracle_score
 from damamba_jax.data.oracle import views as oracle_views
 from damamba_jax.evaluation.results import OracleReference, SplitResult
 from damamba_jax.evaluation.ridge import Ridge, fit_ridge
-from damamba_jax.inference.sessions import Mode
+from damamba_jax.inference.sessions import Mode, make_trace
 from damamba_jax.metrics.intervals import Scores, score, score_by
 from damamba_jax.metrics.raters import rater_agreement
-from damamba_jax.metrics.trace import Trace, from_unit
+from damamba_jax.metrics.trace import Trace
 from damamba_jax.runtime.progress import ProgressLine
 from damamba_jax.runtime.stop import Stopped
 from damamba_jax.schema.statistics import FeatureStatistics
@@ -157,18 +156,8 @@ def simulated_root(index: CorpusIndex) -> Path | None:
 
 def _score_baseline(baseline: Ridge, split: EvaluationSplit) -> Scores:
     traces = [
-        Trace(
-            split=split.name,
-            session=session.id,
-            role=participant.role,
-            label=from_unit(
-                np.asarray(participant.labels(), np.float64), session.label_range
-            ),
-            prediction=from_unit(
-                baseline.predict(session, participant), session.label_range
-            ),
-            label_range=session.label_range,
-            turns=session.turns(seat),
+        make_trace(
+            session, seat, baseline.predict(session, participant), split=split.name
         )
         for session in split.sessions
         for seat, participant in enumerate(session.participants)

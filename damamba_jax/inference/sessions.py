@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import numpy as np
+from jaxtyping import Float
 
 from damamba_jax.config.sections import DataConfig
 from damamba_jax.data.batches import windows
@@ -75,9 +76,9 @@ def predict_sessions(
             done += 1
             if progress is not None:
                 progress(done, total)
-    places = sorted(predictions)
     return [
-        _trace(sessions[i], seat, predictions[i, seat], split) for i, seat in places
+        make_trace(sessions[i], seat, found, split=split)
+        for (i, seat), found in sorted(predictions.items(), key=lambda item: item[0])
     ]
 
 
@@ -127,31 +128,36 @@ def _place(
     for row in np.flatnonzero(rows.row_valid):
         session, seat = members[rows.session[row]], int(rows.participant[row])
         if (session, seat) not in predictions:
-            count = len(_annotation(sessions[session], seat))
+            count = sessions[session].num_frames(seat)
             predictions[session, seat] = np.full(count, np.nan, np.float32)
         index = rows.label_index[row]
         core = index >= 0
         predictions[session, seat][index[core]] = scores[row, core]
 
 
-def _trace(
-    session: Session, seat: int, prediction: np.ndarray, split: str | None
+def make_trace(
+    session: Session,
+    seat: int,
+    prediction: Float[np.ndarray, "T"],
+    *,
+    split: str | None = None,
 ) -> Trace:
+    """Puts a prediction beside the annotation, in the annotation's own range.
+
+    Args:
+      session: the recording.
+      seat: index of the participant in it.
+      prediction: one value per frame, within [0, 1].
+      split: name in the trace, if not the session's own.
+    """
     return Trace(
         split=split or session.split,
         session=session.id,
         role=session.participants[seat].role,
-        label=from_unit(_annotation(session, seat), session.label_range),
+        label=from_unit(session.annotation(seat), session.label_range),
         prediction=from_unit(prediction, session.label_range),
         label_range=session.label_range,
         label_rate=float(session.label_rate),
         language=session.language,
         turns=session.turns(seat),
     )
-
-
-def _annotation(session: Session, seat: int) -> np.ndarray:
-    participant = session.participants[seat]
-    if participant.labels_path is not None:
-        return np.asarray(participant.labels(), np.float64)
-    return np.full(round(session.duration * session.label_rate), np.nan, np.float32)

@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from damamba_jax.metrics.ccc import ccc
+from damamba_jax.metrics.finite import finite_mean
 from damamba_jax.metrics.trace import Frames, concatenate
 
 
@@ -29,11 +30,9 @@ def rater_agreement(
             others = [values for name, values in ratings.items() if name != rater]
             if not others:
                 continue
-            count = np.isfinite(others).sum(axis=0)
-            total = np.nansum(others, axis=0)
-            both = np.isfinite(own) & (count > 0)
-            mean = total[both] / count[both]
-            parts.setdefault(rater, []).append(Frames(mean, own[both]))
+            mean = finite_mean(np.stack(others))
+            both = np.isfinite(own) & np.isfinite(mean)
+            parts.setdefault(rater, []).append(Frames(mean[both], own[both]))
     pooled = {rater: concatenate(frames) for rater, frames in sorted(parts.items())}
     return {rater: ccc(*frames) for rater, frames in pooled.items() if len(frames[0])}
 

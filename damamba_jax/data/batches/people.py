@@ -6,7 +6,7 @@ import numpy as np
 
 from damamba_jax.array_types import Int
 from damamba_jax.data.batches.timeline import num_cores
-from damamba_jax.data.corpus.sessions import Participant, Session
+from damamba_jax.data.corpus.sessions import Session
 from damamba_jax.metrics.turns import NO_TURNS, Turns
 
 
@@ -26,7 +26,7 @@ class People:
       is_target: [N] whether the person is scored, not only a partner.
       turns: [N] the turns of each person; empty where frames count.
       turn: number of the turn that each entry of `labels` belongs to, counted over all
-        people; -1 outside of turns.
+        people; -1 outside of turns. Empty where nobody has turns.
     """
 
     def __init__(self, sessions: Sequence[Session]):
@@ -38,7 +38,7 @@ class People:
             groups.append(range(first, first + len(session.participants)))
             for seat, participant in enumerate(session.participants):
                 seats.append((index, seat))
-                labels.append(_annotation(session, participant))
+                labels.append(np.asarray(session.annotation(seat), np.float32))
                 rates.append(float(session.label_rate))
                 labelled.append(participant.labels_path is not None)
                 targets.append(participant.is_target)
@@ -56,7 +56,8 @@ class People:
         self.label_rate = np.array(rates, np.float64)
         self.labelled = np.array(labelled, bool)
         self.is_target = np.array(targets, bool)
-        self.turn = np.full(len(self.labels), -1, np.int64)
+        # Frames that count by themselves need no numbers of turns.
+        self.turn = np.full(len(self.labels) * any(self.turns), -1, np.int64)
         first_turn = 0
         for start, turns in zip(self.label_start.tolist(), self.turns, strict=True):
             for i in range(len(turns)):
@@ -93,9 +94,3 @@ class People:
             np.repeat(persons, counts),
             np.concatenate([np.zeros(0, np.int64), *starts]),
         )
-
-
-def _annotation(session: Session, participant: Participant) -> np.ndarray:
-    if participant.labels_path is not None:
-        return np.asarray(participant.labels(), np.float32)
-    return np.full(round(session.duration * session.label_rate), np.nan, np.float32)

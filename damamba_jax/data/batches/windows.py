@@ -231,8 +231,11 @@ class EvaluationSource:
         rows = _take(rows, self._share)
         batch, label_index = self._builder.build(rows)
         seats = people.seats[rows.people[:, 0]]
-        where = people.label_start[rows.people[:, 0], None] + np.maximum(label_index, 0)
-        turn = people.turn[where] if people.turn.size else label_index
+        turn = np.full_like(label_index, -1)
+        if people.turn.size:
+            start = people.label_start[rows.people[:, 0], None]
+            found = people.turn[start + np.maximum(label_index, 0)]
+            turn = np.where(label_index >= 0, found, -1)
         return EvaluationBatch(
             batch,
             EvaluationRows(
@@ -240,7 +243,7 @@ class EvaluationSource:
                 participant=seats[:, 1],
                 label_index=label_index,
                 row_valid=rows.row_valid,
-                turn=np.where(label_index >= 0, turn, -1),
+                turn=turn,
             ),
         )
 

@@ -27,6 +27,7 @@ from damamba_jax.data.formats.headers import (
 from damamba_jax.data.formats.ratings import Ratings
 from damamba_jax.data.formats.tables import Table, find_columns
 from damamba_jax.errors import ConfigError, format_error
+from damamba_jax.metrics.finite import finite_mean
 from damamba_jax.metrics.trace import to_unit
 
 _log = logging.getLogger(__name__)
@@ -99,13 +100,7 @@ class LabelSource:
         Raises:
           DataFormatError: for a malformed file, or one without any number.
         """
-        values = np.stack(list(self.read_raters().values()) or [np.zeros(0)])
-        rated = np.isfinite(values)
-        count = rated.sum(axis=0)
-        total = np.where(rated, values, 0.0).sum(axis=0)
-        return np.divide(
-            total, count, out=np.full(total.shape, np.nan), where=count > 0
-        )
+        return finite_mean(np.stack([*self.read_raters().values()] or [np.zeros(0)]))
 
     def read_raters(self) -> dict[str, Float[np.ndarray, "T"]]:
         """Reads what each rater said, all of the same length.

@@ -181,6 +181,35 @@ class Session:
     label_range: tuple[float, float] = (0.0, 1.0)
     label_unit: Literal["frame", "turn"] = "frame"
 
+    def num_frames(self, seat: int) -> int:
+        """Counts the frames of one participant's annotation.
+
+        Without one they are those of the recording, so that scores have a time axis.
+        """
+        if self.participants[seat].labels_path is not None:
+            return self.participants[seat].num_labels
+        return round(self.duration * self.label_rate)
+
+    def annotation(self, seat: int) -> Float[np.ndarray, "T"]:
+        """Reads one participant's annotation, within [0, 1]; NaN where there is none.
+
+        Raises:
+          DataFormatError: if it is malformed, or not the one that was indexed.
+        """
+        person, frames = self.participants[seat], self.num_frames(seat)
+        if person.labels_path is None:
+            return np.full(frames, np.nan)
+        labels = person.labels()
+        if len(labels) != frames:
+            raise format_error(
+                person.labels_path,
+                "labels",
+                expected=f"{frames}, as indexed (index the corpus again if the file was "
+                "replaced)",
+                got=f"{len(labels)}",
+            )
+        return labels
+
     def turns(self, seat: int) -> Turns | None:
         """Finds the turns of one participant, on the frames of the annotation.
 
@@ -199,7 +228,7 @@ class Session:
         return place_turns(
             [(span.name, span.start, span.end) for span in spans],
             rate=self.label_rate,
-            frames=person.num_labels or round(self.duration * self.label_rate),
+            frames=self.num_frames(seat),
         )
 
     def ratings(self, seat: int) -> dict[str, Float[np.ndarray, "n"]]:

@@ -38,8 +38,8 @@ def fold_sessions(index: CorpusIndex, data: DataConfig) -> tuple[Session, ...]:
 
 def validation_sessions(index: CorpusIndex, data: DataConfig) -> tuple[Session, ...]:
     """The fold that validates if there is one, else `data.val_split`; or none."""
-    if data.num_folds or not data.val_split:
-        return fold_sessions(index, data)
+    if (fold := fold_sessions(index, data)) or not data.val_split:
+        return fold
     chosen = index.split(data.val_split)
     return tuple(s for s in chosen if session_name(s) not in data.test_sessions)
 

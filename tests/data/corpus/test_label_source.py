@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
-from forms import elan_text, write_rows
+from forms import elan_text, layout, lines, streams, write_rows
 
 from damamba_jax.config.layout import LabelConfig
+from damamba_jax.data.corpus import index as corpus_index
 from damamba_jax.data.corpus.label_source import LabelSource, Scale
 from damamba_jax.data.corpus.patterns import Match
 from damamba_jax.data.corpus.table_rows import Span
@@ -191,3 +192,15 @@ def test_elan_files_are_not_believed(tmp_path):
             continue
         with pytest.raises(DataFormatError, match=message):
             source(path, LabelConfig()).read()
+
+
+def test_an_annotation_that_was_replaced_is_refused(tmp_path):
+    features, places = streams(tmp_path)
+    places |= lines(tmp_path)
+    found = corpus_index.index(tmp_path, features=features, layout=layout(**places))
+    session = found.sessions[0]
+    assert len(session.annotation(0)) == session.num_frames(0) == 80
+    path = session.participants[0].labels_path
+    path.write_text(path.read_text() + "0.5\n")
+    with pytest.raises(DataFormatError, match="expected 80, as indexed .*, got 81"):
+        session.annotation(0)
