@@ -103,14 +103,9 @@ class _Run:
         """Predicts and scores a split, unless that is known from before."""
         data, size = self.config.data, self.batch_size or self.config.train.batch_size
         key = kept.prediction_key(
-            self.estimator, self.config, split, protocol=self.protocol, batch_size=size
+            self.model, self.config, split, protocol=self.protocol, batch_size=size
         )
-        scores_key = kept.result_key(
-            key,
-            training_sessions(self.index, data) if self.ridge else (),
-            ridge=self.ridge,
-            protocol=self.protocol,
-        )
+        scores_key = kept.result_key(key, self.training)
         traces = trace_files.read_kept(self.out, split.name, key)
         if traces is not None:
             self.console.print(f"{title}: predictions are kept from before")
@@ -125,6 +120,17 @@ class _Run:
             smoothing=self.config.smoothing,
         )  # fmt: skip
         return dataclasses.replace(scored, oracle=oracle, key=scores_key)
+
+    @functools.cached_property
+    def model(self) -> str:
+        """Key of the model, which takes a while to hash."""
+        return kept.model_digest(self.estimator)
+
+    @functools.cached_property
+    def training(self) -> str:
+        """Key of what the ridge regression learns from, if there is one."""
+        sessions = training_sessions(self.index, self.config.data)
+        return kept.training_key(sessions) if self.ridge else ""
 
     @functools.cached_property
     def baseline(self) -> Ridge | None:

@@ -10,7 +10,7 @@ learned from the training sessions.
 import dataclasses
 import hashlib
 import importlib.metadata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import jax
@@ -28,7 +28,12 @@ from damamba_jax.runtime.programs import package_sources
 
 
 def model_digest(estimator: Estimator) -> str:
-    """Hashes the parameters of a model, and its statistics."""
+    """Hashes the parameters of a model, and its statistics.
+
+    Empty for a model of another class, whose predictions are not kept.
+    """
+    if type(estimator) is not Estimator:
+        return ""
     arrays = {
         "params": jax.device_get(estimator.params),
         "statistics": {k: s._asdict() for k, s in estimator.statistics.items()},
@@ -37,7 +42,7 @@ def model_digest(estimator: Estimator) -> str:
 
 
 def prediction_key(
-    estimator: Estimator,
+    model: str,
     config: Config,
     split: EvaluationSplit,
     *,
@@ -47,21 +52,19 @@ def prediction_key(
     """Hashes all that the predictions of a split depend on.
 
     Args:
-      estimator: the model.
+      model: its `model_digest`; an empty one has no key.
       config: its configuration, with the smoothing of the predictions.
       split: the sessions that are predicted.
       protocol: as `predict_sessions` takes it.
       batch_size: windows per batch, on which the last digits depend.
 
-    Returns:
-      The key; empty for a model of another class, whose predictions are not kept.
     """
-    if type(estimator) is not Estimator:
+    if not model:
         return ""
     data = dataclasses.replace(config.data, cache_dir="")
     settings = {name: str(value) for name, value in jax.config.values.items()}
     parts = (
-        model_digest(estimator),
+        model,
         repr((config.model, data, config.smoothing, protocol, batch_size)),
         *(repr(session) for session in split.sessions),
         *_files(split.sessions),
@@ -70,27 +73,28 @@ def prediction_key(
         repr([device.device_kind for device in jax.devices()]),
         repr(sorted((k, v) for k, v in settings.items() if "cache" not in k)),
     )
-    return hashlib.sha256(
-        "\n".join(parts).encode(errors="surrogateescape")
-    ).hexdigest()[:24]
+    return _hash(parts)
 
 
-def result_key(
-    predictions: str, training: Sequence[Session], *, ridge: bool, protocol: Mode
-) -> str:
+def training_key(sessions: Sequence[Session]) -> str:
+    """Hashes all that the ridge regression learns from; empty without sessions."""
+    return _hash(_files(sessions)) if sessions else ""
+
+
+def result_key(predictions: str, training: str) -> str:
     """Hashes all that the scores of a split depend on.
 
     Args:
       predictions: key of the predictions; without one there is none of the scores.
-      training: sessions that the ridge regression learns from.
-      ridge: whether it is fitted.
-      protocol: how sessions were predicted, which the oracle follows.
+      training: key of what the ridge regression learned from; empty without one.
     """
-    if not predictions:
-        return ""
-    files = _files(training) if ridge else ()
-    text = "\n".join([predictions, protocol, str(ridge), *files])
-    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:24]
+    return _hash([predictions, training]) if predictions else ""
+
+
+def _hash(parts: Iterable[str]) -> str:
+    # Names from disk may hold bytes that are no text.
+    text = "\n".join(parts).encode(errors="surrogateescape")
+    return hashlib.sha256(text).hexdigest()[:24]
 
 
 def kept_results(out: Path) -> dict[tuple[str, str], SplitResult]:

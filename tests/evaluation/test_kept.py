@@ -84,7 +84,8 @@ def test_whatever_predictions_depend_on_is_in_the_key(estimator, index, monkeypa
 
     def key(given=estimator, config=config, **options):
         options = {"protocol": "stitched", "batch_size": 4, **options}
-        return kept.prediction_key(given, config, split, **options)
+        model = kept.model_digest(given)
+        return kept.prediction_key(model, config, split, **options)
 
     params = jax.tree.map(lambda x: x + x.dtype.type(1e-3), estimator.params)
     smoothing = dataclasses.replace(config.smoothing, kind="exponential", seconds=1.0)
@@ -118,7 +119,8 @@ def test_a_model_of_another_class_has_no_key(estimator, index, tmp_path):
     fields = {f.name: getattr(estimator, f.name) for f in dataclasses.fields(estimator)}
     (split,) = evaluation_splits(index, estimator.config.data)
     options = {"protocol": "stitched", "batch_size": 4}
-    key = kept.prediction_key(Other(**fields), estimator.config, split, **options)
+    model = kept.model_digest(Other(**fields))
+    key = kept.prediction_key(model, estimator.config, split, **options)
     assert key == "" and trace_files.read_kept(tmp_path, "noxi/val", "") is None
 
 

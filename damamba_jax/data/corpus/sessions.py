@@ -204,8 +204,8 @@ class Session:
             raise format_error(
                 person.labels_path,
                 "labels",
-                expected=f"{frames}, as indexed (index the corpus again if the file was "
-                "replaced)",
+                expected=f"{frames}, as indexed (index the corpus again if the file "
+                "was replaced)",
                 got=f"{len(labels)}",
             )
         return labels

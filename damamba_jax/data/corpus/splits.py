@@ -84,7 +84,7 @@ def check_splits(index: CorpusIndex, data: DataConfig) -> None:
             f"`data.train_splits`: expected each split once, got "
             f"{', '.join(data.train_splits)}."
         )
-    if not data.num_folds and data.val_split in data.train_splits:
+    if not fold_sessions(index, data) and data.val_split in data.train_splits:
         raise ConfigError(
             f"`data.val_split`: expected a split that is not trained on, got "
             f"{data.val_split!r}, which is in `data.train_splits`. Name another one, "
