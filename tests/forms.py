@@ -14,7 +14,7 @@ from damamba_jax.config.layout import (
     TableConfig,
     TurnsConfig,
 )
-from damamba_jax.config.sections import FeatureConfig
+from damamba_jax.config.sections import DataConfig, FeatureConfig
 from damamba_jax.data.batches.builder import BatchBuilder, BatchRows
 from damamba_jax.data.formats import annotations, ssi
 
@@ -318,6 +318,19 @@ LABELS = {
 def layout(**places) -> LayoutConfig:
     return LayoutConfig(
         name="mine", splits=("all",), roles=ROLES, label_rate=LABEL_RATE, **places
+    )
+
+
+def configure_data(root: Path, features, places, **changes) -> DataConfig:
+    """What to read from a corpus in `root` whose files are at `places`."""
+    return dataclasses.replace(
+        TINY.data,
+        root=str(root),
+        cache_dir=str(root / "cache"),
+        features=features,
+        layout=layout(**places),
+        train_splits=("mine/all",),
+        **changes,
     )
 
 

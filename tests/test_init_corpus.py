@@ -1,16 +1,10 @@
 """The command that looks at a folder and writes a configuration for it."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
+from commands import run_module
 from forms import csv_per_session, interval_csv, lines, streams
 
 from damamba_jax import init_corpus
-
-ROOT = Path(init_corpus.__file__).parents[1]
 
 
 def error_of(*arguments) -> str:
@@ -25,17 +19,7 @@ def test_from_a_folder_to_a_trained_model(tmp_path):
     interval_csv(tmp_path / "talks")
 
     def run(*command):
-        done = subprocess.run(
-            [sys.executable, "-m", "damamba_jax", *command],
-            cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
+        return run_module(tmp_path, "damamba_jax", *command)
 
     printed = run("init-corpus", "talks")
     assert "my_corpus.py: read it" in run("init-corpus", "talks", "--out=my_corpus.py")

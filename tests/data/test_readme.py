@@ -1,15 +1,12 @@
 """The example of README.md, with the recordings that it describes."""
 
 import csv
-import os
+import functools
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
-
-ROOT = Path(__file__).parents[2]
+from commands import ROOT, run_module
 
 
 def write_recordings(root: Path) -> None:
@@ -35,19 +32,7 @@ def test_the_example_trains(tmp_path):
     (tmp_path / "my_corpus.py").write_text(example)
     write_recordings(tmp_path / "recordings")
 
-    def run(*command):
-        done = subprocess.run(
-            [sys.executable, "-m", *command],
-            cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
+    run = functools.partial(run_module, tmp_path)
     listed = run("damamba_jax.inventory", "--config=my_corpus.py")
     assert "| mine/all | 3 | 6 | 6 | 100.0% | 0.02 |" in listed
     assert "problems: 0" in listed

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import pytest
 from example import TINY
-from forms import FEATURES, LABELS, layout, streams, values
+from forms import FEATURES, LABELS, configure_data, streams, values
 
 from damamba_jax.data.corpus import index as corpus_index
 from damamba_jax.data.corpus.label_source import Scale
@@ -39,15 +39,7 @@ def statistics_of(features):
 
 
 def make_estimator(root, features, places, **data) -> Estimator:
-    section = dataclasses.replace(
-        TINY.data,
-        features=features,
-        layout=layout(**places),
-        cache_dir=str(root / "cache"),
-        train_splits=("mine/all",),
-        label_range=(1.0, 5.0),
-        **data,
-    )
+    section = configure_data(root, features, places, label_range=(1.0, 5.0), **data)
     loss = "ccc-mean" if section.label_unit == "turn" else "ccc"
     optim = dataclasses.replace(TINY.optim, loss=loss)
     config = dataclasses.replace(TINY, data=section, optim=optim)

@@ -35,7 +35,7 @@ def test_no_other_file_sets_a_style():
             words = ("rcParams", "style.use", "set_facecolor", "frameon=")
             own = path == STYLE.with_name("figure.py")
             assert own or not any(word in code for word in words), path
-    assert list(ROOT.rglob("damamba_jax/**/*.mplstyle")) == [STYLE]
+    assert list((ROOT / "damamba_jax").rglob("*.mplstyle")) == [STYLE]
 
 
 @styled

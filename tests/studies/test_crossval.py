@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 from example import TINY
-from forms import LABELS, layout, streams
+from forms import LABELS, configure_data, streams
 from rich.console import Console
 
 from damamba_jax.config.sections import Config
@@ -26,16 +26,8 @@ from damamba_jax.studies.folds import describe_folds, make_folds
 def config(tmp_path_factory) -> Config:
     root = tmp_path_factory.mktemp("crossval")
     features, places = streams(root)
-    data = dataclasses.replace(
-        TINY.data,
-        root=str(root),
-        cache_dir=str(root / "cache"),
-        features=features,
-        layout=layout(**places | LABELS["turn_csv"](root)),
-        train_splits=("mine/all",),
-        val_split="",
-        label_unit="turn",
-    )
+    places = places | LABELS["turn_csv"](root)
+    data = configure_data(root, features, places, val_split="", label_unit="turn")
     return dataclasses.replace(
         TINY,
         data=data,

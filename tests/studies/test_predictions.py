@@ -7,7 +7,7 @@ import shutil
 import jax
 import pytest
 from example import TINY
-from forms import FEATURES, LABELS, layout, streams
+from forms import FEATURES, LABELS, configure_data, streams
 from rich.console import Console
 
 from damamba_jax import predict
@@ -56,15 +56,9 @@ def root(tmp_path_factory):
 def workdir(root, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("runs") / "mine"
     features, places = streams(root)
-    data = dataclasses.replace(
-        TINY.data,
-        root=str(root),
-        cache_dir=str(root / "cache"),
-        features=features,
-        layout=layout(**places | LABELS["lines"](root)),
-        train_splits=("mine/all",),
-        val_split="",
-        test_sessions=("mine/all/tuesday",),
+    places = places | LABELS["lines"](root)
+    data = configure_data(
+        root, features, places, val_split="", test_sessions=("mine/all/tuesday",)
     )
     train = dataclasses.replace(TINY.train, steps=2, save_every=2)
     config = dataclasses.replace(TINY, data=data, train=train)

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 from example import TINY
-from forms import FACE, VOICE, layout, lines, streams
+from forms import FACE, VOICE, configure_data, lines, streams
 from rich.console import Console
 
 from damamba_jax.data.open import open_corpus
@@ -22,14 +22,7 @@ from damamba_jax.training import start
 def configure(root, features, **model):
     features_on_disk, places = streams(root)
     del features_on_disk
-    data = dataclasses.replace(
-        TINY.data,
-        root=str(root),
-        cache_dir=str(root / "cache"),
-        features=features,
-        layout=layout(**places | lines(root)),
-        train_splits=("mine/all",),
-    )
+    data = configure_data(root, features, places | lines(root))
     model = dataclasses.replace(TINY.model, **model)
     return dataclasses.replace(TINY, data=data, model=model, init_from="origin")
 
