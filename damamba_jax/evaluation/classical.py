@@ -11,7 +11,7 @@ the label. Penalty and scale are chosen on the training sessions alone.
 
 import dataclasses
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -117,14 +117,14 @@ def read_rows(
 
 
 def fit(
-    kind: str, people: Sequence[Rows], sessions: Sequence[int], *, seed: int
+    kind: str, people: Sequence[Rows], sessions: Sequence[Hashable], *, seed: int
 ) -> Regressor:
     """Fits a regression to rated rows.
 
     Args:
       kind: `"ridge"` or `"boosting"`.
       people: the rows of everybody who is trained on.
-      sessions: a number for each of them, equal within a session.
+      sessions: for each of them what names the session.
       seed: of what is drawn.
 
     Raises:
@@ -132,7 +132,8 @@ def fit(
     """
     inputs = np.concatenate([p.inputs for p in people])
     label = np.concatenate([p.label for p in people])
-    group = np.repeat(sessions, [len(p.label) for p in people])
+    number = {name: i for i, name in enumerate(dict.fromkeys(sessions))}
+    group = np.repeat([number[s] for s in sessions], [len(p.label) for p in people])
     rated = np.isfinite(label)
     if not rated.any():
         raise ValueError("`people`: expected a rated row to learn from, got none.")
@@ -169,9 +170,7 @@ def _folds(group: Int[np.ndarray, "n"]) -> list[tuple[np.ndarray, np.ndarray]]:
     return list(GroupKFold(folds).split(group, groups=group))
 
 
-def predict(
-    model: Regressor, rows: Rows, session: Session, seat: int, *, split: str
-) -> Trace:
+def predict(model: Regressor, rows: Rows, session: Session, seat: int) -> Trace:
     """Predicts a trace of one person, as a network would."""
     value = model.predict(rows.inputs)
     turns, frames = session.turns(seat), session.num_frames(seat)
@@ -181,7 +180,7 @@ def predict(
         prediction = np.full(frames, np.nan)
         for first, last, one in zip(rows.first, rows.last, value, strict=True):
             prediction[first:last] = one
-    return make_trace(session, seat, prediction, split=split)
+    return make_trace(session, seat, prediction)
 
 
 def _ridge(group: Int[np.ndarray, "n"], seed: int) -> _Library:

@@ -16,17 +16,19 @@ def average_traces(members: Sequence[Sequence[Trace]]) -> list[Trace]:
     of them, so its CCC gains less than its correlation.
 
     Args:
-      members: per model, traces of one split in any order.
+      members: per model, traces in any order.
 
     Raises:
       ConfigError: if they did not predict the same people, or saw other annotations.
     """
     first, *others = [
-        {(trace.session, trace.role): trace for trace in member} for member in members
+        {(trace.split, trace.session, trace.role): trace for trace in member}
+        for member in members
     ]
     for other in others:
         if first.keys() != other.keys():
-            names = sorted("/".join(key) for key in first.keys() ^ other.keys())
+            missing = first.keys() ^ other.keys()
+            names = sorted("/".join(key[1:]) for key in missing)
             raise ConfigError(
                 f"`--ensemble`: expected the same people from every workdir, but only "
                 f"some predicted {', '.join(names[:3])}. Choose one corpus with --root."
@@ -34,8 +36,8 @@ def average_traces(members: Sequence[Sequence[Trace]]) -> list[Trace]:
         for key, trace in first.items():
             if not np.array_equal(trace.label, other[key].label, equal_nan=True):
                 raise ConfigError(
-                    f"`--ensemble`: the annotations of {'/'.join(key)} differ between "
-                    f"the workdirs. Choose one corpus with --root."
+                    f"`--ensemble`: the annotations of {'/'.join(key[1:])} differ "
+                    f"between the workdirs. Choose one corpus with --root."
                 )
     return [
         dataclasses.replace(

@@ -15,6 +15,7 @@ differ, where percentiles of resampled sessions held it in 86 to 93 %.
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from statistics import fmean
 from typing import Literal
 
 import numpy as np
@@ -127,6 +128,16 @@ def interval(
     error = without.std() * np.sqrt(sessions - 1)
     margin = stdtrit(sessions - 1, (1 + confidence) / 2) * error
     return float(np.tanh(everything - margin)), float(np.tanh(everything + margin))
+
+
+def mean_interval(scores: Sequence[Scores]) -> tuple[float, float] | None:
+    """Averages the ends of several models' intervals; `None` if one has none."""
+    ends = [(s.ccc_low, s.ccc_high) for s in scores]
+    lows = [low for low, _ in ends if low is not None]
+    highs = [high for _, high in ends if high is not None]
+    if not scores or len(lows) < len(scores):
+        return None
+    return fmean(lows), fmean(highs)
 
 
 def leave_one_out(traces: Sequence[Trace]) -> dict[tuple[str, str], float]:

@@ -99,7 +99,9 @@ def _left_out(traces: Sequence[Trace]) -> list[float]:
 
 
 def _check_frames(one: Sequence[Trace], other: Sequence[Trace]) -> None:
-    first, second = ({(t.session, t.role): t.label for t in m} for m in (one, other))
+    first, second = (
+        {(t.split, t.session, t.role): t.label for t in m} for m in (one, other)
+    )
     same = first.keys() == second.keys() and all(
         np.array_equal(label, second[key], equal_nan=True)
         for key, label in first.items()

@@ -1,9 +1,9 @@
 """Bands around scores, kept in the workdir of the model that they belong to."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from damamba_jax.errors import WorkdirError
 from damamba_jax.files import read_json, write_json
@@ -53,9 +53,18 @@ def read_bands(workdir: Path) -> Bands:
         return Bands()
     try:
         tree = read_json(path)
-        return Bands(**{n: b and Band(**b) for n, b in tree.items()})
-    except (TypeError, ValueError, AttributeError) as error:
+        return Bands(**{name: band and _read(band) for name, band in tree.items()})
+    except (TypeError, ValueError, AttributeError, KeyError) as error:
         raise WorkdirError(
             f"{path}: expected bands around scores, got {error}. Delete the file, and "
             "evaluate again."
         ) from error
+
+
+def _read(tree: Mapping[str, Any]) -> Band:
+    return Band(
+        half_width=float(tree["half_width"]),
+        coverage=float(tree["coverage"]),
+        measured=float(tree["measured"]),
+        num_sessions=int(tree["num_sessions"]),
+    )

@@ -7,14 +7,15 @@ learns from all sessions: it is the model to use.
 """
 
 import dataclasses
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from rich.console import Console
 
-from damamba_jax.config.sections import Config
-from damamba_jax.data.corpus.sessions import CorpusIndex, Session
+from damamba_jax.config.sections import Config, DataConfig
+from damamba_jax.data.corpus.sessions import Session
 from damamba_jax.data.corpus.splits import HELD_OUT, session_name
 from damamba_jax.data.open import open_corpus
 from damamba_jax.evaluation import classical
@@ -83,7 +84,8 @@ class Method(NamedTuple):
 
     Attributes:
       title: of the row.
-      seeds: for each seed the predictions of everybody; one alone where none is drawn.
+      seeds: for each seed the predictions of everybody who is rated; one alone where
+        none is drawn.
       is_classical: whether it is no network.
     """
 
@@ -140,6 +142,7 @@ def cross_validate(
     """
     index = open_corpus(config.data, console=console)
     warn_of_oddities(config.data, index)
+    known = {session_name(session): session for session in index.sessions}
     plan = Plan(
         config=config,
         folds=make_folds(index, config.data, folds),
@@ -161,17 +164,18 @@ def cross_validate(
     return Findings(
         plan=plan,
         simulated=index.simulated,
-        methods=(*methods, *_classical(plan, index, stop, console)),
+        methods=(*methods, *_classical(plan, known, stop, console)),
         raters=rater_agreement(
-            session.ratings(seat)
-            for session in _sessions(plan, index)
-            for seat in range(len(session.participants))
+            known[name].ratings(seat)
+            for names in plan.folds
+            for name in names
+            for seat in range(len(known[name].participants))
         ),
     )
 
 
 def _read(plan: Plan, seed: int) -> list[Trace]:
-    """The predictions of all sessions, by the runs of a seed that left them out."""
+    """The predictions of whoever is rated, by the runs that left them out."""
     found: list[Trace] = []
     for fold in range(len(plan.folds)):
         workdir = plan.workdir(fold, seed)
@@ -179,61 +183,67 @@ def _read(plan: Plan, seed: int) -> list[Trace]:
         for split in result.splits:
             if split.split.endswith(HELD_OUT):
                 found += read_traces(workdir, split.split)
-    return found
-
-
-def _sessions(plan: Plan, index: CorpusIndex) -> list[Session]:
-    """The sessions of all folds, fold by fold."""
-    known = {session_name(session): session for session in index.sessions}
-    return [known[name] for fold in plan.folds for name in fold]
+    return [
+        dataclasses.replace(trace, split=trace.split.removesuffix(HELD_OUT))
+        for trace in found
+        if trace.is_labelled
+    ]
 
 
 def _classical(
-    plan: Plan, index: CorpusIndex, stop: StopRequest, console: Console
+    plan: Plan, known: Mapping[str, Session], stop: StopRequest, console: Console
 ) -> list[Method]:
     """Fits and pools the classical regressions on the same folds."""
-    data, sessions = plan.config.data, _sessions(plan, index)
-    fold_of = {n: i for i, names in enumerate(plan.folds) for n in names}
-    total = len(sessions) + len(plan.folds) * len(classical.KINDS)
+    total = sum(map(len, plan.folds)) + len(plan.folds) * len(classical.KINDS)
     found: dict[str, list[Trace]] = {kind: [] for kind in classical.KINDS}
     with ProgressLine("classical regressions", console, unit="fits") as line:
-        people = []
-        for number, session in enumerate(sessions):
+        steps = itertools.count()
+
+        def tell() -> None:
             stop.check()
-            line(number, total)
-            fold = fold_of[session_name(session)]
-            for seat in range(len(session.participants)):
-                rows = classical.read_rows(
-                    session,
-                    seat,
-                    data.features,
-                    window_seconds=data.window.window_seconds,
-                    cache_dir=data.cache_dir,
-                )
-                people.append((fold, number, seat, rows))
-        done = len(sessions)
+            line(next(steps), total)
+
+        people: list[_Person] = []
+        for fold, names in enumerate(plan.folds):
+            for name in names:
+                tell()
+                people += _read_rows(plan.config.data, known[name], fold)
         for fold in range(len(plan.folds)):
-            seen = [(number, rows) for f, number, _, rows in people if f != fold]
+            seen = [person for person in people if person.fold != fold]
             for kind in classical.KINDS:
-                stop.check()
-                line(done, total)
+                tell()
                 model = classical.fit(
                     kind,
-                    [rows for _, rows in seen],
-                    [number for number, _ in seen],
+                    [person.rows for person in seen],
+                    [session_name(person.session) for person in seen],
                     seed=plan.seeds[0],
                 )
                 found[kind] += [
-                    classical.predict(
-                        model,
-                        rows,
-                        sessions[number],
-                        seat,
-                        split=f"{sessions[number].split}{HELD_OUT}",
-                    )
-                    for f, number, seat, rows in people
-                    if f == fold
+                    classical.predict(model, p.rows, p.session, p.seat)
+                    for p in people
+                    if p.fold == fold
                 ]
-                done += 1
-        line(done, total)
+        line(total, total)
     return [Method(classical.TITLES[k], [found[k]], True) for k in classical.KINDS]
+
+
+class _Person(NamedTuple):
+    """Somebody who is rated, and the fold that leaves the session out."""
+
+    fold: int
+    session: Session
+    seat: int
+    rows: classical.Rows
+
+
+def _read_rows(data: DataConfig, session: Session, fold: int) -> Iterator[_Person]:
+    for seat, person in enumerate(session.participants):
+        if person.labels_path is not None:
+            rows = classical.read_rows(
+                session,
+                seat,
+                data.features,
+                window_seconds=data.window.window_seconds,
+                cache_dir=data.cache_dir,
+            )
+            yield _Person(fold, session, seat, rows)

@@ -3,16 +3,15 @@
 import dataclasses
 import os
 import platform
+from collections.abc import Mapping, Sequence
 from statistics import fmean
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.console import Console
 
-from damamba_jax.data.corpus.splits import HELD_OUT
-from damamba_jax.metrics.intervals import Scores, score, score_by
+from damamba_jax.metrics.intervals import Scores, mean_interval, score, score_by
 from damamba_jax.metrics.paired_gap import PairedGap, measure_gap
 from damamba_jax.metrics.raters import describe_agreement
-from damamba_jax.metrics.trace import Trace
 from damamba_jax.reporting.numbers import ABSENT, counted, difference, number, spread
 from damamba_jax.reporting.table import Table, write_tables
 from damamba_jax.reporting.timelines import draw_scatter, try_to_draw
@@ -23,122 +22,140 @@ from damamba_jax.studies.folds import describe_folds
 NAME = "crossval"
 
 
+class Scored(NamedTuple):
+    """The scores of one method.
+
+    Attributes:
+      method: whose they are.
+      seeds: of each seed, everybody pooled.
+      sessions: the same for each session by itself, by its name.
+      gap: CCC that the method lacks against the best classical one; `None` for that.
+    """
+
+    method: Method
+    seeds: list[Scores]
+    sessions: list[Mapping[str, Scores]]
+    gap: PairedGap | None
+
+
 def write_findings(found: Findings, *, console: Console) -> None:
     """Prints the tables, and writes them with all numbers and a picture."""
-    out = found.plan.out
-    traces = [t for t in found.methods[0].seeds[0] if t.is_labelled]
+    out, traces = found.plan.out, found.methods[0].seeds[0]
     mark = "simulated" if found.simulated else ""
     title = f"{found.plan.config.name} · people left out"
     picture = out / f"{NAME}.png"
     try_to_draw(picture, lambda: draw_scatter(picture, traces, title=title, mark=mark))
-    tables = [pooled_table(found), fold_table(found)]
-    write_tables(tables, _tree(found), out / NAME, console=console)
+    rows, best = score_methods(found)
+    tables = [_pooled_table(found, rows, best), _session_table(found, rows)]
+    numbers = _tree(found, rows, best)
+    write_tables(tables, numbers, out / NAME, console=console)
     if found.plan.refit:
-        text = f"The model that learned from everybody: {out / FINAL}"
-        console.print(text)
+        console.print(f"The model that learned from everybody: {out / FINAL}")
 
 
-def pooled_table(found: Findings) -> Table:
-    """Makes the table with a line for each method, everybody pooled."""
-    best = best_classical(found)
-    rows = []
-    for method in found.methods:
-        scores = [score(_labelled(traces)) for traces in method.seeds]
-        rows.append(
-            (
-                method.title,
-                spread([one.ccc for one in scores]),
-                _interval(scores),
-                _over_sessions(scores),
-                number(fmean(one.pearson for one in scores)),
-                number(fmean(one.mae for one in scores)),
-                ABSENT if method is best else _gap_text(compare(method, best)),
-            )
+def score_methods(found: Findings) -> tuple[list[Scored], Method]:
+    """Scores all methods, and compares them with the best classical one.
+
+    Returns:
+      The scores of each method, and the classical method with the highest CCC.
+    """
+    pooled = [[score(traces) for traces in method.seeds] for method in found.methods]
+    classical = [i for i, method in enumerate(found.methods) if method.is_classical]
+    best = found.methods[max(classical, key=lambda i: pooled[i][0].ccc)]
+    rows = [
+        Scored(
+            method=method,
+            seeds=scores,
+            sessions=[score_by(traces, "session") for traces in method.seeds],
+            gap=None if method is best else compare(method, best),
         )
-    plan, scores = found.plan, score(_labelled(found.methods[0].seeds[0]))
-    seeds = ", ".join(map(str, plan.seeds))
-    notes = [
-        f"{describe_folds(plan.folds)}; {counted(scores)} of everybody, pooled; seeds "
-        f"{seeds}. Nothing of a fold was learned from or chosen by. CCC: mean and "
-        "standard deviation over seeds; last column: difference to "
-        f"{best.title} and its standard error, paired over sessions and seeds."
+        for scores, method in zip(pooled, found.methods, strict=True)
     ]
-    if found.raters:
-        notes.append(f"{describe_agreement(found.raters)}.")
-    mark = " (simulated)" * found.simulated
-    return Table(
-        title=f"Cross-validation of {plan.config.name}{mark}",
-        columns=("method", "CCC", "95 %", "per session", "r", "MAE", "to classical"),
-        rows=tuple(rows),
-        notes=tuple(notes),
-    )
-
-
-def fold_table(found: Findings) -> Table:
-    """Makes the table with a line for each session: its fold and its scores."""
-    each = {m.title: [_by_session(t) for t in m.seeds] for m in found.methods}
-    rows = []
-    for fold, sessions in enumerate(found.plan.folds):
-        for name in sessions:
-            cells = [
-                number(fmean(seed[name].ccc for seed in seeds if name in seed))
-                for seeds in each.values()
-            ]
-            rows.append((str(fold + 1), name, *cells))
-    mark = " (simulated)" * found.simulated
-    return Table(
-        title=f"CCC of each session by itself{mark}",
-        columns=("fold", "session", *each),
-        rows=tuple(rows),
-    )
-
-
-def best_classical(found: Findings) -> Method:
-    """Returns the classical method with the highest pooled CCC."""
-    classical = [method for method in found.methods if method.is_classical]
-    return max(classical, key=lambda method: score(_labelled(method.seeds[0])).ccc)
+    return rows, best
 
 
 def compare(method: Method, reference: Method) -> PairedGap:
-    """Measures what a method gains on another one, over sessions and seeds."""
-    one = [_labelled(traces) for traces in reference.seeds]
-    other = [_labelled(traces) for traces in method.seeds]
+    """Measures what a method lacks against another one, over sessions and seeds."""
+    one, other = reference.seeds, method.seeds
     # A method without seeds is the same for each seed of the other.
     one = one * (len(other) if len(one) == 1 else 1)
     return measure_gap(one, other * (len(one) if len(other) == 1 else 1))
 
 
-def _gap_text(gap: PairedGap) -> str:
-    # Without several seeds the sessions alone say how sure the difference is.
-    return difference(0.0 - gap.mean, gap.standard_error or gap.session_error)
+def _pooled_table(found: Findings, rows: Sequence[Scored], best: Method) -> Table:
+    """Makes the table with a line for each method, everybody pooled."""
+    seeds = ", ".join(map(str, found.plan.seeds))
+    notes = [
+        f"{describe_folds(found.plan.folds)}; {counted(rows[0].seeds[0])} of "
+        f"everybody, pooled; seeds {seeds}. Nothing of a fold was learned from or "
+        "chosen by. CCC: mean and standard deviation over seeds; last column: "
+        f"difference to {best.title} and its standard error, paired over sessions and "
+        "seeds."
+    ]
+    if found.raters:
+        notes.append(f"{describe_agreement(found.raters)}.")
+    mark = " (simulated)" * found.simulated
+    return Table(
+        title=f"Cross-validation of {found.plan.config.name}{mark}",
+        columns=("method", "CCC", "95 %", "per session", "r", "MAE", "to classical"),
+        rows=tuple(_pooled_row(row) for row in rows),
+        notes=tuple(notes),
+    )
 
 
-def _labelled(traces: list[Trace]) -> list[Trace]:
-    return [trace for trace in traces if trace.is_labelled]
+def _pooled_row(row: Scored) -> tuple[str, ...]:
+    ends, gap = mean_interval(row.seeds), ABSENT
+    if row.gap is not None:
+        # Without several seeds the sessions alone say how sure the difference is.
+        error = row.gap.standard_error or row.gap.session_error
+        gap = difference(0.0 - row.gap.mean, error)
+    return (
+        row.method.title,
+        spread([one.ccc for one in row.seeds]),
+        ABSENT if ends is None else f"[{ends[0]:.2f}, {ends[1]:.2f}]",
+        _over_sessions(row.seeds),
+        number(fmean(one.pearson for one in row.seeds)),
+        number(fmean(one.mae for one in row.seeds)),
+        gap,
+    )
 
 
-def _interval(scores: list[Scores]) -> str:
-    lows = [s.ccc_low for s in scores if s.ccc_low is not None]
-    highs = [s.ccc_high for s in scores if s.ccc_high is not None]
-    if len(lows) < len(scores):
-        return ABSENT
-    return f"[{fmean(lows):.2f}, {fmean(highs):.2f}]"
-
-
-def _over_sessions(scores: list[Scores]) -> str:
+def _over_sessions(scores: Sequence[Scores]) -> str:
+    """Writes mean and deviation over sessions, averaged over seeds."""
     means = [s.session_mean for s in scores if s.session_mean is not None]
     spreads = [s.session_std for s in scores if s.session_std is not None]
     text = f" ± {fmean(spreads):.3f}" if spreads else ""
     return f"{fmean(means):.3f}{text}" if means else ABSENT
 
 
-def _by_session(traces: list[Trace]) -> dict[str, Scores]:
-    found = score_by(_labelled(traces), "session")
-    return {name.replace(f"{HELD_OUT}/", "/"): one for name, one in found.items()}
+def _mean_ccc(seeds: Sequence[Scores]) -> str:
+    return number(fmean(one.ccc for one in seeds)) if seeds else ABSENT
 
 
-def _tree(found: Findings) -> dict[str, Any]:
-    best = best_classical(found)
+def _session_table(found: Findings, rows: Sequence[Scored]) -> Table:
+    """Makes the table with a line for each session: its fold and its scores."""
+    lines = [
+        (
+            str(fold + 1),
+            name,
+            *(
+                _mean_ccc([one[name] for one in row.sessions if name in one])
+                for row in rows
+            ),
+        )
+        for fold, names in enumerate(found.plan.folds)
+        for name in names
+    ]
+    mark = " (simulated)" * found.simulated
+    return Table(
+        title=f"CCC of each session by itself{mark}",
+        columns=("fold", "session", *(row.method.title for row in rows)),
+        rows=tuple(lines),
+        names=("session",),
+    )
+
+
+def _tree(found: Findings, rows: Sequence[Scored], best: Method) -> dict[str, Any]:
     return {
         "name": found.plan.config.name,
         "simulated": found.simulated,
@@ -147,18 +164,15 @@ def _tree(found: Findings) -> dict[str, Any]:
         "seeds": found.plan.seeds,
         "methods": [
             {
-                "title": method.title,
-                "scores": [
-                    dataclasses.asdict(score(_labelled(traces)))
-                    for traces in method.seeds
-                ],
+                "title": row.method.title,
+                "scores": [dataclasses.asdict(one) for one in row.seeds],
                 "by_session": [
-                    {name: one.ccc for name, one in _by_session(traces).items()}
-                    for traces in method.seeds
+                    {name: one.ccc for name, one in sessions.items()}
+                    for sessions in row.sessions
                 ],
-                "gap": None if method is best else compare(method, best)._asdict(),
+                "gap": None if row.gap is None else row.gap._asdict(),
             }
-            for method in found.methods
+            for row in rows
         ],
         "reference": best.title,
         "raters": found.raters,

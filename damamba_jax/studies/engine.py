@@ -28,7 +28,7 @@ from damamba_jax.evaluation.results import (
 )
 from damamba_jax.inference.estimator import load_checkpoint
 from damamba_jax.inference.sessions import Mode
-from damamba_jax.metrics.intervals import score
+from damamba_jax.metrics.intervals import mean_interval, score
 from damamba_jax.metrics.paired_gap import PairedGap, measure_gap
 from damamba_jax.metrics.trace import Trace
 from damamba_jax.models.functional import abstract_model, parameter_counts
@@ -209,10 +209,9 @@ def _score_row(
     for split in runs[0]:
         scored = [one for one in (run[split].scores for run in runs) if one is not None]
         ccc[split] = tuple(one.ccc for one in scored)
-        lows = [one.ccc_low for one in scored if one.ccc_low is not None]
-        highs = [one.ccc_high for one in scored if one.ccc_high is not None]
-        if row.derive is None and len(lows) == len(scored):
-            interval[split] = fmean(lows), fmean(highs)
+        ends = mean_interval(scored)
+        if row.derive is None and ends is not None:
+            interval[split] = ends
         if row.derive is None and not row.reference:
             continue
         predictions = [read_traces(folder, split) for folder in folders]

@@ -76,7 +76,7 @@ def test_what_can_be_learned_is_learned(kind, unit, sessions):
     assert np.corrcoef(truth[rated], found[rated])[0, 1] > 0.85
     assert found.std() == pytest.approx(np.nanstd(truth), rel=0.3)
     given = dataclasses.replace(mine, inputs=rng.normal(size=(len(mine.first), 4)))
-    trace = classical.predict(model, given, one, 0, split="mine/all held out")
+    trace = classical.predict(model, given, one, 0)
     assert len(trace.prediction) == len(trace.label) == 80
     expected = model.predict(given.inputs)
     np.testing.assert_allclose(trace.prediction[given.first], expected)

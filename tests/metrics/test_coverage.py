@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from damamba_jax.errors import WorkdirError
 from damamba_jax.metrics.coverage import measure_band
 from damamba_jax.metrics.trace import Trace
 from damamba_jax.runs.bands import Bands, read_bands, write_bands
@@ -63,3 +64,13 @@ def test_bands_are_kept_with_the_model(tmp_path):
     write_bands(tmp_path, traces[:2])
     assert read_bands(tmp_path) == Bands()
     assert read_bands(tmp_path / "nowhere") == Bands()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[1]", "{", '{"frame": 3}', '{"frame": {"half_width": "wide"}}', '{"no": {}}'],
+)
+def test_bands_are_not_trusted(tmp_path, text):
+    (tmp_path / "bands.json").write_text(text)
+    with pytest.raises(WorkdirError, match="Delete the file, and evaluate again"):
+        read_bands(tmp_path)
