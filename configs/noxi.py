@@ -67,6 +67,8 @@ def _set_data(config: ml_collections.ConfigDict) -> None:
     config.data.label_range = (0.0, 1.0)  # ours: as released
     config.data.label_delay_seconds = 0.0  # ours
     config.data.label_unit = "frame"  # paper
+    config.data.classes = ""  # paper
+    config.data.classes_ordered = False  # ours
     config.data.exclude = ""  # ours
     config.data.on_error = "raise"  # ours
     config.data.window = ml_collections.ConfigDict()
@@ -126,6 +128,7 @@ def _set_optim(config: ml_collections.ConfigDict) -> None:
     config.optim.infonce_weight = 0.4  # paper
     config.optim.infonce_temperature = 0.07  # ours
     config.optim.loss = "ccc"  # ours: over the batch
+    config.optim.class_balance = 1.0  # ours: of no effect without classes
     config.optim.center_sigma = 0.0  # ours: all core frames count alike
     config.optim.context_weight = 0.0  # ours: the core alone is scored
 

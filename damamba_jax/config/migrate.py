@@ -102,4 +102,7 @@ ENTRIES: tuple[Callable[[Tree], None], ...] = (
     Added("data.test_sessions", []),
     Added("data.exclude", []),
     Added("data.on_error", "raise"),
+    Added("data.classes", []),
+    Added("data.classes_ordered", False),
+    Added("optim.class_balance", 1.0),
 )

@@ -56,11 +56,48 @@ def check_label_unit(unit: str, loss: str) -> None:
     Raises:
       ConfigError: for a loss of the other unit.
     """
-    if (unit == "turn") != (loss == "ccc-mean"):
-        expected = "'ccc-mean'" if unit == "turn" else "'ccc' or 'ccc-window'"
+    if (unit == "turn") != loss.endswith("-mean"):
+        of_frames = "'ccc', 'ccc-window' or 'cross-entropy'"
+        of_turns = "'ccc-mean' or 'cross-entropy-mean'"
+        expected = of_turns if unit == "turn" else of_frames
         raise ConfigError(
             f"`optim.loss`: expected {expected} with `data.label_unit` = {unit!r}, got "
             f"{loss!r}."
+        )
+
+
+def check_classes(
+    classes: tuple[str, ...],
+    *,
+    label_range: tuple[float, ...],
+    loss: str,
+) -> None:
+    """Checks the names of classes, and that classes are learned as classes.
+
+    Args:
+      classes: value of `data.classes`.
+      label_range: value of `data.label_range`.
+      loss: value of `optim.loss`.
+
+    Raises:
+      ConfigError: for too few or doubled names, or a setting of the other kind.
+    """
+    if bool(classes) != loss.startswith("cross-entropy"):
+        expected = "'cross-entropy' or 'cross-entropy-mean'" if classes else "a CCC"
+        raise ConfigError(
+            f"`optim.loss`: expected {expected} with `data.classes` = "
+            f"{','.join(classes)!r}, got {loss!r}."
+        )
+    if not classes:
+        return
+    if len({name.casefold() for name in classes}) < max(len(classes), 2):
+        raise ConfigError(
+            f"`data.classes`: expected two names or more, each once, got {classes}."
+        )
+    if label_range != (0.0, 1.0):
+        raise ConfigError(
+            f"`data.label_range`: classes have no range; expected (0.0, 1.0), got "
+            f"{label_range}."
         )
 
 

@@ -19,6 +19,7 @@ from damamba_jax.config.layout import LayoutConfig, TableConfig
 from damamba_jax.config.rules import (
     check_alignment,
     check_causal,
+    check_classes,
     check_label_unit,
     check_people,
     check_plain_names,
@@ -205,6 +206,14 @@ class DataConfig(Section):
         "What is learned and scored as one: a frame, or a `turn` (utterance, interval) "
         "that was rated as a whole. The score of a turn is the mean over its frames."
     )
+    classes: tuple[str, ...] = setting(
+        "Names of the classes that annotations hold, such as `low,middle,high`; empty "
+        "for annotations that are numbers on a scale."
+    )
+    classes_ordered: bool = setting(
+        "Whether `classes` are steps of a scale, from the lowest to the highest. One "
+        "score and the thresholds between the steps are then learned."
+    )
 
     def __post_init__(self) -> None:
         """Checks the ranges, the names of the features and the fold."""
@@ -271,17 +280,26 @@ class OptimConfig(Section):
         "`min(ema_decay, (1 + step) / (10 + step))`.",
         range=BELOW_ONE,
     )
-    ccc_weight: float = setting("Weight of the CCC loss.", range=NOT_NEGATIVE)
+    ccc_weight: float = setting("Weight of the loss `loss`.", range=NOT_NEGATIVE)
     infonce_weight: float = setting(
         "Weight of the alignment loss; 0 leaves it out.", range=NOT_NEGATIVE
     )
     infonce_temperature: float = setting(
         "Temperature of the alignment loss.", range=POSITIVE
     )
-    loss: Literal["ccc", "ccc-window", "ccc-mean"] = setting(
+    loss: Literal[
+        "ccc", "ccc-window", "ccc-mean", "cross-entropy", "cross-entropy-mean"
+    ] = setting(
         "`ccc` is the CCC over all frames of a batch together; `ccc-window` is the "
         "mean of each window's own; `ccc-mean` is the CCC over the windows' means, for "
-        "labels of turns."
+        "labels of turns. `cross-entropy` is the one for `data.classes`, and "
+        "`cross-entropy-mean` takes the mean of a window's probabilities, for turns."
+    )
+    class_balance: float = setting(
+        "Power of the weight `n / (K n_k)` of a label of class `k` in the "
+        "cross-entropy, where `n_k` of `n` training labels are of that class: 1 weighs "
+        "all classes alike, 0 all labels.",
+        range=NOT_NEGATIVE,
     )
     center_sigma: float = setting(
         "Width of a Gaussian weight of frames around the middle of their window; 0 "
@@ -392,6 +410,11 @@ class Config(Section):
         check_people(self.model, people)
         check_alignment(self.model, self.optim.infonce_weight)
         check_label_unit(data.label_unit, self.optim.loss)
+        check_classes(
+            data.classes,
+            label_range=data.label_range,
+            loss=self.optim.loss,
+        )
         check_causal(
             self.model,
             people=max(people.values()),

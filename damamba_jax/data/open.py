@@ -7,6 +7,7 @@ from damamba_jax.data.corpus import index as corpus_index
 from damamba_jax.data.corpus import sessions
 from damamba_jax.data.corpus.label_source import Scale
 from damamba_jax.data.simulated import write as simulated_write
+from damamba_jax.errors import ConfigError
 from damamba_jax.runtime.command import make_console
 from damamba_jax.runtime.progress import ProgressLine
 
@@ -18,8 +19,17 @@ def open_corpus(
     labels_root: str = "",
     console: Console | None = None,
 ) -> sessions.CorpusIndex:
-    """Indexes `root`, or else the corpus of `data`; without any, the simulated one."""
+    """Indexes `root`, or else the corpus of `data`; without any, the simulated one.
+
+    Raises:
+      ConfigError: for classes of the simulated corpus, which has none.
+    """
     root = root or data.root
+    if data.classes and not root:
+        raise ConfigError(
+            "`data.classes`: the annotations of the simulated corpus are numbers on a "
+            "scale; set `data.root` to a corpus with classes."
+        )
     if not root:
         title = f"writing the simulated corpus {data.simulated!r}"
         with ProgressLine(title, console or make_console(), unit="sessions") as line:

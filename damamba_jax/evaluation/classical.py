@@ -20,10 +20,11 @@ from jaxtyping import Float, Int
 from damamba_jax.config.sections import FeatureConfig
 from damamba_jax.data.batches.statistics import missing_entries
 from damamba_jax.data.corpus.sessions import Participant, Session
+from damamba_jax.evaluation.classifiers import Classifier, fit_classifier
 from damamba_jax.inference.sessions import make_trace
 from damamba_jax.metrics.finite import finite_mean
 from damamba_jax.metrics.trace import Trace
-from damamba_jax.metrics.turns import turn_means
+from damamba_jax.metrics.turns import turn_classes, turn_means
 
 # Rows per second where frames are rated: neighbours tell little more than one.
 ROWS_HZ = 2.0
@@ -94,7 +95,9 @@ def read_rows(
     turns = session.turns(seat)
     if turns is not None:
         first, last = turns.first, turns.last
-        start, end, label = first / rate, last / rate, turn_means(label, turns)
+        start, end = first / rate, last / rate
+        size = len(session.classes)
+        label = turn_classes(label, turns, size) if size else turn_means(label, turns)
     else:
         first = np.arange(0, len(label), max(1, round(rate / ROWS_HZ)))
         last = np.append(first[1:], len(label))
@@ -117,15 +120,21 @@ def read_rows(
 
 
 def fit(
-    kind: str, people: Sequence[Rows], sessions: Sequence[Hashable], *, seed: int
-) -> Regressor:
-    """Fits a regression to rated rows.
+    kind: str,
+    people: Sequence[Rows],
+    sessions: Sequence[Hashable],
+    *,
+    seed: int,
+    num_classes: int = 0,
+) -> Regressor | Classifier:
+    """Fits a regression, or a classifier, to rated rows.
 
     Args:
       kind: `"ridge"` or `"boosting"`.
       people: the rows of everybody who is trained on.
       sessions: for each of them what names the session.
       seed: of what is drawn.
+      num_classes: classes whose numbers labels are; 0 where they are values.
 
     Raises:
       ValueError: if no row is rated.
@@ -138,6 +147,21 @@ def fit(
     if not rated.any():
         raise ValueError("`people`: expected a rated row to learn from, got none.")
     inputs, label, group = inputs[rated], label[rated], group[rated]
+    if num_classes:
+        return fit_classifier(
+            kind, inputs, label.astype(np.int64), folds=_folds(group),
+            num_classes=num_classes, seed=seed,
+        )  # fmt: skip
+    return _fit_regressor(kind, inputs, label, group, seed)
+
+
+def _fit_regressor(
+    kind: str,
+    inputs: Float[np.ndarray, "n D"],
+    label: Float[np.ndarray, "n"],
+    group: Int[np.ndarray, "n"],
+    seed: int,
+) -> Regressor:
     from threadpoolctl import threadpool_limits
 
     # Tables are small: several threads wait for each other longer than they compute.
@@ -170,14 +194,19 @@ def _folds(group: Int[np.ndarray, "n"]) -> list[tuple[np.ndarray, np.ndarray]]:
     return list(GroupKFold(folds).split(group, groups=group))
 
 
-def predict(model: Regressor, rows: Rows, session: Session, seat: int) -> Trace:
+def predict(
+    model: Regressor | Classifier, rows: Rows, session: Session, seat: int
+) -> Trace:
     """Predicts a trace of one person, as a network would."""
     value = model.predict(rows.inputs)
     turns, frames = session.turns(seat), session.num_frames(seat)
     if turns is None:
-        prediction = np.interp(np.arange(frames), rows.first, value)
+        columns = value.reshape(len(value), -1).T
+        time = np.arange(frames)
+        found = [np.interp(time, rows.first, column) for column in columns]
+        prediction = np.stack(found, axis=1).reshape(frames, *value.shape[1:])
     else:
-        prediction = np.full(frames, np.nan)
+        prediction = np.full((frames, *value.shape[1:]), np.nan)
         for first, last, one in zip(rows.first, rows.last, value, strict=True):
             prediction[first:last] = one
     return make_trace(session, seat, prediction)
@@ -209,7 +238,13 @@ _MAKERS: dict[str, Callable[[Int[np.ndarray, "n"], int], _Library]] = {
     "boosting": _boosting,
 }
 KINDS = tuple(_MAKERS)
-TITLES = {"ridge": "ridge regression", "boosting": "gradient boosting"}
+
+
+def title_of(kind: str, *, has_classes: bool) -> str:
+    """Returns the name of a method in tables."""
+    if kind == "ridge":
+        return "logistic regression" if has_classes else "ridge regression"
+    return "gradient boosting"
 
 
 def _describe(

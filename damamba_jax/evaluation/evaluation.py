@@ -14,6 +14,7 @@ from damamba_jax.data.corpus.splits import (
     evaluation_splits,
     training_sessions,
 )
+from damamba_jax.errors import ConfigError
 from damamba_jax.evaluation import combine, kept, scoring
 from damamba_jax.evaluation.results import Result, SplitResult, origin_mark
 from damamba_jax.evaluation.ridge import Ridge
@@ -56,7 +57,8 @@ def evaluate(
       console: for progress and messages.
 
     Raises:
-      ConfigError: for a smoothing that sees the future of a forward model.
+      ConfigError: for a smoothing that sees the future of a forward model, or a ridge
+        regression of classes.
       Stopped: once `should_stop` says so.
     """
     console, config = console or make_console(), estimator.config
@@ -66,7 +68,7 @@ def evaluate(
     mark = origin_mark(estimator.simulated, index.simulated)
     run = _Run(
         estimator, config, index, out, protocol, batch_size, console, should_stop,
-        ridge=_wants_ridge(index, config.data) if ridge is None else ridge,
+        ridge=_wants_ridge(index, config.data, ridge),
         known=kept.kept_results(out),
     )  # fmt: skip
     found = [
@@ -153,8 +155,16 @@ class _Run:
         return smooth_traces(traces, self.config.smoothing)
 
 
-def _wants_ridge(index: sessions.CorpusIndex, data: DataConfig) -> bool:
-    """Whether the corpus is simulated and its training splits are there."""
+def _wants_ridge(
+    index: sessions.CorpusIndex, data: DataConfig, asked: bool | None
+) -> bool:
+    """Whether to fit one: if asked, or if a simulated corpus has what it trains on."""
+    if data.classes and asked:
+        raise ConfigError(
+            "`--ridge`: a regression has nothing to say about classes; leave it out."
+        )
+    if asked is not None:
+        return asked
     found = {session.split for session in index.sessions}
     return index.simulated and found.issuperset(data.train_splits)
 

@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 from damamba_jax.data.corpus.splits import SplitKind
 from damamba_jax.errors import WorkdirError
 from damamba_jax.files import read_json
+from damamba_jax.metrics.agreement import Agreement
+from damamba_jax.metrics.classes import ClassScores
 from damamba_jax.metrics.intervals import Scores
 
 T = TypeVar("T")
@@ -58,8 +60,8 @@ class SplitResult:
       num_unlabelled: people who were predicted but could not be scored.
       by_session, by_role, by_language: the same frames in groups.
       ridge: scores of the per-frame ridge regression on the same frames.
-      raters: CCC of each human rater with the mean of the others, where there are
-        several.
+      raters: CCC, or kappa of classes, of each human rater with what the others say,
+        where there are several.
       predictions: folder that holds the predictions of unlabelled people.
       key: hash of all that the split's result depends on; empty if it is not known.
       is_kept: whether it was read from an earlier evaluation.
@@ -69,11 +71,11 @@ class SplitResult:
     kind: SplitKind
     num_sessions: int
     num_unlabelled: int = 0
-    scores: Scores | None = None
-    by_session: Mapping[str, Scores] = dataclasses.field(default_factory=dict)
-    by_role: Mapping[str, Scores] = dataclasses.field(default_factory=dict)
-    by_language: Mapping[str, Scores] = dataclasses.field(default_factory=dict)
-    ridge: Scores | None = None
+    scores: Agreement | None = None
+    by_session: Mapping[str, Agreement] = dataclasses.field(default_factory=dict)
+    by_role: Mapping[str, Agreement] = dataclasses.field(default_factory=dict)
+    by_language: Mapping[str, Agreement] = dataclasses.field(default_factory=dict)
+    ridge: Agreement | None = None
     raters: Mapping[str, float] = dataclasses.field(default_factory=dict)
     oracle: OracleReference | None = None
     predictions: str | None = None
@@ -85,15 +87,15 @@ class SplitResult:
         """Our CCC as a share of the oracle's."""
         if self.scores is None or self.oracle is None or self.oracle.ccc <= 0:
             return None
-        return self.scores.ccc / self.oracle.ccc
+        return self.scores.value / self.oracle.ccc
 
     @property
     def gap_closed(self) -> float | None:
         """Share of the way from the per-frame ridge regression to the oracle."""
         if self.scores is None or self.oracle is None or self.ridge is None:
             return None
-        gap = self.oracle.ccc - self.ridge.ccc
-        return (self.scores.ccc - self.ridge.ccc) / gap if gap > 0 else None
+        gap = self.oracle.ccc - self.ridge.value
+        return (self.scores.value - self.ridge.value) / gap if gap > 0 else None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -172,13 +174,22 @@ def _read_result(tree: Mapping[str, Any]) -> Result:
 
 def _read_split(tree: Mapping[str, Any]) -> SplitResult:
     read: dict[str, Any] = dict(tree)
-    for name, cls in (
-        ("scores", Scores), ("ridge", Scores), ("oracle", OracleReference)
-    ):  # fmt: skip
-        read[name] = _record(cls, tree[name]) if tree[name] else None
+    for name in ("scores", "ridge"):
+        read[name] = _read_scores(tree[name]) if tree[name] else None
+    read["oracle"] = (
+        _record(OracleReference, tree["oracle"]) if tree["oracle"] else None
+    )
     for name in ("by_session", "by_role", "by_language"):
-        read[name] = {key: _record(Scores, s) for key, s in tree[name].items()}
+        read[name] = {key: _read_scores(s) for key, s in tree[name].items()}
     return _record(SplitResult, read)
+
+
+def _read_scores(tree: Mapping[str, Any]) -> Agreement:
+    if "kappa" not in tree:
+        return _record(Scores, tree)
+    confusion = tuple(tuple(row) for row in tree["confusion"])
+    classes = tuple(tree["classes"])
+    return _record(ClassScores, {**tree, "confusion": confusion, "classes": classes})
 
 
 def _record(cls: type[T], values: Mapping[str, Any]) -> T:

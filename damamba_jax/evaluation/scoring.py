@@ -5,10 +5,12 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 from rich.console import Console
 
 from damamba_jax.config.sections import DataConfig, SmoothingConfig
 from damamba_jax.config.systems import SystemConfig
+from damamba_jax.data.corpus.ceiling import human_ceiling
 from damamba_jax.data.corpus.releases import SIMULATED_FILE
 from damamba_jax.data.corpus.sessions import CorpusIndex
 from damamba_jax.data.corpus.splits import EvaluationSplit, training_sessions
@@ -17,9 +19,10 @@ from damamba_jax.data.oracle import score as oracle_score
 from damamba_jax.data.oracle import views as oracle_views
 from damamba_jax.evaluation.results import OracleReference, SplitResult
 from damamba_jax.evaluation.ridge import Ridge, fit_ridge
+from damamba_jax.files import write_text
 from damamba_jax.inference.sessions import Mode, make_trace
-from damamba_jax.metrics.intervals import Scores, score, score_by
-from damamba_jax.metrics.raters import rater_agreement
+from damamba_jax.metrics.agreement import Agreement
+from damamba_jax.metrics.intervals import score, score_by
 from damamba_jax.metrics.trace import Trace
 from damamba_jax.runtime.progress import ProgressLine
 from damamba_jax.runtime.stop import Stopped
@@ -51,16 +54,14 @@ def score_split(
         by_role=score_by(labelled, "role"),
         by_language=score_by(labelled, "language"),
         ridge=None if baseline is None else _score_baseline(baseline, split),
-        raters=rater_agreement(
-            session.ratings(seat)
-            for session in split.sessions
-            for seat in range(len(session.participants))
-        ),
+        raters=human_ceiling(split.sessions).raters,
     )
 
 
 def write_predictions(traces: Sequence[Trace], folder: str | os.PathLike) -> None:
-    """Writes the predictions of people without labels, one value per frame and line.
+    """Writes the predictions of people without labels, one frame in each line.
+
+    A line holds the value, or the name of the likeliest class.
 
     Files are `{split}/{session}/{role}.engagement.prediction.csv`, as the challenge
     names them.
@@ -69,8 +70,13 @@ def write_predictions(traces: Sequence[Trace], folder: str | os.PathLike) -> Non
         if not trace.is_labelled:
             path = Path(folder) / trace.split / trace.session
             path.mkdir(parents=True, exist_ok=True)
-            name = f"{trace.role}.engagement.prediction.csv"
-            ssi.write_labels(path / name, trace.prediction)
+            name = path / f"{trace.role}.engagement.prediction.csv"
+            if trace.classes:
+                numbers = np.nan_to_num(trace.prediction, nan=-1).astype(int).tolist()
+                lines = [trace.classes[i] if i >= 0 else "" for i in numbers]
+                write_text(name, "".join(f"{line}\n" for line in lines))
+            else:
+                ssi.write_labels(name, trace.prediction)
 
 
 def fit_baseline(
@@ -154,7 +160,7 @@ def simulated_root(index: CorpusIndex) -> Path | None:
     return index.root if has_marker else index.root.parent
 
 
-def _score_baseline(baseline: Ridge, split: EvaluationSplit) -> Scores:
+def _score_baseline(baseline: Ridge, split: EvaluationSplit) -> Agreement:
     traces = [
         make_trace(
             session, seat, baseline.predict(session, participant), split=split.name

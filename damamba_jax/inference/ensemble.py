@@ -12,8 +12,9 @@ from damamba_jax.metrics.trace import Trace
 def average_traces(members: Sequence[Sequence[Trace]]) -> list[Trace]:
     """Averages the predictions of several models for the same people.
 
-    The plain mean: what the members do not agree on cancels. It varies less than each
-    of them, so its CCC gains less than its correlation.
+    The plain mean, of probabilities where there are classes: what the members do not
+    agree on cancels. It varies less than each of them, so its CCC gains less than its
+    correlation.
 
     Args:
       members: per model, traces in any order.
@@ -40,12 +41,20 @@ def average_traces(members: Sequence[Sequence[Trace]]) -> list[Trace]:
                     f"between the workdirs. Choose one corpus with --root."
                 )
     return [
-        dataclasses.replace(
-            trace,
-            prediction=np.mean(
-                [trace.prediction, *(other[key].prediction for other in others)],
-                axis=0, dtype=np.float64,
-            ).astype(np.float32),
-        )
+        _mean_trace([trace, *(other[key] for other in others)])
         for key, trace in first.items()
-    ]  # fmt: skip
+    ]
+
+
+def _mean_trace(traces: Sequence[Trace]) -> Trace:
+    """Averages predictions of one person, or the probabilities of classes."""
+    first = traces[0]
+    if first.classes:
+        probabilities = [trace.class_probabilities() for trace in traces]
+        return first.with_probabilities(_mean(probabilities))
+    prediction = _mean([trace.prediction for trace in traces])
+    return dataclasses.replace(first, prediction=prediction)
+
+
+def _mean(values: Sequence[np.ndarray]) -> np.ndarray:
+    return np.stack(values).mean(axis=0, dtype=np.float64).astype(np.float32)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
@@ -66,7 +67,9 @@ def _score(
 ) -> Array:
     """Computes the scores of a batch, for every program that predicts."""
     tree = params.to_tree() if isinstance(params, FlatParams) else params
-    return forward(graphdef, tree, batch, statistics, num_frames=num_frames).score
+    found = forward(graphdef, tree, batch, statistics, num_frames=num_frames).score
+    # Of classes the model gives log-probabilities.
+    return jnp.exp(found) if found.ndim > batch["label_time"].ndim else found
 
 
 def compile_predict(
@@ -153,11 +156,14 @@ class Estimator:
         """Returns what the model is and what it reads, in a few lines."""
         data = self.config.data
         low, high = data.label_range
+        scores = f"scores from {low:g} to {high:g}"
+        if data.classes:
+            scores = f"classes {', '.join(data.classes)}"
         origin = "the simulated corpus" if self.simulated else "recordings"
         lines = [
             f"Estimator({self.config.name!r}, step {self.step}, trained on {origin})",
             *(f"  {f.name}: {f.dim} columns at {f.rate:g} Hz" for f in data.features),
-            f"  scores from {low:g} to {high:g}",
+            f"  {scores}",
         ]
         if self.bands.frame is not None:
             lines.append(f"  {self.bands.frame}")
@@ -197,6 +203,8 @@ class Estimator:
         self, batch: Mapping[str, Any], *, num_frames: int | None = None
     ) -> jax.Array:
         """Scores a batch: float32 [B, Tl], one score in [0, 1] per label time.
+
+        Of a model of classes it is the probability of each, [B, Tl, K].
 
         Args:
           batch: the batch of `schema/batch.py`.

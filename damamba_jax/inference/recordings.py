@@ -10,13 +10,14 @@ from jaxtyping import Float
 from damamba_jax.config.layout import LayoutConfig
 from damamba_jax.config.sections import Config, DataConfig, SmoothingConfig
 from damamba_jax.data.corpus.array_source import Arrays, session_of_arrays
+from damamba_jax.data.corpus.label_source import Scale
 from damamba_jax.data.corpus.sessions import Session
 from damamba_jax.errors import ConfigError
 from damamba_jax.inference.ensemble import average_traces
 from damamba_jax.inference.sessions import Mode, predict_sessions
 from damamba_jax.inference.smoothing import smooth_traces
 from damamba_jax.metrics.coverage import Band
-from damamba_jax.metrics.trace import Trace
+from damamba_jax.metrics.trace import Trace, likeliest
 from damamba_jax.metrics.turns import Turns, turn_means
 from damamba_jax.runs.bands import Bands
 
@@ -43,14 +44,17 @@ class ParticipantScores:
       participant: who it is.
       rate: scores per second, Hz.
       time: seconds since the recording began.
-      score: in the range of the annotations that the model was trained on; NaN where
-        nothing could be scored.
+      score: in the range of the annotations that the model was trained on, or the
+        number of the likeliest class; NaN where nothing could be scored.
       low, high: band that holds most annotations of people who were not trained on;
         `None` where it could not be measured.
       turns: the turns of the recording, where a table says when they were.
       turn_score: the score of each turn.
       turn_band: reach of the band around these, as of `low` and `high`.
       label_range: lowest and highest annotation.
+      classes: names of the classes; empty where scores are values of a range.
+      probability: probability of each class.
+      turn_probability: the same for each turn.
     """
 
     participant: str
@@ -63,14 +67,23 @@ class ParticipantScores:
     turn_score: Float[np.ndarray, "n"] | None
     turn_band: float | None
     label_range: tuple[float, float]
+    classes: tuple[str, ...] = ()
+    probability: Float[np.ndarray, "T K"] | None = None
+    turn_probability: Float[np.ndarray, "n K"] | None = None
 
     def __repr__(self) -> str:
         """Returns one line, however long the recording is."""
         there = self.score[np.isfinite(self.score)]
         if not there.size:
             return f"{self.participant}: {len(self.time)} frames, none scored"
+        said = f"{len(self.time)} frames, {self.time[-1]:.1f} s"
+        if self.classes:
+            counts = [np.mean(there == i) for i in range(len(self.classes))]
+            shares = zip(self.classes, counts, strict=True)
+            each = ", ".join(f"{name} {share:.0%}" for name, share in shares)
+            return f"{self.participant}: {said}, {each}"
         return (
-            f"{self.participant}: {len(self.time)} frames, {self.time[-1]:.1f} s, "
+            f"{self.participant}: {said}, "
             f"scores {there.min():.3f} to {there.max():.3f}, mean {there.mean():.3f}"
         )
 
@@ -97,7 +110,7 @@ def score_arrays(
         rates,
         data.features,
         label_rate=(data.layout or LayoutConfig).label_rate,
-        label_range=(data.label_range[0], data.label_range[1]),
+        scale=Scale.of(data),
     )
     (scores,) = score_sessions(members, [session])
     return scores
@@ -160,7 +173,14 @@ def score_sessions(
 def _check_alike(sections: Sequence[DataConfig]) -> None:
     first = sections[0]
     for other in sections[1:]:
-        for name in ("features", "label_range", "label_unit", "layout"):
+        for name in (
+            "features",
+            "label_range",
+            "label_unit",
+            "classes",
+            "classes_ordered",
+            "layout",
+        ):
             if getattr(first, name) != getattr(other, name):
                 raise ConfigError(
                     f"`--workdir`: expected models alike in `data.{name}`, got "
@@ -181,6 +201,12 @@ def widest_bands(bands: Sequence[Bands]) -> Bands:
 
 
 def _scores(trace: Trace, bands: Bands) -> ParticipantScores:
+    turn_score = turn_probability = None
+    if trace.turns is not None and trace.classes:
+        turn_probability = turn_means(trace.class_probabilities(), trace.turns)
+        turn_score = likeliest(turn_probability)
+    elif trace.turns is not None:
+        turn_score = turn_means(trace.prediction, trace.turns)
     score = np.asarray(trace.prediction, np.float64)
     low = high = None
     if bands.frame is not None:
@@ -195,7 +221,10 @@ def _scores(trace: Trace, bands: Bands) -> ParticipantScores:
         low=low,
         high=high,
         turns=trace.turns,
-        turn_score=None if trace.turns is None else turn_means(score, trace.turns),
+        turn_score=turn_score,
         turn_band=bands.turn and bands.turn.half_width,
         label_range=trace.label_range,
+        classes=trace.classes,
+        probability=trace.probabilities,
+        turn_probability=turn_probability,
     )

@@ -120,7 +120,7 @@ def _place(
     rows: windows.EvaluationRows,
 ) -> None:
     """Writes the core frames of one batch to where they belong."""
-    if scores.shape != rows.label_index.shape:
+    if scores.shape[:2] != rows.label_index.shape:
         raise ValueError(
             f"`predict`: expected scores of shape {rows.label_index.shape}, "
             f"got {scores.shape}."
@@ -129,7 +129,8 @@ def _place(
         session, seat = members[rows.session[row]], int(rows.participant[row])
         if (session, seat) not in predictions:
             count = sessions[session].num_frames(seat)
-            predictions[session, seat] = np.full(count, np.nan, np.float32)
+            shape = (count, *scores.shape[2:])
+            predictions[session, seat] = np.full(shape, np.nan, np.float32)
         index = rows.label_index[row]
         core = index >= 0
         predictions[session, seat][index[core]] = scores[row, core]
@@ -138,7 +139,7 @@ def _place(
 def make_trace(
     session: Session,
     seat: int,
-    prediction: Float[np.ndarray, "T"],
+    prediction: Float[np.ndarray, "T *K"],
     *,
     split: str | None = None,
 ) -> Trace:
@@ -147,17 +148,25 @@ def make_trace(
     Args:
       session: the recording.
       seat: index of the participant in it.
-      prediction: one value per frame, within [0, 1].
+      prediction: one value per frame, within [0, 1]; or the probability of each class.
       split: name in the trace, if not the session's own.
     """
-    return Trace(
+    label, values = session.annotation(seat), prediction
+    if session.classes:
+        values = np.full(len(prediction), np.nan)
+    else:
+        label, values = (from_unit(x, session.label_range) for x in (label, values))
+    trace = Trace(
         split=split or session.split,
         session=session.id,
         role=session.participants[seat].role,
-        label=from_unit(session.annotation(seat), session.label_range),
-        prediction=from_unit(prediction, session.label_range),
+        label=label,
+        prediction=values,
         label_range=session.label_range,
         label_rate=float(session.label_rate),
         language=session.language,
         turns=session.turns(seat),
+        classes=session.classes,
+        classes_ordered=session.classes_ordered,
     )
+    return trace.with_probabilities(prediction) if session.classes else trace

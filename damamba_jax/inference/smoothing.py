@@ -51,13 +51,17 @@ def smooth(
 
 
 def smooth_traces(traces: Sequence[Trace], smoothing: SmoothingConfig) -> list[Trace]:
-    """Smooths the prediction of every trace."""
-    return [
-        dataclasses.replace(
-            trace, prediction=smooth(trace.prediction, trace.label_rate, smoothing)
-        )
-        for trace in traces
-    ]
+    """Smooths every trace: its prediction, or the probability of each class."""
+    return [_smooth_trace(trace, smoothing) for trace in traces]
+
+
+def _smooth_trace(trace: Trace, smoothing: SmoothingConfig) -> Trace:
+    rate, probabilities = trace.label_rate, trace.probabilities
+    if probabilities is None:
+        smoothed = smooth(trace.prediction, rate, smoothing)
+        return dataclasses.replace(trace, prediction=smoothed)
+    columns = [smooth(column, rate, smoothing) for column in probabilities.T]
+    return trace.with_probabilities(np.stack(columns, axis=1))
 
 
 def parse_smoothing(text: str) -> SmoothingConfig:

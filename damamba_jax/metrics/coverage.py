@@ -51,8 +51,11 @@ def measure_band(traces: Sequence[Trace], *, coverage: float = COVERAGE) -> Band
       coverage: share of annotations that the band should hold.
 
     Returns:
-      The band; `None` for fewer than `MIN_SESSIONS` sessions with annotations.
+      The band; `None` for fewer than `MIN_SESSIONS` sessions with annotations, and for
+      classes, whose probabilities say how sure a prediction is.
     """
+    if any(trace.classes for trace in traces):
+        return None
     errors: dict[tuple[str, str], list[np.ndarray]] = {}
     for trace in traces:
         if trace.is_labelled:

@@ -1,8 +1,8 @@
 """Gap between the scores of two models, with its standard error.
 
 Both were trained with the same seeds and scored on the same frames. With `C(m, i)` the
-pooled CCC of model `m` trained with seed `i`, and `C(m, i, -j)` the same without
-session `j`, the gap is the mean over the `S` seeds of
+pooled score of model `m` trained with seed `i` (CCC, or kappa of classes), and
+`C(m, i, -j)` the same without session `j`, the gap is the mean over the `S` seeds of
 
     g(i) = C(full, i) - C(row, i)
 
@@ -32,7 +32,7 @@ class PairedGap(NamedTuple):
     """What the second model loses against the first.
 
     Attributes:
-      mean: CCC of the first minus CCC of the second, averaged over seeds.
+      mean: score of the first minus score of the second, averaged over seeds.
       standard_error: the standard error of `mean`; `None` with one seed or one session,
         from which nothing can be said about the next.
       seed_error, session_error: its two parts, `None` where they cannot be known.
@@ -67,7 +67,7 @@ def measure_gap(
     for traces in [*full[1:], *row]:
         _check_frames(full[0], traces)
     one, other = ([score(t) for t in m] for m in (full, row))
-    gaps = np.array([a.ccc - b.ccc for a, b in zip(one, other, strict=True)])
+    gaps = np.array([a.value - b.value for a, b in zip(one, other, strict=True)])
     seeds, sessions = len(gaps), one[0].num_sessions
     seed_error = float(gaps.std(ddof=1) / np.sqrt(seeds)) if seeds > 1 else None
     session_error = None

@@ -6,23 +6,30 @@ import numpy as np
 from jaxtyping import Float
 
 from damamba_jax.metrics.ccc import ccc
+from damamba_jax.metrics.classes import agree_on_class, confusion_matrix, kappa_of
 from damamba_jax.metrics.finite import finite_mean
 from damamba_jax.metrics.trace import Frames, concatenate
 
 
 def rater_agreement(
     people: Iterable[Mapping[str, Float[np.ndarray, "_"]]],
+    *,
+    num_classes: int = 0,
+    ordered: bool = False,
 ) -> dict[str, float]:
     """Computes the CCC of each rater with the mean of all others.
 
+    Of classes it is the kappa of each rater with the class that the others agree on.
     Frames of all people are pooled, as in the official metric; those count which the
     rater and at least one other have rated.
 
     Args:
       people: for each person the ratings of each rater, NaN where not rated.
+      num_classes: classes whose numbers the ratings are; 0 where they are values.
+      ordered: whether the classes are steps of a scale.
 
     Returns:
-      CCC by rater; raters who never rated together with another are left out.
+      The score by rater; raters who never rated together with another are left out.
     """
     parts: dict[str, list[Frames]] = {}
     for ratings in people:
@@ -30,18 +37,21 @@ def rater_agreement(
             others = [values for name, values in ratings.items() if name != rater]
             if not others:
                 continue
-            mean = finite_mean(np.stack(others))
-            both = np.isfinite(own) & np.isfinite(mean)
-            parts.setdefault(rater, []).append(Frames(mean[both], own[both]))
+            rest = np.stack(others)
+            if num_classes:
+                said = agree_on_class(rest, num_classes=num_classes, ordered=ordered)
+            else:
+                said = finite_mean(rest)
+            both = np.isfinite(own) & np.isfinite(said)
+            parts.setdefault(rater, []).append(Frames(said[both], own[both]))
     pooled = {rater: concatenate(frames) for rater, frames in sorted(parts.items())}
-    return {rater: ccc(*frames) for rater, frames in pooled.items() if len(frames[0])}
+    return {
+        rater: _kappa(frames, num_classes) if num_classes else ccc(*frames)
+        for rater, frames in pooled.items()
+        if len(frames.label)
+    }
 
 
-def describe_agreement(agreement: Mapping[str, float]) -> str:
-    """Says in one line how well raters agree."""
-    each = ", ".join(f"{name} {value:.3f}" for name, value in agreement.items())
-    mean = sum(agreement.values()) / len(agreement)
-    return (
-        f"human ceiling, CCC of each rater with the mean of the others: {each}; "
-        f"mean {mean:.3f}"
-    )
+def _kappa(frames: Frames, num_classes: int) -> float:
+    label, own = (side.astype(np.int64) for side in frames)
+    return kappa_of(confusion_matrix(label, own, num_classes)).item()

@@ -24,13 +24,17 @@ class Trace:
       split: e.g. `"noxi/val"`.
       session: name of the session within its split.
       role: e.g. `"expert"`.
-      label: annotation, NaN where there is none.
-      prediction: one value per frame of `label`, in the same unit.
+      label: annotation, NaN where there is none; the number of a class where it has
+        classes.
+      prediction: one value per frame of `label`, in the same unit; the likeliest class.
       label_rate: Hz.
       language: the language of the session, where known.
       label_range: lowest and highest value of the annotation.
       turns: where the annotation rates turns as a whole, and each counts once; `None`
         where every frame counts.
+      classes: the names of the classes; empty where annotations are numbers.
+      classes_ordered: whether classes are steps of a scale.
+      probabilities: predicted probability of each class; `None` where none are known.
     """
 
     split: str
@@ -42,11 +46,36 @@ class Trace:
     language: str | None = None
     label_range: tuple[float, float] = (0.0, 1.0)
     turns: Turns | None = None
+    classes: tuple[str, ...] = ()
+    classes_ordered: bool = False
+    probabilities: Float[np.ndarray, "Tp K"] | None = None
 
     @property
     def is_labelled(self) -> bool:
         """Whether any frame has a label."""
         return bool(np.isfinite(self.label).any())
+
+    def class_probabilities(self) -> Float[np.ndarray, "Tp K"]:
+        """Returns the probability of each class; without any, 1 for the prediction."""
+        if self.probabilities is not None:
+            return self.probabilities
+        number = np.arange(len(self.classes))
+        found = np.where(self.prediction[:, None] == number, 1.0, 0.0)
+        found[np.isnan(self.prediction)] = np.nan
+        return found
+
+    def with_probabilities(self, probabilities: Float[np.ndarray, "Tp K"]) -> "Trace":
+        """Returns a copy that predicts the likeliest of these classes."""
+        return dataclasses.replace(
+            self, prediction=likeliest(probabilities), probabilities=probabilities
+        )
+
+
+def likeliest(probabilities: Float[np.ndarray, "T K"]) -> Float[np.ndarray, "T"]:
+    """Finds the number of the likeliest class; NaN where a probability is missing."""
+    there = np.isfinite(probabilities.sum(axis=1))
+    found = np.where(there[:, None], probabilities, 0.0).argmax(axis=1)
+    return np.where(there, found, np.nan)
 
 
 def from_unit(

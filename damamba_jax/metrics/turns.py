@@ -1,7 +1,8 @@
 """Turns: stretches of an annotation that were rated as a whole.
 
-A turn is an utterance, an exchange or an interval to which raters gave one number. Its
-label is the mean of its rated frames, its prediction the mean over all of its frames.
+A turn is an utterance, an exchange or an interval to which raters gave one number, or
+one class. Its label is the mean of its rated frames, or their most frequent class; its
+prediction is the mean over all of its frames, also of the probabilities of classes.
 """
 
 import math
@@ -57,10 +58,42 @@ def place_turns(
     return Turns(names, np.array(firsts, np.int64), np.array(lasts, np.int64))
 
 
-def turn_means(values: Float[np.ndarray, "T"], turns: Turns) -> Float[np.ndarray, "n"]:
+def turn_means(
+    values: Float[np.ndarray, "T *K"], turns: Turns
+) -> Float[np.ndarray, "n *K"]:
     """Averages the finite values of each turn; NaN where there is none."""
+    total, count = _turn_sums(values, turns)
+    empty = np.full(count.shape, np.nan)
+    return np.divide(total, count, out=empty, where=count > 0)
+
+
+def turn_classes(
+    values: Float[np.ndarray, "T"], turns: Turns, num_classes: int
+) -> Float[np.ndarray, "n"]:
+    """Finds the most frequent class of each turn; NaN where no frame has one.
+
+    Args:
+      values: number of the class of each frame; NaN where there is none.
+      turns: the turns.
+      num_classes: classes are numbered from 0 to one less.
+
+    Returns:
+      The number of the class; of equally frequent ones, the lowest.
+    """
+    there = values[:, None] == np.arange(num_classes)
+    count, _ = _turn_sums(there.astype(np.float64), turns)
+    return np.where(count.any(axis=1), count.argmax(axis=1), np.nan)
+
+
+def _turn_sums(
+    values: Float[np.ndarray, "T *K"], turns: Turns
+) -> tuple[np.ndarray, np.ndarray]:
+    """Sum and number of the finite values of each turn."""
     finite = np.isfinite(values)
-    total = np.concatenate([[0.0], np.cumsum(np.where(finite, values, 0.0))])
-    count = np.concatenate([[0], np.cumsum(finite)])
-    total, count = (x[turns.last] - x[turns.first] for x in (total, count))
-    return np.divide(total, count, out=np.full(len(turns), np.nan), where=count > 0)
+    zero = np.zeros((1, *values.shape[1:]))
+    sums = (
+        np.concatenate([zero, np.cumsum(x, axis=0, dtype=np.float64)])
+        for x in (np.where(finite, values, 0.0), finite)
+    )
+    total, count = (x[turns.last] - x[turns.first] for x in sums)
+    return total, count

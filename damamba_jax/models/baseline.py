@@ -22,6 +22,7 @@ from flax import nnx
 from damamba_jax.array_types import Array
 from damamba_jax.config.sections import DataConfig
 from damamba_jax.config.systems import BaselineConfig
+from damamba_jax.models.answer import Answer
 from damamba_jax.models.inputs import (
     Batch,
     FeatureInput,
@@ -60,7 +61,10 @@ class Baseline(System):
             ]
         )
         self.dropout = Dropout(config.dropout)
-        self.head = Linear(widths[-1], 1, dtype=jnp.float32, bias=True, rng=rng)
+        self.answer = Answer(data)
+        self.head = Linear(
+            widths[-1], self.answer.width, dtype=jnp.float32, bias=True, rng=rng
+        )
 
     def estimate(
         self, batch: Batch, statistics: Statistics, num_frames: int, key: Array | None
@@ -80,5 +84,4 @@ class Baseline(System):
                 x = self.dropout(x, key)
             x = jax.nn.relu(layer(x))
         x = at_labels(x, batch["label_time"], frame_hz=self.frame_hz)
-        logit = self.head(x.astype(jnp.float32))
-        return Output(jax.nn.sigmoid(logit[..., 0]), {}, {})
+        return Output(self.answer(self.head(x.astype(jnp.float32))), {}, {})

@@ -16,6 +16,7 @@ from jax.typing import DTypeLike
 from damamba_jax.array_types import Array
 from damamba_jax.config.sections import DataConfig, FeatureConfig
 from damamba_jax.config.systems import DAMambaConfig
+from damamba_jax.models.answer import Answer
 from damamba_jax.models.blocks import Stack, encode_all
 from damamba_jax.models.fusion import (
     DialogueEncoder,
@@ -103,7 +104,10 @@ class DAMamba(System):
         self.dialogue = DialogueEncoder(config, dtype=dtype, rng=rng)
         width = self.dialogue.out_dim
         self.head_in = Linear(width, width, dtype=dtype, bias=True, rng=rng)
-        self.head_out = Linear(width, 1, dtype=jnp.float32, bias=True, rng=rng)
+        self.answer = Answer(data)
+        self.head_out = Linear(
+            width, self.answer.width, dtype=jnp.float32, bias=True, rng=rng
+        )
 
     def estimate(
         self, batch: Batch, statistics: Statistics, num_frames: int, key: Array | None
@@ -140,12 +144,12 @@ class DAMamba(System):
         hidden = self.dialogue(person[:, 0], context, context_valid, keys[2])
         hidden = at_labels(hidden, label_time, frame_hz=self.frame_hz)
         logit = self.head_out(jax.nn.gelu(self.head_in(hidden)).astype(jnp.float32))
-        logits = logit.reshape(views, -1, logit.shape[1])
+        logits = logit.reshape(views, -1, *logit.shape[1:])
         return Output(
-            jax.nn.sigmoid(self.fusion.mix(logits)),
+            self.answer(self.fusion.mix(logits)),
             embeddings,
             group_valid,
-            jax.nn.sigmoid(logits) if views > 1 else None,
+            self.answer(logits) if views > 1 else None,
         )
 
     def _encode(self, batch, statistics, num_frames, people, key):

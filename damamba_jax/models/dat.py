@@ -32,6 +32,7 @@ from damamba_jax.array_types import Array, Float
 from damamba_jax.config.sections import DataConfig
 from damamba_jax.config.systems import DATConfig
 from damamba_jax.errors import ConfigError
+from damamba_jax.models.answer import Answer
 from damamba_jax.models.blocks import encode_all
 from damamba_jax.models.inputs import (
     Batch,
@@ -135,7 +136,10 @@ class DAT(System):
         self.dialogue = nnx.Dict(dialogue)
         width = len(data.features) * config.dim
         self.head_norm = LayerNorm(width)
-        self.head = Linear(width, 1, dtype=jnp.float32, bias=True, rng=rng)
+        self.answer = Answer(data)
+        self.head = Linear(
+            width, self.answer.width, dtype=jnp.float32, bias=True, rng=rng
+        )
 
     def estimate(
         self, batch: Batch, statistics: Statistics, num_frames: int, key: Array | None
@@ -163,8 +167,8 @@ class DAT(System):
             seen.append(self.dialogue[group](x, group_key, context, valid))
         hidden = jnp.concatenate(seen, axis=-1)
         hidden = at_labels(hidden, batch["label_time"], frame_hz=self.frame_hz)
-        logit = self.head(self.head_norm(hidden.astype(jnp.float32)))
-        return Output(jax.nn.sigmoid(logit[..., 0]), {}, {})
+        logits = self.head(self.head_norm(hidden.astype(jnp.float32)))
+        return Output(self.answer(logits), {}, {})
 
 
 def _transformers(

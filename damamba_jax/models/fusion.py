@@ -84,8 +84,8 @@ class ModalityFusion(nnx.Module):
             fused.append(x + self.attention[group](normed[group], others))
         return [self.joint(jnp.concatenate(fused, axis=-1))]
 
-    def mix(self, logits: Float[Array, "V B T"]) -> Float[Array, "B T"]:
-        """Makes one logit of those of all views; of several, none learns from it."""
+    def mix(self, logits: Float[Array, "V B T W"]) -> Float[Array, "B T W"]:
+        """Makes one view of all; where there are several, none learns from it."""
         if len(logits) == 1:
             return logits[0]
         return jnp.tensordot(self.weights[...], jax.lax.stop_gradient(logits), axes=1)

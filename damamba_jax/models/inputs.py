@@ -33,20 +33,21 @@ class Output(NamedTuple):
     """Answer of a system to one batch.
 
     Attributes:
-      score: engagement in [0, 1] at the label times, float32 [B, Tl].
+      score: engagement in [0, 1] at the label times, float32 [B, Tl]; of classes the
+        log-probability of each, [B, Tl, K].
       alignment: per group, the target's embeddings for the alignment loss, float32
         [B, T, A]; empty for systems that are trained without it.
       group_valid: per group of `alignment`, frames at which the target has at least
         one of its features, bool [B, T].
       group_scores: the group scores of a system that keeps modality groups apart, as
-        `score` by each of them alone, [V, B, Tl]. They are what is trained then;
+        `score` by each of them alone, [V, B, Tl (K)]. They are what is trained then;
         `score` mixes them, and only its weights learn from it.
     """
 
-    score: Float[Array, "B Tl"]
+    score: Float[Array, "B Tl *K"]
     alignment: dict[str, Float[Array, "B T A"]]
     group_valid: dict[str, Bool[Array, "B T"]]
-    group_scores: Float[Array, "V B Tl"] | None = None
+    group_scores: Float[Array, "V B Tl *K"] | None = None
 
 
 class FeatureInput(nnx.Module):

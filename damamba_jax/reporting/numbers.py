@@ -3,34 +3,62 @@
 from collections.abc import Sequence
 from statistics import fmean, stdev
 
-from damamba_jax.metrics.intervals import Scores
+from damamba_jax.metrics.agreement import Agreement
+from damamba_jax.metrics.classes import ClassScores
 
 ABSENT = "–"
 
 
-def with_interval(scores: Scores) -> str:
-    """Writes the pooled CCC, with its interval if there is one."""
-    if scores.ccc_low is None or scores.ccc_high is None:
-        return number(scores.ccc)
-    return f"{scores.ccc:.3f} [{scores.ccc_low:.2f}, {scores.ccc_high:.2f}]"
+def with_interval(scores: Agreement) -> str:
+    """Writes the pooled CCC or kappa, with its interval if there is one."""
+    ends = scores.interval
+    if ends is None:
+        return number(scores.value)
+    return f"{scores.value:.3f} [{ends.low:.2f}, {ends.high:.2f}]"
 
 
-def counted(scores: Scores) -> str:
+# Measures beside the headline score: their columns, names and digits.
+_NUMBERS = (("Pearson r", "pearson", 3), ("MSE", "mse", 4), ("MAE", "mae", 4))
+_CLASSES = (
+    ("weighted kappa", "weighted_kappa", 3), ("accuracy", "accuracy", 3),
+    ("macro-F1", "macro_f1", 3), ("AUC", "auc", 3),
+)  # fmt: skip
+
+
+def details(scores: Agreement) -> dict[str, str]:
+    """Writes what stands beside the headline score, by the names of their columns."""
+    return mean_details([scores])
+
+
+def mean_details(seeds: Sequence[Agreement]) -> dict[str, str]:
+    """Writes the same as `details`, averaged over several models."""
+    measures = _CLASSES if isinstance(seeds[0], ClassScores) else _NUMBERS
+    found = {}
+    for title, name, digits in measures:
+        values = [getattr(one, name) for one in seeds]
+        if name != "weighted_kappa" or values[0] is not None:
+            there = [value for value in values if value is not None]
+            mean = fmean(there) if len(there) == len(values) else None
+            found[title] = number(mean, digits)
+    return found
+
+
+def counted(scores: Agreement) -> str:
     """Writes how many frames were scored, or how many turns."""
     return f"{scores.num_frames}{' turns' if scores.unit == 'turn' else ''}"
 
 
-def over_sessions(scores: Scores) -> str:
-    """Writes mean and standard deviation of the CCC of single sessions."""
+def over_sessions(scores: Agreement) -> str:
+    """Writes mean and standard deviation of the score of single sessions."""
     if scores.session_mean is None:
         return ABSENT
     spread = "" if scores.session_std is None else f" ± {scores.session_std:.3f}"
     return f"{scores.session_mean:.3f}{spread}"
 
 
-def number(value: float | None) -> str:
-    """Writes a score with three digits."""
-    return ABSENT if value is None else f"{value:.3f}"
+def number(value: float | None, digits: int = 3) -> str:
+    """Writes a score with three digits, or another number of them."""
+    return ABSENT if value is None else f"{value:.{digits}f}"
 
 
 def percent(value: float | None) -> str:

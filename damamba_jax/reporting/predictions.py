@@ -5,11 +5,13 @@ import io
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 
 from damamba_jax.data.formats.annotations import (
     ContinuousAnnotation,
+    DiscreteAnnotation,
     write_annotation,
 )
 from damamba_jax.files import write_text
@@ -61,27 +63,57 @@ def is_written(folder: str | os.PathLike, participants: Iterable[str]) -> bool:
 
 
 def _frames(one: ParticipantScores) -> str:
-    empty = np.full(len(one.time), np.nan)
-    low, high = (empty if side is None else side for side in (one.low, one.high))
     # Exact to the digit for rates such as 29.97 Hz too, without a tail of noise.
+    times = [f"{t:.6f}".rstrip("0").rstrip(".") for t in one.time]
+    if one.classes:
+        assert one.probability is not None, "classes have probabilities"
+        names, cells = _class_cells(one.classes, one.score, one.probability)
+    else:
+        empty = np.full(len(one.time), np.nan)
+        low, high = (empty if side is None else side for side in (one.low, one.high))
+        names, cells = _number_cells(one.score, low, high)
     rows = [
-        (one.participant, f"{t:.6f}".rstrip("0").rstrip("."), *map(_number, values))
-        for t, *values in zip(one.time, one.score, low, high, strict=True)
+        (one.participant, time, *row) for time, row in zip(times, cells, strict=True)
     ]
-    return _csv(("participant", "time", "score", "low", "high"), rows)
+    return _csv(("participant", "time", *names), rows)
 
 
 def _turns(one: ParticipantScores) -> str:
-    assert one.turns is not None and one.turn_score is not None, "there are turns"
-    rows = []
-    for name, first, last, score in zip(*one.turns, one.turn_score, strict=True):
+    turns, score = one.turns, one.turn_score
+    assert turns is not None and score is not None, "there are turns"
+    if one.classes:
+        assert one.turn_probability is not None, "classes have probabilities"
+        names, cells = _class_cells(one.classes, score, one.turn_probability)
+    else:
         band = np.nan if one.turn_band is None else one.turn_band
-        ends = np.clip([score - band, score + band], *one.label_range)
-        start, end = (f"{frame / one.rate:.3f}" for frame in (first, last))
-        numbers = map(_number, (score, *ends))
-        rows.append((one.participant, name, start, end, *numbers))
-    header = ("participant", "turn", "start", "end", "score", "low", "high")
-    return _csv(header, rows)
+        ends = (np.clip(score + side, *one.label_range) for side in (-band, band))
+        names, cells = _number_cells(score, *ends)
+    rows = [
+        (one.participant, name, *(f"{edge / one.rate:.3f}" for edge in edges), *row)
+        for name, *edges, row in zip(*turns, cells, strict=True)
+    ]
+    return _csv(("participant", "turn", "start", "end", *names), rows)
+
+
+_Cells: TypeAlias = tuple[tuple[str, ...], list[tuple[str, ...]]]
+
+
+def _number_cells(*columns: np.ndarray) -> _Cells:
+    """The score and the ends of its band: names of columns, and rows."""
+    values = np.stack(columns, axis=1).tolist()
+    rows = [tuple(map(_number, row)) for row in values]
+    return ("score", "low", "high"), rows
+
+
+def _class_cells(
+    classes: Sequence[str], number: np.ndarray, probability: np.ndarray
+) -> _Cells:
+    """The likeliest class and the probability of each: names of columns, and rows."""
+    rows = [
+        (classes[int(n)] if np.isfinite(n) else "", *map(_number, shares))
+        for n, shares in zip(number.tolist(), probability.tolist(), strict=True)
+    ]
+    return ("class", *(f"p_{name}" for name in classes)), rows
 
 
 def _number(value: float) -> str:
@@ -97,7 +129,12 @@ def _csv(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return text.getvalue()
 
 
-def _annotation(one: ParticipantScores) -> ContinuousAnnotation:
+def _annotation(
+    one: ParticipantScores,
+) -> ContinuousAnnotation | DiscreteAnnotation:
+    meta = {"annotator": "damamba_jax", "role": one.participant}
+    if one.classes:
+        return _segments(one, meta)
     low, high = one.label_range
     confidence = np.where(np.isfinite(one.score), 1.0, 0.0)
     return ContinuousAnnotation(
@@ -107,7 +144,28 @@ def _annotation(one: ParticipantScores) -> ContinuousAnnotation:
         maximum=high,
         score=one.score.astype(np.float32),
         confidence=confidence.astype(np.float32),
-        meta={"annotator": "damamba_jax", "role": one.participant},
+        meta=meta,
+    )
+
+
+def _segments(one: ParticipantScores, meta: Mapping[str, str]) -> DiscreteAnnotation:
+    """Makes a segment of each stretch of frames with the same likeliest class."""
+    assert one.probability is not None, "classes have probabilities"
+    number = np.nan_to_num(one.score, nan=-1.0).astype(np.int64)
+    edges = np.flatnonzero(np.diff(number, prepend=-2))
+    ends = np.append(edges[1:], len(number))
+    keep = number[edges] >= 0
+    first, last = edges[keep], ends[keep]
+    sure = np.nan_to_num(one.probability.max(axis=1))
+    mean = [sure[a:b].mean() for a, b in zip(first, last, strict=True)]
+    return DiscreteAnnotation(
+        name="engagement",
+        classes=dict(enumerate(one.classes)),
+        start=first / one.rate,
+        stop=last / one.rate,
+        id=number[first],
+        confidence=np.array(mean, np.float32),
+        meta=meta,
     )
 
 
@@ -120,4 +178,6 @@ def _trace(one: ParticipantScores, session: str) -> Trace:
         prediction=one.score,
         label_rate=one.rate,
         label_range=one.label_range,
+        classes=one.classes,
+        probabilities=one.probability,
     )

@@ -7,16 +7,19 @@ say so, and so does a model that was trained on the one and scored on the other.
 
 import os
 from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 
 from damamba_jax import files
+from damamba_jax.data.corpus.ceiling import Ceiling
 from damamba_jax.evaluation.published import CHALLENGE, PUBLISHED, SOURCES
 from damamba_jax.evaluation.results import COLUMNS, Result, SplitResult, to_tree
 from damamba_jax.files import write_text
-from damamba_jax.metrics.intervals import MIN_SESSIONS, Scores
-from damamba_jax.metrics.raters import describe_agreement
+from damamba_jax.metrics.agreement import MIN_SESSIONS, Agreement
+from damamba_jax.metrics.classes import ClassScores
 from damamba_jax.reporting.numbers import (
     ABSENT,
     counted,
+    details,
     number,
     over_sessions,
     percent,
@@ -36,6 +39,7 @@ def tables(results: Sequence[Result]) -> list[Table]:
     Only corpora of the challenge have the main table, with its published rows.
     """
     made = [*_split_tables(results), *_oracle_tables(results)]
+    made += _confusion_tables(results)
     if any(_is_of_challenge(result) for result in results):
         made.insert(0, main_table(results))
     for name, field in (
@@ -108,9 +112,8 @@ def write_json(path: str | os.PathLike, results: Sequence[Result]) -> None:
 def rater_lines(results: Sequence[Result]) -> list[str]:
     """One line for each split that several people have rated."""
     lines = [
-        f"{s.split}: {describe_agreement(s.raters)}"
-        for result in results
-        for s in result.splits
+        f"{s.split}: {Ceiling(dict(s.raters), scores.headline)}"
+        for _, s, scores in _scored(results)
         if s.raters
     ]
     return list(dict.fromkeys(lines))
@@ -140,7 +143,7 @@ def _published_tests(result: Result) -> dict[str, SplitResult]:
 
 
 def _overall_ccc(tests: Mapping[str, SplitResult]) -> float | None:
-    return _overall({name: s.scores.ccc for name, s in tests.items() if s.scores})
+    return _overall({name: s.scores.value for name, s in tests.items() if s.scores})
 
 
 def _overall(values: Mapping[str, float]) -> float | None:
@@ -155,7 +158,9 @@ def _reference_rows(result: Result, kind: str) -> list[tuple[str, ...]]:
     cells: dict[str, dict[str, float]] = {}
     for column, split in _published_tests(result).items():
         if kind == "ridge" and split.ridge is not None:
-            cells.setdefault("ridge regression per frame", {})[column] = split.ridge.ccc
+            cells.setdefault("ridge regression per frame", {})[column] = (
+                split.ridge.value
+            )
         if kind == "oracle" and split.oracle is not None:
             # One row; its cells of shifted domains are the transfer oracle's.
             name = f"oracle, {split.oracle.seen}"
@@ -206,40 +211,67 @@ def _split_tables(results: Sequence[Result]) -> list[Table]:
         "other": "Other splits",
         "training": "Training sessions (seen by the model)",
     }
-    columns = (
-        "split", "method", "sessions", "frames", "CCC", "per session", "Pearson r",
-        "MSE", "MAE", "origin",
-    )  # fmt: skip
-    notes = (
-        "CCC is that of all frames of a split, pooled; `per session` is the mean and "
-        f"the standard deviation of the CCC of single sessions. {INTERVAL_NOTE}",
-    )
     made = []
     for kind, title in titles.items():
-        rows = []
-        for result, s, scores in _scored(results):
-            if s.kind == kind:
-                named = [(_method(result), scores)]
-                named += [("ridge regression per frame", s.ridge)] if s.ridge else []
-                rows += [
-                    (s.split, name, str(v.num_sessions), counted(v),
-                     with_interval(v), over_sessions(v), *_values(v)[1:], result.mark)
-                    for name, v in named
-                ]  # fmt: skip
-        made.append(
-            Table(
-                title=title, columns=columns, rows=tuple(rows), notes=notes,
-                spare=("MAE", "MSE", "frames", "Pearson r"),
-            )
-        )  # fmt: skip
+        shown = [found for found in _scored(results) if found[1].kind == kind]
+        for headline in dict.fromkeys(scores.headline for _, _, scores in shown):
+            alike = [found for found in shown if found[2].headline == headline]
+            made.append(_split_table(title, alike))
     return made
+
+
+def _split_table(title: str, shown: Sequence["_Shown"]) -> Table:
+    """Makes a table with a line for each split whose scores are of one kind."""
+    headline, extra = shown[0][2].headline, list(details(shown[0][2]))
+    rows = []
+    for result, s, scores in shown:
+        named = [(_method(result), scores)]
+        named += [("ridge regression per frame", s.ridge)] if s.ridge else []
+        rows += [
+            (s.split, name, str(v.num_sessions), counted(v), with_interval(v),
+             over_sessions(v), *details(v).values(), result.mark)
+            for name, v in named
+        ]  # fmt: skip
+    return Table(
+        title=title,
+        columns=(
+            "split", "method", "sessions", "frames", headline, "per session", *extra,
+            "origin",
+        ),
+        rows=tuple(rows),
+        notes=(
+            f"{headline} is that of all frames of a split, pooled; `per session` is "
+            f"the mean and the standard deviation of the {headline} of single "
+            f"sessions. {INTERVAL_NOTE}",
+        ),
+        spare=("MAE", "MSE", "frames", *reversed(extra)),
+    )  # fmt: skip
+
+
+def _confusion_tables(results: Sequence[Result]) -> list[Table]:
+    """Makes a table for each scored split of classes: what was taken for what."""
+    return [
+        Table(
+            title=f"{s.split}: annotated class (rows) and predicted class (columns)",
+            columns=("annotated", *scores.classes, "recall"),
+            rows=tuple(
+                (name, *map(str, row), percent(row[i] / sum(row) if sum(row) else None))
+                for i, (name, row) in enumerate(
+                    zip(scores.classes, scores.confusion, strict=True)
+                )
+            ),
+            notes=(f"{scores.unit}s of {_method(result)}.",),
+        )
+        for result, s, scores in _scored(results)
+        if isinstance(scores, ClassScores)
+    ]
 
 
 def _oracle_tables(results: Sequence[Result]) -> list[Table]:
     rows = [
         (
-            s.split, s.kind, _method(result), number(scores.ccc),
-            number(s.ridge.ccc if s.ridge else None), s.oracle.name,
+            s.split, s.kind, _method(result), number(scores.value),
+            number(s.ridge.value if s.ridge else None), s.oracle.name,
             number(s.oracle.ccc), number(s.oracle.bare_ccc),
             percent(s.share_of_oracle), percent(s.gap_closed),
         )
@@ -267,24 +299,30 @@ def _oracle_tables(results: Sequence[Result]) -> list[Table]:
 
 
 def _group_tables(results: Sequence[Result], name: str, field: str) -> list[Table]:
-    rows = [
-        (group if group.startswith(s.split) else f"{s.split}: {group}", s.kind,
-         _method(result), counted(v), *_values(v), result.mark)
-        for result, s, _ in _scored(results)
-        for group, v in getattr(s, field).items()
-    ]  # fmt: skip
-    columns = (
-        name, "set", "method", "frames", "CCC", "Pearson r", "MSE", "MAE", "origin"
-    )  # fmt: skip
+    rows: dict[tuple[str, ...], list[tuple[str, ...]]] = {}
+    for result, s, _ in _scored(results):
+        for group, v in getattr(s, field).items():
+            label = group if group.startswith(s.split) else f"{s.split}: {group}"
+            extra = details(v)
+            rows.setdefault((v.headline, *extra), []).append(
+                (label, s.kind, _method(result), counted(v), with_interval(v),
+                 *extra.values(), result.mark)
+            )  # fmt: skip
     return [
         Table(
-            title=f"By {name}", columns=columns, rows=tuple(rows), names=(name,),
-            spare=("MAE", "MSE", "frames", "set"),
+            title=f"By {name}", columns=(name, "set", "method", "frames", *measures,
+            "origin"), rows=tuple(some), names=(name,),
+            spare=("MAE", "MSE", "frames", "set", *reversed(measures[1:])),
         )
+        for measures, some in rows.items()
     ]  # fmt: skip
 
 
-def _scored(results: Sequence[Result]) -> list[tuple[Result, SplitResult, Scores]]:
+# One split of a result, and its scores.
+_Shown: TypeAlias = tuple[Result, SplitResult, Agreement]
+
+
+def _scored(results: Sequence[Result]) -> list[_Shown]:
     return [(r, s, s.scores) for r in results for s in r.splits if s.scores is not None]
 
 
@@ -294,12 +332,3 @@ def _method(result: Result) -> str:
         suffix += f", smoothed ({result.smoothing})"
     step = "" if result.step is None else f", step {result.step}"
     return f"{result.method}{step}{suffix}"
-
-
-def _values(scores: Scores) -> tuple[str, ...]:
-    return (
-        with_interval(scores),
-        number(scores.pearson),
-        f"{scores.mse:.4f}",
-        f"{scores.mae:.4f}",
-    )

@@ -11,7 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from damamba_jax.files import short_name, split_file_name
-from damamba_jax.metrics.intervals import Scores, score, score_by
+from damamba_jax.metrics.agreement import Agreement
+from damamba_jax.metrics.classes import score_classes
+from damamba_jax.metrics.intervals import score_by, score_numbers
 from damamba_jax.metrics.trace import Trace, pool
 from damamba_jax.reporting.figure import (
     ANNOTATION,
@@ -69,13 +71,50 @@ def draw_timeline(
     save(figure, path)
 
 
+def draw_pooled(
+    path: str | os.PathLike, traces: Sequence[Trace], *, title: str, mark: str = ""
+) -> None:
+    """Draws annotations against predictions: numbers as a density, or classes."""
+    draw = draw_confusion if traces[0].classes else draw_scatter
+    draw(path, traces, title=title, mark=mark)
+
+
+@styled
+def draw_confusion(
+    path: str | os.PathLike, traces: Sequence[Trace], *, title: str, mark: str = ""
+) -> None:
+    """Draws how many labelled frames have which annotated and predicted class."""
+    scores = score_classes(traces)
+    count = np.array(scores.confusion)
+    share = count / np.maximum(count.sum(axis=1, keepdims=True), 1)
+    size = len(scores.classes)
+    figure = make_figure(3.2 + 0.9 * size, 2.8 + 0.8 * size)
+    axes = figure.subplots()
+    axes.imshow(share, cmap=DENSITY, vmin=0.0, vmax=1.0)
+    for (row, column), number in np.ndenumerate(count):
+        dark = share[row, column] > 0.6
+        axes.annotate(
+            f"{number:,}\n{share[row, column]:.0%}", (column, row), ha="center",
+            va="center", fontsize=9, color="white" if dark else "black",
+        )  # fmt: skip
+    # A name from a configuration is no markup.
+    names = [name.replace("$", r"\$") for name in scores.classes]
+    axes.set_xticks(range(size), names, rotation=30, ha="right")
+    axes.set_yticks(range(size), names)
+    axes.set(xlabel="predicted class", ylabel="annotated class")
+    axes.grid(visible=False)
+    about = f"{title} · kappa {scores.kappa:.3f}, accuracy {scores.accuracy:.3f}"
+    set_title(figure, about, mark)
+    save(figure, path)
+
+
 @styled
 def draw_scatter(
     path: str | os.PathLike, traces: Sequence[Trace], *, title: str, mark: str = ""
 ) -> None:
     """Draws how many labelled frames have which annotation and prediction."""
     frames = pool(traces)
-    scores = score(traces)
+    scores = score_numbers(traces)
     both = np.concatenate(frames)
     least, most = _range_of(traces)
     low, high = min(least, float(both.min())), max(most, float(both.max()))
@@ -139,10 +178,10 @@ def draw_split(
         title, path = f"{split} · all sessions", f"{stem}.scatter.png"
         if not (only_missing and Path(path).is_file()):
             try_to_draw(
-                path, lambda: draw_scatter(path, labelled, title=title, mark=mark)
+                path, lambda: draw_pooled(path, labelled, title=title, mark=mark)
             )
         scores = score_by(labelled, "session")
-        order = sorted(order, key=lambda s: _ccc_or(scores.get(f"{split}/{s}"), -2.0))
+        order = sorted(order, key=lambda s: _score_or(scores.get(f"{split}/{s}"), -2.0))
     places = np.linspace(0, len(order) - 1, min(num_timelines, len(order)))
     for session in [order[place] for place in places.round().astype(int)]:
         path = f"{stem}.{short_name(session)}.timeline.png"
@@ -173,8 +212,8 @@ def _range_of(traces: Sequence[Trace]) -> tuple[float, float]:
     return min(lows), max(highs)
 
 
-def _ccc_or(scores: Scores | None, absent: float) -> float:
-    return absent if scores is None else scores.ccc
+def _score_or(scores: Agreement | None, absent: float) -> float:
+    return absent if scores is None else scores.value
 
 
 def _draw_person(
@@ -191,12 +230,11 @@ def _draw_person(
         axes.plot(*_curve(trace, trace.label), color=ANNOTATION, lw=1.4,
                   label="annotation", zorder=3)  # fmt: skip
     axes.set_title(trace.role, loc="left", fontweight="bold", pad=4)
-    note = "no annotation"
-    if trace.is_labelled:
-        scores = score([trace])
-        note = f"CCC {scores.ccc:.2f}   MAE {scores.mae:.2f}"
-    axes.set_title(note, loc="right", fontsize=10, color=QUIET, pad=4)
+    axes.set_title(_note(trace), loc="right", fontsize=10, color=QUIET, pad=4)
     axes.set_ylabel("engagement")
+    if trace.classes:
+        names = [name.replace("$", r"\$") for name in trace.classes]
+        axes.set_yticks(range(len(names)), names)
     seconds = max(len(trace.label), 1) / trace.label_rate
     axes.set_xlim(0.0, seconds / 60)
     values = [p.prediction for p in (trace, *partners)]
@@ -205,6 +243,17 @@ def _draw_person(
     margin = 0.02 * (most - least)
     axes.set_ylim(min(least - margin, finite.min()), max(most + margin, finite.max()))
     tidy(axes)
+
+
+def _note(trace: Trace) -> str:
+    """Says how well a prediction agrees with its annotation."""
+    if not trace.is_labelled:
+        return "no annotation"
+    if trace.classes:
+        classes = score_classes([trace])
+        return f"kappa {classes.kappa:.2f}   accuracy {classes.accuracy:.2f}"
+    numbers = score_numbers([trace])
+    return f"CCC {numbers.ccc:.2f}   MAE {numbers.mae:.2f}"
 
 
 def _curve(trace: Trace, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -53,7 +53,8 @@ def write_traces(
             label=np.concatenate([trace.label for trace in traces]),
             prediction=np.concatenate([trace.prediction for trace in traces]),
         )
-        np.savez(file, allow_pickle=False, **arrays, **_turn_arrays(traces))
+        arrays |= _turn_arrays(traces) | _class_arrays(traces)
+        np.savez(file, allow_pickle=False, **arrays)
     return path
 
 
@@ -103,6 +104,11 @@ def read_traces(out: str | os.PathLike, split: str) -> list[Trace]:
         if "label_range" in kept:
             ranges = kept["label_range"]
         turns = _read_turns(kept, len(labels))
+        probabilities = [None] * len(labels)
+        if "probabilities" in kept:
+            probabilities = np.split(kept["probabilities"], ends)
+        classes = tuple(kept["classes"].tolist()) if "classes" in kept else ()
+        ordered = bool(classes) and bool(kept["classes_ordered"])
         return [
             Trace(
                 split=str(kept["split"]),
@@ -114,14 +120,29 @@ def read_traces(out: str | os.PathLike, split: str) -> list[Trace]:
                 label=label,
                 prediction=prediction,
                 turns=own,
+                classes=classes,
+                classes_ordered=ordered,
+                probabilities=chances,
             )
             for (
-                session, role, language, rate, (low, high), label, prediction, own
+                session, role, language, rate, (low, high), label, prediction, own,
+                chances,
             ) in zip(
                 kept["session"], kept["role"], kept["language"], kept["label_rate"],
-                ranges, labels, predictions, turns, strict=True,
+                ranges, labels, predictions, turns, probabilities, strict=True,
             )
         ]  # fmt: skip
+
+
+def _class_arrays(traces: Sequence[Trace]) -> dict[str, np.ndarray]:
+    """The classes of all traces, which are the same, and their probabilities."""
+    if not traces[0].classes:
+        return {}
+    return {
+        "classes": np.array(traces[0].classes),
+        "classes_ordered": np.array(traces[0].classes_ordered),
+        "probabilities": np.concatenate([t.class_probabilities() for t in traces]),
+    }
 
 
 def _turn_arrays(traces: Sequence[Trace]) -> dict[str, np.ndarray]:

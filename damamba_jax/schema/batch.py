@@ -62,7 +62,17 @@ BATCH = {
         ("B", "P"), np.int32, False, "0 for the target, 1.. for partners"
     ),
     "label": ArraySchema(
-        ("B", "Tl"), np.float32, False, "annotation; 0 where not valid"
+        ("B", "Tl"),
+        np.float32,
+        False,
+        "annotation, or the number of its class; 0 where not valid",
+    ),
+    "label_weight": ArraySchema(
+        ("B", "Tl"),
+        np.float32,
+        False,
+        "how rare the class of the label is: `n / (K n_k)` over all sessions of the "
+        "loader; only with `data.classes`",
     ),
     "label_valid": ArraySchema(
         ("B", "Tl"), np.bool_, False, "rated, inside the window and the session"
@@ -97,6 +107,7 @@ class BatchShape:
       windows, participants, labels: the sizes `B`, `P` and `Tl`.
       rows, dims: for each feature, the sizes `Tn` and `dim`.
       session_statistics: whether the batch has them.
+      num_classes: classes of the annotations; 0 where they are numbers.
     """
 
     windows: int
@@ -105,12 +116,16 @@ class BatchShape:
     rows: Mapping[str, int]
     dims: Mapping[str, int]
     session_statistics: bool = False
+    num_classes: int = 0
 
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the arrays that the batch has."""
-        left_out = () if self.session_statistics else ("session_statistics",)
-        return tuple(name for name in BATCH if name not in left_out)
+        there = {
+            "session_statistics": self.session_statistics,
+            "label_weight": bool(self.num_classes),
+        }
+        return tuple(name for name in BATCH if there.get(name, True))
 
     def of(self, name: str, feature: str = "") -> tuple[int, ...]:
         """Returns the shape of one array.
@@ -146,6 +161,7 @@ def batch_shape(
         rows={f.name: native_frames(data.window, f.rate) for f in data.features},
         dims={f.name: f.dim for f in data.features},
         session_statistics=data.normalization == "session",
+        num_classes=len(data.classes),
     )
 
 
@@ -202,6 +218,10 @@ def random_batch(
         "label_time": np.tile(time, (batch_size, 1)),
         "label_core": np.tile(core, (batch_size, 1)),
     }
+    if shape.num_classes:
+        number = rng.integers(shape.num_classes, size=shape.of("label"))
+        batch["label"] = number.astype(np.float32)
+        batch["label_weight"] = np.ones(shape.of("label_weight"), np.float32)
     if shape.session_statistics:
         # Centre 0 and spread 1, which the noise has.
         unit = np.array([[0.0], [1.0]], np.float32)

@@ -15,13 +15,13 @@ from typing import NamedTuple
 from rich.console import Console
 
 from damamba_jax.config.sections import Config, DataConfig
+from damamba_jax.data.corpus.ceiling import Ceiling, human_ceiling
 from damamba_jax.data.corpus.sessions import Session
 from damamba_jax.data.corpus.splits import HELD_OUT, session_name
 from damamba_jax.data.open import open_corpus
 from damamba_jax.evaluation import classical
 from damamba_jax.evaluation.results import read_results
 from damamba_jax.inference.ensemble import average_traces
-from damamba_jax.metrics.raters import rater_agreement
 from damamba_jax.metrics.trace import Trace
 from damamba_jax.runs.bands import write_bands
 from damamba_jax.runs.traces import read_traces
@@ -103,13 +103,13 @@ class Findings:
       simulated: whether the corpus was drawn.
       methods: the model, the mean of its seeds where there are several, and the
         classical regressions.
-      raters: CCC of each rater with the mean of the others, where there are several.
+      ceiling: how well raters agree, where there are several.
     """
 
     plan: Plan
     simulated: bool
     methods: tuple[Method, ...]
-    raters: dict[str, float]
+    ceiling: Ceiling
 
 
 def cross_validate(
@@ -165,12 +165,7 @@ def cross_validate(
         plan=plan,
         simulated=index.simulated,
         methods=(*methods, *_classical(plan, known, stop, console)),
-        raters=rater_agreement(
-            known[name].ratings(seat)
-            for names in plan.folds
-            for name in names
-            for seat in range(len(known[name].participants))
-        ),
+        ceiling=human_ceiling([known[n] for names in plan.folds for n in names]),
     )
 
 
@@ -217,6 +212,7 @@ def _classical(
                     [person.rows for person in seen],
                     [session_name(person.session) for person in seen],
                     seed=plan.seeds[0],
+                    num_classes=len(plan.config.data.classes),
                 )
                 found[kind] += [
                     classical.predict(model, p.rows, p.session, p.seat)
@@ -224,7 +220,11 @@ def _classical(
                     if p.fold == fold
                 ]
         line(total, total)
-    return [Method(classical.TITLES[k], [found[k]], True) for k in classical.KINDS]
+    has_classes = bool(plan.config.data.classes)
+    return [
+        Method(classical.title_of(kind, has_classes=has_classes), [traces], True)
+        for kind, traces in found.items()
+    ]
 
 
 class _Person(NamedTuple):

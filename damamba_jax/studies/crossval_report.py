@@ -9,12 +9,19 @@ from typing import Any, NamedTuple
 
 from rich.console import Console
 
-from damamba_jax.metrics.intervals import Scores, mean_interval, score, score_by
+from damamba_jax.metrics.agreement import Agreement, mean_interval
+from damamba_jax.metrics.intervals import score, score_by
 from damamba_jax.metrics.paired_gap import PairedGap, measure_gap
-from damamba_jax.metrics.raters import describe_agreement
-from damamba_jax.reporting.numbers import ABSENT, counted, difference, number, spread
+from damamba_jax.reporting.numbers import (
+    ABSENT,
+    counted,
+    difference,
+    mean_details,
+    number,
+    spread,
+)
 from damamba_jax.reporting.table import Table, write_tables
-from damamba_jax.reporting.timelines import draw_scatter, try_to_draw
+from damamba_jax.reporting.timelines import draw_pooled, try_to_draw
 from damamba_jax.studies.crossval import FINAL, Findings, Method
 from damamba_jax.studies.folds import describe_folds
 
@@ -29,12 +36,12 @@ class Scored(NamedTuple):
       method: whose they are.
       seeds: of each seed, everybody pooled.
       sessions: the same for each session by itself, by its name.
-      gap: CCC that the method lacks against the best classical one; `None` for that.
+      gap: what the method lacks against the best classical one; `None` for that.
     """
 
     method: Method
-    seeds: list[Scores]
-    sessions: list[Mapping[str, Scores]]
+    seeds: list[Agreement]
+    sessions: list[Mapping[str, Agreement]]
     gap: PairedGap | None
 
 
@@ -44,7 +51,7 @@ def write_findings(found: Findings, *, console: Console) -> None:
     mark = "simulated" if found.simulated else ""
     title = f"{found.plan.config.name} · people left out"
     picture = out / f"{NAME}.png"
-    try_to_draw(picture, lambda: draw_scatter(picture, traces, title=title, mark=mark))
+    try_to_draw(picture, lambda: draw_pooled(picture, traces, title=title, mark=mark))
     rows, best = score_methods(found)
     tables = [_pooled_table(found, rows, best), _session_table(found, rows)]
     numbers = _tree(found, rows, best)
@@ -57,11 +64,11 @@ def score_methods(found: Findings) -> tuple[list[Scored], Method]:
     """Scores all methods, and compares them with the best classical one.
 
     Returns:
-      The scores of each method, and the classical method with the highest CCC.
+      The scores of each method, and the classical method with the highest score.
     """
     pooled = [[score(traces) for traces in method.seeds] for method in found.methods]
     classical = [i for i, method in enumerate(found.methods) if method.is_classical]
-    best = found.methods[max(classical, key=lambda i: pooled[i][0].ccc)]
+    best = found.methods[max(classical, key=lambda i: pooled[i][0].value)]
     rows = [
         Scored(
             method=method,
@@ -84,20 +91,27 @@ def compare(method: Method, reference: Method) -> PairedGap:
 
 def _pooled_table(found: Findings, rows: Sequence[Scored], best: Method) -> Table:
     """Makes the table with a line for each method, everybody pooled."""
-    seeds = ", ".join(map(str, found.plan.seeds))
+    seeds, headline = ", ".join(map(str, found.plan.seeds)), rows[0].seeds[0].headline
     notes = [
         f"{describe_folds(found.plan.folds)}; {counted(rows[0].seeds[0])} of "
         f"everybody, pooled; seeds {seeds}. Nothing of a fold was learned from or "
-        "chosen by. CCC: mean and standard deviation over seeds; last column: "
+        "chosen by. {headline}: mean and standard deviation over seeds; last column: "
         f"difference to {best.title} and its standard error, paired over sessions and "
         "seeds."
     ]
-    if found.raters:
-        notes.append(f"{describe_agreement(found.raters)}.")
+    if found.ceiling.raters:
+        notes.append(f"{found.ceiling}.")
     mark = " (simulated)" * found.simulated
     return Table(
         title=f"Cross-validation of {found.plan.config.name}{mark}",
-        columns=("method", "CCC", "95 %", "per session", "r", "MAE", "to classical"),
+        columns=(
+            "method",
+            headline,
+            "95 %",
+            "per session",
+            *mean_details(rows[0].seeds),
+            "to classical",
+        ),
         rows=tuple(_pooled_row(row) for row in rows),
         notes=tuple(notes),
     )
@@ -111,16 +125,15 @@ def _pooled_row(row: Scored) -> tuple[str, ...]:
         gap = difference(0.0 - row.gap.mean, error)
     return (
         row.method.title,
-        spread([one.ccc for one in row.seeds]),
+        spread([one.value for one in row.seeds]),
         ABSENT if ends is None else f"[{ends[0]:.2f}, {ends[1]:.2f}]",
         _over_sessions(row.seeds),
-        number(fmean(one.pearson for one in row.seeds)),
-        number(fmean(one.mae for one in row.seeds)),
+        *mean_details(row.seeds).values(),
         gap,
     )
 
 
-def _over_sessions(scores: Sequence[Scores]) -> str:
+def _over_sessions(scores: Sequence[Agreement]) -> str:
     """Writes mean and deviation over sessions, averaged over seeds."""
     means = [s.session_mean for s in scores if s.session_mean is not None]
     spreads = [s.session_std for s in scores if s.session_std is not None]
@@ -128,8 +141,8 @@ def _over_sessions(scores: Sequence[Scores]) -> str:
     return f"{fmean(means):.3f}{text}" if means else ABSENT
 
 
-def _mean_ccc(seeds: Sequence[Scores]) -> str:
-    return number(fmean(one.ccc for one in seeds)) if seeds else ABSENT
+def _mean_value(seeds: Sequence[Agreement]) -> str:
+    return number(fmean(one.value for one in seeds)) if seeds else ABSENT
 
 
 def _session_table(found: Findings, rows: Sequence[Scored]) -> Table:
@@ -139,7 +152,7 @@ def _session_table(found: Findings, rows: Sequence[Scored]) -> Table:
             str(fold + 1),
             name,
             *(
-                _mean_ccc([one[name] for one in row.sessions if name in one])
+                _mean_value([one[name] for one in row.sessions if name in one])
                 for row in rows
             ),
         )
@@ -148,7 +161,7 @@ def _session_table(found: Findings, rows: Sequence[Scored]) -> Table:
     ]
     mark = " (simulated)" * found.simulated
     return Table(
-        title=f"CCC of each session by itself{mark}",
+        title=f"{rows[0].seeds[0].headline} of each session by itself{mark}",
         columns=("fold", "session", *(row.method.title for row in rows)),
         rows=tuple(lines),
         names=("session",),
@@ -167,7 +180,7 @@ def _tree(found: Findings, rows: Sequence[Scored], best: Method) -> dict[str, An
                 "title": row.method.title,
                 "scores": [dataclasses.asdict(one) for one in row.seeds],
                 "by_session": [
-                    {name: one.ccc for name, one in sessions.items()}
+                    {name: one.value for name, one in sessions.items()}
                     for sessions in row.sessions
                 ],
                 "gap": None if row.gap is None else row.gap._asdict(),
@@ -175,7 +188,7 @@ def _tree(found: Findings, rows: Sequence[Scored], best: Method) -> dict[str, An
             for row in rows
         ],
         "reference": best.title,
-        "raters": found.raters,
+        "raters": found.ceiling.raters,
         "python": platform.python_version(),
         "cores": os.cpu_count(),
     }

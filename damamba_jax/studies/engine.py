@@ -28,7 +28,8 @@ from damamba_jax.evaluation.results import (
 )
 from damamba_jax.inference.estimator import load_checkpoint
 from damamba_jax.inference.sessions import Mode
-from damamba_jax.metrics.intervals import mean_interval, score
+from damamba_jax.metrics.agreement import mean_interval
+from damamba_jax.metrics.intervals import score
 from damamba_jax.metrics.paired_gap import PairedGap, measure_gap
 from damamba_jax.metrics.trace import Trace
 from damamba_jax.models.functional import abstract_model, parameter_counts
@@ -208,7 +209,7 @@ def _score_row(
     ccc, interval, gap, predicted = {}, {}, {}, {}
     for split in runs[0]:
         scored = [one for one in (run[split].scores for run in runs) if one is not None]
-        ccc[split] = tuple(one.ccc for one in scored)
+        ccc[split] = tuple(one.value for one in scored)
         ends = mean_interval(scored)
         if row.derive is None and ends is not None:
             interval[split] = ends
@@ -217,7 +218,7 @@ def _score_row(
         predictions = [read_traces(folder, split) for folder in folders]
         if row.derive is not None:
             predictions = row.derive(predictions)
-            ccc[split] = tuple(score(p).ccc for p in predictions)
+            ccc[split] = tuple(score(p).value for p in predictions)
         if row.reference:
             others = study.workdirs(row.reference, out)
             reference = [read_traces(folder, split) for folder in others]

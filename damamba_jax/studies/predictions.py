@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 from ml_collections import ConfigDict
 from rich.console import Console
 
@@ -27,7 +28,7 @@ from damamba_jax.inference.recordings import (
 )
 from damamba_jax.inference.sessions import Mode
 from damamba_jax.inference.smoothing import parse_smoothing
-from damamba_jax.reporting.numbers import ABSENT
+from damamba_jax.reporting.numbers import ABSENT, percent
 from damamba_jax.reporting.predictions import is_written, write_session
 from damamba_jax.reporting.table import Table, show
 from damamba_jax.runtime.progress import ProgressLine
@@ -100,6 +101,8 @@ def predict_recordings(
             rows += _score_once(session, folder, estimators[0], score, mark)
         line(len(index.sessions), len(index.sessions))
     columns = ("session", "participant", "seconds", "mean", "lowest to highest")
+    if data.classes:
+        columns = ("session", "participant", "seconds", "most frequent class", "share")
     show(Table(title="Predictions", columns=columns, rows=tuple(rows)), console)
     _say_how_sure(estimators, console)
     console.print(f"Written: {out}")
@@ -191,12 +194,21 @@ def _row(session: str, one: ParticipantScores) -> tuple[str, ...]:
     there = one.score[one.score == one.score]
     if not len(there):
         return (session, one.participant, seconds, ABSENT, "nothing to score")
+    if one.classes:
+        shares = [float(np.mean(there == i)) for i in range(len(one.classes))]
+        most = int(np.argmax(shares))
+        return (
+            session, one.participant, seconds, one.classes[most],
+            f"{percent(shares[most])} of the time",
+        )  # fmt: skip
     ends = f"{there.min():.3f} to {there.max():.3f}"
     return (session, one.participant, seconds, f"{there.mean():.3f}", ends)
 
 
 def _say_how_sure(estimators: Sequence[Estimator], console: Console) -> None:
     bands = widest_bands([estimator.bands for estimator in estimators])
+    if estimators[0].config.data.classes:
+        return
     lines = [
         f"{name}: {band}." for name, band in bands._asdict().items() if band is not None
     ]

@@ -27,7 +27,7 @@ from damamba_jax.training.meter import Meter
 from damamba_jax.training.saver import Saver
 from damamba_jax.training.start import Start, initialize
 from damamba_jax.training.state import TrainState
-from damamba_jax.training.validation import Validation
+from damamba_jax.training.validation import Validation, validation_score
 
 _log = logging.getLogger(__name__)
 
@@ -233,7 +233,8 @@ class _Loop:
         self.saver, self.log, self.stop = saver, log, stop
         self.progress, self.tell = progress, tell
         self.expected, self.began = False, 0
-        self.best = max(log.values("val_ccc"), default=-np.inf)
+        self.choice = validation_score(config.data)
+        self.best = max(log.values(self.choice), default=-np.inf)
 
     def run(
         self,
@@ -252,7 +253,7 @@ class _Loop:
           Stopped: on a signal, after the state was saved.
         """
         first, total = int(current.step), self.train.steps
-        self.meter = Meter(self.log, self.train, start=first)
+        self.meter = Meter(self.log, self.train, start=first, choice=self.choice)
         self.tell(first, total, note="compiling")
         try:
             for number in range(first, total + 1):
@@ -291,7 +292,7 @@ class _Loop:
 
     def _validation_due(self, number: int) -> bool:
         due = number % self.train.eval_every == 0 or number == self.train.steps
-        return number > 0 and due and not self.log.has(number, "val_ccc")
+        return number > 0 and due and not self.log.has(number, self.choice)
 
     def _validate(
         self,
@@ -301,11 +302,12 @@ class _Loop:
         self.meter.flush()
         self.saver.hold(current)
         scores = validate(current)
-        if scores["val_ccc"] > self.best:
-            self.best = scores["val_ccc"]
-            self.saver.save_best(current, self.best)
+        score = scores[self.choice]
+        if score > self.best:
+            self.best = score
+            self.saver.save_best(current, {self.choice: score})
         self.log.metrics(int(current.step), scores)
-        self.meter.pause(val_ccc=scores["val_ccc"])
+        self.meter.pause(score)
 
     def _after_step(self, current: TrainState, number: int, *, is_first: bool) -> None:
         """Holds, tells and saves, as it is due."""

@@ -73,6 +73,61 @@ def mean_ccc(
     return _concordance(prediction, label, there, None, None, EPSILON)
 
 
+def cross_entropy(
+    log_probability: Float[Array, "B T K"],
+    label: Float[Array, "B T"],
+    mask: Bool[Array, "B T"],
+    weight: Float[Array, "B T"],
+) -> Float[Array, ""]:
+    """Mean of `-w log p(label)` over the masked entries.
+
+    The sum is divided by the number of entries, not by their weights, so that a batch
+    of a rare class alone counts for more than one of a frequent class.
+
+    Args:
+      log_probability: of each class.
+      label: number of the class.
+      mask: entries that count.
+      weight: the weight of each entry.
+    """
+    chosen = _of_label(log_probability, label, mask)
+    share = mask.astype(jnp.float32)
+    return -jnp.sum(chosen * weight * share) / jnp.maximum(jnp.sum(share), 1.0)
+
+
+def mean_cross_entropy(
+    log_probability: Float[Array, "B T K"],
+    label: Float[Array, "B T"],
+    mask: Bool[Array, "B T"],
+    weight: Float[Array, "B T"],
+) -> Float[Array, ""]:
+    """Mean over windows of `-w log p(label)`, with `p` averaged over the window.
+
+    It suits turns that were rated as a whole: all entries of a window have one label. A
+    window without any masked entry does not count.
+    """
+    chosen = _of_label(log_probability, label, mask)
+    count = jnp.sum(mask, axis=1)
+    there = (count > 0).astype(jnp.float32)
+    size = jnp.maximum(count, 1).astype(jnp.float32)
+    # A window without entries would have log 0, whose gradient is not a number.
+    chosen = jnp.where(mask | (count == 0)[:, None], chosen, -jnp.inf)
+    mean = jax.nn.logsumexp(chosen, axis=1) - jnp.log(size)
+    weight = jnp.sum(jnp.where(mask, weight, 0.0), axis=1) / size
+    return -jnp.sum(mean * weight * there) / jnp.maximum(jnp.sum(there), 1.0)
+
+
+def _of_label(
+    log_probability: Float[Array, "B T K"],
+    label: Float[Array, "B T"],
+    mask: Bool[Array, "B T"],
+) -> Float[Array, "B T"]:
+    """Takes the log-probability of the annotated class; 0 where nothing is rated."""
+    number = jnp.where(mask, label, 0.0).astype(jnp.int32)
+    found = jnp.take_along_axis(log_probability, number[..., None], axis=-1)
+    return jnp.where(mask, found[..., 0], 0.0)
+
+
 def frame_weights(
     time: Float[Array, "B T"],
     core: Bool[Array, "B T"],

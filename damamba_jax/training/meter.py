@@ -18,14 +18,23 @@ class Meter:
       log: gets a line every `log_every` steps.
       config: the configuration of the run.
       start: step at which this process starts.
+      choice: name of the score of validations that chooses the best checkpoint.
     """
 
-    def __init__(self, log: RunLog, config: TrainConfig, *, start: int):
+    def __init__(
+        self,
+        log: RunLog,
+        config: TrainConfig,
+        *,
+        start: int,
+        choice: str = "val_ccc",
+    ) -> None:
         self._log, self._config = log, config
         self._pending: tuple[int, Mapping[str, Any]] | None = None
         self._last: tuple[int, float] | None = None
         self._loss = float("nan")
-        self._val_ccc = log.values("val_ccc")[-1:]
+        self._title = {"val_ccc": "val CCC"}.get(choice, choice.replace("_", " "))
+        self._score = log.values(choice)[-1:]
         self.seconds_per_step = 0.0
 
     def add(self, step: int, scalars: Mapping[str, Any]) -> None:
@@ -61,17 +70,21 @@ class Meter:
             self._log.metrics(step, values)
             self._log.timing(step, self._speed())
 
-    def pause(self, val_ccc: float | None = None) -> None:
-        """Keeps what happens between two steps out of the speed."""
+    def pause(self, score: float | None = None) -> None:
+        """Keeps what happens between two steps out of the speed.
+
+        Args:
+          score: what a validation found, if there was one.
+        """
         self._last = None
-        if val_ccc is not None:
-            self._val_ccc = [val_ccc]
+        if score is not None:
+            self._score = [score]
 
     @property
     def text(self) -> str:
         """For the progress line: loss, validation score and speed."""
         parts = [f"loss {self._loss:.3f}"]
-        parts += [f"val CCC {value:.3f}" for value in self._val_ccc]
+        parts += [f"{self._title} {value:.3f}" for value in self._score]
         speed = self._speed()
         if speed:
             parts.append(f"{speed['steps_per_second']:.2f} steps/s")

@@ -56,19 +56,25 @@ def loss_function(
 ) -> tuple[Float[Array, ""], dict[str, Array]]:
     """Computes the weighted sum of the losses, and the terms by name.
 
-    `ccc` is that of the score; `group_ccc`, of late fusion alone, the mean of what the
-    groups score, which is then trained beside it.
+    `ccc`, or `cross_entropy` for classes, is that of the score; `group_ccc` and the
+    like, of late fusion alone, the mean of what the groups score, which is then trained
+    beside it.
     """
     frames, optim = objective.window.window_frames, objective.optim
     output = forward(graphdef, params, batch, statistics, num_frames=frames, key=key)
-    ccc = concordance(objective, output.score, batch)
-    terms = {"ccc": ccc}
-    loss = optim.ccc_weight * (1.0 - ccc)
+    terms, loss = {}, jnp.float32(0.0)
+    scores = {"": output.score[None]}
     if output.group_scores is not None:
-        scores = output.group_scores
-        each = jnp.stack([concordance(objective, s, batch) for s in scores])
-        terms["group_ccc"] = jnp.mean(each)
-        loss += optim.ccc_weight * (1.0 - terms["group_ccc"])
+        scores["group_"] = output.group_scores
+    for prefix, views in scores.items():
+        each = jnp.stack([compare(objective, view, batch) for view in views])
+        value = jnp.mean(each)
+        if optim.loss.startswith("cross-entropy"):
+            terms[f"{prefix}cross_entropy"] = value
+        else:
+            terms[f"{prefix}ccc"] = value
+            value = 1.0 - value
+        loss += optim.ccc_weight * value
     if optim.infonce_weight:
         terms["infonce"], terms["infonce_aligned"] = _alignment_loss(objective, output)
         loss += optim.infonce_weight * terms["infonce"]
@@ -93,30 +99,39 @@ def _alignment_loss(
     )
 
 
-def concordance(
-    objective: Objective, score: Float[Array, "B Tl"], batch: Mapping[str, Any]
+def compare(
+    objective: Objective, score: Float[Array, "B Tl *K"], batch: Mapping[str, Any]
 ) -> Float[Array, ""]:
-    """Computes the configured CCC of scores, over rated core frames or all rated ones.
+    """Compares scores with labels: the configured CCC or cross-entropy.
+
+    It counts rated frames of the core, or all rated ones.
 
     Args:
-      objective: its `optim` says which CCC, and what frames weigh.
-      score: one per label.
+      objective: its `optim` says which one, and what frames weigh.
+      score: one per label; or the log-probabilities of classes.
       batch: a batch of `schema/batch.py`.
     """
-    optim = objective.optim
-    ccc = {
-        "ccc": losses.ccc,
-        "ccc-window": losses.window_ccc,
-        "ccc-mean": losses.mean_ccc,
-    }[optim.loss]
-    core = batch["label_core"]
-    if not (optim.center_sigma or optim.context_weight):
-        return ccc(score, batch["label"], batch["label_valid"] & core)
-    weight = losses.frame_weights(
-        batch["label_time"],
-        core,
-        window_seconds=objective.window.window_seconds,
-        center_sigma=optim.center_sigma,
-        context_weight=optim.context_weight,
-    )
-    return ccc(score, batch["label"], batch["label_valid"] & (weight > 0), weight)
+    optim, core = objective.optim, batch["label_core"]
+    weight, mask = None, batch["label_valid"] & core
+    if optim.center_sigma or optim.context_weight:
+        weight = losses.frame_weights(
+            batch["label_time"],
+            core,
+            window_seconds=objective.window.window_seconds,
+            center_sigma=optim.center_sigma,
+            context_weight=optim.context_weight,
+        )
+        mask = batch["label_valid"] & (weight > 0)
+    args = (score, batch["label"], mask)
+    match optim.loss:
+        case "ccc":
+            return losses.ccc(*args, weight)
+        case "ccc-window":
+            return losses.window_ccc(*args, weight)
+        case "ccc-mean":
+            return losses.mean_ccc(*args, weight)
+    balance = batch["label_weight"] ** optim.class_balance
+    weight = balance if weight is None else balance * weight
+    if optim.loss == "cross-entropy":
+        return losses.cross_entropy(*args, weight)
+    return losses.mean_cross_entropy(*args, weight)

@@ -107,13 +107,13 @@ class Saver:
         with self._saving:
             self._write(int(state.step), self._items(jax.device_get(state)))
 
-    def save_best(self, state: TrainState, val_ccc: float) -> None:
+    def save_best(self, state: TrainState, scores: Mapping[str, float]) -> None:
         """Saves the averaged parameters as the best ones so far."""
         step = int(state.step)
         self._best.save(
             step,
             model=model_item(jax.device_get(state.average), self._statistics),
-            meta={**self._meta(step), "val_ccc": val_ccc},
+            meta={**self._meta(step), **scores},
         )
 
     def close(self) -> None:

@@ -1,6 +1,6 @@
 """Validation during training, by the prediction path of a trained model."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -15,6 +15,7 @@ from damamba_jax.data.corpus import splits
 from damamba_jax.data.corpus.sessions import CorpusIndex
 from damamba_jax.inference.estimator import compile_predict
 from damamba_jax.metrics.ccc import ccc
+from damamba_jax.metrics.classes import confusion_matrix, kappa_of
 from damamba_jax.models.flat_params import FlatParams
 from damamba_jax.models.functional import Statistics
 from damamba_jax.runtime.programs import Shapes
@@ -25,8 +26,8 @@ from damamba_jax.schema.batch import Batch
 class Validation:
     """Scores averaged parameters on the validation split.
 
-    The official pooled metric, over at most `train.eval_batches` batches of windows
-    spread over the split.
+    The official pooled metric, CCC or kappa, over at most `train.eval_batches` batches
+    of windows spread over the split.
 
     Args:
       model: the system and its architecture.
@@ -52,8 +53,6 @@ class Validation:
             max_batches=train.eval_batches,
         )
         self._model, self._data, self._sharding = model, data, sharding
-        low, high = data.label_range
-        self._span = high - low
 
     def score(
         self, average: FlatParams, statistics: Statistics, stop: StopRequest
@@ -75,12 +74,10 @@ class Validation:
             scores.append(np.asarray(score)[scored])
             turns.append(rows.turn[scored])
         label, score = (np.concatenate(v).astype(np.float64) for v in (labels, scores))
-        if self._data.label_unit == "turn":
-            label, score = _by_turn(np.concatenate(turns), label, score)
-        return {
-            "val_ccc": float(ccc(label, score)),
-            "val_mse": self._span**2 * float(np.mean((label - score) ** 2)),
-        }
+        turn = np.concatenate(turns) if self._data.label_unit == "turn" else None
+        if self._data.classes:
+            return _score_classes(label, score, turn)
+        return _score_numbers(label, score, turn, self._data.label_range)
 
     def _compile(self, batch: Batch) -> Callable[..., Any]:
         """Compiles for the first batch; all are of its shape."""
@@ -100,16 +97,53 @@ class Validation:
         )
 
 
-def _by_turn(
-    turn: Int[np.ndarray, "T"],
+def validation_score(data: DataConfig) -> str:
+    """Names the score of `metrics.jsonl` that chooses the best checkpoint."""
+    return "val_kappa" if data.classes else "val_ccc"
+
+
+def _score_numbers(
     label: Float[np.ndarray, "T"],
     score: Float[np.ndarray, "T"],
-) -> tuple[Float[np.ndarray, "n"], Float[np.ndarray, "n"]]:
+    turn: Int[np.ndarray, "T"] | None,
+    label_range: Sequence[float],
+) -> dict[str, float]:
+    if turn is not None:
+        label, score = _by_turn(turn, label), _by_turn(turn, score)
+    span = label_range[1] - label_range[0]
+    return {
+        "val_ccc": float(ccc(label, score)),
+        "val_mse": span**2 * float(np.mean((label - score) ** 2)),
+    }
+
+
+def _score_classes(
+    label: Float[np.ndarray, "T"],
+    probability: Float[np.ndarray, "T K"],
+    turn: Int[np.ndarray, "T"] | None,
+) -> dict[str, float]:
+    if turn is not None:
+        # The frames of a turn have one class.
+        label, probability = _by_turn(turn, label), _by_turn(turn, probability)
+    number = np.rint(label).astype(np.int64)
+    size = probability.shape[1]
+    table = confusion_matrix(number, probability.argmax(axis=1), size)
+    chosen = np.take_along_axis(probability, number[:, None], axis=1)
+    return {
+        "val_kappa": kappa_of(table).item(),
+        "val_accuracy": float(np.trace(table) / table.sum()),
+        "val_cross_entropy": float(-np.mean(np.log(np.maximum(chosen, 1e-12)))),
+    }
+
+
+def _by_turn(
+    turn: Int[np.ndarray, "T"], values: Float[np.ndarray, "T *K"]
+) -> Float[np.ndarray, "n *K"]:
     """Averages the frames of each turn; frames outside of turns do not count."""
-    _, which, count = np.unique(
-        turn[turn >= 0], return_inverse=True, return_counts=True
+    inside = turn >= 0
+    numbers, which, count = np.unique(
+        turn[inside], return_inverse=True, return_counts=True
     )
-    mean_label, mean_score = (
-        np.bincount(which, values[turn >= 0]) / count for values in (label, score)
-    )
-    return mean_label, mean_score
+    total = np.zeros((len(numbers), *values.shape[1:]))
+    np.add.at(total, which, values[inside])
+    return total / count.reshape(-1, *[1] * (values.ndim - 1))

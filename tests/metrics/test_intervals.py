@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from damamba_jax.metrics.agreement import MIN_SESSIONS, jackknife_interval
 from damamba_jax.metrics.ccc import EPSILON, ccc, ccc_of
-from damamba_jax.metrics.intervals import MIN_SESSIONS, interval, score, score_by
+from damamba_jax.metrics.intervals import score, score_by, score_numbers
 from damamba_jax.metrics.trace import Trace, align_frames
 
 UNLABELLED = Trace(
@@ -126,7 +127,7 @@ def test_alignment_of_an_annotation_with_a_gap_in_the_middle():
     np.testing.assert_array_equal(script5.prediction, [0.1, 0.2, 0.3, 0.4])
     trace = Trace(split="s", session="1", role="a", label=label, prediction=prediction)
     assert score([trace]).ccc == pytest.approx(1.0)
-    shifted = score([trace], align="official_script5").ccc
+    shifted = score_numbers([trace], align="official_script5").ccc
     assert shifted == pytest.approx(
         official_ccc(script5.label, script5.prediction), abs=1e-9
     )
@@ -164,7 +165,7 @@ def test_interval_equals_one_from_the_frames_themselves():
     assert scores.ccc_high == pytest.approx(high, abs=1e-9)
     assert low < scores.ccc < high
     assert score(traces[::-1]) == scores
-    narrow = score(traces, confidence=0.5)
+    narrow = score_numbers(traces, confidence=0.5)
     assert low < narrow.ccc_low < scores.ccc < narrow.ccc_high < high
 
 
@@ -210,7 +211,9 @@ def test_intervals_hold_the_truth_as_often_as_they_say(sessions, spread):
     truth = float(ccc_of(population.sum(axis=0)[None], EPSILON)[0])
     ends = np.array(
         [
-            interval(moments, confidence=0.95)
+            jackknife_interval(
+                moments, lambda sums: ccc_of(sums, EPSILON), confidence=0.95
+            )
             for moments in draw_sessions(rng, 1_000, sessions, spread)
         ]
     )
@@ -258,4 +261,4 @@ def test_errors_say_what_was_expected():
     with pytest.raises(ValueError, match="`label`: expected finite values"):
         ccc(np.array([np.nan, 1.0]), np.ones(2))
     with pytest.raises(ValueError, match="`confidence`"):
-        score(make_traces(1), confidence=95.0)
+        score_numbers(make_traces(1), confidence=95.0)

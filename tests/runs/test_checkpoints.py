@@ -236,7 +236,7 @@ def trained(tmp_path_factory):
         )
         saver.save(states[step])
         if step == 1:
-            saver.save_best(states[step], 0.5)
+            saver.save_best(states[step], {"val_ccc": 0.5})
     saver.close()
     return workdir, config, states
 
@@ -284,13 +284,13 @@ def test_a_resumed_run_can_save_a_best_step_again(trained, workdir):
     config, zeros = fresh(trained)
     saver = new_saver(workdir, config)
     state, _ = saver.restore(zeros)
-    saver.save_best(state._replace(step=jnp.int32(8)), 0.6)
+    saver.save_best(state._replace(step=jnp.int32(8)), {"val_ccc": 0.6})
     saver.close()
     shutil.rmtree(workdir / "checkpoints" / "last" / "2")
     saver = new_saver(workdir, config)
     state, _ = saver.restore(zeros)
     assert int(state.step) == 1
-    saver.save_best(state._replace(step=jnp.int32(4)), 0.55)
+    saver.save_best(state._replace(step=jnp.int32(4)), {"val_ccc": 0.55})
     saver.close()
     assert load_checkpoint(workdir).step == 4
 

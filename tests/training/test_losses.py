@@ -246,3 +246,37 @@ def test_frames_weigh_less_towards_the_ends_of_the_window():
     options["center_sigma"] = 0.0
     flat = losses.frame_weights(time, core[None], **options, context_weight=0.1)[0]
     np.testing.assert_allclose(flat, np.where(core, 1.0, 0.1), rtol=1e-6)
+
+
+def test_cross_entropy_of_frames_and_of_windows():
+    rng = np.random.default_rng(0)
+    probability = rng.dirichlet([1.0, 1.0, 1.0], (2, 5))
+    label = np.array([[0, 1, 2, 1, 0], [2, 2, 2, 2, 2]], np.float32)
+    mask = np.array([[1, 1, 0, 1, 1], [1, 0, 1, 1, 0]], bool)
+    weight = np.where(label == 2, 3.0, 0.5).astype(np.float32)
+    arrays = [jnp.asarray(x) for x in (np.log(probability), label, mask, weight)]
+    arrays[0] = arrays[0].astype(jnp.float32)
+    chosen = np.take_along_axis(probability, label[..., None].astype(int), -1)[..., 0]
+    expected = -np.sum((weight * np.log(chosen))[mask]) / mask.sum()
+    assert losses.cross_entropy(*arrays) == pytest.approx(expected, rel=1e-5)
+    of_window = [
+        weight[i][mask[i]].mean() * np.log(chosen[i][mask[i]].mean()) for i in range(2)
+    ]
+    found = losses.mean_cross_entropy(*arrays)
+    assert found == pytest.approx(-np.mean(of_window), rel=1e-5)
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "mean_cross_entropy"])
+def test_a_batch_of_one_class_is_no_wasted_step(loss):
+    logits = jnp.zeros((2, 4, 3))
+    label, weight = jnp.ones((2, 4)), jnp.ones((2, 4))
+    mask = jnp.array([[True] * 4, [False] * 4])
+
+    def of(logits):
+        return getattr(losses, loss)(jax.nn.log_softmax(logits), label, mask, weight)
+
+    value, slope = jax.value_and_grad(of)(logits)
+    assert value == pytest.approx(np.log(3), rel=1e-5)
+    # It goes up for the class that was there; a window without labels has no say.
+    assert (slope[0, :, 1] < 0).all() and (slope[0, :, 0] > 0).all()
+    np.testing.assert_array_equal(slope[1], 0.0)

@@ -58,7 +58,7 @@ def test_speed_leaves_pauses_out(log, monkeypatch):
         now[0] += seconds  # the first one compiles
         meter.add(step, scalars())
     assert meter.seconds_per_step == pytest.approx(0.5)
-    meter.pause(val_ccc=0.25)
+    meter.pause(0.25)
     for step, seconds in ((4, 50.0), (5, 0.5)):
         now[0] += seconds
         meter.add(step, scalars())

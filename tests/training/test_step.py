@@ -225,7 +225,7 @@ def test_the_configured_concordance_and_weights_are_used():
         config = dataclasses.replace(
             config, optim=dataclasses.replace(config.optim, **fields)
         )
-        return objective.concordance(objective_of(config), score, batch)
+        return objective.compare(objective_of(config), score, batch)
 
     weight = jnp.where(core, 1.0, 0.25)
     # Half a window is 12 frames, 0.5 of it one deviation.
@@ -269,7 +269,7 @@ def test_only_core_frames_are_scored(monkeypatch):
     batch = random_batch(config)
     masks = []
     monkeypatch.setattr(
-        losses, "ccc", lambda p, y, mask: masks.append(mask) or jnp.float32(0.0)
+        losses, "ccc", lambda p, y, mask, _: masks.append(mask) or jnp.float32(0.0)
     )
     batch["label_valid"][0] = False
     graphdef, params = abstract_model(config.model, config.data)

@@ -157,6 +157,8 @@ class BatchBuilder:
       cache_dir: where ASCII streams and streams with gaps are kept in binary form, and
         statistics of recordings.
       normalization: `"session"` adds these statistics to a batch.
+      num_classes: classes of the annotations, whose weights are added to a batch; 0
+        where annotations are numbers.
     """
 
     def __init__(
@@ -167,9 +169,11 @@ class BatchBuilder:
         window: WindowConfig,
         cache_dir: str,
         normalization: str = "training",
+        num_classes: int = 0,
     ):
         self.people = People(sessions)
         self.window = window
+        self._class_weights = self.people.class_weights(num_classes)
         self._session_statistics = normalization == "session"
         self._tracks = [
             _Track(
@@ -258,6 +262,9 @@ class BatchBuilder:
         valid = exists & np.isfinite(label)
         seconds = index / rate[:, None]
         batch["label"] = np.where(valid, label, 0.0).astype(np.float32)
+        if len(self._class_weights):
+            weight = self._class_weights[batch["label"].astype(np.int64)]
+            batch["label_weight"] = np.where(valid, weight, np.float32(0))
         batch["label_valid"] = valid
         batch["label_time"] = (seconds - (start / window.frame_hz)[:, None]).astype(
             np.float32

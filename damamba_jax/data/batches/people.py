@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from damamba_jax.array_types import Int
+from damamba_jax.array_types import Float, Int
 from damamba_jax.data.batches.timeline import num_cores
 from damamba_jax.data.corpus.sessions import Session
 from damamba_jax.metrics.turns import NO_TURNS, Turns
@@ -72,6 +72,24 @@ class People:
         """Returns the first frame of each whole annotation, and the end."""
         count = self.label_count[persons]
         return np.stack([np.zeros_like(count), count], axis=1)
+
+    def class_weights(self, num_classes: int) -> Float[np.ndarray, "K"]:
+        """Weighs classes so that all of them together count alike, 1 on average.
+
+        `n / (K n_k)` for a class with `n_k` of `n` labels; labels of turns count once
+        a turn. A class without any label weighs 0.
+
+        Args:
+          num_classes: how many classes there are; 0 where annotations are numbers.
+        """
+        labels = self.labels
+        if len(self.turn):
+            rated = np.isfinite(labels) & (self.turn >= 0)
+            _, first = np.unique(self.turn[rated], return_index=True)
+            labels = labels[rated][first]
+        count = np.array([np.sum(labels == k) for k in range(num_classes)], np.int64)
+        weight = count.sum() / np.maximum(num_classes * count, 1)
+        return np.where(count > 0, weight, 0.0).astype(np.float32)
 
     def cores(
         self, persons: Int[np.ndarray, "n"], *, every_frames: int, frame_hz: float

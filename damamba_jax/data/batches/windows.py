@@ -312,6 +312,7 @@ def _builder(sessions: Sequence[Session], data: DataConfig) -> BatchBuilder:
         window=data.window,
         cache_dir=data.cache_dir,
         normalization=data.normalization,
+        num_classes=len(data.classes),
     )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from damamba_jax.array_types import Float
 from damamba_jax.config.sections import FeatureConfig
+from damamba_jax.data.corpus.label_source import Scale
 from damamba_jax.data.corpus.patterns import Match
 from damamba_jax.data.corpus.sessions import Participant, Session, Track
 from damamba_jax.data.formats.ssi import Stream
@@ -46,7 +47,7 @@ def session_of_arrays(
     features: Sequence[FeatureConfig],
     *,
     label_rate: float,
-    label_range: tuple[float, float],
+    scale: Scale,
 ) -> Session:
     """Makes a session of the arrays of each person.
 
@@ -56,7 +57,7 @@ def session_of_arrays(
       rates: Hz of each feature; those that are not named have their usual rate.
       features: what the model was trained on.
       label_rate: rate of the scores, Hz.
-      label_range: range of the scores.
+      scale: range or classes of the scores.
 
     Raises:
       ConfigError: for an unknown feature, another width, a wrong rate, or nobody.
@@ -88,7 +89,9 @@ def session_of_arrays(
         participants=tuple(participants),
         duration=max(track.seconds for track in tracks),
         label_rate=label_rate,
-        label_range=label_range,
+        label_range=scale.label_range,
+        classes=scale.classes,
+        classes_ordered=scale.ordered,
     )
 
 

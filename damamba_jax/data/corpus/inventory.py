@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from damamba_jax.config.sections import FeatureConfig
+from damamba_jax.data.corpus.ceiling import human_ceiling
 from damamba_jax.data.corpus.sessions import CorpusIndex, Participant, Session, Track
-from damamba_jax.metrics.raters import describe_agreement, rater_agreement
 
 # (session's split, session's id, role) -> share of frames with a label
 Coverage = dict[tuple[str, str, str], float]
@@ -83,14 +83,14 @@ def feature_lines(
 def rater_lines(found: CorpusIndex, coverage: Coverage) -> Iterator[str]:
     """Says for each split that several people have rated how well they agree."""
     for split in dict.fromkeys(session.split for session in found.sessions):
-        agreement = rater_agreement(
-            session.ratings(seat)
-            for session in found.split(split)
-            for seat, person in enumerate(session.participants)
-            if (split, session.id, person.role) in coverage
+        ceiling = human_ceiling(
+            found.split(split),
+            is_asked=lambda session, role: (
+                (session.split, session.id, role) in coverage
+            ),
         )
-        if agreement:
-            yield f"{split}: {describe_agreement(agreement)}"
+        if ceiling.raters:
+            yield f"{split}: {ceiling}"
 
 
 def _labels_cell(session: Session, participant: Participant, coverage: Coverage) -> str:

@@ -19,6 +19,7 @@ from damamba_jax.data.corpus.table_rows import (
     read_all,
 )
 from damamba_jax.data.formats import annotations, elan, ratings, ssi
+from damamba_jax.data.formats.class_names import ClassNames
 from damamba_jax.data.formats.headers import (
     MixedDecimalsError,
     Numbers,
@@ -27,6 +28,7 @@ from damamba_jax.data.formats.headers import (
 from damamba_jax.data.formats.ratings import Ratings
 from damamba_jax.data.formats.tables import Table, find_columns
 from damamba_jax.errors import ConfigError, format_error
+from damamba_jax.metrics.classes import agree_on_class
 from damamba_jax.metrics.finite import finite_mean
 from damamba_jax.metrics.trace import to_unit
 
@@ -38,10 +40,13 @@ ONLY_RATER = ""
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Scale:
-    """The numbers of annotations, as the model sees them.
+    """What the values of annotations mean.
 
     Args:
       low, high: values that the model sees as 0 and 1.
+      classes: the names of the classes, which become the numbers 0, 1, ...; empty where
+        annotations are numbers.
+      ordered: whether the classes are steps of a scale.
       delay_seconds: how late annotations are, s.
       unit: what counts as one: a frame or a turn.
       chosen: whether a configuration says so; a file whose values mostly lie outside
@@ -50,17 +55,21 @@ class Scale:
 
     low: float = 0.0
     high: float = 1.0
+    classes: tuple[str, ...] = ()
+    ordered: bool = False
     delay_seconds: float = 0.0
     unit: Literal["frame", "turn"] = "frame"
     chosen: bool = False
 
     @classmethod
     def of(cls, data: DataConfig) -> "Scale":
-        """Takes range, delay and unit of a configuration's annotations."""
+        """Takes range or classes, delay and unit of a configuration's annotations."""
         low, high = data.label_range
         return cls(
             low=low,
             high=high,
+            classes=data.classes,
+            ordered=data.classes_ordered,
             delay_seconds=data.label_delay_seconds,
             unit=data.label_unit,
             chosen=True,
@@ -69,6 +78,8 @@ class Scale:
     @property
     def label_range(self) -> tuple[float, float]:
         """Lowest and highest value, as `data.label_range` gives them."""
+        if self.classes:
+            return 0.0, len(self.classes) - 1.0
         return self.low, self.high
 
 
@@ -97,10 +108,16 @@ class LabelSource:
     def read(self) -> Float[np.ndarray, "T"]:
         """Reads the annotation: the mean of the raters, NaN where nobody rated.
 
+        Of classes it is what the raters agree on; see `agree_on_class`.
+
         Raises:
-          DataFormatError: for a malformed file, or one without any number.
+          DataFormatError: for a malformed file, or one without any number or class.
         """
-        return finite_mean(np.stack([*self.read_raters().values()] or [np.zeros(0)]))
+        raters = np.stack([*self.read_raters().values()] or [np.zeros(0)])
+        if not self.scale.classes:
+            return finite_mean(raters)
+        size, ordered = len(self.scale.classes), self.scale.ordered
+        return agree_on_class(raters, num_classes=size, ordered=ordered)
 
     def read_raters(self) -> dict[str, Float[np.ndarray, "T"]]:
         """Reads what each rater said, all of the same length.
@@ -110,7 +127,7 @@ class LabelSource:
         """
         if self.config is None:
             lines = {
-                p.fields.get("rater", ONLY_RATER): ssi.read_labels(p.path)
+                p.fields.get("rater", ONLY_RATER): self._read_lines(p)
                 for p in self.pieces
             }
             shift = round(self.scale.delay_seconds * self.rate)
@@ -163,7 +180,15 @@ class LabelSource:
             return not isinstance(found, annotations.ContinuousAnnotation)
         return suffix == ".eaf" or bool(self.config and self.config.start)
 
+    def _read_lines(self, piece: Match) -> Float[np.ndarray, "T"]:
+        """Reads a file of one value per line."""
+        if not self.scale.classes:
+            return ssi.read_labels(piece.path)
+        return self._read_texts(piece, "lines", ssi.read_label_lines(piece.path))
+
     def _to_unit(self, values: np.ndarray) -> np.ndarray:
+        if self.scale.classes:
+            return values
         low, high = self.scale.label_range
         rated = np.isfinite(values)
         outside = rated & ((values < low) | (values > high))
@@ -219,7 +244,7 @@ class LabelSource:
             if match is None or not intervals:
                 continue
             start, end, texts = zip(*intervals, strict=True)
-            values = _numbers(piece, f"tier {name}", texts)
+            values = self._read_texts(piece, f"tier {name}", texts)
             part = Ratings(np.array(start), np.array(end), values)
             yield match.groupdict().get("rater", ONLY_RATER), part
 
@@ -229,6 +254,9 @@ class LabelSource:
             time = np.arange(len(found.score)) / found.sample_rate
             half = 0.5 / found.sample_rate
             values = np.asarray(found.score, np.float64)
+            if self.scale.classes:
+                texts = [f"{value:g}" for value in values.tolist()]
+                values = self._read_texts(piece, "score", texts)
             yield ONLY_RATER, Ratings(time - half, time + half, values)
             return
         if isinstance(found, annotations.DiscreteAnnotation):
@@ -236,7 +264,7 @@ class LabelSource:
             texts = [n if i >= 0 else "" for n, i in zip(names, found.id, strict=True)]
         else:
             texts = list(found.label)
-        values = _numbers(piece, "label", texts)
+        values = self._read_texts(piece, "label", texts)
         yield ONLY_RATER, Ratings(found.start, found.stop, values)
 
     def _read_table(self, piece: Match) -> Iterator[tuple[str, Ratings]]:
@@ -251,19 +279,47 @@ class LabelSource:
             dataclasses.replace(config, rows=(*config.rows, *turn)),
             fields,
             times=times,
-            numbers=[*columns],
+            numbers=[] if self.scale.classes else [*columns],
+            texts=[*columns] if self.scale.classes else [],
             nominal_rate=self.rate,
         )
         nobody = np.full(len(rows.numbers), "")
         rater = rows.fields.get("rater", nobody)
         turn = rows.fields.get("turn", nobody)
-        for i, (column_rater, column_turn) in enumerate(columns.values()):
-            value = rows.numbers[:, len(times) + i]
-            for name in np.unique(rater):
-                mine = rater == name
+        for i, (name, (column_rater, column_turn)) in enumerate(columns.items()):
+            if self.scale.classes:
+                value = self._read_texts(piece, name, rows.texts[name].tolist())
+            else:
+                value = rows.numbers[:, len(times) + i]
+            for who in np.unique(rater):
+                mine = rater == who
                 names = [column_turn or t for t in turn[mine]]
                 part = self._place(rows.numbers[mine, : len(times)], names, value[mine])
-                yield column_rater or str(name), part
+                yield column_rater or str(who), part
+
+    def _read_texts(
+        self, piece: Match, field: str, texts: Sequence[str]
+    ) -> Float[np.ndarray, "n"]:
+        """Reads texts as numbers or classes; what is neither is not rated."""
+        classes = self.scale.classes
+        if classes:
+            expected = f"the classes {', '.join(classes)}"
+            values, refused = ClassNames(classes).read(texts)
+        else:
+            expected = "numbers as values"
+            values, refused = _read_numbers(piece, field, texts)
+        if refused:
+            first = texts[refused[0]].strip()[:40]
+            if not np.isfinite(values).any():
+                raise format_error(
+                    piece.path, field, expected=expected, got=repr(first)
+                )
+            warn_once(
+                _log,
+                f"{piece.path}: {len(refused)} values of {field} are not {expected}, "
+                f"such as {first!r}, and count as not rated.",
+            )
+        return values
 
     def _place(
         self, times: np.ndarray, turns: Sequence[str], value: np.ndarray
@@ -311,8 +367,10 @@ class LabelSource:
         return found
 
 
-def _numbers(piece: Match, field: str, texts: Sequence[str]) -> np.ndarray:
-    """Reads the texts of intervals as numbers; what is none is not rated."""
+def _read_numbers(
+    piece: Match, field: str, texts: Sequence[str]
+) -> tuple[Float[np.ndarray, "n"], list[int]]:
+    """Reads texts as numbers; returns the places of those that are none, too."""
     values, refused, numbers = np.full(len(texts), np.nan), [], Numbers()
     for i, text in enumerate(texts):
         try:
@@ -322,15 +380,5 @@ def _numbers(piece: Match, field: str, texts: Sequence[str]) -> np.ndarray:
                 piece.path, field, expected="one decimal sign", got=f"{error}"
             ) from error
         except ValueError:
-            refused += [text] * bool(text.strip())
-    if refused and not np.isfinite(values).any():
-        raise format_error(
-            piece.path, field, expected="numbers as values", got=repr(refused[0])
-        )
-    if refused:
-        warn_once(
-            _log,
-            f"{piece.path}: {len(refused)} values of {field} are no numbers, such as "
-            f"{refused[0][:40]!r}, and count as not rated.",
-        )
-    return values
+            refused += [i] * bool(text.strip())
+    return values, refused

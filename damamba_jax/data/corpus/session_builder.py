@@ -179,6 +179,8 @@ class SplitBuilder:
             language=self._language(session),
             label_range=self._tables.scale.label_range,
             label_unit=self._tables.scale.unit,
+            classes=self._tables.scale.classes,
+            classes_ordered=self._tables.scale.ordered,
         )
 
     def _language(self, session: str) -> str | None:

@@ -15,7 +15,7 @@ from damamba_jax.data.corpus.patterns import Match
 from damamba_jax.data.corpus.table_rows import Span
 from damamba_jax.data.formats import ssi
 from damamba_jax.errors import CorpusError, format_error, nearest
-from damamba_jax.metrics.turns import Turns, place_turns, turn_means
+from damamba_jax.metrics.turns import Turns, place_turns, turn_classes, turn_means
 
 
 @runtime_checkable
@@ -125,7 +125,8 @@ class Participant:
     def labels(self) -> Float[np.ndarray, "Tl"]:
         """Reads the annotation: float64 `[num_labels]`, NaN where not annotated.
 
-        Values lie in [0, 1] whatever the range of the annotations.
+        Values lie in [0, 1] whatever the range of the annotations, or are the numbers
+        of classes.
 
         Raises:
           ValueError: if there is no annotation.
@@ -169,6 +170,9 @@ class Session:
       label_range: lowest and highest value of the annotations, which
         `Participant.labels` maps to 0 and 1.
       label_unit: what is learned and scored as one: a frame or a turn.
+      classes: the names of the classes, whose numbers annotations hold; empty where
+        annotations are values of a range.
+      classes_ordered: whether the classes are steps of a scale.
     """
 
     corpus: str
@@ -180,6 +184,8 @@ class Session:
     language: str | None = None
     label_range: tuple[float, float] = (0.0, 1.0)
     label_unit: Literal["frame", "turn"] = "frame"
+    classes: tuple[str, ...] = ()
+    classes_ordered: bool = False
 
     def num_frames(self, seat: int) -> int:
         """Counts the frames of one participant's annotation.
@@ -191,7 +197,9 @@ class Session:
         return round(self.duration * self.label_rate)
 
     def annotation(self, seat: int) -> Float[np.ndarray, "T"]:
-        """Reads one participant's annotation, within [0, 1]; NaN where there is none.
+        """Reads one participant's annotation; NaN where there is none.
+
+        Values lie within [0, 1], or are the numbers of classes.
 
         Raises:
           DataFormatError: if it is malformed, or not the one that was indexed.
@@ -242,7 +250,12 @@ class Session:
         found, turns = self.participants[seat].raters(), self.turns(seat)
         if turns is None:
             return found
-        return {rater: turn_means(values, turns) for rater, values in found.items()}
+        return {
+            rater: turn_classes(values, turns, len(self.classes))
+            if self.classes
+            else turn_means(values, turns)
+            for rater, values in found.items()
+        }
 
 
 @dataclasses.dataclass(frozen=True)

@@ -34,11 +34,13 @@ class Rows(NamedTuple):
       row: their numbers in the file, from 0 on.
       numbers: a column for each one that was asked for.
       fields: what patterns of `rows` found in each row, such as its turn.
+      texts: the texts of each column that was asked for as text.
     """
 
     row: Int[np.ndarray, "n"]
     numbers: Float[np.ndarray, "n columns"]
     fields: Mapping[str, Texts]
+    texts: Mapping[str, Texts]
 
 
 def open_with(path: Path, reading: TableReading) -> Table:
@@ -63,6 +65,7 @@ def read_rows(
     *,
     times: Sequence[str] = (),
     numbers: Sequence[str] = (),
+    texts: Sequence[str] = (),
     nominal_rate: float,
 ) -> Iterator[Rows]:
     """Yields the rows of one person, block by block.
@@ -73,6 +76,7 @@ def read_rows(
       fields: known fields of patterns, such as session and role.
       times: columns of times; they come first among the numbers, in seconds.
       numbers: columns that are read.
+      texts: columns that are read as text.
       nominal_rate: frames per second where the configuration gives none, Hz.
 
     Raises:
@@ -86,11 +90,11 @@ def read_rows(
     first = 0
     for block in table.blocks(
         [*numbers] if clocks else [*times, *numbers],
-        [*clocks, *(name for name, _ in keys)],
+        [*clocks, *(name for name, _ in keys), *texts],
     ):
-        texts = block.texts[: len(clocks)]
+        found_texts = iter(block.texts)
         seconds = [
-            _clock_seconds(table.path, *c) for c in zip(clocks, texts, strict=True)
+            _clock_seconds(table.path, name, next(found_texts)) for name in clocks
         ]
         if clocks:
             values = np.column_stack([*seconds, block.numbers])
@@ -99,7 +103,8 @@ def read_rows(
             values[:, : len(times)] *= factor
         keep = np.ones(len(values), bool)
         bound: dict[str, Texts] = {}
-        for rule, column in zip(rules, block.texts[len(clocks) :], strict=True):
+        for rule in rules:
+            column = next(found_texts)
             matches = [rule.fullmatch(value) for value in column.values]
             keep &= np.array([m is not None for m in matches], bool)[column.codes]
             for name in rule.groupindex:
@@ -114,8 +119,12 @@ def read_rows(
                 expected="rows of an eighth of a byte or more",
                 got=f"{first} and more",
             )
-        chosen = {n: Texts(t.codes[keep], t.values) for n, t in bound.items()}
-        yield Rows(row, values[keep], chosen)
+        asked = dict(zip(texts, found_texts, strict=True))
+        fields_kept, texts_kept = (
+            {n: Texts(t.codes[keep], t.values) for n, t in some.items()}
+            for some in (bound, asked)
+        )
+        yield Rows(row, values[keep], fields_kept, texts_kept)
 
 
 class AllRows(NamedTuple):
@@ -123,6 +132,7 @@ class AllRows(NamedTuple):
 
     numbers: Float[np.ndarray, "n columns"]
     fields: Mapping[str, np.ndarray]
+    texts: Mapping[str, np.ndarray]
 
 
 def read_all(
@@ -142,17 +152,22 @@ def read_all(
         parts.append(part)
     if not parts:
         width = len(options.get("times", ())) + len(options.get("numbers", ()))
-        return AllRows(np.zeros((0, width)), {})
-    names = parts[0].fields
+        empty = {name: np.zeros(0, str) for name in options.get("texts", ())}
+        return AllRows(np.zeros((0, width)), {}, empty)
     return AllRows(
         np.concatenate([part.numbers for part in parts]),
-        {
-            name: np.concatenate(
-                [np.array(p.fields[name].values)[p.fields[name].codes] for p in parts]
-            )
-            for name in names
-        },
+        _join_texts([part.fields for part in parts]),
+        _join_texts([part.texts for part in parts]),
     )
+
+
+def _join_texts(parts: Sequence[Mapping[str, Texts]]) -> dict[str, np.ndarray]:
+    return {
+        name: np.concatenate(
+            [np.array(part[name].values)[part[name].codes] for part in parts]
+        )
+        for name in parts[0]
+    }
 
 
 class Span(NamedTuple):

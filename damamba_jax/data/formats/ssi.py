@@ -219,9 +219,7 @@ def read_labels(path: str | os.PathLike) -> Float[np.ndarray, "Tl"]:
         not one of them is a number, or some have a decimal point and others a comma.
     """
     text = decode_text(read_bounded(path))
-    lines = text.split("\n" if "\n" in text else "\r")
-    if not lines[-1].strip("\r"):
-        lines.pop()
+    lines = _split_lines(text)
     if _PLAIN_LABELS.fullmatch(text):
         # Nearly every file; the checks below take a hundred times as long.
         plain = np.array([float(line.strip() or "nan") for line in lines])
@@ -255,6 +253,22 @@ def read_labels(path: str | os.PathLike) -> Float[np.ndarray, "Tl"]:
         )
     values[np.isinf(values)] = np.nan
     return values
+
+
+def read_label_lines(path: str | os.PathLike) -> list[str]:
+    """Reads the lines of a label csv as they are; line `i` is frame `i`.
+
+    Raises:
+      DataFormatError: for a file beyond `MAX_LABEL_BYTES`.
+    """
+    return _split_lines(decode_text(read_bounded(path)))
+
+
+def _split_lines(text: str) -> list[str]:
+    lines = text.split("\n" if "\n" in text else "\r")
+    if not lines[-1].strip("\r"):
+        lines.pop()
+    return lines
 
 
 def count_labels(path: str | os.PathLike) -> int:

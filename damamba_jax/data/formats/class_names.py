@@ -1,0 +1,67 @@
+"""Names of classes in text -> numbers of classes."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from damamba_jax.array_types import Float
+from damamba_jax.data.formats.headers import MixedDecimalsError, Numbers
+
+
+class ClassNames:
+    """Reads texts as classes: by name in any case, or by an equal number.
+
+    Args:
+      names: the names, in the order of the numbers 0, 1, ...
+    """
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._by_name = {name.casefold(): i for i, name in enumerate(names)}
+        self._by_number: dict[float, int] = {}
+        for i, name in enumerate(names):
+            number = _number(name)
+            if number is not None:
+                self._by_number[number] = i
+
+    def __call__(self, text: str) -> float:
+        """Returns the number of the class; NaN for a text that says nothing.
+
+        Raises:
+          ValueError: for a text that names no class.
+        """
+        name = text.strip().casefold()
+        if not name:
+            return np.nan
+        if name in self._by_name:
+            return float(self._by_name[name])
+        number = _number(name)
+        if number is None or number not in self._by_number:
+            if number is not None and np.isnan(number):
+                return np.nan
+            raise ValueError(f"{text!r} names no class")
+        return float(self._by_number[number])
+
+    def read(self, texts: Sequence[str]) -> tuple[Float[np.ndarray, "n"], list[int]]:
+        """Reads many texts, few of which differ.
+
+        Returns:
+          The number of each class, NaN where there is none; and the places of the
+          texts that name no class.
+        """
+        known: dict[str, float] = {}
+        refused: set[str] = set()
+        for text in dict.fromkeys(texts):
+            try:
+                known[text] = self(text)
+            except ValueError:
+                known[text] = np.nan
+                refused.add(text)
+        values = np.array([known[text] for text in texts], np.float64)
+        return values, [i for i, text in enumerate(texts) if text in refused]
+
+
+def _number(text: str) -> float | None:
+    try:
+        return Numbers()(text)
+    except (ValueError, MixedDecimalsError):
+        return None

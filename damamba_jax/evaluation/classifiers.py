@@ -1,0 +1,100 @@
+"""Classifiers on means and spreads, for annotations that are classes.
+
+A penalised logistic regression and gradient boosting of scikit-learn. All classes weigh
+alike, however rare they are. The penalty is chosen on the training sessions alone.
+"""
+
+import dataclasses
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+# Inverse strengths of the penalty.
+STRENGTHS = tuple(10.0 ** np.arange(-4, 1))
+
+_Folds = Sequence[tuple[np.ndarray, np.ndarray]]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Classifier:
+    """A fitted classifier.
+
+    Args:
+      model: scikit-learn's.
+      num_classes: also those that nobody in training had; these never are predicted.
+    """
+
+    model: Any
+    num_classes: int
+
+    def predict(self, inputs: Float[np.ndarray, "n D"]) -> Float[np.ndarray, "n K"]:
+        """Predicts the probability of each class."""
+        found = np.zeros((len(inputs), self.num_classes))
+        if len(inputs):
+            found[:, self.model.classes_] = self.model.predict_proba(inputs)
+        return found
+
+
+def fit_classifier(
+    kind: str,
+    inputs: Float[np.ndarray, "n D"],
+    label: Int[np.ndarray, "n"],
+    *,
+    folds: _Folds,
+    num_classes: int,
+    seed: int,
+) -> Classifier:
+    """Fits a classifier to rated rows.
+
+    Args:
+      kind: `"ridge"` for the logistic regression, or `"boosting"`.
+      inputs: means and spreads; NaN where nothing was recorded.
+      label: number of the class of each row.
+      folds: rows to learn from and rows to choose by, whole sessions apart.
+      num_classes: how many classes there are.
+      seed: of what is drawn.
+    """
+    from sklearn.dummy import DummyClassifier
+    from sklearn.exceptions import ConvergenceWarning
+    from threadpoolctl import threadpool_limits
+
+    if len(np.unique(label)) < 2:
+        model = DummyClassifier(strategy="prior")
+    elif kind == "ridge":
+        model = _logistic([f for f in folds if len(np.unique(label[f[0]])) > 1])
+    else:
+        model = _boosting(seed)
+    with warnings.catch_warnings(), threadpool_limits(1):
+        # A column that nobody has is of no use, and no reason to complain.
+        warnings.filterwarnings("ignore", message="Skipping features without any")
+        # A weak penalty that does not converge is not chosen.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return Classifier(model=model.fit(inputs, label), num_classes=num_classes)
+
+
+def _logistic(folds: _Folds) -> Any:
+    from sklearn.impute import SimpleImputer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.metrics import cohen_kappa_score, make_scorer
+    from sklearn.model_selection import GridSearchCV
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    logistic = LogisticRegression(class_weight="balanced", max_iter=300, C=0.01)
+    model = make_pipeline(SimpleImputer(), StandardScaler(), logistic)
+    if not folds:
+        return model
+    grid = {"logisticregression__C": STRENGTHS}
+    return GridSearchCV(model, grid, cv=folds, scoring=make_scorer(cohen_kappa_score))
+
+
+def _boosting(seed: int) -> Any:
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    return HistGradientBoostingClassifier(
+        learning_rate=0.05, max_iter=100, max_leaf_nodes=8, min_samples_leaf=20,
+        class_weight="balanced", random_state=seed,
+    )  # fmt: skip

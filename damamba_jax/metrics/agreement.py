@@ -1,0 +1,102 @@
+"""Scores of whole sets in general: what they have in common, and their interval.
+
+The interval says how far the score of the pooled frames may be from that of a large
+population of sessions. It is a jackknife over whole sessions, since frames of one
+session are not independent: with `z = atanh(score)` of all sessions, and of all
+sessions but one, it is `z ± t se`, where t is Student's quantile and `se` the
+jackknife's standard error, and goes back through tanh. Simulations in the tests measure
+how often it holds the truth, for CCC and for kappa.
+"""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from statistics import fmean
+from typing import ClassVar, Literal, NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Num
+
+# With fewer sessions no interval is given: it would be wider than it could be of use,
+# and would rest on the shape of a distribution that nobody has seen.
+MIN_SESSIONS = 8
+
+
+class Interval(NamedTuple):
+    """Ends of an interval."""
+
+    low: float
+    high: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Agreement:
+    """Agreement of predictions with annotations over pooled frames.
+
+    Args:
+      num_frames, num_sessions: what was pooled; turns count as frames where they were
+        rated as a whole.
+      session_mean: mean of the headline score of each session by itself.
+      session_std: standard deviation of these; `None` for a single session.
+      unit: what was counted.
+    """
+
+    headline: ClassVar[str]
+
+    num_frames: int
+    num_sessions: int
+    session_mean: float | None = None
+    session_std: float | None = None
+    unit: Literal["frame", "turn"] = "frame"
+
+    @property
+    def value(self) -> float:
+        """The score by which models are compared; `headline` is its name."""
+        raise NotImplementedError
+
+    @property
+    def interval(self) -> Interval | None:
+        """The interval over sessions; `None` for fewer than `MIN_SESSIONS`."""
+        raise NotImplementedError
+
+
+def jackknife_interval(
+    parts: Num[np.ndarray, "S ..."],
+    score_of: Callable[[np.ndarray], Float[np.ndarray, "S"]],
+    *,
+    confidence: float,
+) -> Interval | None:
+    """Computes the interval; the module's docstring has the formula.
+
+    Args:
+      parts: what each session adds to the sums that the score is made of.
+      score_of: computes the score of each of several sums.
+      confidence: how often the interval should hold the truth.
+
+    Returns:
+      The interval, or `None` for fewer than `MIN_SESSIONS` sessions.
+    """
+    # Whoever only reads a corpus needs no interval.
+    from scipy.special import stdtrit
+
+    sessions = len(parts)
+    if sessions < MIN_SESSIONS:
+        return None
+    total = parts.sum(axis=0)
+    # A score of exactly 1 would be infinite.
+    limit = 1.0 - 1e-9
+    middle, *without = (
+        np.arctanh(np.clip(score, -limit, limit))
+        for score in (*score_of(total[None]), *score_of(total - parts))
+    )
+    error = np.std(without) * np.sqrt(sessions - 1)
+    margin = stdtrit(sessions - 1, (1 + confidence) / 2) * error
+    return Interval(float(np.tanh(middle - margin)), float(np.tanh(middle + margin)))
+
+
+def mean_interval(scores: Sequence[Agreement]) -> Interval | None:
+    """Averages the ends of several models' intervals; `None` if one has none."""
+    found = [one.interval for one in scores]
+    there = [one for one in found if one is not None]
+    if not found or len(there) < len(found):
+        return None
+    return Interval(fmean(i.low for i in there), fmean(i.high for i in there))
