@@ -3,6 +3,7 @@
 On a GPU the whole of `test_selective_scan.py` runs with them: `pytest -m gpu`.
 """
 
+import collections
 import functools
 import math
 import re
@@ -43,6 +44,11 @@ runs_kernels = pytest.mark.kernel
 
 LETTERS = ("length", "dim", "states")
 SHAPE = re.compile(r"tensor<((?:\d+x)+)(?:f32|bf16)>")
+# In the text of a lowered program.
+FUNCTION = re.compile(r"^  func\.func \w+ @(\w+)\(", re.MULTILINE)
+CALL = re.compile(r"^ +%.* = (?:func\.)?call @(\w+)\(", re.MULTILINE)
+KERNEL = re.compile(r"custom_call @mosaic_gpu.*\\00selective_scan_(forward|backward)")
+KERNEL_HASH = re.compile(r'kernel_hash = "([^"]*)"')
 
 # (L, D, N, left out, dt_softplus, reverse, dtype, multiprocessors). The last two have
 # places for several chunks of time: of the one the last chunk is shorter, of the other
@@ -152,22 +158,42 @@ def test_shard_map_is_the_same_scan(interpreter):
     assert max(jax.tree.leaves(jax.tree.map(error, got, want))) < 1e-6
 
 
+@pytest.fixture
+def anywhere(monkeypatch):
+    """Lets `"pallas"` be lowered on any machine."""
+    anywhere = IMPLEMENTATIONS["pallas"]._replace(supports=lambda case: Support(True))
+    monkeypatch.setitem(IMPLEMENTATIONS, "pallas", anywhere)
+    return anywhere
+
+
+def lower(function, args):
+    """Text of a program for a GPU."""
+    return export.export(jax.jit(function), platforms=["cuda"])(args).mlir_module()
+
+
+def called_kernels(text, function="main"):
+    """Counts the calls of each kernel when a program runs once."""
+    names, bodies = (FUNCTION.split(text)[i::2] for i in (1, 2))
+    body = dict(zip(names, bodies, strict=True))[function]
+    found = collections.Counter(KERNEL.findall(body))
+    for callee in CALL.findall(body):
+        found += called_kernels(text, callee)
+    return found
+
+
 @wants_kernels
 @pytest.mark.parametrize(
     ("name", "dtype"), [("window_1024", "float32"), ("sequence_2k", "bfloat16")]
 )
-def test_lowers_for_a_gpu(monkeypatch, name, dtype):
-    anywhere = IMPLEMENTATIONS["pallas"]._replace(supports=lambda case: Support(True))
-    monkeypatch.setitem(IMPLEMENTATIONS, "pallas", anywhere)
+def test_lowers_for_a_gpu(anywhere, name, dtype):
     args = jax.eval_shape(lambda: make_arguments(ARG_SPECS[name], dtype=dtype))
 
-    @jax.jit
     def gradients(args):
         scan = functools.partial(call, implementation="pallas", dt_softplus=True)
         output, pullback = jax.vjp(scan, args)
         return output, pullback(output)
 
-    text = export.export(gradients, platforms=["cuda"])(args).mlir_module()
+    text = lower(gradients, args)
     kernels = {"selective_scan_forward", "selective_scan_backward"}
     if name == "sequence_2k":
         kernels |= {"selective_scan_carry", "selective_scan_adjoint_carry"}
@@ -181,9 +207,7 @@ def test_lowers_for_a_gpu(monkeypatch, name, dtype):
 
 @wants_kernels
 @pytest.mark.parametrize(("policy", "forward"), [("nothing", 2), ("states", 1)])
-def test_states_can_be_kept_under_rematerialisation(monkeypatch, policy, forward):
-    anywhere = IMPLEMENTATIONS["pallas"]._replace(supports=lambda case: Support(True))
-    monkeypatch.setitem(IMPLEMENTATIONS, "pallas", anywhere)
+def test_states_can_be_kept_under_rematerialisation(anywhere, policy, forward):
     args = jax.eval_shape(lambda: make_arguments(ARG_SPECS["window_512"]))
     policies = jax.checkpoint_policies
     policy = {
@@ -192,10 +216,26 @@ def test_states_can_be_kept_under_rematerialisation(monkeypatch, policy, forward
     }[policy]
     scan = functools.partial(call, implementation="pallas", dt_softplus=True)
     remat = jax.checkpoint(lambda args: scan(args).y, policy=policy)
-    gradients = jax.jit(jax.grad(lambda args: jnp.sum(jnp.sin(remat(args)))))
-    text = export.export(gradients, platforms=["cuda"])(args).mlir_module()
-    calls = re.findall(r"/selective_scan_(\w+)/mpmd_map\"", text)
-    assert sorted(calls) == ["backward", *["forward"] * forward]
+    text = lower(jax.grad(lambda args: jnp.sum(jnp.sin(remat(args)))), args)
+    assert called_kernels(text) == {"backward": 1, "forward": forward}
+
+
+@wants_kernels
+def test_both_directions_of_all_layers_are_one_kernel(anywhere):
+    args = jax.eval_shape(lambda: make_arguments(ARG_SPECS["window_512"]))
+
+    @jax.checkpoint
+    def layer(x, args):
+        for reverse in (False, True):
+            x = call({**args, "x": x}, implementation="pallas", reverse=reverse).y
+        return x
+
+    def loss(args):
+        return jnp.sum(jnp.sin(layer(layer(args["x"], args), args)))
+
+    text = lower(jax.grad(loss), args)
+    assert called_kernels(text) == {"backward": 4, "forward": 8}
+    assert len(set(KERNEL_HASH.findall(text))) == 2
 
 
 @pytest.mark.gpu

@@ -39,18 +39,18 @@ PADDING = 8
 def backward(
     x: Array, dt: Array, z: Array | None, dy: Array, bc: Array, channels: Array,
     kept: Array, dh_last: Array | None, carries: Carries | None, *,
-    sizes: Sizes, chunks: Chunks, softplus: bool, reverse: bool, to_h0: bool,
+    sizes: Sizes, chunks: Chunks, softplus: bool, to_h0: bool,
 ) -> dict[str, Array]:  # fmt: skip
     """Computes all gradients; arrays are padded to `sizes`.
 
     Args:
       x, dt, z, dy: [B, L, D]; `z` may be None.
       bc: b and c, float32 [B, L, 2, N / 4, 4], in the order of processing.
-      channels: float32 [N / 4 + 1, D, 4]: log2(e) a, and last d, bias, 0, 0.
+      channels: float32 [N / 4 + 1, D, 4]: log2(e) a, and last d, bias, reverse, 0.
       kept: state before every tile, float32 [B, L / 8, N / 4, D, 4].
       dh_last: adjoint of the last state, float32 [B, D, N / 4, 4], or None for zeros.
       carries: what the chunks pass back (`carry.py`), or None for a single chunk.
-      softplus, reverse: as for the forward kernel.
+      softplus: as for the forward kernel.
       to_h0: whether the adjoint of the first state is wanted.
 
     Returns:
@@ -82,15 +82,16 @@ def backward(
     smem = functools.partial(plgpu.SMEM, dtype=jnp.float32)
     scratch = [
         smem((groups, 2, STEPS, 2, quads, QUAD)),
-        smem((groups, 3, STEPS, width)),
-        smem((groups, 3, STEPS, quads, width + PADDING)),
+        # All that lies by steps is one array: a step has one offset in it, which
+        # depends on the direction.
+        smem((groups, STEPS, 3 + 3 * quads, width + PADDING)),
         smem((groups, STEPS, 2, layouts.quad_channels(quads * QUAD), quads, QUAD)),
         plgpu.Barrier(num_barriers=2 * groups),
     ]
     pieces = (batch, chunks.number, dim // width)
     body = functools.partial(
         _body, names=(*inputs, *outputs), sizes=sizes, chunks=chunks, pieces=pieces,
-        softplus=softplus, reverse=reverse,
+        softplus=softplus,
     )  # fmt: skip
     results = plgpu.kernel(
         body,
@@ -106,12 +107,13 @@ def backward(
     return dict(zip(outputs, results, strict=True))
 
 
-def _body(*refs, names, sizes, chunks, pieces, softplus, reverse):
-    *refs, bc_s, rows_s, sums_s, dbc_s, arrived = refs
+def _body(*refs, names, sizes, chunks, pieces, softplus):
+    *refs, bc_s, steps_s, dbc_s, arrived = refs
     ref = dict(zip(names, refs, strict=True))
+    reverse = layouts.is_reverse(ref["channels"])
     group = lax.axis_index("group")
     b, k, block = _piece(group, sizes.backward_groups, pieces)
-    bc_s, rows_s, sums_s, dbc_s = (r.at[group] for r in (bc_s, rows_s, sums_s, dbc_s))
+    bc_s, steps_s, dbc_s = (r.at[group] for r in (bc_s, steps_s, dbc_s))
     first, tiles = k * chunks.tiles, tiles_of(sizes, chunks, k)
     states = sizes.states
     quads = states // QUAD
@@ -145,13 +147,19 @@ def _body(*refs, names, sizes, chunks, pieces, softplus, reverse):
     d, bias = load_channels(layouts.d_of), load_channels(layouts.bias_of)
 
     def times(i):
-        start = sizes.length - STEPS - i * STEPS if reverse else i * STEPS
-        return pl.ds(start, STEPS)
+        i = jnp.where(reverse, sizes.tiles - 1 - i, i)
+        return pl.ds(i * STEPS, STEPS)
 
     sequences = [n for n in ("x", "dt", "dy", "z") if n in ref]
 
     def fetch(i):
         return [load(ref[n].at[b, times(i), here], layout=tile) for n in sequences]
+
+    def fetch_all(i):
+        # The direction is read again with every tile: from one known before the loop,
+        # the compiler computes all addresses there, and has no registers for them.
+        reverse = layouts.is_reverse(ref["channels"])
+        return fetch(i), load_states(ref["kept"].at[b, i]), reverse
 
     def prepare(values):
         x, v, dy, *z = (value.astype(jnp.float32) for value in values)
@@ -168,22 +176,24 @@ def _body(*refs, names, sizes, chunks, pieces, softplus, reverse):
         source = ref["bc"].at[b, pl.ds(i * STEPS, STEPS)]
         plgpu.copy_gmem_to_smem(source, bc_s.at[slot], arrived.at[2 * group + slot])
 
-    dt_s, drive_s, g_s = (rows_s.at[i] for i in range(3))
-    drive_sum, decay_sum, out_sum = (sums_s.at[i] for i in range(3))
-    # In a reversed scan, step s of a tile happens at its row STEPS - 1 - s.
-    at = [STEPS - 1 - s if reverse else s for s in range(STEPS)]
+    dt_s, drive_s, g_s = (steps_s.at[:, i, pl.ds(0, width)] for i in range(3))
+    drive_sum, decay_sum, out_sum = (
+        steps_s.at[:, pl.ds(3 + i * quads, quads)] for i in range(3)
+    )
 
-    def rows(source, s):
-        return [over_row(load(source.at[at[s], p], layout=row)) for p in part]
+    def rows(source, place):
+        return [over_row(load(source.at[place, p], layout=row)) for p in part]
 
-    def sum_states(target, s, values):
+    def sum_states(target, place, values):
         for p, value in zip(part, values, strict=True):
-            here = target.at[at[s], :, p]
+            here = target.at[place, :, p]
             save(here.transpose((1, 0)), jnp.sum(value, axis=2))
 
     def step(j, carry):
-        m, da, dd, dbias, (values, h) = carry
+        m, da, dd, dbias, (values, h, reverse) = carry
         i = first + tiles - 1 - j
+        # The row of each step of the tile: rows lie in the order of time.
+        at = [jnp.where(reverse, STEPS - 1 - s, s) for s in range(STEPS)]
         following = jnp.maximum(i - 1, first)
         slot = lax.rem(j, 2)
         x, v, dy, *z = prepare(values)
@@ -203,7 +213,8 @@ def _body(*refs, names, sizes, chunks, pieces, softplus, reverse):
 
         hs = [h]
         for s in range(STEPS):
-            dt_row, drive, b_row = rows(dt_s, s), rows(drive_s, s), matrix(s, 0)
+            dt_row, drive = (rows(v, at[s]) for v in (dt_s, drive_s))
+            b_row = matrix(s, 0)
             hs.append(
                 [
                     jnp.exp2(dt_row[p] * a[p]) * hs[-1][p] + drive[p] * b_row
@@ -212,15 +223,15 @@ def _body(*refs, names, sizes, chunks, pieces, softplus, reverse):
             )
             if z:
                 c_row = matrix(s, 1)
-                sum_states(out_sum, s, [h_p * c_row for h_p in hs[-1]])
+                sum_states(out_sum, at[s], [h_p * c_row for h_p in hs[-1]])
         m, da, fetched = list(m), list(da), None
         for s in reversed(range(STEPS)):
             if s == FETCH_BEFORE:
                 # Only now are there registers for the sequences, which the end of this
                 # tile needs again.
                 values = fetch(i)
-                fetched = fetch(following), load_states(ref["kept"].at[b, following])
-            dt_row, drive, g_row = rows(dt_s, s), rows(drive_s, s), rows(g_s, s)
+                fetched = fetch_all(following)
+            dt_row, drive, g_row = (rows(v, at[s]) for v in (dt_s, drive_s, g_s))
             b_row, c_row = matrix(s, 0), matrix(s, 1)
             m = [m[p] + g_row[p] * c_row for p in range(len(part))]
             db = sum(m[p] * drive[p] for p in range(len(part)))
@@ -231,8 +242,8 @@ def _body(*refs, names, sizes, chunks, pieces, softplus, reverse):
             da = [da[p] + mh[p] * dt_row[p] for p in range(len(part))]
             save(dbc_s.at[s, 0], db)
             save(dbc_s.at[s, 1], dc)
-            sum_states(drive_sum, s, to_drive)
-            sum_states(decay_sum, s, [mh[p] * a[p] for p in range(len(part))])
+            sum_states(drive_sum, at[s], to_drive)
+            sum_states(decay_sum, at[s], [mh[p] * a[p] for p in range(len(part))])
         plgpu.commit_smem()
 
         def total(sums):
@@ -276,7 +287,7 @@ def _body(*refs, names, sizes, chunks, pieces, softplus, reverse):
     zero = layouts.zeros((STEPS, width), tile)
     end = first + tiles - 1
     fetch_matrices(end, 0)
-    fetched = fetch(end), load_states(ref["kept"].at[b, end])
+    fetched = fetch_all(end)
     init = (tuple(m), zero_states, zero, zero, fetched)
     m, da, dd, dbias, _ = lax.fori_loop(0, tiles, step, init)
     # The last iteration has copied once more; a copy must not outlive its kernel.

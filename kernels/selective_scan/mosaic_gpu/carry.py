@@ -51,7 +51,6 @@ def carries(
     sizes: Sizes,
     chunks: Chunks,
     softplus: bool,
-    reverse: bool,
     adjoint: bool,
 ) -> Carries:
     """Runs the parts of chunks from zeros.
@@ -62,7 +61,7 @@ def carries(
     Args:
       drive, dt: [B, L, D]; `z` likewise, or None.
       bc: b and c, float32 [B, L, 2, N / 4, 4], in the order of processing.
-      channels: float32 [N / 4 + 1, D, 4]: log2(e) a, and last d, bias, 0, 0.
+      channels: float32 [N / 4 + 1, D, 4]: log2(e) a, and last d, bias, reverse, 0.
     """
     batch, length, dim = dt.shape
     quads = sizes.states // QUAD
@@ -78,9 +77,7 @@ def carries(
         shape((batch, passing, dim), jnp.float32),
     )
     dtypes = [inputs[n].dtype for n in ("drive", "dt", "z") if n in inputs]
-    walk = functools.partial(
-        Walk, sizes=sizes, chunks=parts, backward=adjoint, reverse=reverse,
-    )  # fmt: skip
+    walk = Walk(sizes, parts, backward=adjoint)
     body = functools.partial(
         _body, names=(*inputs, *Carries._fields), walk=walk, first=first,
         softplus=softplus,
@@ -89,7 +86,7 @@ def carries(
         *plgpu.kernel(
             body,
             out_type=outputs,
-            scratch_types=walk(chunk=0).scratch(1, dtypes),
+            scratch_types=walk.scratch(1, dtypes),
             grid=(batch, passing, dim // WARPGROUP),
             grid_names=("b", "k", "d"),
             compiler_params=layouts.PARAMS,
@@ -103,7 +100,6 @@ def _body(*refs, names, walk, first, softplus):
     ref = dict(zip(names, refs[: len(names)], strict=True))
     b, k = lax.axis_index("b"), lax.axis_index("k")
     here = pl.ds(lax.axis_index("d") * WARPGROUP, WARPGROUP)
-    walk = walk(chunk=first + k)
     layout = walk.layout
     row = layout.reduce((1, 2))
     a = load(layouts.transition_of(ref["channels"].at[:, here]), layout=layout)
@@ -128,6 +124,8 @@ def _body(*refs, names, walk, first, softplus):
     h, total = walk(
         step,
         (layouts.zeros(walk.shape, layout), layouts.zeros((WARPGROUP,), row)),
+        chunk=first + k,
+        reverse=layouts.is_reverse(ref["channels"]),
         sequences=sequences,
         matrices=ref["bc"].at[:, :, matrix],
         here=(b, here),

@@ -54,7 +54,6 @@ def forward(
     sizes: Sizes,
     chunks: Chunks,
     softplus: bool,
-    reverse: bool,
     keep: bool,
 ) -> ForwardOutput:
     """Runs the scan; arrays are padded to `sizes`.
@@ -62,11 +61,10 @@ def forward(
     Args:
       x, dt, z: [B, L, D]; `z` may be None.
       bc: b and c, float32 [B, L, 2, N / 4, 4], in the order of processing.
-      channels: float32 [N / 4 + 1, D, 4]: log2(e) a, and last d, bias, 0, 0.
+      channels: float32 [N / 4 + 1, D, 4]: log2(e) a, and last d, bias, reverse, 0.
       h0: state before the first step, float32 [B, D, N / 4, 4], or None for zeros.
       carries: what the chunks pass on (`carry.py`), or None for a single chunk.
       softplus: whether the step size is `softplus(dt + bias)`.
-      reverse: the scan processes time L - 1 first; `bc` is reversed already.
       keep: also return the kept states.
     """
     batch, length, dim = x.shape
@@ -83,16 +81,14 @@ def forward(
         kept = (batch, length // STEPS, quads, dim, QUAD)
         outputs["kept"] = shape(kept, jnp.float32)
     dtypes = [inputs[n].dtype for n in ("x", "dt", "z") if n in inputs]
-    walk = functools.partial(
-        Walk, sizes=sizes, chunks=chunks, backward=False, reverse=reverse,
-    )  # fmt: skip
+    walk = Walk(sizes, chunks, backward=False)
     body = functools.partial(
         _body, names=(*inputs, *outputs), walk=walk, chunks=chunks, softplus=softplus
     )
     results = plgpu.kernel(
         body,
         out_type=tuple(outputs.values()),
-        scratch_types=walk(chunk=0).scratch(2, dtypes),
+        scratch_types=walk.scratch(2, dtypes),
         grid=(batch, chunks.number, dim // WARPGROUP),
         grid_names=("b", "k", "d"),
         compiler_params=layouts.PARAMS,
@@ -106,7 +102,6 @@ def _body(*refs, names, walk, chunks, softplus):
     ref = dict(zip(names, refs[: len(names)], strict=True))
     b, k = lax.axis_index("b"), lax.axis_index("k")
     here = pl.ds(lax.axis_index("d") * WARPGROUP, WARPGROUP)
-    walk = walk(chunk=k)
     layout = walk.layout
     row = layout.reduce((1, 2))
     a = load(layouts.transition_of(ref["channels"].at[:, here]), layout=layout)
@@ -146,6 +141,8 @@ def _body(*refs, names, walk, chunks, softplus):
     h = walk(
         step,
         h,
+        chunk=k,
+        reverse=layouts.is_reverse(ref["channels"]),
         sequences=sequences,
         matrices=ref["bc"],
         here=(b, here),

@@ -122,6 +122,15 @@ def bias_of(channels: Any) -> Any:
     return channels.at[channels.shape[0] - 1, :, 1]
 
 
+def is_reverse(channels: Any) -> jax.Array:
+    """Reads from the constants of channels whether the last time comes first.
+
+    A number in memory, so that both directions of a model are one kernel: each takes
+    seconds to lower and to compile.
+    """
+    return channels[channels.shape[0] - 1, 0, 2] > 0.0
+
+
 def broadcast(
     v: jax.Array, axes: tuple[int, ...], shape: tuple[int, ...], layout: Any
 ) -> jax.Array:

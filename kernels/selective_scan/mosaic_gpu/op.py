@@ -69,6 +69,8 @@ def selective_scan(arrays: base.Arrays, options: base.Options) -> base.ScanOutpu
     dt_softplus, reverse, platform = options
     (batch, length, dim), states = x.shape, a.shape[1]
     sizes = tiling.pad_sizes(length, dim, states)
+    if reverse:  # to the order of processing
+        b, c = b[:, ::-1], c[:, ::-1]
     if not dt_softplus and dt_bias is not None:
         dt, dt_bias = base.step_size(dt, dt_bias, False), None
 
@@ -89,17 +91,18 @@ def selective_scan(arrays: base.Arrays, options: base.Options) -> base.ScanOutpu
         pad(a, sizes.dim, sizes.states),
         zeros if d is None else pad(d, sizes.dim),
         zeros if dt_bias is None else pad(dt_bias, sizes.dim),
+        jnp.full((sizes.dim,), float(reverse), jnp.float32),
     )
     batched = {
         "x": pad(x, *sequence, time=True),
         # softplus(-inf) = 0: a padded step leaves the state as it is.
         "dt": pad(dt, *sequence, time=True, value=-jnp.inf if dt_softplus else 0.0),
         "z": pad(z, *sequence, time=True),
-        "b": pad(b, *projection, time=True),
-        "c": pad(c, *projection, time=True),
+        "b": pad(b, *projection),
+        "c": pad(c, *projection),
         "h0": pad(h0, batch, sizes.dim, sizes.states),
     }
-    static = _Static(sizes, dt_softplus, reverse, platform)
+    static = _Static(sizes, dt_softplus, platform)
     # jax 0.10 declares no return type for a `custom_vjp` made by `functools.partial`.
     y, h_last = _scan(static, shared, batched)  # pyright: ignore[reportGeneralTypeIssues]
     first = sizes.length - length if reverse else 0
@@ -111,7 +114,6 @@ class _Static(NamedTuple):
 
     sizes: tiling.Sizes
     softplus: bool
-    reverse: bool
     platform: str
 
     def options(self, x, *, backward: bool) -> dict[str, Any]:
@@ -125,7 +127,6 @@ class _Static(NamedTuple):
         return {
             "sizes": self.sizes,
             "softplus": self.softplus,
-            "reverse": self.reverse,
             "chunks": chunks,
         }
 
@@ -135,8 +136,8 @@ def _scan(static, shared, batched):
     """Returns (y, h_last); all arrays are padded to `static.sizes`.
 
     Args:
-      shared: a, d, bias.
-      batched: x, dt, z, b, c, h0.
+      shared: a, d, bias; and [D] 1.0 where time runs backwards, else 0.0.
+      batched: x, dt, z, b, c, h0; b and c in the order of processing.
     """
     return _run_forward(static, shared, batched)
 
@@ -158,9 +159,13 @@ def _backward(static, residuals, cotangents):
     grads = _run_backward(
         static, shared, {**batched, "kept": kept, "dy": dy, "dh_last": dh_last}
     )
+    *differentiable, _ = shared
     totals = (jnp.sum(grads[name], axis=0) for name in ("a", "d", "bias"))
     return (
-        tuple(total.astype(v.dtype) for total, v in zip(totals, shared, strict=True)),
+        (
+            *(t.astype(v.dtype) for t, v in zip(totals, differentiable, strict=True)),
+            None,
+        ),
         {name: grads[name] for name in batched},
     )
 
@@ -207,7 +212,6 @@ def _backward_kernels(static, shared, batched):
 
     def matrix(number, like):
         total = jnp.sum(grads["dbc"][:, :, :, number], axis=1).reshape(like.shape)
-        total = total[:, ::-1] if static.reverse else total
         return total.astype(like.dtype)
 
     return {
@@ -224,21 +228,28 @@ def _backward_kernels(static, shared, batched):
     }
 
 
-def _parallel(run):
-    """Runs kernels on sharded and mapped batches."""
-    sharded = shard_rows(run, num_shared=3)
+def _parallel(run, name):
+    """Runs kernels on sharded and mapped batches.
+
+    Layers of one shape share what is traced and lowered, which takes a second a kernel.
+    """
+    sharded = shard_rows(run, num_shared=4)
 
     def choose(static, shared, batched):
         # The interpreter, on a CPU, has effects, which a sharded call cannot have.
         chosen = sharded if static.platform == "gpu" else run
         return chosen(static, shared, batched)
 
-    return map_rows(choose)
+    parallel = map_rows(choose)
+    parallel.__name__ = name
+    return jax.jit(parallel, static_argnums=0)
 
 
-_run_forward = _parallel(lambda *args: _forward_kernels(*args, keep=False))
-_run_forward_keeping = _parallel(lambda *args: _forward_kernels(*args, keep=True))
-_run_backward = _parallel(_backward_kernels)
+_run_forward = _parallel(functools.partial(_forward_kernels, keep=False), "scan")
+_run_forward_keeping = _parallel(
+    functools.partial(_forward_kernels, keep=True), "scan_keeping_states"
+)
+_run_backward = _parallel(_backward_kernels, "scan_backward")
 
 
 def _prepare(static, shared, batched):
@@ -250,12 +261,12 @@ def _prepare(static, shared, batched):
 
     Returns:
       b and c, float32 [B, L, 2, N / 4, 4], in the order of processing; and what is
-      constant over time, float32 [N / 4 + 1, D, 4]: log2(e) a, and last d, bias, 0, 0.
+      constant over time, float32 [N / 4 + 1, D, 4]: log2(e) a, and last d, bias,
+      whether time runs backwards, 0.
     """
     bc = jnp.stack([batched["b"], batched["c"]], axis=2).astype(jnp.float32)
-    bc = bc[:, ::-1] if static.reverse else bc
-    a, d, bias = (v.astype(jnp.float32) for v in shared)
-    rest = jnp.stack([d, bias, jnp.zeros_like(d), jnp.zeros_like(d)], axis=1)
+    a, d, bias, reverse = (v.astype(jnp.float32) for v in shared)
+    rest = jnp.stack([d, bias, reverse, jnp.zeros_like(d)], axis=1)
     channels = jnp.concatenate([math.log2(math.e) * a, rest], axis=1)
     return _split(bc), jnp.swapaxes(_split(channels), 0, 1)
 

@@ -37,16 +37,12 @@ class Walk:
     Args:
       sizes: the sizes of the padded arrays.
       chunks: the chunks of time.
-      chunk: number of the one that is walked.
       backward: walk from the last step of the chunk to its first.
-      reverse: the scan processes time L - 1 first.
     """
 
     sizes: Sizes
     chunks: Chunks
-    chunk: jax.Array | int
     backward: bool
-    reverse: bool
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -83,6 +79,8 @@ class Walk:
         step: Callable[..., Any],
         carry: Any,
         *,
+        chunk: jax.Array,
+        reverse: jax.Array,
         sequences: list[Any],
         matrices: Any,
         here: tuple[Any, Any],
@@ -96,11 +94,13 @@ class Walk:
           step: gets the float32 value [128] of every sequence, and the row of every
             matrix, broadcast to the states.
           carry: before the first step.
+          chunk: number of the chunk that is walked.
+          reverse: whether the scan processes time L - 1 first.
           sequences: references [B, L, D].
           matrices: reference [B, L, number, N / 4, 4], in the order of processing.
           here: row of the batch, and slice of the channels.
           scratch: shared memory of `scratch`.
-          store: `store(time, output)` is called for every step.
+          store: `store(time, output)` is called for every step; not on a way back.
           each_tile: `each_tile(carry, tile)` is called before every `STEPS` steps,
             with the tile's number within the chunk.
         """
@@ -108,29 +108,36 @@ class Walk:
         layout = self.layout
         row = layout.reduce((1, 2))
         size, length = self.sizes.block, self.sizes.length
-        first = self.chunk * (self.chunks.tiles * STEPS)
-        blocks = tiles_of(self.sizes, self.chunks, self.chunk) * STEPS // size
+        first = chunk * (self.chunks.tiles * STEPS)
+        blocks = tiles_of(self.sizes, self.chunks, chunk) * STEPS // size
+        turned = reverse != self.backward
+        # Unrolled steps lie side by side, in one order or the other.
+        places = [jnp.where(turned, UNROLL - 1 - s, s) for s in range(UNROLL)]
+
+        def lowest(walked, length):
+            """Place of the unrolled steps after `walked`, among `length`."""
+            return jnp.where(turned, length - UNROLL - walked, walked)
 
         def copy(n, slot):
             n = jnp.minimum(n, blocks - 1)
             start = first + (blocks - 1 - n if self.backward else n) * size
             source = matrices.at[here[0], pl.ds(start, size)]
             plgpu.copy_gmem_to_smem(source, rows.at[slot], arrived.at[slot])
-            if self.reverse:
-                start = length - size - start
+            start = jnp.where(reverse, length - size - start, start)
             for ref, buffer in zip(sequences, buffers, strict=True):
                 source = ref.at[here[0], pl.ds(start, size), here[1]]
                 plgpu.copy_gmem_to_smem(source, buffer.at[slot], arrived.at[slot])
 
         def several(n, slot, q, carry):
             outputs = []
+            at = lowest(q * UNROLL, size)
             for s in range(UNROLL):
-                # Step of the block in the order of the walk, of processing, of time.
+                # Step of the block in the order of the walk, and of processing.
                 walked = q * UNROLL + s
                 processed = size - 1 - walked if self.backward else walked
-                at = size - 1 - processed if self.reverse else processed
+                place = at + places[s]
                 values = [
-                    load(buffer.at[slot, at], layout=row).astype(jnp.float32)
+                    load(buffer.at[slot, place], layout=row).astype(jnp.float32)
                     for buffer in buffers
                 ]
                 matrix_rows = [
@@ -145,9 +152,9 @@ class Walk:
             # Together, and after everything was read: the compiler moves no read of
             # shared memory across a store.
             if store is not None:
-                for s, output in enumerate(outputs):
-                    i = first + n * size + q * UNROLL + s
-                    store(length - 1 - i if self.reverse else i, output)
+                time = lowest(first + n * size + q * UNROLL, length)
+                for place, output in zip(places, outputs, strict=True):
+                    store(time + place, output)
             return carry
 
         def tile(n, slot, i, carry):
