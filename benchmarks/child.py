@@ -26,14 +26,23 @@ def run_module(
     Returns:
       Exit code, standard output and standard error.
     """
+    return subprocess.run(
+        [sys.executable, "-m", name],
+        input=json.dumps(request),
+        env=find_packages(environment),
+        capture_output=True,
+        text=True,
+    )
+
+
+def find_packages(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Lets a process find the packages that this one has, from wherever it starts.
+
+    Args:
+      environment: the other variables of the process.
+    """
     # The package may have been found through the working folder alone.
     package = str(Path(damamba_jax.__file__).parents[1])
     paths = [package, str(_ROOT), environment.get("PYTHONPATH", "")]
     found = os.pathsep.join(dict.fromkeys(filter(None, paths)))
-    return subprocess.run(
-        [sys.executable, "-m", name],
-        input=json.dumps(request),
-        env={**environment, "PYTHONPATH": found},
-        capture_output=True,
-        text=True,
-    )
+    return {**environment, "PYTHONPATH": found}

@@ -3,10 +3,11 @@
 `process.py` starts it for the benchmarks, writes a request as JSON to its standard
 input and reads the answer from the last line of its standard output:
 
-    {"task": "platform" | "parity" | "compile" | "measure", "config": {...},
+    {"task": "platform" | "parity" | "start" | "compile" | "measure", "config": {...},
      "length": 96, "run_on_cpu": false, "repeats": 10, "turns": "", "parent": 1234}
 
-`compile` is for the compilation cache, from which a later `measure` reads.
+`compile` is for the compilation cache, from which a later `measure` reads. `start` is
+for `cold_start.py`.
 """
 
 import contextlib
@@ -17,6 +18,7 @@ import json
 import math
 import os
 import platform
+import re
 import statistics as stats
 import sys
 import threading
@@ -48,6 +50,8 @@ STEPS = 3
 # Timed steps after these stop early once they took so many seconds together.
 MOST_SECONDS = 20.0
 LOSS_TOLERANCE = {"float32": 1e-5, "bfloat16": 2e-2}
+# Of a kernel in a lowered program: equal ones are compiled once.
+KERNEL_HASH = re.compile(r'kernel_hash = "([^"]*)"')
 # Windows of the check hold so many frames at least.
 CHECKED_FRAMES = 32
 
@@ -228,6 +232,47 @@ def _compile(
     return config, compiled, shapes, seconds
 
 
+def measure_start(config: Config, *, repeats: int = 10) -> dict[str, Any]:
+    """Times what comes before the first step, one part after the other, and steps.
+
+    Args:
+      config: what is trained.
+      repeats: timed steps after the first.
+
+    Returns:
+      Seconds of tracing, lowering, compiling and the first step; the number of distinct
+      GPU kernels; the median milliseconds of a step; the device and JAX's version.
+    """
+    step, shapes = step_and_shapes(config)
+    seconds, previous = {}, time.perf_counter()
+
+    def lap(part: str) -> None:
+        nonlocal previous
+        now = time.perf_counter()
+        seconds[f"{part}_seconds"], previous = now - previous, now
+
+    traced = step.trace(*shapes)
+    lap("trace")
+    lowered = traced.lower()
+    lap("lower")
+    kernels = len(set(KERNEL_HASH.findall(lowered.as_text())))
+    previous = time.perf_counter()
+    compiled = lowered.compile()
+    lap("compile")
+    arguments = jax.block_until_ready(real_arguments(config))
+    previous = time.perf_counter()
+    jax.block_until_ready(compiled(*arguments))
+    lap("first_step")
+    del arguments
+    return {
+        **seconds,
+        "kernels": kernels,
+        "step_ms": _run(config, compiled, repeats=repeats)["step_ms"],
+        "device": jax.local_devices()[0].device_kind,
+        "jax": jax.__version__,
+    }
+
+
 @contextlib.contextmanager
 def _turn(path: str, kind: int) -> Iterator[None]:
     """Holds the lock of a file, if there is one.
@@ -294,6 +339,8 @@ def main() -> None:
     elif request["task"] == "parity":
         with _turn(request.get("turns", ""), fcntl.LOCK_SH):
             answer = check_parity(config)
+    elif request["task"] == "start":
+        answer = measure_start(config, repeats=request["repeats"])
     elif request["task"] == "compile":
         *_, seconds = _compile(config, request["length"], request.get("turns", ""))
         answer = {"compile_seconds": seconds}

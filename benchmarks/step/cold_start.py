@@ -1,0 +1,163 @@
+"""Time before the first training step, with nothing kept from earlier runs.
+
+    python -m benchmarks.step.cold_start
+    python -m benchmarks.step.cold_start --config.model.compute_dtype=bfloat16
+
+First a step of `configs/noxi.py` is checked against the reference scan. Then one
+process lowers and compiles the step on its own, and takes steps: the seconds of each
+part, the number of distinct GPU kernels and the median time of a step are shown. Last
+`damamba train` runs in an empty folder with empty caches until its first step is
+logged, and a second time with what the first run kept. Without `--config.data.root` it
+trains on the simulated corpus.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from benchmarks import child
+from benchmarks.step import command, process
+from benchmarks.step.process import BenchmarkError
+from benchmarks.step.steps import Steps
+from damamba_jax.errors import ConfigError
+from damamba_jax.runs.workdir import METRICS
+from damamba_jax.runtime import programs
+from damamba_jax.runtime.parser import Parser, whole
+
+DEFAULT_CONFIG = "configs/noxi.py"
+# A run that takes no step for so long is stuck.
+MOST_SECONDS = 600.0
+# Seconds that a run gets to save its state and to end.
+TO_END = 60.0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command, and returns its exit code.
+
+    Args:
+      argv: flags; those of this process if `None`.
+    """
+    return command.start(_run, argv)
+
+
+def _run(argv: Sequence[str], console: Console) -> int:
+    chosen, configs = command.read(argv, make_parser(), defaults=[DEFAULT_CONFIG])
+    if len(configs) > 1:
+        raise ConfigError(f"`--config`: expected one, got {len(configs)}.")
+    config = command.set_batch_size(configs[0], chosen.batch_size)
+    device = process.find_device(chosen.platform, config)
+    # Whatever folder the user has chosen, nothing is read from it.
+    os.environ.pop("JAX_COMPILATION_CACHE_DIR", None)
+    console.print("checking a step")
+    parity = Steps(device).check(config)
+    console.print("lowering and compiling a step")
+    request = {"task": "start", "repeats": chosen.repeats}
+    parts = process.run(request, config, device)
+    _show(config.name, parity, parts)
+    flags = [flag for flag in argv if flag.startswith("--config")]
+    if not any(flag.startswith("--config=") for flag in flags):
+        flags.insert(0, f"--config={DEFAULT_CONFIG}")
+    flags += [f"--config.train.batch_size={config.train.batch_size}"]
+    with tempfile.TemporaryDirectory() as folder:
+        for number, caches in enumerate(("empty", "kept")):
+            console.print(f"training until the first step, caches {caches}")
+            seconds = seconds_to_first_step(
+                train_command(flags, Path(folder) / f"run-{number}"),
+                Path(folder) / f"run-{number}" / METRICS,
+                environment=_environment(device, Path(folder) / "cache"),
+            )
+            print(
+                f"command to first step, caches {caches}: {seconds:.1f} s", flush=True
+            )
+    return 0
+
+
+def make_parser() -> Parser:
+    """Makes the parser of the flags that this command alone has."""
+    parser = Parser("python -m benchmarks.step.cold_start", __doc__)
+    parser.add_argument(
+        "--repeats", type=whole(1), default=20, metavar="N", help="timed steps",
+    )  # fmt: skip
+    return parser
+
+
+def train_command(flags: Sequence[str], workdir: Path) -> list[str]:
+    """Returns the command line of a training run that logs its first step."""
+    return [
+        sys.executable, "-m", "damamba_jax.train", *flags,
+        "--config.train.log_every=1", f"--workdir={workdir}",
+    ]  # fmt: skip
+
+
+def seconds_to_first_step(
+    arguments: Sequence[str], metrics: Path, *, environment: Mapping[str, str]
+) -> float:
+    """Runs a command until its first step is logged, and ends it.
+
+    Args:
+      arguments: the command line.
+      metrics: the file that the step is logged to.
+      environment: the variables of the process.
+
+    Raises:
+      BenchmarkError: if the command ends, or takes too long, before a step is logged.
+    """
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as output:
+        start = time.perf_counter()
+        running = subprocess.Popen(
+            arguments, env=environment, stdout=output, stderr=subprocess.STDOUT
+        )
+        try:
+            while not (metrics.exists() and metrics.stat().st_size):
+                seconds = time.perf_counter() - start
+                if running.poll() is not None or seconds > MOST_SECONDS:
+                    output.seek(0)
+                    last = "\n".join(output.read().strip().splitlines()[-5:])
+                    raise BenchmarkError(
+                        f"no step was logged within {seconds:.0f} s; exit code "
+                        f"{running.returncode}\n{last}"
+                    )
+                time.sleep(0.02)
+            return time.perf_counter() - start
+        finally:
+            running.terminate()
+            try:
+                running.wait(TO_END)
+            except subprocess.TimeoutExpired:
+                running.kill()
+                running.wait()
+
+
+def _environment(device: str, cache: Path) -> dict[str, str]:
+    """Variables of a training run whose caches lie in a folder."""
+    return {
+        **child.find_packages(),
+        "JAX_PLATFORMS": {"cpu": "cpu", "gpu": "cuda"}.get(device, ""),
+        programs.VARIABLE: str(cache),
+        # The driver keeps what it compiles itself.
+        "CUDA_CACHE_DISABLE": "1",
+    }
+
+
+def _show(name: str, parity: Mapping[str, Any], parts: Mapping[str, Any]) -> None:
+    """Prints the check, and the parts of a step's start."""
+    print(
+        f"{name}, {parts['device']}, jax {parts['jax']}\n"
+        f"parity: loss {parity['loss']:.7f}; {parity['other']} "
+        f"{parity['other_loss']:.7f} (allowed: {parity['tolerance']:g})\n"
+        f"distinct GPU kernels: {parts['kernels']}"
+    )
+    for part in ("trace", "lower", "compile", "first_step"):
+        print(f"{part.replace('_', ' ')}: {parts[f'{part}_seconds']:.1f} s")
+    print(f"step: {parts['step_ms']:.2f} ms", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
