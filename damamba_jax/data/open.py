@@ -22,9 +22,15 @@ def open_corpus(
     """Indexes `root`, or else the corpus of `data`; without any, the simulated one.
 
     Raises:
-      ConfigError: for classes of the simulated corpus, which has none.
+      ConfigError: without any, if no simulated corpus may stand in for it; for classes
+        of the simulated corpus, which has none.
     """
     root = root or data.root
+    if not root and not data.simulated:
+        raise ConfigError(
+            "`data.root`: expected the folder of the corpus, for which no simulated "
+            "one stands in, got nothing. Give --config.data.root=DIR."
+        )
     if data.classes and not root:
         raise ConfigError(
             "`data.classes`: the annotations of the simulated corpus are numbers on a "
@@ -49,4 +55,5 @@ def open_corpus(
         cache_dir=data.cache_dir,
         exclude=data.exclude,
         skip_damaged=data.on_error == "skip",
+        classes=(),
     )

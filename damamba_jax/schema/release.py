@@ -1,4 +1,4 @@
-"""Features that the released corpora hold, by name."""
+"""Features and annotations that the released corpora hold, by name."""
 
 from damamba_jax.config.sections import FeatureConfig
 
@@ -91,3 +91,17 @@ REAL_DIMS = {
     "openpose": 139,
 }
 DEMO_DIMS = {"egemaps": 8, "w2vbert2": 12, "clip": 10, "openface2": 10, "openpose": 8}
+
+# Annotations, as the names of their files say, and their classes in the official
+# order; those without classes hold values within [0, 1].
+ANNOTATIONS: dict[str, tuple[str, ...]] = {
+    "engagement": (),
+    "task_engagement": ("goaloriented", "aimless", "adultseeking", "noplay"),
+    "social_engagement": (
+        "solitary",
+        "onlooker",
+        "parallel",
+        "associative",
+        "cooperative",
+    ),
+}

@@ -2,12 +2,12 @@
 
 import fnmatch
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from damamba_jax.data.corpus import patterns
 from damamba_jax.data.corpus.look import look
-from damamba_jax.data.corpus.releases import LANGUAGE_FILE, UNSUPPORTED
+from damamba_jax.data.corpus.releases import LANGUAGE_FILE
 
 # What a pattern could read. Other files, such as videos, are none of its business.
 _READABLE = (
@@ -61,13 +61,16 @@ class Finder:
         first, *_ = self._left_out
         return [f"`data.exclude` leaves out {_files(len(self._left_out))}: {first}."]
 
-    def report_rest(self, folder: Path, *, is_release: bool) -> None:
+    def report_rest(
+        self, folder: Path, *, is_release: bool, without: Collection[str] = ()
+    ) -> None:
         """Adds to the problems what lies below a folder and was not found.
 
         Args:
           folder: the root of a corpus.
           is_release: it holds much that is not read: only folders of streams count in
             which nothing was found.
+          without: names of folders, in lower case, that are reported elsewhere.
         """
         seen = look(folder)
         for parts in seen.odd:
@@ -84,7 +87,7 @@ class Finder:
             and path.name.lower().endswith(suffixes)
             and path.name != LANGUAGE_FILE
             and path.parent not in known
-            and not {part.lower() for part in parts}.intersection(UNSUPPORTED)
+            and not {part.lower() for part in parts}.intersection(without)
             and not path.name.lower().startswith(_ABOUT)
             and not self._is_excluded(path, folder)
         ]

@@ -9,7 +9,7 @@ import dataclasses
 import functools
 import itertools
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from damamba_jax.config.layout import LayoutConfig
@@ -21,7 +21,6 @@ from damamba_jax.data.corpus.label_source import Scale
 from damamba_jax.data.corpus.releases import (
     RELEASES,
     SIMULATED_FILE,
-    UNSUPPORTED,
     Release,
     custom_release,
     find_folders,
@@ -55,6 +54,7 @@ def index(
     with_labels: bool = True,
     exclude: Sequence[str] = (),
     skip_damaged: bool = False,
+    classes: Sequence[str] | None = None,
 ) -> CorpusIndex:
     """Finds all sessions below `root`.
 
@@ -73,6 +73,8 @@ def index(
       exclude: files and folders below a root that are left out, by name or pattern.
       skip_damaged: files that would raise are left out, and are problems. All text is
         read for that.
+      classes: of the annotation. Of released corpora those are read that have it;
+        `None` reads all of them, each with its first annotation.
 
     Raises:
       CorpusError: if a root is missing, empty or holds no known corpus.
@@ -82,9 +84,12 @@ def index(
     folder = _check_folder(root, "data.root")
     label_folder = _check_folder(labels_root or root, "data.labels_root")
     problems: list[str] = []
-    releases = RELEASES if layout is None else (custom_release(layout, features),)
-    if layout is None:
-        _report_unsupported(folder, problems)
+    releases, unread = (), frozenset[str]()
+    if layout is not None:
+        releases = (custom_release(layout, features),)
+    else:
+        releases, unread = _choose_releases(classes)
+        _report_unread(folder, unread, problems)
     search = _Search(
         finder=Finder(exclude, problems), root=folder,
         label_root=label_folder if labels_root else None, features=features,
@@ -105,7 +110,7 @@ def index(
     # Of a part of a corpus the rest is nobody's concern.
     if with_labels and not sessions:
         for tree in dict.fromkeys([folder, label_folder]):
-            search.finder.report_rest(tree, is_release=layout is None)
+            search.finder.report_rest(tree, is_release=layout is None, without=unread)
     return search.corpus(left_out)
 
 
@@ -141,7 +146,7 @@ class _Search:
         if self.label_root is not None:
             trees = [*find_folders(self.label_root, release, problems), *trees]
         for split in release.layouts[0].splits:
-            name = f"{release.name}/{split}"
+            name = f"{release.layouts[0].name}/{split}"
             self.searched[name] = _expectation(folders, release, split)
             known = {"split": (split,), "role": release.layouts[0].roles}
             if self.sessions:
@@ -308,16 +313,34 @@ def _others(features: Sequence[FeatureConfig]) -> list[FeatureConfig]:
     return [f for name, f in RELEASED_FEATURES.items() if name not in wanted]
 
 
-def _report_unsupported(folder: Path, problems: list[str]) -> None:
-    if folder.name.lower() in UNSUPPORTED:
+def _choose_releases(
+    classes: Sequence[str] | None,
+) -> tuple[tuple[Release, ...], frozenset[str]]:
+    """The releases that have an annotation, and the folders of those that do not."""
+    if classes is None:
+        return RELEASES, frozenset()
+    chosen = [release.with_annotation(classes) for release in RELEASES]
+    unread = {
+        name
+        for release, found in zip(RELEASES, chosen, strict=True)
+        for name in release.folders
+        if found is None
+    }
+    return tuple(r for r in chosen if r is not None), frozenset(unread)
+
+
+def _report_unread(folder: Path, unread: Collection[str], problems: list[str]) -> None:
+    """Names the corpora whose annotations are of another kind."""
+    fix = "see `data.classes`, or describe it with `data.layout`"
+    if folder.name.lower() in unread:
         raise CorpusError(
-            f"`data.root`: {folder} is {folder.name}, which is not a known layout; "
-            "describe it with `data.layout`."
+            f"`data.root`: expected a corpus with annotations of the configured kind, "
+            f"got {folder}, whose annotations are of another; {fix}."
         )
     for path in sorted(folder.iterdir()):
-        if path.name.lower() in UNSUPPORTED and path.is_dir():
+        if path.name.lower() in unread and path.is_dir():
             problems.append(
-                f"{path}: not read; describe it with `data.layout`, as a root."
+                f"{path}: not read, since its annotations are of another kind; {fix}."
             )
 
 

@@ -7,6 +7,11 @@ MPIIGroupInteraction, named so or mpii/MultiMediate25:
     {val,test}/precomputed-features-<split>/<session>/<role>.<stem>.stream
     {val,test}/engagement-annotations-<split>/<session>/<role>.engagement.annotation.csv
     or flat, as NoXi
+NoXi-J:
+    noxi-j/{train,val,test}/<session>/..., as NoXi
+PInSoRo, pairs of children (cc), or a child and a robot (cr):
+    pinsoro/{train,val,test}-{cc,cr}/<session>/{purple,yellow}.<stem>.stream
+    and, beside it, <role>.{task,social}_engagement.annotation.csv
 
 Folders are found in any case. Features and labels may have roots of their own, each
 of them one corpus or the parent of several.
@@ -19,6 +24,7 @@ from pathlib import Path
 from damamba_jax.config.layout import LayoutConfig
 from damamba_jax.config.sections import FeatureConfig
 from damamba_jax.data.corpus import patterns
+from damamba_jax.schema.release import ANNOTATIONS
 
 # Written into the root of a corpus that was drawn, not recorded.
 SIMULATED_FILE = "simulated.json"
@@ -41,20 +47,67 @@ class Release:
       audio_paths: patterns of recordings that prove a seat to be taken. A release
         with any of them has features of empty seats too, so that a seat counts only
         if it has a recording, a stream `audio.*` or a label.
+      annotations: names of `ANNOTATIONS`; the label files of layouts hold the first.
+      needs_name: another release has the same tree, so that a folder of another name
+        is never taken for this one.
     """
 
     name: str
     folders: tuple[str, ...]
     layouts: tuple[LayoutConfig, ...]
     audio_paths: tuple[str, ...] = ()
+    annotations: tuple[str, ...] = ("engagement",)
+    needs_name: bool = False
 
     @property
     def is_custom(self) -> bool:
         """Whether a user describes it, as `data.layout`."""
         return not self.folders
 
+    def with_annotation(self, classes: Sequence[str]) -> "Release | None":
+        """The same release with the annotation that has these classes, in any order.
 
+        `None` if it has no such annotation; without classes values are continuous.
+        """
+        for name in self.annotations:
+            if sorted(ANNOTATIONS[name]) == sorted(classes):
+                break
+        else:
+            return None
+        first = f".{self.annotations[0]}."
+        layouts = [
+            dataclasses.replace(
+                layout, label_path=layout.label_path.replace(first, f".{name}.")
+            )
+            for layout in self.layouts
+        ]
+        return dataclasses.replace(self, layouts=tuple(layouts))
+
+
+_DYAD = ("expert", "novice")
 _SEATS = ("subjectPos1", "subjectPos2", "subjectPos3", "subjectPos4")
+
+
+def _pinsoro(pairs: str, *, partner_roles: tuple[str, ...] = ()) -> Release:
+    """The sessions of one kind of pairs; both kinds are one corpus."""
+    annotations = ("task_engagement", "social_engagement")
+    return Release(
+        name=f"pinsoro-{pairs}",
+        folders=("pinsoro",),
+        layouts=(
+            LayoutConfig(
+                name="pinsoro",
+                splits=tuple(f"{split}-{pairs}" for split in ("train", "val", "test")),
+                roles=("purple", "yellow"),
+                partner_roles=partner_roles,
+                label_path=LayoutConfig.label_path.replace(
+                    ".engagement.", f".{annotations[0]}."
+                ),
+                label_rate=30.0,
+            ),
+        ),
+        annotations=annotations,
+    )
 
 
 RELEASES = (
@@ -65,7 +118,7 @@ RELEASES = (
             LayoutConfig(
                 name="noxi",
                 splits=("train", "val", "test-base", "test-additional"),
-                roles=("expert", "novice"),
+                roles=_DYAD,
             ),
         ),
     ),
@@ -96,11 +149,18 @@ RELEASES = (
             "{split}/{session}/{role}.audio.wav",
         ),
     ),
+    Release(
+        name="noxi-j",
+        folders=("noxi-j", "noxij"),
+        layouts=(
+            LayoutConfig(name="noxi-j", splits=("train", "val", "test"), roles=_DYAD),
+        ),
+        needs_name=True,
+    ),
+    _pinsoro("cc"),
+    # The robot is seen as a partner; it has label files, which are not scored.
+    _pinsoro("cr", partner_roles=("yellow",)),
 )
-
-
-# Corpora of the same challenge that are told apart, but not read.
-UNSUPPORTED = ("noxi-j", "noxij", "pinsoro")
 
 
 def released(name: str) -> Release:
@@ -157,9 +217,22 @@ def _not_in(texts: Sequence[str], fields: Sequence[str]) -> list[str]:
 
 def find_folders(root: Path, release: Release, problems: list[str]) -> list[Path]:
     """Lists the folders that may be the corpus: `root`, then those below it."""
-    found = [root]
+    found = [root] if _may_be(root, release) else []
     for name in release.folders:
         for match in patterns.find(root, name, known={}, problems=problems):
             if match.path.is_dir():
                 found.append(match.path)
     return found
+
+
+def _may_be(folder: Path, release: Release) -> bool:
+    """Whether the name of a folder allows that it is the corpus itself."""
+    name = folder.name.lower()
+    owners = [
+        other.name
+        for other in RELEASES
+        if any(name == path.rpartition("/")[2] for path in other.folders)
+    ]
+    if release.is_custom or not owners:
+        return not release.needs_name
+    return release.name in owners

@@ -180,7 +180,7 @@ def test_several_corpora_below_one_root(tmp_path):
     write_noxi(tmp_path / "noxi", "train", "001")
     write_mpiigi(tmp_path / "mpiigroupinteraction", "val", "008", seats="1234")
     (tmp_path / "pinsoro").mkdir()
-    found = find(tmp_path)
+    found = find(tmp_path, classes=())
     assert {s.corpus for s in found.sessions} == {"noxi", "mpiigroupinteraction"}
     assert [p for p in found.problems if "pinsoro: not read" in p]
 
@@ -481,9 +481,9 @@ def test_roots_that_are_no_corpus(tmp_path):
         find(tmp_path)
     with pytest.raises(CorpusError, match="`data.labels_root`"):
         find(tmp_path, labels_root=tmp_path / "missing")
-    (tmp_path / "Noxi-J").mkdir()
-    with pytest.raises(CorpusError, match="Noxi-J, which is not a known layout"):
-        find(tmp_path / "Noxi-J")
+    (tmp_path / "Pinsoro").mkdir()
+    with pytest.raises(CorpusError, match="Pinsoro, whose annotations are of another"):
+        find(tmp_path / "Pinsoro", classes=())
 
 
 def test_splits_that_do_not_exist(tmp_path):
