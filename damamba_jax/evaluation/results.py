@@ -10,6 +10,7 @@ from damamba_jax.errors import WorkdirError
 from damamba_jax.files import read_json
 from damamba_jax.metrics.agreement import Agreement
 from damamba_jax.metrics.classes import ClassScores
+from damamba_jax.metrics.fairness import Fairness
 from damamba_jax.metrics.intervals import Scores
 
 T = TypeVar("T")
@@ -62,6 +63,7 @@ class SplitResult:
       ridge: scores of the per-frame ridge regression on the same frames.
       raters: CCC, or kappa of classes, of each human rater with what the others say,
         where there are several.
+      fairness: differences between genders and languages, where they are known.
       predictions: folder that holds the predictions of unlabelled people.
       key: hash of all that the split's result depends on; empty if it is not known.
       is_kept: whether it was read from an earlier evaluation.
@@ -78,6 +80,7 @@ class SplitResult:
     ridge: Agreement | None = None
     raters: Mapping[str, float] = dataclasses.field(default_factory=dict)
     oracle: OracleReference | None = None
+    fairness: Fairness | None = None
     predictions: str | None = None
     key: str = ""
     is_kept: bool = dataclasses.field(default=False, compare=False)
@@ -179,6 +182,8 @@ def _read_split(tree: Mapping[str, Any]) -> SplitResult:
     read["oracle"] = (
         _record(OracleReference, tree["oracle"]) if tree["oracle"] else None
     )
+    fairness = tree.get("fairness")  # Older files have none.
+    read["fairness"] = _record(Fairness, fairness) if fairness else None
     for name in ("by_session", "by_role", "by_language"):
         read[name] = {key: _read_scores(s) for key, s in tree[name].items()}
     return _record(SplitResult, read)

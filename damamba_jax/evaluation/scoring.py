@@ -22,6 +22,7 @@ from damamba_jax.evaluation.ridge import Ridge, fit_ridge
 from damamba_jax.files import write_text
 from damamba_jax.inference.sessions import Mode, make_trace
 from damamba_jax.metrics.agreement import Agreement
+from damamba_jax.metrics.fairness import measure_fairness
 from damamba_jax.metrics.intervals import score, score_by
 from damamba_jax.metrics.trace import Trace
 from damamba_jax.runtime.progress import ProgressLine
@@ -55,6 +56,7 @@ def score_split(
         by_language=score_by(labelled, "language"),
         ridge=None if baseline is None else _score_baseline(baseline, split),
         raters=human_ceiling(split.sessions).raters,
+        fairness=measure_fairness(labelled),
     )
 
 

@@ -165,6 +165,7 @@ def make_trace(
         label_range=session.label_range,
         label_rate=float(session.label_rate),
         language=session.language,
+        gender=session.participants[seat].gender,
         turns=session.turns(seat),
         classes=session.classes,
         classes_ordered=session.classes_ordered,

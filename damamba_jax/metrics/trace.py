@@ -14,6 +14,7 @@ logger = logging.getLogger(__name__)
 
 
 Align = Literal["index", "official_script5"]
+Gender = Literal["female", "male"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -29,6 +30,7 @@ class Trace:
       prediction: one value per frame of `label`, in the same unit; the likeliest class.
       label_rate: Hz.
       language: the language of the session, where known.
+      gender: the gender of the participant, where known.
       label_range: lowest and highest value of the annotation.
       turns: where the annotation rates turns as a whole, and each counts once; `None`
         where every frame counts.
@@ -49,6 +51,7 @@ class Trace:
     classes: tuple[str, ...] = ()
     classes_ordered: bool = False
     probabilities: Float[np.ndarray, "Tp K"] | None = None
+    gender: Gender | None = None
 
     @property
     def is_labelled(self) -> bool:

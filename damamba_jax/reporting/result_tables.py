@@ -42,6 +42,7 @@ def tables(results: Sequence[Result]) -> list[Table]:
     made += _confusion_tables(results)
     if any(_is_of_challenge(result) for result in results):
         made.insert(0, main_table(results))
+    made.append(_fairness_table(results))
     for name, field in (
         ("role", "by_role"), ("language", "by_language"), ("session", "by_session"),
     ):  # fmt: skip
@@ -296,6 +297,33 @@ def _oracle_tables(results: Sequence[Result]) -> list[Table]:
             ),
         )
     ]  # fmt: skip
+
+
+def _fairness_table(results: Sequence[Result]) -> Table:
+    rows = []
+    for result, s, _ in _scored(results):
+        fair = s.fairness
+        if fair is None:
+            continue
+        gaps = {name: (gap, name) for name, gap in fair.languages.items()}
+        if fair.gender is not None:
+            gaps = {"men - women": (fair.gender, "male"), **gaps}
+        rows += [
+            (s.split, _method(result), group, f"{gap:+.4f}",
+             str(fair.people.get(name, 0)), result.mark)
+            for group, (gap, name) in gaps.items()
+        ]  # fmt: skip
+    return Table(
+        title="Differences between groups of people (CDD)",
+        columns=("split", "method", "group", "CDD", "people", "origin"),
+        rows=tuple(rows),
+        notes=(
+            "Conditional differences, as the challenge defines them: among frames of "
+            "about the same true value, how much higher the mean prediction is for men "
+            "than for women, and for one language than for all; 0 is fair. `people` "
+            "counts men, or those who speak the language.",
+        ),
+    )
 
 
 def _group_tables(results: Sequence[Result], name: str, field: str) -> list[Table]:

@@ -13,10 +13,11 @@ import numpy as np
 
 from damamba_jax import files
 from damamba_jax.files import replace_file, split_file_name
-from damamba_jax.metrics.trace import Trace
+from damamba_jax.metrics.trace import Gender, Trace
 from damamba_jax.metrics.turns import Turns
 from damamba_jax.runs.workdir import TRACES
 
+_GENDERS: dict[str, Gender] = {"female": "female", "male": "male"}
 _log = logging.getLogger(__name__)
 
 
@@ -45,8 +46,9 @@ def write_traces(
             split=np.array(traces[0].split),
             session=np.array([trace.session for trace in traces]),
             role=np.array([trace.role for trace in traces]),
-            # An empty name stands for an unknown language.
+            # An empty name stands for what is not known.
             language=np.array([trace.language or "" for trace in traces]),
+            gender=np.array([trace.gender or "" for trace in traces]),
             label_rate=np.array([trace.label_rate for trace in traces]),
             label_range=np.array([trace.label_range for trace in traces]),
             length=np.array([len(trace.label) for trace in traces]),
@@ -103,6 +105,9 @@ def read_traces(out: str | os.PathLike, split: str) -> list[Trace]:
         ranges = np.broadcast_to([0.0, 1.0], (len(labels), 2))
         if "label_range" in kept:
             ranges = kept["label_range"]
+        genders = np.broadcast_to("", len(labels))
+        if "gender" in kept:
+            genders = kept["gender"]
         turns = _read_turns(kept, len(labels))
         probabilities = [None] * len(labels)
         if "probabilities" in kept:
@@ -115,6 +120,7 @@ def read_traces(out: str | os.PathLike, split: str) -> list[Trace]:
                 session=str(session),
                 role=str(role),
                 language=str(language) or None,
+                gender=_GENDERS.get(str(gender)),
                 label_rate=float(rate),
                 label_range=(float(low), float(high)),
                 label=label,
@@ -125,11 +131,12 @@ def read_traces(out: str | os.PathLike, split: str) -> list[Trace]:
                 probabilities=chances,
             )
             for (
-                session, role, language, rate, (low, high), label, prediction, own,
-                chances,
+                session, role, language, gender, rate, (low, high), label, prediction,
+                own, chances,
             ) in zip(
-                kept["session"], kept["role"], kept["language"], kept["label_rate"],
-                ranges, labels, predictions, turns, probabilities, strict=True,
+                kept["session"], kept["role"], kept["language"], genders,
+                kept["label_rate"], ranges, labels, predictions, turns, probabilities,
+                strict=True,
             )
         ]  # fmt: skip
 

@@ -10,7 +10,13 @@ import pytest
 from rich.console import Console
 
 from damamba_jax.evaluation.published import PUBLISHED
-from damamba_jax.evaluation.results import OracleReference, Result, SplitResult
+from damamba_jax.evaluation.results import (
+    OracleReference,
+    Result,
+    SplitResult,
+    read_results,
+)
+from damamba_jax.metrics.fairness import Fairness
 from damamba_jax.metrics.intervals import Scores
 from damamba_jax.metrics.trace import Trace
 from damamba_jax.reporting import timelines
@@ -378,3 +384,21 @@ def test_a_smoothed_row_is_named_so():
     smoothed = dataclasses.replace(plain, smoothing="gaussian 1 s")
     names = [row[0] for row in main_table([plain, smoothed]).rows[:2]]
     assert names == ["noxi, step 1200", "noxi, step 1200, smoothed (gaussian 1 s)"]
+
+
+def test_differences_between_groups_have_a_table_of_their_own(tmp_path):
+    people = {"male": 3, "female": 5, "French": 4, "German": 4}
+    fair = Fairness(
+        gender=-0.0312, languages={"French": 0.02, "German": -0.02}, people=people
+    )
+    result = make_result(make_split("noxi/val", "validation", fairness=fair))
+    (table,) = [t for t in tables([result]) if "CDD" in t.title]
+    assert [row[2:5] for row in table.rows] == [
+        ("men - women", "-0.0312", "3"),
+        ("French", "+0.0200", "4"),
+        ("German", "-0.0200", "4"),
+    ]
+    write_json(tmp_path / "results.json", [result])
+    assert read_results(tmp_path / "results.json")[0].splits[0].fairness == fair
+    without = make_result(make_split("noxi/val", "validation"))
+    assert not [t for t in tables([without]) if "CDD" in t.title]

@@ -30,6 +30,7 @@ from damamba_jax.schema.release import ANNOTATIONS
 SIMULATED_FILE = "simulated.json"
 # Beside the streams of a session.
 LANGUAGE_FILE = "language.annotation.csv"
+GENDER_FILE = "{role}.gender.annotation.csv"
 
 # Names of the files, without the folders that another tree has in place of these.
 _STREAM = LayoutConfig.feature_path.rpartition("/")[2]

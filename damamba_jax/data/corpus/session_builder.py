@@ -9,15 +9,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from damamba_jax.config.sections import FeatureConfig
-from damamba_jax.data.corpus import patterns, rates
+from damamba_jax.data.corpus import about, patterns, rates
 from damamba_jax.data.corpus.found import SplitFiles
 from damamba_jax.data.corpus.label_source import Scale
-from damamba_jax.data.corpus.language import read_language
 from damamba_jax.data.corpus.sessions import Participant, Session, Track
 from damamba_jax.data.corpus.table_builder import TableBuilder
 from damamba_jax.data.corpus.track_rates import claimed_rate, repair
 from damamba_jax.data.formats import ssi, stream_header
 from damamba_jax.errors import DataFormatError, format_error
+from damamba_jax.metrics.trace import Gender
 
 _log = logging.getLogger(__name__)
 
@@ -161,6 +161,7 @@ class SplitBuilder:
                     label_source=source if count else None,
                     turns=tuple(sorted(turns[role].values())),
                     is_target=role not in self._files.layout.partner_roles,
+                    gender=self._gender(session, role),
                 )
             )
         labelled = max([p.num_labels / rate for p in participants], default=0.0)
@@ -186,9 +187,17 @@ class SplitBuilder:
     def _language(self, session: str) -> str | None:
         """Reads the language of a session, if a file beside its own names it."""
         try:
-            return read_language(self._files, session)
+            return about.read_language(self._files, session)
         except ValueError as error:
             self._problem("language", session, "", f"{error}")
+            return None
+
+    def _gender(self, session: str, role: str) -> Gender | None:
+        """Reads the gender of a person, if a file beside the others names it."""
+        try:
+            return about.read_gender(self._files, session, role)
+        except ValueError as error:
+            self._problem("gender", session, role, f"{error}")
             return None
 
     def _named(self, session: str, role: str) -> bool:

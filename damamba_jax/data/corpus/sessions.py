@@ -15,6 +15,7 @@ from damamba_jax.data.corpus.patterns import Match
 from damamba_jax.data.corpus.table_rows import Span
 from damamba_jax.data.formats import ssi
 from damamba_jax.errors import CorpusError, format_error, nearest
+from damamba_jax.metrics.trace import Gender
 from damamba_jax.metrics.turns import Turns, place_turns, turn_classes, turn_means
 
 
@@ -101,6 +102,7 @@ class Participant:
       turns: when the turns of the session were, if a table says so.
       is_target: whether the person is rated and scored; `False` for somebody who is
         only a partner, such as a robot.
+      gender: as the release says it; `None` where unknown.
     """
 
     role: str
@@ -110,6 +112,7 @@ class Participant:
     label_source: LabelSource | None = None
     turns: tuple[Span, ...] = ()
     is_target: bool = True
+    gender: Gender | None = None
 
     @property
     def label_files(self) -> tuple[Path, ...]:

@@ -133,3 +133,21 @@ def test_no_simulated_corpus_stands_in():
     data = from_config_dict(noxi_j.get_config()).data
     with pytest.raises(ConfigError, match=r"got nothing. Give --config.data.root=DIR"):
         open_corpus(data)
+
+
+def test_genders(tmp_path):
+    root = tmp_path / "noxi-j"
+    write_noxi_j(root, "val", "143", "Chinese")
+    write_noxi_j(root, "val", "144", "Chinese")
+    folder = root / "val" / "143"
+    path = folder / "expert.gender.annotation.csv"
+    path.write_text("0.00;4.00;2;1.00\r\n")
+    (folder / "novice.gender.annotation.csv").write_text("0;4;1;1\n0;4;2;1\n")
+    (root / "val" / "144" / "novice.gender.annotation.csv").write_text("0;4;1.0;1")
+    found = find(tmp_path)
+    genders = [p.gender for s in found.sessions for p in s.participants]
+    assert genders == ["female", None, None, "male"]
+    (problem,) = found.problems
+    assert "143 novice: expected one code of a gender" in problem
+    path.write_text("0;4;woman;1\n")
+    assert "not a number: 'woman'" in find(tmp_path).problems[0]
