@@ -15,6 +15,7 @@ from damamba_jax.evaluation.published import CHALLENGE, PUBLISHED, SOURCES
 from damamba_jax.evaluation.results import COLUMNS, Result, SplitResult, to_tree
 from damamba_jax.files import write_text
 from damamba_jax.metrics.agreement import MIN_SESSIONS, Agreement
+from damamba_jax.metrics.challenge import GLOBAL_2024, Part, challenge_scores
 from damamba_jax.metrics.classes import ClassScores
 from damamba_jax.reporting.numbers import (
     ABSENT,
@@ -42,7 +43,7 @@ def tables(results: Sequence[Result]) -> list[Table]:
     made += _confusion_tables(results)
     if any(_is_of_challenge(result) for result in results):
         made.insert(0, main_table(results))
-    made.append(_fairness_table(results))
+    made += [_challenge_table(results), _fairness_table(results)]
     for name, field in (
         ("role", "by_role"), ("language", "by_language"), ("session", "by_session"),
     ):  # fmt: skip
@@ -94,6 +95,7 @@ def write_json(path: str | os.PathLike, results: Sequence[Result]) -> None:
                 **to_tree(result),
                 "published": False,
                 "global_ccc": _overall_ccc(_published_tests(result)),
+                "challenge": _challenge_scores(result),
             }
             for result in results
         ],
@@ -143,15 +145,43 @@ def _published_tests(result: Result) -> dict[str, SplitResult]:
     return {column: tests[split] for column, split in COLUMNS.items() if split in tests}
 
 
+def _challenge_scores(result: Result) -> dict[str, float]:
+    """Every overall score of the challenges that the test sets give."""
+    tests = {
+        Part(s.split.lower()): s.scores.value
+        for s in result.splits
+        if s.kind == "test" and s.scores and not isinstance(s.scores, ClassScores)
+    }
+    return challenge_scores(tests)
+
+
+def _challenge_table(results: Sequence[Result]) -> Table:
+    """Overall scores of more test sets than the main table has."""
+    rows = [
+        (_method(result), name, number(value), result.mark)
+        for result in results
+        for name, value in _challenge_scores(result).items()
+        if name != GLOBAL_2024
+    ]
+    return Table(
+        title="Overall scores of the challenges",
+        columns=("method", "score", "value", "origin"),
+        rows=tuple(rows),
+        notes=(
+            "Combined 2025 is the mean of four CCCs: NoXi Base, NoXi-Add, NoXi-J and "
+            "MPIIGI.",
+        ),
+    )
+
+
 def _overall_ccc(tests: Mapping[str, SplitResult]) -> float | None:
     return _overall({name: s.scores.value for name, s in tests.items() if s.scores})
 
 
 def _overall(values: Mapping[str, float]) -> float | None:
-    """Plain mean of the three test sets; `None` until all of them exist."""
-    if set(values) != set(COLUMNS):
-        return None
-    return sum(values.values()) / len(values)
+    """The challenge's mean of the three test sets; `None` until all of them exist."""
+    parts = {Part(COLUMNS[name]): value for name, value in values.items()}
+    return challenge_scores(parts).get(GLOBAL_2024)
 
 
 def _reference_rows(result: Result, kind: str) -> list[tuple[str, ...]]:

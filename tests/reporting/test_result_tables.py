@@ -386,6 +386,22 @@ def test_a_smoothed_row_is_named_so():
     assert names == ["noxi, step 1200", "noxi, step 1200, smoothed (gaussian 1 s)"]
 
 
+def test_four_test_sets_have_the_score_of_2025(tmp_path):
+    names = ("noxi/test-base", "noxi/test-additional", "mpiigroupinteraction/test")
+    splits = [make_split(name, "test", 0.6) for name in names]
+    three = make_result(*splits)
+    four = make_result(*splits, make_split("noxi-j/test", "test", 0.2))
+    title = "Overall scores of the challenges"
+    assert title not in [table.title for table in tables([three])]
+    (table,) = [table for table in tables([three, four]) if table.title == title]
+    assert [row[1:3] for row in table.rows] == [("Combined 2025", "0.500")]
+    write_json(tmp_path / "results.json", [four])
+    (tree,) = json.loads((tmp_path / "results.json").read_text())["results"]
+    assert tree["challenge"] == {
+        "Global 2024": pytest.approx(0.6), "Combined 2025": pytest.approx(0.5)
+    }  # fmt: skip
+
+
 def test_differences_between_groups_have_a_table_of_their_own(tmp_path):
     people = {"male": 3, "female": 5, "French": 4, "German": 4}
     fair = Fairness(
