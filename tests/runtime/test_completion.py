@@ -48,7 +48,7 @@ def complete(scripts, tmp_path):
     ("line", "expected"),
     [
         ("damamba tr", ["train"]),
-        ("damamba s", ["selfcheck", "simulate", "study"]),
+        ("damamba s", ["selfcheck", "simulate", "study", "submit"]),
         ("damamba --v", ["--version"]),
         ("damamba train --wo", ["--workdir="]),
         ("damamba evaluate --r", ["--ridge=", "--root="]),
@@ -58,7 +58,7 @@ def complete(scripts, tmp_path):
         ("damamba evaluate --workdir=ru", ["run two", "runs"]),
         ("damamba evaluate --workdir ru", ["run two", "runs"]),
         ("damamba train --config=m", ["mine.py"]),
-        ("damamba train --config=configs/n", ["configs/noxi.py"]),
+        ("damamba train --config=configs/n", ["configs/noxi.py", "configs/noxi_j.py"]),
         ("damamba train --config=configs/o", ["configs/own.py"]),
         ("damamba config s", ["show"]),
         ("damamba config show mi", ["mine.py"]),

@@ -24,6 +24,7 @@ MAY_IMPORT = {
 }
 MAY_IMPORT["reporting"] = MAY_IMPORT["evaluation"] | {"evaluation"}
 MAY_IMPORT["studies"] = MAY_IMPORT["reporting"] | {"reporting", "configs"}
+MAY_IMPORT["submission"] = MAY_IMPORT["studies"] | {"studies"}
 
 # Libraries and rooms that a command or a call must not load.
 MUST_NOT_LOAD = {

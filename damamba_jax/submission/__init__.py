@@ -1,0 +1,1 @@
+"""Archives of predictions for the MultiMediate challenges: written and judged."""

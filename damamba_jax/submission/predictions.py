@@ -1,0 +1,142 @@
+"""Predictions of people, from folders of evaluations and from plain files.
+
+An evaluation keeps its predictions in `traces/`. Any other folder may hold
+`SPLIT/SESSION/ROLE.*.csv`, with the split's name in the corpus or in an archive.
+"""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from damamba_jax.data.corpus import patterns
+from damamba_jax.data.formats import ssi
+from damamba_jax.data.formats.headers import decode_text, read_bounded
+from damamba_jax.errors import CorpusError, format_error
+from damamba_jax.files import split_file_name
+from damamba_jax.metrics.challenge import Part
+from damamba_jax.metrics.trace import Trace, to_unit
+from damamba_jax.runs.traces import read_traces
+from damamba_jax.runs.workdir import PREDICTIONS, TRACES
+from damamba_jax.schema.release import ANNOTATIONS
+from damamba_jax.submission.profiles import TestSet
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Prediction:
+    """What is predicted of one person over a session.
+
+    Args:
+      part: the test set and the annotation.
+      session, role: who it is.
+      values: within [0, 1], or numbers of classes; NaN where nothing is predicted.
+      source: the folder or file that it comes from.
+      trace: the same with the annotation, if an evaluation wrote it.
+    """
+
+    part: Part
+    session: str
+    role: str
+    values: Float[np.ndarray, "T"]
+    source: Path
+    trace: Trace | None = None
+
+    @property
+    def person(self) -> tuple[Part, str, str]:
+        """Tells whose prediction of what this is."""
+        return self.part, self.session, self.role
+
+
+def read_predictions(folder: Path, sets: Sequence[TestSet]) -> list[Prediction]:
+    """Reads the predictions of some test sets that a folder holds.
+
+    Raises:
+      CorpusError: if it holds none.
+      DataFormatError: for a file that holds something else.
+    """
+    traced = (folder / TRACES).is_dir()
+    read = _from_traces if traced else _from_files
+    found = [prediction for one in sets for prediction in read(folder, one)]
+    if not found:
+        wanted = ", ".join(one.split for one in sets)
+        raise CorpusError(
+            f"`--workdir`: expected predictions of {wanted} in {folder}, found none. "
+            "Name the workdir of a run, the folder of an evaluation, or a folder with "
+            "SPLIT/SESSION/ROLE.*.csv."
+        )
+    return found
+
+
+def join_predictions(found: Sequence[Prediction]) -> list[Prediction]:
+    """Checks that nobody is predicted twice.
+
+    Raises:
+      CorpusError: naming both places.
+    """
+    by_person: dict[tuple[Part, str, str], Prediction] = {}
+    for prediction in found:
+        other = by_person.setdefault(prediction.person, prediction)
+        if other is not prediction:
+            part, session, role = prediction.person
+            raise CorpusError(
+                f"`--workdir`: expected one prediction of {part.annotation} for "
+                f"{part.split}/{session} {role}, got those of {other.source} and "
+                f"{prediction.source}."
+            )
+    return list(by_person.values())
+
+
+def _from_traces(folder: Path, test_set: TestSet) -> Iterator[Prediction]:
+    if not (folder / TRACES / f"{split_file_name(test_set.split)}.npz").is_file():
+        return
+    for trace in read_traces(folder, test_set.split):
+        yield Prediction(
+            part=Part(test_set.split),
+            session=trace.session,
+            role=trace.role,
+            values=to_unit(trace.prediction, trace.label_range),
+            source=folder,
+            trace=trace,
+        )
+
+
+def _from_files(folder: Path, test_set: TestSet) -> Iterator[Prediction]:
+    problems: list[str] = []
+    for top in (folder, folder / PREDICTIONS):
+        for name in dict.fromkeys((test_set.split, test_set.folder)):
+            for match in patterns.find(
+                top.resolve(),
+                f"{name}/{{session}}/{{role}}.{{stem}}.csv",
+                known={"role": test_set.roles},
+                problems=problems,
+            ):
+                annotation, values = _read_values(match.path, test_set.annotations)
+                yield Prediction(
+                    part=Part(test_set.split, annotation),
+                    session=match.fields["session"],
+                    role=match.fields["role"],
+                    values=values,
+                    source=match.path,
+                )
+
+
+def _read_values(
+    path: Path, annotations: Sequence[str]
+) -> tuple[str, Float[np.ndarray, "T"]]:
+    """Reads values, or classes, which tell the annotation that they belong to."""
+    if annotations == ("engagement",):
+        return annotations[0], ssi.read_labels(path)
+    lines = [line.strip() for line in decode_text(read_bounded(path)).splitlines()]
+    for annotation in annotations:
+        numbers = {name: i for i, name in enumerate(ANNOTATIONS[annotation])}
+        if numbers.keys() >= {line for line in lines if line}:
+            values = [numbers.get(line, np.nan) for line in lines]
+            return annotation, np.array(values, np.float64)
+    raise format_error(
+        path,
+        "lines",
+        expected=" or ".join(f"classes of {name}" for name in annotations),
+        got=repr(next((line for line in lines if line), "")),
+    )

@@ -1,0 +1,143 @@
+"""Forms of the challenges' archives: folders, names of files, how many there are.
+
+An archive holds `FOLDER/SESSION/ROLE.ANNOTATION...csv`, one value per line and frame.
+The organisers' own scripts of 2026 disagree about the names; each has a profile.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+
+from damamba_jax.config.layout import LayoutConfig
+from damamba_jax.data.corpus.releases import RELEASES
+from damamba_jax.metrics.challenge import Part
+from damamba_jax.schema.release import ANNOTATIONS
+
+_HEADS = tuple(name for name, classes in ANNOTATIONS.items() if classes)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TestSet:
+    """One test set of the challenge.
+
+    Args:
+      folder: its folder in the archive.
+      split: its split in the corpus.
+      sessions: how many there are.
+      people: how many people are scored in all of them together.
+      annotations: what is predicted of each of them.
+    """
+
+    # Not a test of this project, whatever its name looks like.
+    __test__ = False
+
+    folder: str
+    split: str
+    sessions: int
+    people: int
+    annotations: tuple[str, ...] = ("engagement",)
+
+    @property
+    def layout(self) -> LayoutConfig:
+        """The layout of the release that it belongs to."""
+        corpus, _, folder = self.split.partition("/")
+        layouts = (layout for release in RELEASES for layout in release.layouts)
+        return next(
+            one for one in layouts if one.name == corpus and folder in one.splits
+        )
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """Those who may be scored; not all of them are in every session."""
+        layout = self.layout
+        return tuple(role for role in layout.roles if role not in layout.partner_roles)
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """What is scored: the set, once for each annotation."""
+        return tuple(Part(self.split, name) for name in self.annotations)
+
+
+SETS = (
+    TestSet(folder="noxi-base", split="noxi/test-base", sessions=16, people=32),
+    TestSet(
+        folder="noxi-additional", split="noxi/test-additional", sessions=12, people=24
+    ),
+    TestSet(folder="noxi-j", split="noxi-j/test", sessions=10, people=20),
+    TestSet(
+        folder="mpiigroupinteraction",
+        split="mpiigroupinteraction/test",
+        sessions=6,
+        # One of the six groups has three people.
+        people=23,
+    ),
+    TestSet(
+        folder="pinsoro-cc",
+        split="pinsoro/test-cc",
+        sessions=6,
+        people=12,
+        annotations=_HEADS,
+    ),
+    TestSet(
+        folder="pinsoro-cr",
+        split="pinsoro/test-cr",
+        sessions=6,
+        people=6,
+        annotations=_HEADS,
+    ),
+)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Profile:
+    """The names that one reader of archives wants.
+
+    Args:
+      name: as on the command line.
+      sets: folders of the sets.
+      value_ending: what follows the role in names of files of values, with
+        `{annotation}`.
+      class_ending: the same for files of classes; empty if it is the same.
+    """
+
+    name: str
+    sets: tuple[TestSet, ...]
+    value_ending: str
+    class_ending: str = ""
+
+    def choose(self, folders: Sequence[str]) -> tuple[TestSet, ...]:
+        """The sets of some folders; all of them without any."""
+        return tuple(s for s in self.sets if not folders or s.folder in folders)
+
+    def file_name(self, role: str, annotation: str) -> str:
+        """Names the file of one person."""
+        ending = self.value_ending
+        if ANNOTATIONS[annotation]:
+            ending = self.class_ending or ending
+        return f"{role}.{ending.format(annotation=annotation)}"
+
+    def path(self, test_set: TestSet, session: str, role: str, annotation: str) -> str:
+        """The path of one person's file in an archive."""
+        name = self.file_name(role, annotation)
+        return f"{test_set.folder}/{session}/{name}"
+
+
+_OF_2024 = tuple(
+    one
+    for one in SETS
+    if one.folder in ("noxi-base", "noxi-additional", "mpiigroupinteraction")
+)
+
+PROFILES = {
+    profile.name: profile
+    for profile in (
+        Profile(name="mm24", sets=_OF_2024, value_ending="{annotation}.annotation.csv"),
+        Profile(name="mm26", sets=SETS, value_ending="{annotation}.prediction.csv"),
+        Profile(
+            name="mm26-script4",
+            sets=SETS,
+            value_ending="{annotation}.prediction.csv",
+            class_ending="{annotation}.engagement.prediction.csv",
+        ),
+        Profile(name="mm26-script5", sets=SETS, value_ending="{annotation}.pred.csv"),
+    )
+}

@@ -1,0 +1,40 @@
+"""Scores of the predictions in an archive, where annotations are known."""
+
+from collections.abc import Sequence
+
+from damamba_jax.metrics.challenge import Part, challenge_scores
+from damamba_jax.metrics.intervals import score
+from damamba_jax.metrics.trace import Trace
+from damamba_jax.reporting.numbers import number
+from damamba_jax.reporting.table import Table
+from damamba_jax.submission.predictions import Prediction
+
+
+def score_tables(predictions: Sequence[Prediction]) -> list[Table]:
+    """Makes a table of the sets that can be scored, and of the overall scores.
+
+    Args:
+      predictions: those without annotations do not count.
+    """
+    traces: dict[Part, list[Trace]] = {}
+    for one in predictions:
+        if one.trace is not None and one.trace.is_labelled:
+            traces.setdefault(one.part, []).append(one.trace)
+    scores = {part: score(found).ccc for part, found in sorted(traces.items())}
+    if not scores:
+        return []
+    rows = [(part.split, part.annotation, number(s)) for part, s in scores.items()]
+    rows += [(name, "", number(s)) for name, s in challenge_scores(scores).items()]
+    return [
+        Table(
+            title="Scores of what is in the archive",
+            columns=("set", "annotation", "score"),
+            rows=tuple(rows),
+            notes=(
+                "CCC, or Cohen's kappa of classes, of all frames of a set together, "
+                "before values were clipped. Ranking 2026 gives each CCC 1/6 and the "
+                "mean of PInSoRo's four kappas 1/3; how the organisers join these four "
+                "is not published.",
+            ),
+        )
+    ]

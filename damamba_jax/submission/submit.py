@@ -1,0 +1,157 @@
+"""Writes an archive from trained models or from predictions, and judges archives."""
+
+import dataclasses
+from pathlib import Path
+
+from rich.console import Console
+
+from damamba_jax.data.corpus import index as corpus_index
+from damamba_jax.errors import CorpusError, WorkdirError
+from damamba_jax.files import replace_path
+from damamba_jax.reporting.table import plain, show
+from damamba_jax.runs.evaluations import Settings
+from damamba_jax.runs.workdir import CONFIG, read_config
+from damamba_jax.schema.release import RELEASED_FEATURES
+from damamba_jax.submission.archive import Frames, write_archive
+from damamba_jax.submission.check import Report, check_archive
+from damamba_jax.submission.predictions import (
+    Prediction,
+    join_predictions,
+    read_predictions,
+)
+from damamba_jax.submission.profiles import Profile
+from damamba_jax.submission.scores import score_tables
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Request:
+    """What an archive is to be made of.
+
+    Args:
+      workdirs: runs, which are evaluated first; folders of evaluations; folders of
+        predictions.
+      profile: names and counts in the archive.
+      folders: the only sets that go into it; none means those of the profile.
+      root, labels_root: another corpus than the one trained on, and its labels.
+      protocol, smoothing: as `evaluate` takes them.
+    """
+
+    workdirs: tuple[str, ...]
+    profile: Profile
+    folders: tuple[str, ...] = ()
+    root: str = ""
+    labels_root: str = ""
+    protocol: str = "stitched"
+    smoothing: str = ""
+
+
+def make_archive(
+    request: Request, out: Path, *, overwrite: bool = False, console: Console
+) -> None:
+    """Writes an archive and judges it; one that has problems is not left on disk.
+
+    Args:
+      request: what it is made of.
+      out: path of the archive.
+      overwrite: whether a file that is there may be replaced.
+      console: where progress and tables go.
+
+    Raises:
+      WorkdirError: for a file that is there already.
+      CorpusError: if predictions are missing, or the archive has problems.
+    """
+    if out.exists() and not overwrite:
+        raise WorkdirError(
+            f"`--out`: {out} is there already. Name another file, or add --overwrite."
+        )
+    predictions = _gather(request, console)
+    frames = _known_frames(request)
+    with replace_path(out) as part:
+        written = write_archive(
+            part, predictions, request.profile, folders=request.folders, frames=frames
+        )
+        console.print(f"{written}.")
+        report = check_archive(
+            part, request.profile, folders=request.folders, frames=frames
+        )
+        show_report(report, console)
+        if report.problems:
+            raise CorpusError(
+                f"`--out`: {out} is not written, since it has {len(report.problems)} "
+                "problems; --sets=A,B makes an archive of some sets alone."
+            )
+    for table in score_tables(predictions):
+        show(table, console)
+    console.print(f"Written: {out}")
+
+
+def show_report(report: Report, console: Console) -> None:
+    """Prints the table of the sets, one line for each problem, and the judgement."""
+    if report.rows:
+        show(report.table, console)
+    for line in report.lines():
+        console.print(plain(line), soft_wrap=True)
+    number = len(report.problems)
+    console.print(f"problems: {number}" if number else "accepted: no problem")
+
+
+def count_frames(root: str, labels_root: str = "") -> Frames:
+    """Finds out who is scored in a corpus, and how many frames each of them has.
+
+    Raises:
+      CorpusError: if there is no corpus.
+    """
+    index = corpus_index.index(
+        root,
+        features=tuple(RELEASED_FEATURES.values()),
+        labels_root=labels_root,
+        strict=False,
+    )
+    return {
+        (session.split, session.id, person.role): session.num_frames(seat)
+        for session in index.sessions
+        for seat, person in enumerate(session.participants)
+        if person.is_target
+    }
+
+
+def _gather(request: Request, console: Console) -> list[Prediction]:
+    """Reads the predictions of all workdirs; what is not evaluated yet, is first."""
+    sets = request.profile.choose(request.folders)
+    found: list[Prediction] = []
+    for workdir in map(Path, request.workdirs):
+        folder = workdir
+        if (workdir / CONFIG).is_file():
+            folder = _evaluate(request, workdir, console)
+        found += read_predictions(folder, sets)
+    return join_predictions(found)
+
+
+def _evaluate(request: Request, workdir: Path, console: Console) -> Path:
+    # JAX and the models, which predictions on disk need not wait for.
+    from damamba_jax.runtime.programs import keep_programs
+    from damamba_jax.studies.evaluations import evaluate_runs
+
+    keep_programs()
+    settings = Settings(
+        workdirs=(str(workdir),),
+        root=request.root,
+        labels_root=request.labels_root,
+        protocol="long" if request.protocol == "long" else "stitched",
+        smoothing=request.smoothing,
+    )
+    return evaluate_runs(settings, num_pictures=0, console=console)
+
+
+def _known_frames(request: Request) -> Frames:
+    """The frames of the corpus, or of those that the runs know."""
+    runs = [Path(w) for w in request.workdirs if (Path(w) / CONFIG).is_file()]
+    data = [read_config(run).data for run in runs]
+    roots = [(request.root, request.labels_root)]
+    if not request.root:
+        roots = [(one.root, request.labels_root or one.labels_root) for one in data]
+    frames: dict[tuple[str, str, str], int] = {}
+    for root, labels_root in dict.fromkeys(roots):
+        if root:
+            frames |= count_frames(root, labels_root)
+    return frames

@@ -1,0 +1,149 @@
+"""The command, as a user types it."""
+
+import dataclasses
+import zipfile
+
+import numpy as np
+import pytest
+from sets import FRAMES, predictions
+
+from damamba_jax import submit
+from damamba_jax.data.formats import ssi
+from damamba_jax.metrics.intervals import score
+from damamba_jax.metrics.trace import Trace
+from damamba_jax.runs.traces import write_traces
+from damamba_jax.schema.release import RELEASED_FEATURES
+from damamba_jax.submission.profiles import PROFILES
+
+SETS = PROFILES["mm24"].sets
+
+
+def make_traces(folder):
+    """An evaluation's traces of the sets of 2024; of two sets labels are known."""
+    rng = np.random.default_rng(0)
+    made = {}
+    for one in predictions(folder, SETS):
+        split = one.part.split
+        known = not split.startswith("mpii")
+        label = np.full(FRAMES, np.nan)
+        trace = Trace(
+            split=split, session=one.session, role=one.role, prediction=one.values,
+            label=np.clip(one.values + rng.normal(0, 0.1, FRAMES), 0, 1)
+            if known else label,
+        )  # fmt: skip
+        made.setdefault(split, []).append(trace)
+    for traces in made.values():
+        write_traces(folder, traces)
+    return made
+
+
+def run(capsys, *flags):
+    """The exit status of the command, and what it printed."""
+    try:
+        status = submit.main(list(flags))
+    except SystemExit as end:
+        status = end.code
+    captured = capsys.readouterr()
+    return status, f"{captured.out}{captured.err}{status}"
+
+
+def test_from_an_evaluation_to_an_archive(tmp_path, capsys):
+    made = make_traces(tmp_path / "run")
+    out = tmp_path / "mine.zip"
+    flags = (f"--workdir={tmp_path}/run", f"--out={out}", "--profile=mm24")
+    status, said = run(capsys, *flags)
+    assert status == 0 and "accepted: no problem" in said
+    assert "| noxi-base | 16 of 16 | 32 of 32 | 32 of 32 | 192 |" in said
+    base = score(made["noxi/test-base"]).ccc
+    assert f"| noxi/test-base | engagement | {base:.3f} |" in said
+    # Its parts are not all there.
+    assert "mpiigroupinteraction/test" not in said and "Global" not in said
+    with zipfile.ZipFile(out) as archive:
+        name = "noxi-base/002/expert.engagement.annotation.csv"
+        written = [float(line) for line in archive.read(name).split()]
+    trace = made["noxi/test-base"][2]
+    assert (trace.session, trace.role) == ("002", "expert")
+    np.testing.assert_allclose(written, trace.prediction, atol=5.1e-7)
+    # It is never written over unless somebody asks for it.
+    before = out.stat().st_ino
+    status, said = run(capsys, *flags)
+    assert "is there already" in said and out.stat().st_ino == before
+    assert run(capsys, *flags, "--overwrite")[0] == 0
+    assert out.stat().st_ino != before
+
+
+def test_overall_scores_need_all_parts(tmp_path, capsys):
+    made = make_traces(tmp_path / "run")
+    groups = [
+        dataclasses.replace(trace, label=trace.prediction[::-1].copy())
+        for trace in made["mpiigroupinteraction/test"]
+    ]
+    write_traces(tmp_path / "run", groups)
+    made["mpiigroupinteraction/test"] = groups
+    flags = (f"--workdir={tmp_path}/run", f"--out={tmp_path}/a.zip", "--profile=mm24")
+    mean = np.mean([score(traces).ccc for traces in made.values()])
+    assert f"| Global 2024 |  | {mean:.3f} |" in run(capsys, *flags)[1]
+
+
+def test_an_archive_with_problems_is_not_written(tmp_path, capsys):
+    make_traces(tmp_path / "run")
+    out = tmp_path / "mine.zip"
+    flags = (f"--workdir={tmp_path}/run", f"--out={out}")
+    status, said = run(capsys, *flags)
+    assert "noxi-j: is not there." in said and "pinsoro-cr: is not there." in said
+    assert "is not written, since it has 3 problems" in said and status != 0
+    assert list(tmp_path.iterdir()) == [tmp_path / "run"]
+    sets = "--sets=noxi-base,noxi-additional,mpiigroupinteraction"
+    assert run(capsys, *flags, sets)[0] == 0
+    status, said = run(capsys, f"--check={out}")
+    assert status == 1 and "problems: 3" in said
+    assert run(capsys, f"--check={out}", sets)[0] == 0
+
+
+def test_lengths_are_those_of_the_corpus(tmp_path, capsys):
+    make_traces(tmp_path / "run")
+    feature = RELEASED_FEATURES["openface3"]
+    seconds = 1
+    for number in range(16):
+        folder = tmp_path / f"noxi/test-base/{number + 1:03d}"
+        for role in ("expert", "novice"):
+            data = np.zeros((seconds * 25, feature.dim), np.float32)
+            ssi.write_stream(folder / f"{role}.openface3.stream", data, 25.0)
+    flags = (f"--root={tmp_path}", "--sets=noxi-base")
+    out = tmp_path / "mine.zip"
+    status, said = run(capsys, f"--workdir={tmp_path}/run", f"--out={out}", *flags)
+    assert status == 0 and "| 32 of 32 | 800 |" in said
+    assert f"{32 * 19} frames without prediction were filled" in said
+    assert run(capsys, f"--check={out}", *flags)[0] == 0
+    # Half a second more, in one session.
+    data = np.zeros((38, feature.dim), np.float32)
+    folder = tmp_path / "noxi/test-base/007"
+    for role in ("expert", "novice"):
+        ssi.write_stream(folder / f"{role}.openface3.stream", data, 25.0)
+    status, said = run(capsys, f"--check={out}", *flags)
+    assert status == 1 and "problems: 2" in said
+    assert (
+        "noxi-base/007/novice.engagement.prediction.csv: expected 38 lines, as the "
+        "corpus has frames, got 25."
+    ) in said
+
+
+@pytest.mark.parametrize(
+    ("flags", "match"),
+    [
+        ([], "expected --workdir=DIR and --out=FILE.zip to write"),
+        (["--workdir=a"], "--out=FILE.zip"),
+        (["--out=a.zip"], "expected --workdir=DIR"),
+        (["--check=a.zip", "--workdir=b", "--out=c.zip"], "--check=FILE.zip alone"),
+        (["--check=a.zip", "--profile=mm25"], "expected one of mm24, mm26"),
+        (["--check=a.zip", "--sets=noxi"], "did you mean 'noxi-"),
+    ],
+)
+def test_wrong_flags(capsys, flags, match):
+    status, said = run(capsys, *flags)
+    assert status == 2 and match in said
+
+
+def test_folders_without_predictions(tmp_path, capsys):
+    status, said = run(capsys, f"--workdir={tmp_path}", f"--out={tmp_path}/a.zip")
+    assert "expected predictions of noxi/test-base" in said and status != 0
