@@ -74,12 +74,12 @@ def make_parser() -> Parser:
     parser = Parser("submit", __doc__)
     add = parser.add_argument
     add(
-        "--workdir", type=split_names, action="append", default=[], metavar="DIR[,DIR]",
+        "--workdir", type=split_names, action="append", default=[], metavar="DIR",
         help="runs, folders of evaluations, or folders of predictions",
     )  # fmt: skip
-    add("--out", default="", metavar="FILE.zip", help="the archive that is written")
+    add("--out", default="", metavar="FILE", help="the archive that is written")
     add("--overwrite", action="store_true", help="the archive may replace another file")
-    add("--check", default="", metavar="FILE.zip", help="an archive to be judged")
+    add("--check", default="", metavar="FILE", help="an archive to be judged")
     add(
         "--profile", default="mm26", metavar="NAME",
         type=one_of(*PROFILES),
