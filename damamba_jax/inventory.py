@@ -45,7 +45,7 @@ def _list(options: argparse.Namespace, stop: StopRequest, console: Console) -> i
     search = functools.partial(
         corpus_index.index, request.root, labels_root=request.labels_root,
         layout=request.layout, scale=request.scale, strict=False,
-        exclude=request.exclude, cache_dir=request.cache_dir, classes=request.classes,
+        exclude=request.exclude, cache_dir=request.cache_dir,
     )  # fmt: skip
     found = search(features=features)
     if not request.named:
@@ -67,13 +67,12 @@ class _Request(NamedTuple):
     root: str
     labels_root: str
     layout: LayoutConfig | None
-    scale: Scale
+    scale: Scale | None
     features: list[FeatureConfig]
     named: bool
     exclude: tuple[str, ...] = ()
     cache_dir: str = ""
     strict: bool = False
-    classes: tuple[str, ...] | None = None
 
 
 def _read_request(options: argparse.Namespace) -> _Request:
@@ -84,13 +83,13 @@ def _read_request(options: argparse.Namespace) -> _Request:
       ConfigError: for a configuration with a wrong value.
     """
     root, labels_root = options.root, options.labels_root
-    layout, scale, known = None, Scale(), dict(RELEASED_FEATURES)
-    exclude, cache_dir, classes = (), "", None
+    layout, scale, known = None, None, dict(RELEASED_FEATURES)
+    exclude, cache_dir = (), ""
     if options.config is not None:
         data = from_config_dict(options.config).data
         root, labels_root = root or data.root, labels_root or data.labels_root
         layout, scale = data.layout, Scale.of(data)
-        exclude, cache_dir, classes = data.exclude, data.cache_dir, ()
+        exclude, cache_dir = data.exclude, data.cache_dir
         known = {feature.name: feature for feature in data.features}
     if not root:
         raise UsageError(
@@ -107,7 +106,7 @@ def _read_request(options: argparse.Namespace) -> _Request:
     named = bool(names) or options.config is not None
     return _Request(
         root, labels_root, layout, scale, features, named, exclude, cache_dir,
-        options.strict, classes,
+        options.strict,
     )  # fmt: skip
 
 

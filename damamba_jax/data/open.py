@@ -55,5 +55,4 @@ def open_corpus(
         cache_dir=data.cache_dir,
         exclude=data.exclude,
         skip_damaged=data.on_error == "skip",
-        classes=(),
     )

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 
+from damamba_jax.metrics.classes import rated_classes
 from damamba_jax.metrics.trace import Trace, rated, to_unit
 
 NUM_BINS = 10
@@ -96,7 +97,8 @@ def language_gaps(
 def measure_fairness(traces: Sequence[Trace]) -> Fairness | None:
     """Measures the differences between the people of one set.
 
-    Values count within [0, 1], whatever the range of the annotations.
+    Values count within [0, 1], whatever the range of the annotations; classes count by
+    their numbers.
 
     Returns:
       The differences; `None` if neither genders nor two languages are known.
@@ -105,12 +107,12 @@ def measure_fairness(traces: Sequence[Trace]) -> Fairness | None:
     people: dict[str, int] = {}
     strata, predictions, genders, languages = [], [], [], []
     for trace in traces:
-        frames = rated(trace)
-        strata.append(value_bins(to_unit(frames.label, trace.label_range)))
-        predictions.append(to_unit(frames.prediction, trace.label_range))
+        stratum, prediction = _strata_and_predictions(trace)
+        strata.append(stratum)
+        predictions.append(prediction)
         names = (trace.gender or "", _known(trace.language))
         for parts, name in zip((genders, languages), names, strict=True):
-            parts.append(np.full(len(frames.label), name, object))
+            parts.append(np.full(len(stratum), name, object))
             if name:
                 people[name] = people.get(name, 0) + 1
     has_gender = any(trace.gender for trace in traces)
@@ -126,6 +128,16 @@ def measure_fairness(traces: Sequence[Trace]) -> Fairness | None:
         languages=found,
         people=people,
     )
+
+
+def _strata_and_predictions(trace: Trace) -> tuple[np.ndarray, np.ndarray]:
+    """The stratum and the prediction of each frame, or turn, that has a label."""
+    if trace.classes:
+        found = rated_classes(trace)
+        return found.label, found.prediction.astype(np.float64)
+    frames = rated(trace)
+    label, prediction = (to_unit(x, trace.label_range) for x in frames)
+    return value_bins(label), prediction
 
 
 def _known(language: str | None) -> str:

@@ -92,14 +92,39 @@ def _from_traces(folder: Path, test_set: TestSet) -> Iterator[Prediction]:
     if not (folder / TRACES / f"{split_file_name(test_set.split)}.npz").is_file():
         return
     for trace in read_traces(folder, test_set.split):
+        annotation = _annotation_of(trace.classes)
+        if annotation not in test_set.annotations:
+            raise CorpusError(
+                f"`--workdir`: expected predictions of "
+                f"{' or '.join(test_set.annotations)} for {test_set.split}, got "
+                f"{','.join(trace.classes) or 'values'} in {folder}."
+            )
         yield Prediction(
-            part=Part(test_set.split),
+            part=Part(test_set.split, annotation),
             session=trace.session,
             role=trace.role,
-            values=to_unit(trace.prediction, trace.label_range),
+            values=_official_values(trace, annotation),
             source=folder,
             trace=trace,
         )
+
+
+def _annotation_of(classes: Sequence[str]) -> str:
+    """The annotation that has some classes, in any order; empty if none has."""
+    wanted = sorted(classes)
+    return next((n for n, own in ANNOTATIONS.items() if sorted(own) == wanted), "")
+
+
+def _official_values(trace: Trace, annotation: str) -> Float[np.ndarray, "T"]:
+    """Values within [0, 1], or the official numbers of classes."""
+    if not trace.classes:
+        return to_unit(trace.prediction, trace.label_range)
+    # A configuration may name them in another order.
+    numbers = [ANNOTATIONS[annotation].index(name) for name in trace.classes]
+    values = np.full(len(trace.prediction), np.nan)
+    known = np.isfinite(trace.prediction)
+    values[known] = np.take(numbers, trace.prediction[known].astype(int))
+    return values
 
 
 def _from_files(folder: Path, test_set: TestSet) -> Iterator[Prediction]:

@@ -20,7 +20,7 @@ def score_tables(predictions: Sequence[Prediction]) -> list[Table]:
     for one in predictions:
         if one.trace is not None and one.trace.is_labelled:
             traces.setdefault(one.part, []).append(one.trace)
-    scores = {part: score(found).ccc for part, found in sorted(traces.items())}
+    scores = {part: score(found).value for part, found in sorted(traces.items())}
     if not scores:
         return []
     rows = [(part.split, part.annotation, number(s)) for part, s in scores.items()]

@@ -133,14 +133,22 @@ def _evaluate(request: Request, workdir: Path, console: Console) -> Path:
     from damamba_jax.studies.evaluations import evaluate_runs
 
     keep_programs()
+    data = read_config(workdir).data
     settings = Settings(
         workdirs=(str(workdir),),
-        root=request.root,
-        labels_root=request.labels_root,
+        # What the run knows anyhow makes no other evaluation.
+        root=_unless_same(request.root, data.root),
+        labels_root=_unless_same(request.labels_root, data.labels_root),
         protocol="long" if request.protocol == "long" else "stitched",
         smoothing=request.smoothing,
     )
     return evaluate_runs(settings, num_pictures=0, console=console)
+
+
+def _unless_same(path: str, known: str) -> str:
+    """A path, or nothing where it is the known one."""
+    same = bool(path and known) and Path(path).resolve() == Path(known).resolve()
+    return "" if same else path
 
 
 def _known_frames(request: Request) -> Frames:

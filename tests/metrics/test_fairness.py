@@ -1,5 +1,7 @@
 """Differences between groups of people, against values that were computed by hand."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -96,3 +98,21 @@ def test_two_languages_are_compared():
         "French": pytest.approx(0.1), "German": pytest.approx(-0.1)
     }  # fmt: skip
     assert found.people == {"French": 1, "German": 1}
+
+
+def test_traces_of_classes():
+    classes = ("noplay", "aimless", "goaloriented")
+
+    def of(role, label, prediction, gender):
+        return dataclasses.replace(
+            trace(role, label, prediction, gender=gender), classes=classes
+        )
+
+    nan = float("nan")
+    traces = [
+        of("a", [0, 0, 2, nan], [1, 2, 0, 2], "male"),
+        of("b", [0, 2, 1], [0, 1, 1], "female"),
+    ]
+    found = measure_fairness(traces)
+    # True class 0: 1.5 - 0; class 2: 0 - 1; class 1 has women alone.
+    assert found is not None and found.gender == pytest.approx((1.5 - 1.0) / 2)

@@ -9,13 +9,23 @@ from sets import FRAMES, predictions
 
 from damamba_jax import submit
 from damamba_jax.data.formats import ssi
+from damamba_jax.errors import CorpusError
 from damamba_jax.metrics.intervals import score
 from damamba_jax.metrics.trace import Trace
 from damamba_jax.runs.traces import write_traces
-from damamba_jax.schema.release import RELEASED_FEATURES
+from damamba_jax.runtime.command import make_console
+from damamba_jax.schema.release import ANNOTATIONS, RELEASED_FEATURES
+from damamba_jax.submission.predictions import read_predictions
 from damamba_jax.submission.profiles import PROFILES
+from damamba_jax.submission.profiles import SETS as SETS_OF_2026
 
 SETS = PROFILES["mm24"].sets
+
+
+@pytest.fixture(autouse=True)
+def quiet(monkeypatch):
+    """Leaves the log of other tests as it is."""
+    monkeypatch.setattr(submit, "show_log", make_console)
 
 
 def make_traces(folder):
@@ -147,3 +157,19 @@ def test_wrong_flags(capsys, flags, match):
 def test_folders_without_predictions(tmp_path, capsys):
     status, said = run(capsys, f"--workdir={tmp_path}", f"--out={tmp_path}/a.zip")
     assert "expected predictions of noxi/test-base" in said and status != 0
+
+
+def test_classes_in_another_order_are_named_right(tmp_path):
+    official = ANNOTATIONS["task_engagement"]
+    trace = Trace(
+        split="pinsoro/test-cr", session="001", role="purple",
+        label=np.full(3, np.nan), prediction=np.array([0.0, np.nan, 3.0]),
+        classes=official[::-1],
+    )  # fmt: skip
+    write_traces(tmp_path, [trace])
+    (found,) = read_predictions(tmp_path, SETS_OF_2026)
+    assert found.part.annotation == "task_engagement"
+    np.testing.assert_array_equal(found.values, [3.0, np.nan, 0.0])
+    write_traces(tmp_path, [dataclasses.replace(trace, classes=("yes", "no"))])
+    with pytest.raises(CorpusError, match="got yes,no in"):
+        read_predictions(tmp_path, SETS_OF_2026)

@@ -54,7 +54,6 @@ def index(
     with_labels: bool = True,
     exclude: Sequence[str] = (),
     skip_damaged: bool = False,
-    classes: Sequence[str] | None = None,
 ) -> CorpusIndex:
     """Finds all sessions below `root`.
 
@@ -64,7 +63,9 @@ def index(
       labels_root: where labels lie, if not beside the features; the same corpora, by
         the same patterns. Labels beside the features count where it has none.
       layout: the layout of a custom corpus; `None` recognises the released ones.
-      scale: range and delay of the annotations; `None` takes them as they are.
+      scale: range or classes, and delay, of the annotations. Of released corpora those
+        are read that have such annotations; `None` reads all of them, each with its
+        first annotation as it is.
       cache_dir: where it is kept what tables hold; without it they are read each time.
       strict: malformed streams, and streams of another width than their feature,
         raise; otherwise they are problems, and the width on disk counts.
@@ -73,8 +74,6 @@ def index(
       exclude: files and folders below a root that are left out, by name or pattern.
       skip_damaged: files that would raise are left out, and are problems. All text is
         read for that.
-      classes: of the annotation. Of released corpora those are read that have it;
-        `None` reads all of them, each with its first annotation.
 
     Raises:
       CorpusError: if a root is missing, empty or holds no known corpus.
@@ -84,24 +83,22 @@ def index(
     folder = _check_folder(root, "data.root")
     label_folder = _check_folder(labels_root or root, "data.labels_root")
     problems: list[str] = []
-    releases, unread = (), frozenset[str]()
+    releases, unread = _choose_releases(scale if with_labels else None)
     if layout is not None:
-        releases = (custom_release(layout, features),)
-    else:
-        releases, unread = _choose_releases(classes)
-        _report_unread(folder, unread, problems)
+        releases, unread = (custom_release(layout, features),), frozenset()
+    _report_unread(folder, unread, problems)
     search = _Search(
         finder=Finder(exclude, problems), root=folder,
         label_root=label_folder if labels_root else None, features=features,
         sessions=tuple(sessions), with_labels=with_labels,
         make_builder=functools.partial(
             SplitBuilder, features=features,
-            references=() if layout else _others(features), scale=scale or Scale(),
-            cache_dir=cache_dir, columns={}, strict=strict, skip_damaged=skip_damaged,
+            references=() if layout else _others(features), cache_dir=cache_dir,
+            columns={}, strict=strict, skip_damaged=skip_damaged,
         ),
     )  # fmt: skip
     for release in releases:
-        search.add(release)
+        search.add(release, scale or Scale(classes=release.classes))
     if not search.built:
         raise _no_corpus(folder, search.searched, problems)
     if labels_root:
@@ -124,7 +121,7 @@ class _Search:
       features: streams and tables to look for.
       sessions: names of the only sessions that are looked for; none means all.
       with_labels: whether annotations are looked for.
-      make_builder: makes the builder of a split's files.
+      make_builder: makes the builder of a split's files, given their `scale` too.
     """
 
     finder: Finder
@@ -133,13 +130,13 @@ class _Search:
     features: Sequence[FeatureConfig]
     sessions: tuple[str, ...]
     with_labels: bool
-    make_builder: Callable[[SplitFiles], SplitBuilder]
+    make_builder: Callable[..., SplitBuilder]
     built: list[Session] = dataclasses.field(default_factory=list)
     searched: dict[str, str] = dataclasses.field(default_factory=dict)
     damaged: list[str] = dataclasses.field(default_factory=list)
 
-    def add(self, release: Release) -> None:
-        """Looks for the sessions of one release."""
+    def add(self, release: Release, scale: Scale) -> None:
+        """Looks for the sessions of one release, whose annotations have a scale."""
         problems = self.finder.problems
         folders = find_folders(self.root, release, problems)
         trees = list(folders)
@@ -160,7 +157,7 @@ class _Search:
                 self.finder,
             )
             if files is not None:
-                builder = self.make_builder(files)
+                builder = self.make_builder(files, scale=scale)
                 self.built += builder.build()
                 problems += builder.problems()
                 self.damaged += builder.left_out
@@ -314,12 +311,12 @@ def _others(features: Sequence[FeatureConfig]) -> list[FeatureConfig]:
 
 
 def _choose_releases(
-    classes: Sequence[str] | None,
+    scale: Scale | None,
 ) -> tuple[tuple[Release, ...], frozenset[str]]:
     """The releases that have an annotation, and the folders of those that do not."""
-    if classes is None:
+    if scale is None:
         return RELEASES, frozenset()
-    chosen = [release.with_annotation(classes) for release in RELEASES]
+    chosen = [release.with_annotation(scale.classes) for release in RELEASES]
     unread = {
         name
         for release, found in zip(RELEASES, chosen, strict=True)
@@ -331,7 +328,7 @@ def _choose_releases(
 
 def _report_unread(folder: Path, unread: Collection[str], problems: list[str]) -> None:
     """Names the corpora whose annotations are of another kind."""
-    fix = "see `data.classes`, or describe it with `data.layout`"
+    fix = "set `data.classes`, or describe it with `data.layout`"
     if folder.name.lower() in unread:
         raise CorpusError(
             f"`data.root`: expected a corpus with annotations of the configured kind, "

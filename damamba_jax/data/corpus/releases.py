@@ -48,7 +48,8 @@ class Release:
       audio_paths: patterns of recordings that prove a seat to be taken. A release
         with any of them has features of empty seats too, so that a seat counts only
         if it has a recording, a stream `audio.*` or a label.
-      annotations: names of `ANNOTATIONS`; the label files of layouts hold the first.
+      annotations: names of `ANNOTATIONS`; the layouts have the label files of the
+        first one.
       needs_name: another release has the same tree, so that a folder of another name
         is never taken for this one.
     """
@@ -65,24 +66,29 @@ class Release:
         """Whether a user describes it, as `data.layout`."""
         return not self.folders
 
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Classes of the annotation; none where it has values."""
+        return ANNOTATIONS[self.annotations[0]]
+
     def with_annotation(self, classes: Sequence[str]) -> "Release | None":
         """The same release with the annotation that has these classes, in any order.
 
         `None` if it has no such annotation; without classes values are continuous.
         """
-        for name in self.annotations:
-            if sorted(ANNOTATIONS[name]) == sorted(classes):
-                break
-        else:
+        names = [
+            n for n in self.annotations if sorted(ANNOTATIONS[n]) == sorted(classes)
+        ]
+        if not names:
             return None
-        first = f".{self.annotations[0]}."
+        name, first = names[0], f".{self.annotations[0]}."
         layouts = [
             dataclasses.replace(
                 layout, label_path=layout.label_path.replace(first, f".{name}.")
             )
             for layout in self.layouts
         ]
-        return dataclasses.replace(self, layouts=tuple(layouts))
+        return dataclasses.replace(self, layouts=tuple(layouts), annotations=(name,))
 
 
 _DYAD = ("expert", "novice")

@@ -12,6 +12,7 @@ from damamba_jax.config.layout import LayoutConfig
 from damamba_jax.config.sections import FeatureConfig
 from damamba_jax.data.corpus import index as corpus_index
 from damamba_jax.data.corpus import rates, releases, sessions
+from damamba_jax.data.corpus.label_source import Scale
 from damamba_jax.data.formats import ssi
 from damamba_jax.errors import CorpusError, DataFormatError
 from damamba_jax.schema.release import RELEASED_FEATURES
@@ -180,7 +181,7 @@ def test_several_corpora_below_one_root(tmp_path):
     write_noxi(tmp_path / "noxi", "train", "001")
     write_mpiigi(tmp_path / "mpiigroupinteraction", "val", "008", seats="1234")
     (tmp_path / "pinsoro").mkdir()
-    found = find(tmp_path, classes=())
+    found = find(tmp_path, scale=Scale())
     assert {s.corpus for s in found.sessions} == {"noxi", "mpiigroupinteraction"}
     assert [p for p in found.problems if "pinsoro: not read" in p]
 
@@ -483,7 +484,7 @@ def test_roots_that_are_no_corpus(tmp_path):
         find(tmp_path, labels_root=tmp_path / "missing")
     (tmp_path / "Pinsoro").mkdir()
     with pytest.raises(CorpusError, match="Pinsoro, whose annotations are of another"):
-        find(tmp_path / "Pinsoro", classes=())
+        find(tmp_path / "Pinsoro", scale=Scale())
 
 
 def test_splits_that_do_not_exist(tmp_path):

@@ -9,6 +9,7 @@ from damamba_jax import inventory
 from damamba_jax.config.tree import from_config_dict
 from damamba_jax.configs import noxi_j
 from damamba_jax.data.corpus import index as corpus_index
+from damamba_jax.data.corpus.label_source import Scale
 from damamba_jax.data.formats import ssi
 from damamba_jax.data.open import open_corpus
 from damamba_jax.errors import ConfigError, CorpusError
@@ -61,7 +62,7 @@ def test_noxi_j(tmp_path, name):
     write_noxi_j(tmp_path / name, "val", "143", "Chinese")
     # The corpus itself is a root as well, and is never taken for NoXi.
     for root in (tmp_path, tmp_path / name):
-        found = find(root, classes=())
+        found = find(root, scale=Scale())
         assert [(s.split, s.id, s.language) for s in found.sessions] == [
             ("noxi-j/train", "101", "Japanese"),
             ("noxi-j/val", "143", "Chinese"),
@@ -83,7 +84,7 @@ def test_pinsoro(tmp_path, head):
     write_pinsoro(root, "train-cr", "002")
     write_pinsoro(root, "test-cr", "003", labels=False)
     for top in (tmp_path, root):
-        found = find(top, classes=ANNOTATIONS[head])
+        found = find(top, scale=Scale(classes=ANNOTATIONS[head]))
         assert found.problems == ()
         pair, robot, test = found.sessions
         assert (pair.split, robot.split, test.split) == (
@@ -96,6 +97,9 @@ def test_pinsoro(tmp_path, head):
         assert purple.labels_path and purple.labels_path.name == (
             f"purple.{head}.annotation.csv"
         )
+        # Raters disagree where a line is empty; the frame stays.
+        expected = [i % 3 if i % 7 else np.nan for i in range(SECONDS * 30)]
+        np.testing.assert_array_equal(pair.annotation(0), expected)
         # Features come at the rate of their own headers.
         assert {n: t.rate for n, t in purple.tracks.items()} == {
             "clip": 30.0, "egemaps": 25.0,
@@ -110,13 +114,13 @@ def test_pinsoro(tmp_path, head):
 def test_annotations_choose_the_corpora(tmp_path):
     write_pinsoro(tmp_path / "pinsoro", "train-cc", "001")
     write_noxi_j(tmp_path / "noxi-j", "train", "101", "Japanese")
-    reverse = find(tmp_path, classes=TASK[::-1])
+    reverse = find(tmp_path, scale=Scale(classes=TASK[::-1]))
     assert {s.corpus for s in reverse.sessions} == {"pinsoro"}
     assert any("noxi-j: not read, since its anno" in p for p in reverse.problems)
-    assert {s.corpus for s in find(tmp_path, classes=()).sessions} == {"noxi-j"}
+    assert {s.corpus for s in find(tmp_path, scale=Scale()).sessions} == {"noxi-j"}
     assert {s.corpus for s in find(tmp_path).sessions} == {"noxi-j", "pinsoro"}
     with pytest.raises(CorpusError, match="expected a corpus of a known layout"):
-        find(tmp_path, classes=("high", "low"))
+        find(tmp_path, scale=Scale(classes=("high", "low")))
 
 
 def test_inventory_shows_both(tmp_path, capsys):
@@ -125,7 +129,7 @@ def test_inventory_shows_both(tmp_path, capsys):
     assert inventory.main([f"--root={tmp_path}", "--features=clip"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert "| noxi-j/val | 1 | 2 | 2 | 100.0% | 0.00 |" in lines
-    assert any(line.startswith("| 001 | purple | 120 ") for line in lines)
+    assert any(line.startswith("| 001 | purple | 120 (85.0%) ") for line in lines)
     assert "|  | yellow | none | clip | 512 | 30 | 120 | 4.0 |" in lines
 
 
