@@ -1,9 +1,11 @@
 """Evaluations of one trained run or of several: predicts, scores, draws and writes."""
 
 import dataclasses
+import functools
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from rich.console import Console
 
@@ -56,25 +58,18 @@ def evaluate_runs(
     folder = choose_folder(settings, out)
     # Several runs share the tables only.
     folders = [folder / name if several else folder for name in names]
-    results: list[Result] = []
-    opened: list[tuple[DataConfig, CorpusIndex]] = []
-    for workdir, name, own in zip(settings.workdirs, names, folders, strict=True):
-        estimator = load_checkpoint(workdir)
-        data = estimator.config.data
-        opened.append((data, _open(data, settings, console)))
-        result = evaluate(
-            estimator, opened[-1][1], out=own, splits=settings.splits,
-            protocol=settings.protocol, batch_size=batch_size, ridge=ridge,
-            smoothing=smoothing, console=console,
-        )  # fmt: skip
-        if not result.splits:
-            raise CorpusError(
-                f"{opened[-1][1].root}: expected a split beside "
-                f"{', '.join(data.train_splits)} to evaluate, found none; name one "
-                "with `--splits`."
-            )
-        results.append(_rename(result, name) if several else result)
-    data, index = opened[-1]
+    score = functools.partial(
+        evaluate, splits=settings.splits, protocol=settings.protocol,
+        batch_size=batch_size, ridge=ridge, smoothing=smoothing, console=console,
+    )  # fmt: skip
+    scored = [
+        _evaluate_run(workdir, own, settings, score, console)
+        for workdir, own in zip(settings.workdirs, folders, strict=True)
+    ]
+    results = [run.result for run in scored]
+    if several:
+        results = [_rename(*one) for one in zip(results, names, strict=True)]
+    _, data, index = scored[-1]
     if settings.ensemble:
         # All of them predicted the same people, or averaging says who differs.
         own = folder / "ensemble"
@@ -88,6 +83,44 @@ def evaluate_runs(
     steps = [result.step for result in results]
     write_record(folder, settings, corpus=index.root, steps=steps)
     return folder
+
+
+class _Scored(NamedTuple):
+    """A run that was evaluated, the section of its data, and the corpus."""
+
+    result: Result
+    data: DataConfig
+    corpus: CorpusIndex
+
+
+def _evaluate_run(
+    workdir: str,
+    out: Path,
+    settings: Settings,
+    score: Callable[..., Result],
+    console: Console,
+) -> _Scored:
+    """Evaluates one run on the corpus that the settings name, or on its own.
+
+    Args:
+      workdir, out: the run's folder, and the one for its predictions.
+      settings: name the corpus.
+      score: `evaluate` with everything that the runs have in common.
+      console: where progress goes.
+
+    Raises:
+      CorpusError: if there is no split to evaluate.
+    """
+    estimator = load_checkpoint(workdir)
+    data = estimator.config.data
+    index = _open(data, settings, console)
+    result = score(estimator, index, out=out)
+    if not result.splits:
+        raise CorpusError(
+            f"{index.root}: expected a split beside {', '.join(data.train_splits)} to "
+            "evaluate, found none; name one with `--splits`."
+        )
+    return _Scored(result, data, index)
 
 
 def _rename(result: Result, name: str) -> Result:
