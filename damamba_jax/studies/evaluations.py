@@ -10,13 +10,13 @@ from typing import NamedTuple
 from rich.console import Console
 
 from damamba_jax.config.sections import DataConfig
+from damamba_jax.config.smoothing import parse_smoothing
 from damamba_jax.data.corpus.sessions import CorpusIndex
 from damamba_jax.data.open import open_corpus
 from damamba_jax.errors import CorpusError, UsageError
 from damamba_jax.evaluation.evaluation import evaluate, evaluate_ensemble
 from damamba_jax.evaluation.results import Result
 from damamba_jax.inference.estimator import load_checkpoint
-from damamba_jax.inference.smoothing import parse_smoothing
 from damamba_jax.reporting.results import draw_results, write_results
 from damamba_jax.runs.evaluations import Settings, choose_folder, write_record
 

@@ -13,6 +13,7 @@ from rich.console import Console
 
 import damamba_jax
 from damamba_jax.config.sections import DataConfig, FeatureConfig
+from damamba_jax.config.smoothing import parse_smoothing
 from damamba_jax.config.tree import from_config_dict
 from damamba_jax.data.corpus.sessions import Session
 from damamba_jax.data.recordings import open_recordings
@@ -27,7 +28,6 @@ from damamba_jax.inference.recordings import (
     widest_bands,
 )
 from damamba_jax.inference.sessions import Mode
-from damamba_jax.inference.smoothing import parse_smoothing
 from damamba_jax.reporting.numbers import ABSENT, percent
 from damamba_jax.reporting.predictions import is_written, write_session
 from damamba_jax.reporting.table import Table, show

@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from damamba_jax.config.sections import SmoothingConfig
+from damamba_jax.config.smoothing import SmoothingConfig, parse_smoothing
 from damamba_jax.errors import ConfigError
-from damamba_jax.inference.smoothing import parse_smoothing, smooth
+from damamba_jax.inference.smoothing import smooth
 
 RATE = 25.0
 

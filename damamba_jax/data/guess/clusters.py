@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from damamba_jax.data.formats.suffixes import KEYPOINTS, is_readable
 from damamba_jax.data.guess import columns, contents, names, words
 from damamba_jax.data.guess.columns import Columns
 from damamba_jax.data.guess.contents import Content
@@ -64,10 +65,10 @@ def open_files(
     shapes: dict[tuple, list[Name]] = defaultdict(list)
     frames: dict[tuple, list[Name]] = defaultdict(list)
     for path in paths:
-        if not contents.is_readable_name(path[-1]):
+        if not is_readable(path[-1]):
             continue
         name = names.parse(path)
-        if name.suffix.lower() == "_keypoints.json":
+        if name.suffix.lower() == KEYPOINTS:
             frames[name.cells[:-1]].append(name)
         else:
             shapes[name.shape].append(name)
