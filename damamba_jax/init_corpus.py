@@ -23,7 +23,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from damamba_jax.data.guess.page import write_page
+from damamba_jax.data.guess.guess import write_page
 from damamba_jax.errors import ConfigError, CorpusError, printable
 from damamba_jax.runtime.command import make_console, run
 from damamba_jax.runtime.parser import Parser

@@ -13,6 +13,7 @@ from damamba_jax.config.fields import (
     NOT_NEGATIVE,
     POSITIVE,
     Section,
+    check_plain_names,
     setting,
 )
 from damamba_jax.config.layout import LayoutConfig, TableConfig
@@ -22,7 +23,6 @@ from damamba_jax.config.rules import (
     check_classes,
     check_label_unit,
     check_people,
-    check_plain_names,
 )
 from damamba_jax.config.smoothing import SmoothingConfig
 from damamba_jax.config.systems import SystemConfig

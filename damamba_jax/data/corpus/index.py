@@ -27,19 +27,9 @@ from damamba_jax.data.corpus.releases import (
     find_folders,
 )
 from damamba_jax.data.corpus.session_builder import SplitBuilder
-from damamba_jax.data.corpus.sessions import CorpusIndex, Participant, Session, Track
+from damamba_jax.data.corpus.sessions import CorpusIndex, Session
 from damamba_jax.errors import CorpusError
 from damamba_jax.schema.release import RELEASED_FEATURES
-
-__all__ = [
-    "RELEASED_FEATURES",
-    "CorpusError",
-    "CorpusIndex",
-    "Participant",
-    "Session",
-    "Track",
-    "index",
-]
 
 
 def index(
