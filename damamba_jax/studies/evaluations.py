@@ -5,7 +5,6 @@ import functools
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from rich.console import Console
 
@@ -66,7 +65,7 @@ def evaluate_runs(
         _evaluate_run(workdir, own, settings, score, console)
         for workdir, own in zip(settings.workdirs, folders, strict=True)
     ]
-    results = [run.result for run in scored]
+    results = [result for result, *_ in scored]
     if several:
         results = [_rename(*one) for one in zip(results, names, strict=True)]
     _, data, index = scored[-1]
@@ -85,32 +84,14 @@ def evaluate_runs(
     return folder
 
 
-class _Scored(NamedTuple):
-    """A run that was evaluated, the section of its data, and the corpus."""
-
-    result: Result
-    data: DataConfig
-    corpus: CorpusIndex
-
-
 def _evaluate_run(
     workdir: str,
     out: Path,
     settings: Settings,
     score: Callable[..., Result],
     console: Console,
-) -> _Scored:
-    """Evaluates one run on the corpus that the settings name, or on its own.
-
-    Args:
-      workdir, out: the run's folder, and the one for its predictions.
-      settings: name the corpus.
-      score: `evaluate` with everything that the runs have in common.
-      console: where progress goes.
-
-    Raises:
-      CorpusError: if there is no split to evaluate.
-    """
+) -> tuple[Result, DataConfig, CorpusIndex]:
+    """Evaluates one run on the corpus that the settings name, or on its own."""
     estimator = load_checkpoint(workdir)
     data = estimator.config.data
     index = _open(data, settings, console)
@@ -120,7 +101,7 @@ def _evaluate_run(
             f"{index.root}: expected a split beside {', '.join(data.train_splits)} to "
             "evaluate, found none; name one with `--splits`."
         )
-    return _Scored(result, data, index)
+    return result, data, index
 
 
 def _rename(result: Result, name: str) -> Result:
@@ -132,10 +113,7 @@ def _rename(result: Result, name: str) -> Result:
 
 def _open(data: DataConfig, settings: Settings, console: Console) -> CorpusIndex:
     index = open_corpus(
-        data,
-        root=settings.root,
-        labels_root=settings.labels_root,
-        console=console,
+        data, root=settings.root, labels_root=settings.labels_root, console=console
     )
     for problem in [*index.problems, *index.left_out]:
         _log.warning("%s", problem)
