@@ -20,6 +20,7 @@ import dataclasses
 import ml_collections
 
 from damamba_jax.config.presets import check_preset
+from damamba_jax.schema.extracted import EXTRACTED_FEATURES
 from damamba_jax.schema.release import DEMO_DIMS, RELEASED_FEATURES
 
 
@@ -224,9 +225,9 @@ def _tiny() -> ml_collections.ConfigDict:
 
 
 def feature_table() -> ml_collections.ConfigDict:
-    """The released streams by name; change or add entries for another corpus."""
+    """The streams by name, released or extracted; change or add entries for others."""
     table = ml_collections.ConfigDict()
-    for name, feature in RELEASED_FEATURES.items():
+    for name, feature in {**RELEASED_FEATURES, **EXTRACTED_FEATURES}.items():
         fields = dataclasses.asdict(feature)
         del fields["name"]
         table[name] = ml_collections.ConfigDict(fields)

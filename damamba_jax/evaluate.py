@@ -23,7 +23,6 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from damamba_jax.errors import ConfigError
 from damamba_jax.runtime.command import run, show_log
 from damamba_jax.runtime.parser import Parser, one_of, split_names, whole
 from damamba_jax.runtime.stop import StopRequest
@@ -65,29 +64,11 @@ def _evaluate(options: argparse.Namespace, stop: StopRequest, console: Console) 
     )
 
 
-def _smoothing(text: str) -> str:
-    """Checks the value of `--smoothing`, which is kept as text."""
-    # With NumPy, which `--help` need not wait for.
-    from damamba_jax.inference.smoothing import parse_smoothing
-
-    try:
-        parse_smoothing(text)
-    except ConfigError as error:
-        raise argparse.ArgumentTypeError(str(error).partition(": ")[2]) from error
-    return text
-
-
 def make_parser() -> Parser:
     """Makes the parser of this command."""
     parser = Parser("evaluate", __doc__)
     add = parser.add_argument
-    add(
-        "--workdir",
-        required=True,
-        action="append",
-        metavar="DIR",
-        help="of a training run; given several times, the rows stand in one table",
-    )
+    parser.add_workdirs(several="the rows stand in one table")
     add(
         "--ensemble",
         action="store_true",
@@ -126,13 +107,7 @@ def make_parser() -> Parser:
         metavar="auto|yes|no",
         help="per-frame ridge regression for comparison; auto: on simulated corpora",
     )
-    add(
-        "--smoothing",
-        type=_smoothing,
-        metavar="KIND:SECONDS",
-        help="of predictions: none, exponential:S (causal) or gaussian:S; choose it on "
-        "validation data; default: the configuration's",
-    )
+    parser.add_smoothing()
     return parser
 
 

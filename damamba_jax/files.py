@@ -40,6 +40,12 @@ def replace_file(path: str | os.PathLike) -> Iterator[BinaryIO]:
         yield file
 
 
+def remove_unfinished(folder: Path) -> None:
+    """Removes what this process has begun to write in a folder, before it ends."""
+    for part in folder.glob(f".*.{os.getpid()}-*.part"):
+        part.unlink(missing_ok=True)
+
+
 def write_text(path: str | os.PathLike, text: str) -> None:
     """Writes a text file that appears in one move."""
     with replace_file(path) as file:

@@ -23,7 +23,6 @@ from pathlib import Path
 
 from rich.console import Console
 
-from damamba_jax.data.guess.page import write_page
 from damamba_jax.errors import ConfigError, CorpusError, printable
 from damamba_jax.runtime.command import make_console, run
 from damamba_jax.runtime.parser import Parser
@@ -39,6 +38,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _init(options: argparse.Namespace, stop: StopRequest, console: Console) -> None:
     del stop, console  # One file is written, in one go.
+    # It takes a while to import, which neither `--help` nor a wrong flag waits for.
+    from damamba_jax.data.guess.guess import write_page
+
     root = Path(options.folder).expanduser()
     if not root.is_dir():
         what = "a file" if root.is_file() else "nothing there"

@@ -46,7 +46,7 @@ def _predict(options: argparse.Namespace, stop: StopRequest, console: Console) -
         Path(options.out),
         layout=options.config,
         protocol=options.protocol,
-        smoothing=options.smoothing,
+        smoothing=options.smoothing or "",
         console=console,
     )
 
@@ -56,22 +56,11 @@ def make_parser() -> Parser:
     parser = Parser("predict", __doc__)
     parser.add_config()
     add = parser.add_argument
-    add(
-        "--workdir",
-        required=True,
-        action="append",
-        metavar="DIR",
-        help="of a training run; given several times, the mean of the models counts",
-    )
+    parser.add_workdirs(several="the mean of the models counts")
     add("--input", required=True, metavar="DIR", help="the recordings")
     add("--out", required=True, metavar="DIR", help="folder for what is written")
     parser.add_protocol()
-    add(
-        "--smoothing",
-        default="",
-        metavar="KIND:SECONDS",
-        help="none, exponential:S (causal) or gaussian:S; default: the model's",
-    )
+    parser.add_smoothing()
     return parser
 
 

@@ -56,8 +56,8 @@ def test_wheel_works_outside_the_checkout(tmp_path):
     program = (
         "import damamba_jax, sys; assert damamba_jax.__file__.startswith(sys.argv[1]);"
         "from damamba_jax.kernels import selective_scan;"
-        "from damamba_jax.runtime.config_files import (find_config_file);"
-        "print(find_config_file(['x', '--config=configs/noxi.py:demo'])[1])"
+        "from damamba_jax.runtime.config_files import find_config;"
+        "print(find_config('configs/noxi.py:demo'))"
     )
     done = subprocess.run(
         [sys.executable, "-c", program, str(site)],
@@ -65,7 +65,7 @@ def test_wheel_works_outside_the_checkout(tmp_path):
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == f"--config={site}/damamba_jax/configs/noxi.py:demo"
+    assert done.stdout.strip() == f"{site}/damamba_jax/configs/noxi.py:demo"
 
 
 def test_every_module_is_installed():

@@ -20,7 +20,16 @@ import numpy as np
 import pytest
 
 import damamba_jax.__main__ as command_line
-from damamba_jax import cache, evaluate, inventory, selfcheck, simulate, study, train
+from damamba_jax import (
+    cache,
+    evaluate,
+    inventory,
+    predict,
+    selfcheck,
+    simulate,
+    study,
+    train,
+)
 from damamba_jax.config import __main__ as config_command
 from damamba_jax.data.formats import ssi
 
@@ -30,6 +39,7 @@ MAINS = {
     "config": config_command.main,
     "evaluate": evaluate.main,
     "inventory": inventory.main,
+    "predict": predict.main,
     "selfcheck": selfcheck.main,
     "simulate": simulate.main,
     "study": study.main,
@@ -253,6 +263,10 @@ MISTAKES = [
     ("unknown-smoothing", "evaluate --workdir=run --smoothing=gausian:1", None, 2,
      "`--smoothing`: expected 'none', 'exponential:SECONDS' or 'gaussian:SECONDS', "
      "got 'gausian:1'"),
+    ("smoothing-without-seconds",
+     "predict --workdir=run --input=in --out=out --smoothing=gaussian", None, 2,
+     "`--smoothing`: expected 'none', 'exponential:SECONDS' or 'gaussian:SECONDS', "
+     "got 'gaussian'"),
     ("negative-flag", "evaluate --workdir=run --pictures=-1", None, 2,
      "`--pictures`: expected a whole number of at least 0, got '-1'"),
     ("warning-of-several-processes",

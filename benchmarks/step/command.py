@@ -15,7 +15,6 @@ from damamba_jax.errors import ConfigError
 from damamba_jax.files import write_json, write_text
 from damamba_jax.reporting.table import Table
 from damamba_jax.runtime.command import make_console, run
-from damamba_jax.runtime.config_files import find_config_file
 from damamba_jax.runtime.parser import Parser, one_of, whole
 
 FOLDER = "runs/benchmarks"
@@ -66,11 +65,17 @@ def read(
 
 
 def _split_configs(argv: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Takes the files of `--config` out of a command line."""
-    argv = find_config_file(argv)
-    given = [a for a in argv if a.startswith("--config=")]
-    rest = [a for a in argv if a not in given]
-    return [a.removeprefix("--config=") for a in given], rest
+    """Takes the files of `--config=FILE` and `--config FILE` out of a command line."""
+    given: list[str] = []
+    rest: list[str] = []
+    arguments = iter(argv)
+    for argument in arguments:
+        flag, equals, file = argument.partition("=")
+        if flag == "--config":
+            given.append(file if equals else next(arguments, ""))
+        else:
+            rest.append(argument)
+    return given, rest
 
 
 def _add_shared(parser: Parser, defaults: Sequence[str]) -> None:

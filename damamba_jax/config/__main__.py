@@ -23,7 +23,7 @@ from damamba_jax.config import show
 from damamba_jax.reporting.table import Table, plain
 from damamba_jax.reporting.table import show as show_table
 from damamba_jax.runtime.command import make_console, run
-from damamba_jax.runtime.config_files import find_config_file, packaged_configs
+from damamba_jax.runtime.config_files import find_config, packaged_configs
 from damamba_jax.runtime.parser import Parser, one_of
 from damamba_jax.runtime.stop import StopRequest
 
@@ -50,8 +50,7 @@ def _show(
     console: Console,
 ) -> None:
     del stop
-    (found,) = find_config_file([f"--config={options.config_file}"])
-    file = found.removeprefix("--config=").partition(":")[0]
+    file = find_config(options.config_file).partition(":")[0]
     texts = [
         Path(path).read_text("utf-8") for path in (file, packaged_configs() / "noxi.py")
     ]

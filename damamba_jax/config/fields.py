@@ -7,6 +7,7 @@ A section is a frozen dataclass on `Section`, which checks the ranges.
 import dataclasses
 import math
 import os
+import re
 from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple
 
@@ -28,6 +29,9 @@ class Range(NamedTuple):
 POSITIVE = Range("> 0", lambda value: 0 < value < math.inf)
 NOT_NEGATIVE = Range(">= 0", lambda value: 0 <= value < math.inf)
 BELOW_ONE = Range("[0, 1)", lambda value: 0 <= value < 1)
+
+# Names that may become parts of file paths.
+PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 
 def setting(
@@ -77,3 +81,17 @@ class Section:
     def path_of(self, name: str) -> str:
         """Returns the path of a field, e.g. `optim.lr`."""
         return f"{self.path}.{name}" if self.path else name
+
+
+def check_plain_names(path: str, *names: str) -> None:
+    """Checks names that become parts of file paths; a configuration may be untrusted.
+
+    Raises:
+      ConfigError: if a name holds anything but letters, digits, '_', '-' and '.'.
+    """
+    for name in names:
+        if not PLAIN_NAME.fullmatch(name):
+            raise ConfigError(
+                f"`{path}`: expected names of letters, digits, '_', '-' and '.', got "
+                f"{name!r}."
+            )

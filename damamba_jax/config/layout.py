@@ -7,8 +7,13 @@ corpus of its own names and rates its files as the released ones do.
 import dataclasses
 from typing import ClassVar, Literal
 
-from damamba_jax.config.fields import NOT_NEGATIVE, POSITIVE, Section, setting
-from damamba_jax.config.rules import check_plain_names
+from damamba_jax.config.fields import (
+    NOT_NEGATIVE,
+    POSITIVE,
+    Section,
+    check_plain_names,
+    setting,
+)
 from damamba_jax.errors import ConfigError
 
 TimeUnit = Literal["s", "ms", "mm:ss", "frames"]

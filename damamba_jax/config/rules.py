@@ -1,24 +1,9 @@
 """Checks of values that depend on each other, across sections."""
 
-import re
 from collections.abc import Mapping
 
 from damamba_jax.config.systems import DAMambaConfig, SystemConfig
 from damamba_jax.errors import ConfigError
-
-
-def check_plain_names(path: str, *names: str) -> None:
-    """Checks names that become parts of file paths; a configuration may be untrusted.
-
-    Raises:
-      ConfigError: if a name holds anything but letters, digits, '_', '-' and '.'.
-    """
-    for name in names:
-        if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", name):
-            raise ConfigError(
-                f"`{path}`: expected names of letters, digits, '_', '-' and '.', got "
-                f"{name!r}."
-            )
 
 
 def check_people(model: SystemConfig, widths: Mapping[str, int]) -> None:

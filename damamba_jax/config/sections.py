@@ -13,6 +13,7 @@ from damamba_jax.config.fields import (
     NOT_NEGATIVE,
     POSITIVE,
     Section,
+    check_plain_names,
     setting,
 )
 from damamba_jax.config.layout import LayoutConfig, TableConfig
@@ -22,8 +23,8 @@ from damamba_jax.config.rules import (
     check_classes,
     check_label_unit,
     check_people,
-    check_plain_names,
 )
+from damamba_jax.config.smoothing import SmoothingConfig
 from damamba_jax.config.systems import SystemConfig
 from damamba_jax.errors import ConfigError
 
@@ -348,35 +349,6 @@ class TrainConfig(Section):
         range=POSITIVE,
     )
     tensorboard: bool = setting("Whether TensorBoard events are written too.")
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class SmoothingConfig(Section):
-    """Smoothing of predictions over whole sessions; choose it on validation data."""
-
-    path: ClassVar[str] = "smoothing"
-
-    kind: Literal["none", "exponential", "gaussian"] = setting(
-        "`exponential` is causal; `gaussian` has no delay."
-    )
-    seconds: float = setting(
-        "Time constant of the exponential, or standard deviation of the Gaussian.",
-        unit="s",
-        range=NOT_NEGATIVE,
-    )
-
-    def __post_init__(self) -> None:
-        """Checks that there is a duration exactly where there is a kind."""
-        super().__post_init__()
-        if (self.kind == "none") != (self.seconds == 0):
-            raise ConfigError(
-                f"`smoothing.seconds`: expected > 0 for a kind, and 0 for 'none'; got "
-                f"{self.seconds} for {self.kind!r}."
-            )
-
-    def __str__(self) -> str:
-        """Returns e.g. `gaussian 2 s`."""
-        return self.kind if self.kind == "none" else f"{self.kind} {self.seconds:g} s"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,6 @@ from typing import Any, Literal, TypeVar
 
 import ml_collections
 
-from damamba_jax.config.migrate import migrate
 from damamba_jax.config.sections import Config
 from damamba_jax.config.systems import SYSTEMS, SystemConfig
 from damamba_jax.errors import ConfigError, nearest
@@ -76,6 +75,9 @@ def from_json(text: str) -> Config:
     Raises:
       ConfigError: as `from_tree` does.
     """
+    # Only stored configurations may be older than this code.
+    from damamba_jax.config.migrate import migrate
+
     return from_tree(migrate(json.loads(text)))
 
 

@@ -14,7 +14,8 @@ import numpy as np
 
 from damamba_jax.array_types import Float
 from damamba_jax.data.batches.statistics import block_rows
-from damamba_jax.data.corpus.sessions import Participant, Session, Track
+from damamba_jax.data.corpus.sessions import Participant, Session
+from damamba_jax.data.corpus.tracks import Track
 from damamba_jax.errors import DataFormatError
 from damamba_jax.schema.missing import MAX_ABS
 

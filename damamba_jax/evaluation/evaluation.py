@@ -7,7 +7,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from damamba_jax.config.sections import Config, DataConfig, SmoothingConfig
+from damamba_jax.config.sections import Config, DataConfig
+from damamba_jax.config.smoothing import SmoothingConfig
 from damamba_jax.data.corpus import sessions
 from damamba_jax.data.corpus.splits import (
     EvaluationSplit,

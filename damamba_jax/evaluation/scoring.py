@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from damamba_jax.config.sections import DataConfig, SmoothingConfig
+from damamba_jax.config.sections import DataConfig
+from damamba_jax.config.smoothing import SmoothingConfig
 from damamba_jax.config.systems import SystemConfig
 from damamba_jax.data.corpus.ceiling import human_ceiling
 from damamba_jax.data.corpus.releases import SIMULATED_FILE

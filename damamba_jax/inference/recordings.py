@@ -8,7 +8,8 @@ import numpy as np
 from jaxtyping import Float
 
 from damamba_jax.config.layout import LayoutConfig
-from damamba_jax.config.sections import Config, DataConfig, SmoothingConfig
+from damamba_jax.config.sections import Config, DataConfig
+from damamba_jax.config.smoothing import SmoothingConfig
 from damamba_jax.data.corpus.array_source import Arrays, session_of_arrays
 from damamba_jax.data.corpus.label_source import Scale
 from damamba_jax.data.corpus.sessions import Session

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from damamba_jax.array_types import Float
-from damamba_jax.config.sections import SmoothingConfig
-from damamba_jax.errors import ConfigError
+from damamba_jax.config.smoothing import SmoothingConfig
 from damamba_jax.metrics.trace import Trace
 
 # Standard deviations at which the Gaussian is cut; beyond lies 0.006 % of it.
@@ -62,24 +61,6 @@ def _smooth_trace(trace: Trace, smoothing: SmoothingConfig) -> Trace:
         return dataclasses.replace(trace, prediction=smoothed)
     columns = [smooth(column, rate, smoothing) for column in probabilities.T]
     return trace.with_probabilities(np.stack(columns, axis=1))
-
-
-def parse_smoothing(text: str) -> SmoothingConfig:
-    """Reads `none`, or `KIND:SECONDS` such as `gaussian:1.5`.
-
-    Raises:
-      ConfigError: for anything else.
-    """
-    kind, _, seconds = text.partition(":")
-    try:
-        if kind not in ("none", "exponential", "gaussian"):
-            raise ValueError
-        return SmoothingConfig(kind=kind, seconds=float(seconds or 0))
-    except (ValueError, ConfigError) as error:
-        raise ConfigError(
-            f"`smoothing`: expected 'none', 'exponential:SECONDS' or "
-            f"'gaussian:SECONDS', got {text!r}."
-        ) from error
 
 
 def _decaying_sum(values: np.ndarray, decay: float) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Layers that every stage shares: standardisation, interpolation, small modules."""
 
 import math
+from collections.abc import Collection
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +10,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from damamba_jax.array_types import Array, Bool, Float
+from damamba_jax.errors import ConfigError
 from damamba_jax.schema.missing import usable_entries, usable_frames
 
 # Share of a sample within which a position counts as that sample; float32 seconds are
@@ -269,6 +271,20 @@ def initial_dt_bias(rng: Draws, num: int) -> nnx.Param:
     dt = np.exp(np.asarray(uniform(rng, (num,), low=low, high=high)[...]))
     # The inverse of softplus.
     return nnx.Param(dt + np.log(-np.expm1(-dt)))
+
+
+def named_scan(name: str, known: Collection[str]) -> str | None:
+    """Returns the implementation that `model.scan` names; `None` is the best one here.
+
+    Raises:
+      ConfigError: for a name that is not known.
+    """
+    if name and name not in known:
+        raise ConfigError(
+            f"`model.scan`: expected one of {', '.join(known)}, or empty for the best "
+            f"one here, got {name!r}."
+        )
+    return name or None
 
 
 class DepthwiseConv(nnx.Module):

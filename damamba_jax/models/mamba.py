@@ -11,7 +11,6 @@ from jax.typing import DTypeLike
 
 from damamba_jax.array_types import Array, Float
 from damamba_jax.config.systems import DAMambaConfig
-from damamba_jax.errors import ConfigError
 from damamba_jax.kernels import selective_scan
 from damamba_jax.kernels.selective_scan import IMPLEMENTATIONS, choose, describe
 from damamba_jax.models.layers import (
@@ -20,6 +19,7 @@ from damamba_jax.models.layers import (
     Linear,
     constant,
     initial_dt_bias,
+    named_scan,
     uniform,
 )
 
@@ -80,12 +80,7 @@ class SelectiveSSM(nnx.Module):
         inner, states = config.expand * dim, config.state_dim
         self.rank = math.ceil(dim / config.dt_rank_divisor)
         self.states, self.reverse = states, reverse
-        if config.scan and config.scan not in IMPLEMENTATIONS:
-            raise ConfigError(
-                f"`model.scan`: expected one of {', '.join(IMPLEMENTATIONS)}, or empty "
-                f"for the best one here, got {config.scan!r}."
-            )
-        self.implementation = config.scan or None
+        self.implementation = named_scan(config.scan, IMPLEMENTATIONS)
         self.platform: str | None = None
         # Stacks of concatenated features are the widest: they set the peak of memory.
         self.slim = config.remat and dim > config.dim

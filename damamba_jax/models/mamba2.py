@@ -9,7 +9,6 @@ from jax.typing import DTypeLike
 
 from damamba_jax.array_types import Array, Float
 from damamba_jax.config.systems import DAMambaConfig
-from damamba_jax.errors import ConfigError
 from damamba_jax.kernels import ssd
 from damamba_jax.kernels.ssd import IMPLEMENTATIONS
 from damamba_jax.models.layers import (
@@ -19,6 +18,7 @@ from damamba_jax.models.layers import (
     Norm,
     constant,
     initial_dt_bias,
+    named_scan,
     uniform,
 )
 
@@ -74,12 +74,7 @@ class ScalarSSM(nnx.Module):
         inner, self.states = config.expand * dim, config.state_dim
         heads = inner // config.head_dim
         self.heads, self.chunk, self.reverse = heads, config.ssd_chunk, reverse
-        if config.scan and config.scan not in IMPLEMENTATIONS:
-            raise ConfigError(
-                f"`model.scan`: expected one of {', '.join(IMPLEMENTATIONS)}, or empty "
-                f"for the best one here, got {config.scan!r}."
-            )
-        self.implementation = config.scan or None
+        self.implementation = named_scan(config.scan, IMPLEMENTATIONS)
         self.platform: str | None = None
         width = inner + 2 * self.states
         self.proj = Linear(dim, 2 * self.states + heads, dtype=dtype, rng=rng)

@@ -36,7 +36,7 @@ class RunLog:
         tensorboard: bool = False,
         write: bool = True,
     ):
-        self._simulated = simulated
+        self.simulated = simulated
         self._board = _board(workdir, step) if tensorboard and write else None
         self._files: dict[str, TextIO] = {}
         self._lines = [
@@ -68,14 +68,14 @@ class RunLog:
         line = {
             key: None if isinstance(v, float) and not math.isfinite(v) else v
             for key, v in values.items()
-        } | {"simulated": self._simulated}
+        } | {"simulated": self.simulated}
         if name == names.METRICS:
             self._lines.append({"step": step, **line})
         if name in self._files:
             self._files[name].write(json.dumps({"step": step, **line}) + "\n")
             self._files[name].flush()
         if self._board is not None:
-            origin = f"{'simulated/' * self._simulated}{Path(name).stem}"
+            origin = f"{'simulated/' * self.simulated}{Path(name).stem}"
             for key, value in values.items():
                 self._board.add_scalar(f"{origin}/{key}", value, step)
 

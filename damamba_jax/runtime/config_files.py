@@ -14,25 +14,23 @@ from damamba_jax.config.tree import check_field
 from damamba_jax.errors import ConfigError, UsageError, UserError, nearest
 
 
-def find_config_file(argv: Sequence[str]) -> list[str]:
-    """Lets `--config=configs/NAME.py` work in any folder.
+def find_config(value: str) -> str:
+    """Lets `configs/NAME.py:PRESET` work in any folder.
 
     A file of that path in the working folder comes first; else the packaged
-    configuration of that name is taken. `--config FILE` becomes `--config=FILE`.
+    configuration of that name is taken.
+
+    Args:
+      value: `FILE` or `FILE:PRESET`, as `--config` takes it.
+
+    Returns:
+      The same with the path of the file that was found.
     """
-    found: list[str] = []
-    for argument in argv:
-        if found and found[-1] in ("--config", "-config"):
-            found[-1] = argument = f"--config={argument}"
-        else:
-            found.append(argument)
-        flag, _, value = argument.partition("=")
-        path, colon, preset = value.partition(":")
-        packaged = packaged_configs() / Path(path).name
-        if flag in ("--config", "-config") and not Path(path).exists():
-            if packaged.is_file() and Path(path).parent.name in ("configs", ""):
-                found[-1] = f"{flag}={packaged}{colon}{preset}"
-    return found
+    path, colon, preset = value.partition(":")
+    packaged = packaged_configs() / Path(path).name
+    if Path(path).exists() or Path(path).parent.name not in ("configs", ""):
+        return value
+    return f"{packaged}{colon}{preset}" if packaged.is_file() else value
 
 
 def packaged_configs() -> Path:
@@ -82,7 +80,7 @@ def read_config(file: str, fields: Sequence[tuple[str, str | None]]) -> ConfigDi
     """Loads a configuration and sets fields of it.
 
     Args:
-      file: as `load_config` takes it; found as `find_config_file` finds it.
+      file: as `find_config` takes it.
       fields: path and text of each field, e.g. `("optim.lr", "1e-3")`; `None` switches
         a field on.
 
@@ -90,7 +88,7 @@ def read_config(file: str, fields: Sequence[tuple[str, str | None]]) -> ConfigDi
       ConfigError: as `load_config` does.
       UsageError: for an unknown field, or a text that its type cannot be read from.
     """
-    config = load_config(find_config_file([f"--config={file}"])[0].partition("=")[2])
+    config = load_config(find_config(file))
     for path, text in fields:
         _set_field(config, path, text)
     return config

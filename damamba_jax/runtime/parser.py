@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-from damamba_jax.errors import UsageError, nearest, printable
+from damamba_jax.errors import ConfigError, UsageError, nearest, printable
 from damamba_jax.runtime.commands import find_commands, load_parser
 from damamba_jax.runtime.ending import USER_ERRORS, end, replace_unknown_letters
 
@@ -62,6 +62,25 @@ class Parser(argparse.ArgumentParser):
             "--protocol", type=one_of("stitched", "long"), default="stitched",
             metavar="stitched|long",
             help="whole sessions from the cores of windows, or in one long pass",
+        )  # fmt: skip
+
+    def add_smoothing(self) -> None:
+        """Adds `--smoothing`, the smoothing of predictions; it is kept as text."""
+        self.add_argument(
+            "--smoothing", type=_smoothing, metavar="KIND:SECONDS",
+            help="of predictions: none, exponential:S (causal) or gaussian:S; choose "
+            "it on validation data; default: that of the model's configuration",
+        )  # fmt: skip
+
+    def add_workdirs(self, *, several: str) -> None:
+        """Adds `--workdir`, which may be given more than once.
+
+        Args:
+          several: words of the help that say what then happens.
+        """
+        self.add_argument(
+            "--workdir", required=True, action="append", metavar="DIR",
+            help=f"of a training run; given several times, {several}",
         )  # fmt: skip
 
     def parse(self, argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -203,6 +222,17 @@ def whole_list(text: str) -> list[int]:
 def split_names(text: str) -> list[str]:
     """Reads names with commas between: a `type` of flags."""
     return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _smoothing(text: str) -> str:
+    """Checks the value of `--smoothing`: a `type` of flags."""
+    from damamba_jax.config.smoothing import parse_smoothing
+
+    try:
+        parse_smoothing(text)
+    except ConfigError as error:
+        raise argparse.ArgumentTypeError(str(error).partition(": ")[2]) from error
+    return text
 
 
 def _commands_with(flag: str) -> list[str]:

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
 from damamba_jax.array_types import Float
@@ -26,6 +25,9 @@ def abstract_statistics(
     features: Sequence[FeatureConfig],
 ) -> dict[str, FeatureStatistics]:
     """Returns shapes in the place of statistics, float32."""
+    # Who only reads data need not wait for it.
+    import jax
+
     shapes: dict[str, Any] = {
         f.name: jax.ShapeDtypeStruct((f.dim,), np.float32) for f in features
     }

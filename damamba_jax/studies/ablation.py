@@ -28,7 +28,6 @@ from damamba_jax.reporting.table import Table
 from damamba_jax.studies import engine, report
 from damamba_jax.studies.engine import Findings, Row, RowScores, Study
 
-PRESETS = ("small", "converged", "paper")
 FULL = "full"
 NO_MODALITY_FUSION = {"model.modality_fusion": False}
 NO_PARTNER_FUSION = {"model.partner_fusion": False}

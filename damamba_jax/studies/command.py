@@ -1,7 +1,6 @@
 """Command line of the studies: reads flags, runs one study, says how it ended."""
 
 import argparse
-import dataclasses
 import functools
 import importlib
 import logging
@@ -14,13 +13,7 @@ from rich.console import Console
 from damamba_jax.config.tree import from_config_dict
 from damamba_jax.errors import UsageError, nearest
 from damamba_jax.runtime.command import mark_log, run, show_log
-from damamba_jax.runtime.parser import (
-    Parser,
-    one_of,
-    split_names,
-    whole,
-    whole_list,
-)
+from damamba_jax.runtime.parser import Parser, one_of, split_names, whole, whole_list
 from damamba_jax.runtime.stop import StopRequest
 
 # Presets of each study, the default first. The studies themselves take seconds to
@@ -136,9 +129,10 @@ def _describe(options: argparse.Namespace) -> tuple[Any, Path]:
         extra["seeds"] = options.seeds
     if options.split:
         extra["split"] = options.split
-    study = module.describe(base, options.rows, **extra)
+    describe = functools.partial(module.describe, base, options.rows, **extra)
+    study = describe()
     if options.num_seeds:
         first = study.seeds[0]
-        seeds = tuple(range(first, first + options.num_seeds))
-        study = dataclasses.replace(study, seeds=seeds)
+        # Rows and folders depend on how many seeds there are.
+        study = describe(seeds=range(first, first + options.num_seeds))
     return study, Path(options.workdir or Path("runs") / folder)

@@ -23,7 +23,6 @@ from damamba_jax.studies import report, systems
 from damamba_jax.studies.engine import Findings, Row, RowScores, Study
 
 LENGTHS = (96, 192, 384, 768, 1536, 3072)
-PRESETS = ("published", "paper", "small")
 SPLIT = "noxi/test-base"
 
 
@@ -37,7 +36,7 @@ def describe(
     """Describes the study of a preset, or of a configuration and its window's shape.
 
     Args:
-      preset: the preset of `PRESETS`, or a configuration.
+      preset: of the study, or a configuration.
       lengths: frames of the windows; none means `LENGTHS`.
       seeds: the seeds of every length; none means the configuration's own.
       split: that is scored.
@@ -50,21 +49,14 @@ def describe(
     configs = [resize(base, text) for text in lengths or map(str, LENGTHS)]
     configs.sort(key=lambda config: config.data.window.window_frames)
     rows = [
-        Row(
-            key=config.name,
-            title=f"{config.data.window.window_frames:,}",
-            config=config,
-        )
-        for config in configs
+        Row(key=c.name, title=f"{c.data.window.window_frames:,}", config=c)
+        for c in configs
     ]
     longest = rows[-1]
     whole = Row(
-        key="whole-session",
-        title="whole session",
-        config=longest.config,
-        source=longest.key,
-        protocol="long",
-    )
+        key="whole-session", title="whole session", config=longest.config,
+        source=longest.key, protocol="long",
+    )  # fmt: skip
     return Study(
         name="context_length",
         base=base,
@@ -103,11 +95,8 @@ def resize(base: Config, length: str) -> Config:
     window = base.data.window
     per_step = base.train.batch_size * window.window_frames
     frames = int(length) if length.isdecimal() else 0
-    if (
-        not frames
-        or per_step % frames
-        or (frames * window.core_frames % window.window_frames)
-    ):
+    core = frames * window.core_frames
+    if not frames or per_step % frames or core % window.window_frames:
         raise ConfigError(
             f"`--rows`: expected divisors of the {per_step} frames of a step, in "
             f"multiples of {window.window_frames}, got {length!r}."

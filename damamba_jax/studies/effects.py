@@ -13,10 +13,11 @@ repeat, and a run costs a third as much (there, dropping a feature drops its gro
 import functools
 from collections.abc import Callable, Sequence
 
+from damamba_jax.config.smoothing import parse_smoothing
 from damamba_jax.config.tree import from_config_dict, override
 from damamba_jax.configs import noxi
 from damamba_jax.inference.ensemble import average_traces
-from damamba_jax.inference.smoothing import parse_smoothing, smooth_traces
+from damamba_jax.inference.smoothing import smooth_traces
 from damamba_jax.reporting.table import Table
 from damamba_jax.studies import engine, report
 from damamba_jax.studies.engine import Findings, Predictions, Row, RowScores, Study

@@ -1,20 +1,21 @@
 """Evaluations of one trained run or of several: predicts, scores, draws and writes."""
 
 import dataclasses
+import functools
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rich.console import Console
 
 from damamba_jax.config.sections import DataConfig
+from damamba_jax.config.smoothing import parse_smoothing
 from damamba_jax.data.corpus.sessions import CorpusIndex
 from damamba_jax.data.open import open_corpus
 from damamba_jax.errors import CorpusError, UsageError
 from damamba_jax.evaluation.evaluation import evaluate, evaluate_ensemble
 from damamba_jax.evaluation.results import Result
 from damamba_jax.inference.estimator import load_checkpoint
-from damamba_jax.inference.smoothing import parse_smoothing
 from damamba_jax.reporting.results import draw_results, write_results
 from damamba_jax.runs.evaluations import Settings, choose_folder, write_record
 
@@ -56,25 +57,18 @@ def evaluate_runs(
     folder = choose_folder(settings, out)
     # Several runs share the tables only.
     folders = [folder / name if several else folder for name in names]
-    results: list[Result] = []
-    opened: list[tuple[DataConfig, CorpusIndex]] = []
-    for workdir, name, own in zip(settings.workdirs, names, folders, strict=True):
-        estimator = load_checkpoint(workdir)
-        data = estimator.config.data
-        opened.append((data, _open(data, settings, console)))
-        result = evaluate(
-            estimator, opened[-1][1], out=own, splits=settings.splits,
-            protocol=settings.protocol, batch_size=batch_size, ridge=ridge,
-            smoothing=smoothing, console=console,
-        )  # fmt: skip
-        if not result.splits:
-            raise CorpusError(
-                f"{opened[-1][1].root}: expected a split beside "
-                f"{', '.join(data.train_splits)} to evaluate, found none; name one "
-                "with `--splits`."
-            )
-        results.append(_rename(result, name) if several else result)
-    data, index = opened[-1]
+    score = functools.partial(
+        evaluate, splits=settings.splits, protocol=settings.protocol,
+        batch_size=batch_size, ridge=ridge, smoothing=smoothing, console=console,
+    )  # fmt: skip
+    scored = [
+        _evaluate_run(workdir, own, settings, score, console)
+        for workdir, own in zip(settings.workdirs, folders, strict=True)
+    ]
+    results = [result for result, *_ in scored]
+    if several:
+        results = [_rename(*one) for one in zip(results, names, strict=True)]
+    _, data, index = scored[-1]
     if settings.ensemble:
         # All of them predicted the same people, or averaging says who differs.
         own = folder / "ensemble"
@@ -90,6 +84,26 @@ def evaluate_runs(
     return folder
 
 
+def _evaluate_run(
+    workdir: str,
+    out: Path,
+    settings: Settings,
+    score: Callable[..., Result],
+    console: Console,
+) -> tuple[Result, DataConfig, CorpusIndex]:
+    """Evaluates one run on the corpus that the settings name, or on its own."""
+    estimator = load_checkpoint(workdir)
+    data = estimator.config.data
+    index = _open(data, settings, console)
+    result = score(estimator, index, out=out)
+    if not result.splits:
+        raise CorpusError(
+            f"{index.root}: expected a split beside {', '.join(data.train_splits)} to "
+            "evaluate, found none; name one with `--splits`."
+        )
+    return result, data, index
+
+
 def _rename(result: Result, name: str) -> Result:
     """Says which folder a row comes from, unless its method says so."""
     if name == result.method:
@@ -99,10 +113,7 @@ def _rename(result: Result, name: str) -> Result:
 
 def _open(data: DataConfig, settings: Settings, console: Console) -> CorpusIndex:
     index = open_corpus(
-        data,
-        root=settings.root,
-        labels_root=settings.labels_root,
-        console=console,
+        data, root=settings.root, labels_root=settings.labels_root, console=console
     )
     for problem in [*index.problems, *index.left_out]:
         _log.warning("%s", problem)

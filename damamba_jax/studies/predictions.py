@@ -13,6 +13,7 @@ from rich.console import Console
 
 import damamba_jax
 from damamba_jax.config.sections import DataConfig, FeatureConfig
+from damamba_jax.config.smoothing import parse_smoothing
 from damamba_jax.config.tree import from_config_dict
 from damamba_jax.data.corpus.sessions import Session
 from damamba_jax.data.recordings import open_recordings
@@ -27,7 +28,6 @@ from damamba_jax.inference.recordings import (
     widest_bands,
 )
 from damamba_jax.inference.sessions import Mode
-from damamba_jax.inference.smoothing import parse_smoothing
 from damamba_jax.reporting.numbers import ABSENT, percent
 from damamba_jax.reporting.predictions import is_written, write_session
 from damamba_jax.reporting.table import Table, show
@@ -68,10 +68,7 @@ def predict_recordings(
       WorkdirError: if `out` holds predictions of something else.
     """
     smooth = parse_smoothing(smoothing) if smoothing else None
-    estimators = [load_checkpoint(workdir) for workdir in workdirs]
-    if layout is not None:
-        other = from_config_dict(layout).data
-        estimators = [_read_as(estimator, other) for estimator in estimators]
+    estimators = _load(workdirs, layout)
     data = estimators[0].config.data
     index = open_recordings(source, data)
     settings = {
@@ -92,20 +89,41 @@ def predict_recordings(
     score = functools.partial(
         score_sessions, members, protocol=protocol, smoothing=smooth
     )
-    rows: list[tuple[str, ...]] = []
-    with ProgressLine("predictions", console, unit="sessions") as line:
-        folders = _folders(out, index.sessions)
-        for number, (session, folder) in enumerate(folders):
-            line(number, len(index.sessions), note=session.id)
-            mark = "simulated" if simulated else ""
-            rows += _score_once(session, folder, estimators[0], score, mark)
-        line(len(index.sessions), len(index.sessions))
+    score_once = functools.partial(
+        _score_once, estimator=estimators[0], score=score,
+        mark="simulated" if simulated else "",
+    )  # fmt: skip
+    rows = _score_all(_folders(out, index.sessions), score_once, console)
     columns = ("session", "participant", "seconds", "mean", "lowest to highest")
     if data.classes:
         columns = ("session", "participant", "seconds", "most frequent class", "share")
     show(Table(title="Predictions", columns=columns, rows=tuple(rows)), console)
     _say_how_sure(estimators, console)
     console.print(f"Written: {out}")
+
+
+def _load(workdirs: Sequence[Path], layout: ConfigDict | None) -> list[Estimator]:
+    """Loads the models, which read another layout where one is given."""
+    estimators = [load_checkpoint(workdir) for workdir in workdirs]
+    if layout is None:
+        return estimators
+    other = from_config_dict(layout).data
+    return [_read_as(estimator, other) for estimator in estimators]
+
+
+def _score_all(
+    folders: Sequence[tuple[Session, Path]],
+    score_once: Callable[[Session, Path], list[tuple[str, ...]]],
+    console: Console,
+) -> list[tuple[str, ...]]:
+    """Scores one session after the other; returns the rows of the table."""
+    rows: list[tuple[str, ...]] = []
+    with ProgressLine("predictions", console, unit="sessions") as line:
+        for number, (session, folder) in enumerate(folders):
+            line(number, len(folders), note=session.id)
+            rows += score_once(session, folder)
+        line(len(folders), len(folders))
+    return rows
 
 
 def _folders(out: Path, sessions: Sequence[Session]) -> list[tuple[Session, Path]]:
@@ -123,6 +141,7 @@ def _folders(out: Path, sessions: Sequence[Session]) -> list[tuple[Session, Path
 def _score_once(
     session: Session,
     folder: Path,
+    *,
     estimator: Estimator,
     score: Callable[[Sequence[Session]], list[dict[str, ParticipantScores]]],
     mark: str,

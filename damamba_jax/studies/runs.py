@@ -41,11 +41,7 @@ from damamba_jax.runs import workdir as run_folder
 from damamba_jax.runs.bands import write_bands
 from damamba_jax.runs.evaluations import Settings, write_record
 from damamba_jax.runs.traces import read_traces
-from damamba_jax.runtime.command import (
-    make_console,
-    mark_log,
-    show_log,
-)
+from damamba_jax.runtime.command import make_console, mark_log, show_log
 from damamba_jax.runtime.ending import USER_ERRORS
 from damamba_jax.runtime.programs import keep_programs
 from damamba_jax.runtime.progress import ProgressLine
@@ -245,30 +241,18 @@ def train_all(
         if jobs > 1:
             _side_by_side(todo, jobs, follow, stop)
         else:
-            _in_turn(todo, follow, stop, index)
+            quiet = make_console(quiet=True, force_terminal=False)
+            for run in todo:
+                stop.check()
+                train(
+                    run.config, run.folder, stop=stop, console=quiet, index=index,
+                    follow=functools.partial(follow, run),
+                )  # fmt: skip
         progress(total, total, note=f"{len(runs)} runs")
 
 
-def _in_turn(
-    runs: Sequence[Run],
-    follow: Callable[..., None],
-    stop: StopRequest,
-    index: CorpusIndex | None,
-) -> None:
-    quiet = make_console(quiet=True, force_terminal=False)
-    for run in runs:
-        stop.check()
-        tell = functools.partial(follow, run)
-        train(
-            run.config, run.folder, stop=stop, console=quiet, follow=tell, index=index
-        )
-
-
 def _side_by_side(
-    runs: Sequence[Run],
-    jobs: int,
-    follow: Callable[..., None],
-    stop: StopRequest,
+    runs: Sequence[Run], jobs: int, follow: Callable[..., None], stop: StopRequest
 ) -> None:
     """Keeps `jobs` processes at work; each tells its steps through a pipe."""
     context = multiprocessing.get_context("spawn")

@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import functools
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -80,10 +80,9 @@ def fit(
     train_step = _compile_step(_for_programs(config), batch, replicated)
     validation = _make_validation(config, index, sharded)
     start = start or begin()
-    simulated = index.simulated
     saver = Saver(
         directory, keep=config.train.keep_checkpoints, statistics=start.statistics,
-        simulated=simulated,
+        simulated=index.simulated,
     )  # fmt: skip
     current, statistics = _restore(config, start, saver, replicated)
     first = int(current.step)
@@ -94,10 +93,29 @@ def fit(
         source, num_threads=config.data.num_threads, start_step=first
     )
     log = RunLog(
-        directory, step=first, simulated=simulated,
+        directory, step=first, simulated=index.simulated,
         tensorboard=config.train.tensorboard, write=jax.process_index() == 0,
     )  # fmt: skip
-    title = f"{'simulated ' * simulated}{config.name}"
+    with _open_loop(config, saver, log, stop, first, console, follow) as loop:
+        loop.run(
+            current,
+            lambda s: train_step(s, mesh.place(next(batches), sharded), statistics),
+            validation and (lambda s: validation.score(s.average, statistics, stop)),
+        )
+
+
+@contextlib.contextmanager
+def _open_loop(
+    config: Config,
+    saver: Saver,
+    log: RunLog,
+    stop: StopRequest,
+    first: int,
+    console: Console,
+    follow: Tell | None,
+) -> Iterator["_Loop"]:
+    """Shows progress and protects the state from signals; closes what was open."""
+    title = f"{'simulated ' * log.simulated}{config.name}"
     with (
         contextlib.closing(log),
         contextlib.closing(saver),
@@ -105,11 +123,7 @@ def fit(
         # One process of several cannot save: signals end it, checkpoints resume it.
         stop.protect(saver.save_held if jax.process_count() == 1 else None),
     ):
-        _Loop(config, saver, log, stop, progress, _both(progress, follow)).run(
-            current,
-            lambda s: train_step(s, mesh.place(next(batches), sharded), statistics),
-            validation and (lambda s: validation.score(s.average, statistics, stop)),
-        )
+        yield _Loop(config, saver, log, stop, progress, _both(progress, follow))
 
 
 def _for_programs(config: Config) -> Config:
@@ -196,14 +210,7 @@ def _compile_step(
 ) -> step.Step:
     """Runs of one process that differ in name and seed alone, one after the other,
     share what was compiled."""
-    return step.compile_step(
-        config.model,
-        config.data,
-        config.optim,
-        num_steps=config.train.steps,
-        batch=batch,
-        replicated=replicated,
-    )
+    return step.compile_step(config, batch=batch, replicated=replicated)
 
 
 def _both(progress: Tell, follow: Tell | None) -> Tell:

@@ -287,10 +287,11 @@ def test_the_commands_of_a_file_parse(name):
     assert set(studies) <= set(PRESETS[name])
     for module, line in commands:
         assert importlib.util.find_spec(module)
-        argv = config_files.find_config_file(["x", *shlex.split(line)])
-        assert Path(argv[1].removeprefix("--config=").partition(":")[0]).is_file()
-        config = config_files.load_config(argv[1].removeprefix("--config="))
-        for override in argv[2:]:
+        given, *overrides = shlex.split(line)
+        found = config_files.find_config(given.removeprefix("--config="))
+        assert Path(found.partition(":")[0]).is_file()
+        config = config_files.load_config(found)
+        for override in overrides:
             if override.startswith("--config."):
                 check_field(config, override.partition("=")[0].partition(".")[2])
         from_config_dict(config)
@@ -335,16 +336,15 @@ def test_a_file_in_the_working_folder_comes_before_the_packaged_one(
     tmp_path, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
-    packaged = config_files.find_config_file(["x", "--config", "configs/noxi.py:demo"])
-    assert packaged[1].endswith("configs/noxi.py:demo")
-    assert Path(packaged[1].removeprefix("--config=").partition(":")[0]).is_absolute()
+    packaged = config_files.find_config("configs/noxi.py:demo")
+    assert packaged.endswith("configs/noxi.py:demo")
+    assert Path(packaged.partition(":")[0]).is_absolute()
     (tmp_path / "configs").mkdir()
     (tmp_path / "configs" / "noxi.py").write_text(
         "import ml_collections\n\n"
         "def get_config():\n    return ml_collections.ConfigDict({'own': 1})\n"
     )
-    own = config_files.find_config_file(["x", "--config=configs/noxi.py", "--other"])
-    assert own == ["x", "--config=configs/noxi.py", "--other"]
+    assert config_files.find_config("configs/noxi.py") == "configs/noxi.py"
     assert config_files.load_config("configs/noxi.py").own == 1
 
 

@@ -12,6 +12,7 @@ from example import PAPER
 from rich.console import Console
 
 from damamba_jax import evaluate
+from damamba_jax.config.smoothing import parse_smoothing
 from damamba_jax.data.batches.statistics import fit_statistics
 from damamba_jax.data.corpus import index as corpus_index
 from damamba_jax.data.corpus import splits
@@ -24,7 +25,7 @@ from damamba_jax.evaluation import evaluation, scoring
 from damamba_jax.inference import ensemble
 from damamba_jax.inference.estimator import Estimator
 from damamba_jax.inference.sessions import predict_sessions
-from damamba_jax.inference.smoothing import parse_smoothing, smooth_traces
+from damamba_jax.inference.smoothing import smooth_traces
 from damamba_jax.metrics.intervals import score
 from damamba_jax.reporting.results import draw_results, write_results
 from damamba_jax.runs import traces as trace_files

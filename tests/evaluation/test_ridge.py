@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from damamba_jax.config.sections import FeatureConfig
-from damamba_jax.data.corpus.sessions import Participant, Session, Track
+from damamba_jax.data.corpus.sessions import Participant, Session
+from damamba_jax.data.corpus.tracks import Track
 from damamba_jax.data.formats import ssi
 from damamba_jax.evaluation import ridge
 from damamba_jax.evaluation.ridge import fit_ridge

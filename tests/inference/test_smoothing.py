@@ -5,9 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from damamba_jax.config.sections import SmoothingConfig
-from damamba_jax.errors import ConfigError
-from damamba_jax.inference.smoothing import parse_smoothing, smooth
+from damamba_jax.config.smoothing import SmoothingConfig
+from damamba_jax.inference.smoothing import smooth
 
 RATE = 25.0
 
@@ -66,13 +65,3 @@ def test_exponential_is_causal_and_gaussian_delays_nothing():
 def test_without_smoothing_nothing_is_touched():
     values = np.random.default_rng(0).uniform(size=9)
     assert smooth(values, RATE, config("none", 0.0)) is values
-
-
-def test_the_option_is_read_and_nonsense_refused():
-    assert parse_smoothing("none") == config("none", 0.0)
-    assert parse_smoothing("gaussian:1.5") == config("gaussian", 1.5)
-    assert str(parse_smoothing("exponential:2")) == "exponential 2 s"
-    for wrong in ("", "mean:2", "gaussian", "gaussian:", "gaussian:-1", "none:1",
-                  "gaussian:inf", "gaussian:nan", "exponential:two"):  # fmt: skip
-        with pytest.raises(ConfigError, match="`smoothing`: expected 'none'"):
-            parse_smoothing(wrong)

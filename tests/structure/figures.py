@@ -114,10 +114,16 @@ def shared_places() -> Iterator[tuple[str, str]]:
 
 def _code_lines(path: Path) -> Iterator[tuple[int, str]]:
     """Numbered lines, without imports, comments, and lines of punctuation alone."""
-    for number, line in enumerate(path.read_text().splitlines(), start=1):
+    source = path.read_text()
+    imported: set[int] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            # The names may stand in lines of their own.
+            imported.update(range(node.lineno, (node.end_lineno or 0) + 1))
+    for number, line in enumerate(source.splitlines(), start=1):
         text = " ".join(line.split())
         words = any(c.isalnum() for c in text)
-        if words and not text.startswith(("#", "import ", "from ")):
+        if words and number not in imported and not text.startswith("#"):
             yield number, text
 
 

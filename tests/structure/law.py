@@ -34,7 +34,13 @@ MUST_NOT_LOAD = {
         "damamba_jax.training",
         "damamba_jax.data.batches.windows",
     ),
-    "import damamba_jax.inventory": ("flax", "optax", "orbax", "damamba_jax.models"),
+    "import damamba_jax.inventory": ("numpy", "damamba_jax.data"),
+    # What the command does once its flags are read.
+    "import damamba_jax.reporting.inventory": (
+        "jax",
+        "damamba_jax.config.migrate",
+        "damamba_jax.models",
+    ),
     # Only who keeps recordings in tables waits for it.
     "import damamba_jax.train": ("pyarrow",),
 }

@@ -12,7 +12,7 @@ from damamba_jax.data.oracle import score as oracle_score
 from damamba_jax.errors import ConfigError
 from damamba_jax.runtime.stop import Stopped, StopRequest
 from damamba_jax.studies import context_length, engine, report, runs
-from damamba_jax.studies.command import main
+from damamba_jax.studies.command import STUDIES, main
 from tests.studies.finished import oracle, scores, split, write_results
 
 
@@ -31,7 +31,7 @@ def run(base, out, lengths=("32",)):
     return found.rows, console.file.getvalue()
 
 
-@pytest.mark.parametrize("preset", context_length.PRESETS)
+@pytest.mark.parametrize("preset", STUDIES["context-length"])
 def test_every_length_costs_the_same(preset):
     base = context_length.configure(preset)
     sizes = []

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from damamba_jax import evaluate
+from damamba_jax.config.smoothing import parse_smoothing
 from damamba_jax.config.tree import flatten, from_config_dict
 from damamba_jax.configs import noxi
-from damamba_jax.inference.smoothing import parse_smoothing
 from damamba_jax.runtime.command import make_console
 from damamba_jax.runtime.stop import Stopped
 from damamba_jax.studies import effects, engine, runs

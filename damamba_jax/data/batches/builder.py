@@ -18,7 +18,8 @@ from damamba_jax.data.batches.session_statistics import (
     read_statistics,
 )
 from damamba_jax.data.batches.timeline import first_label
-from damamba_jax.data.corpus.sessions import Session, Track
+from damamba_jax.data.corpus.sessions import Session
+from damamba_jax.data.corpus.tracks import Track
 from damamba_jax.data.formats.ssi import Stream
 from damamba_jax.schema.batch import BATCH, Batch, label_frames, native_frames
 

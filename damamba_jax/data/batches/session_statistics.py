@@ -20,7 +20,7 @@ from damamba_jax.data.batches.statistics import (
     center_and_spread,
     valid_frames,
 )
-from damamba_jax.data.corpus.sessions import Track
+from damamba_jax.data.corpus.tracks import Track
 from damamba_jax.files import read_kept, replace_file
 
 _log = logging.getLogger(__name__)

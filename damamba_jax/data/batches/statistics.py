@@ -18,7 +18,8 @@ import numpy as np
 
 from damamba_jax.array_types import Bool, Float, Int
 from damamba_jax.config.sections import FeatureConfig
-from damamba_jax.data.corpus.sessions import Session, Track
+from damamba_jax.data.corpus.sessions import Session
+from damamba_jax.data.corpus.tracks import Track
 from damamba_jax.data.formats.ssi import Stream
 from damamba_jax.errors import CorpusError
 from damamba_jax.files import keep_file, read_kept

@@ -12,7 +12,8 @@ from damamba_jax.array_types import Float
 from damamba_jax.config.sections import FeatureConfig
 from damamba_jax.data.corpus.label_source import Scale
 from damamba_jax.data.corpus.patterns import Match
-from damamba_jax.data.corpus.sessions import Participant, Session, Track
+from damamba_jax.data.corpus.sessions import Participant, Session
+from damamba_jax.data.corpus.tracks import Track
 from damamba_jax.data.formats.ssi import Stream
 from damamba_jax.errors import ConfigError, nearest
 

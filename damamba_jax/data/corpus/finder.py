@@ -8,13 +8,7 @@ from pathlib import Path
 from damamba_jax.data.corpus import patterns
 from damamba_jax.data.corpus.look import look
 from damamba_jax.data.corpus.releases import LANGUAGE_FILE
-
-# What a pattern could read. Other files, such as videos, are none of its business.
-_READABLE = (
-    ".stream", ".annotation", ".eaf", ".csv", ".tsv", ".txt", ".npy", ".npz",
-    ".parquet", ".pq", "_keypoints.json",
-)  # fmt: skip
-_ABOUT = ("readme", "license", "licence", "changelog", "requirements")
+from damamba_jax.data.formats.suffixes import READABLE, STREAM, is_readable
 
 
 class Finder:
@@ -78,17 +72,17 @@ class Finder:
                 f"{folder.joinpath(*parts)}: is neither a file nor a folder, but a "
                 "pipe or a device, and was passed over."
             )
-        suffixes = _READABLE[:1] if is_release else _READABLE
+        # Other files, such as videos, are no pattern's business.
+        suffixes = (STREAM,) if is_release else READABLE
         known = {path.parent for path in self._found} if is_release else set()
         rest = [
             path
             for parts in seen.files
             if (path := folder.joinpath(*parts)) not in self._found
-            and path.name.lower().endswith(suffixes)
+            and is_readable(path.name, suffixes)
             and path.name != LANGUAGE_FILE
             and path.parent not in known
             and not {part.lower() for part in parts}.intersection(without)
-            and not path.name.lower().startswith(_ABOUT)
             and not self._is_excluded(path, folder)
         ]
         if rest:

@@ -26,19 +26,9 @@ from damamba_jax.data.corpus.releases import (
     find_folders,
 )
 from damamba_jax.data.corpus.session_builder import SplitBuilder
-from damamba_jax.data.corpus.sessions import CorpusIndex, Participant, Session, Track
+from damamba_jax.data.corpus.sessions import CorpusIndex, Session
 from damamba_jax.errors import CorpusError
 from damamba_jax.schema.release import RELEASED_FEATURES
-
-__all__ = [
-    "RELEASED_FEATURES",
-    "CorpusError",
-    "CorpusIndex",
-    "Participant",
-    "Session",
-    "Track",
-    "index",
-]
 
 
 def index(
@@ -101,14 +91,7 @@ def index(
         search.add(release, scale or Scale(classes=release.classes))
     if not search.built:
         raise _no_corpus(folder, search.searched, problems)
-    if labels_root:
-        _report_no_labels(search.built, label_folder, problems)
-    left_out = search.left_out()
-    # Of a part of a corpus the rest is nobody's concern.
-    if with_labels and not sessions:
-        for tree in dict.fromkeys([folder, label_folder]):
-            search.finder.report_rest(tree, is_release=layout is None, without=unread)
-    return search.corpus(left_out)
+    return search.finish(is_release=layout is None, without=unread)
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -162,8 +145,19 @@ class _Search:
                 problems += builder.problems()
                 self.damaged += builder.left_out
 
-    def corpus(self, left_out: Sequence[str]) -> CorpusIndex:
-        """Makes the index of what was found."""
+    def finish(self, *, is_release: bool, without: frozenset[str]) -> CorpusIndex:
+        """Reports what nothing read, and makes the index of what was found.
+
+        Args:
+          is_release, without: as `Finder.report_rest` takes them.
+        """
+        if self.label_root is not None:
+            _report_no_labels(self.built, self.label_root, self.finder.problems)
+        left_out = self._left_out()
+        # Of a part of a corpus the rest is nobody's concern.
+        if self.with_labels and not self.sessions:
+            for tree in dict.fromkeys([self.root, self.label_root or self.root]):
+                self.finder.report_rest(tree, is_release=is_release, without=without)
         marked = (self.root, self.root.parent)
         return CorpusIndex(
             root=self.root,
@@ -174,7 +168,7 @@ class _Search:
             left_out=tuple(left_out),
         )
 
-    def left_out(self) -> list[str]:
+    def _left_out(self) -> list[str]:
         """Says which files were left out on demand."""
         found = self.finder.left_out()
         if self.damaged:

@@ -6,7 +6,8 @@ import numpy as np
 
 from damamba_jax.config.sections import FeatureConfig
 from damamba_jax.data.corpus.ceiling import human_ceiling
-from damamba_jax.data.corpus.sessions import CorpusIndex, Participant, Session, Track
+from damamba_jax.data.corpus.sessions import CorpusIndex, Participant, Session
+from damamba_jax.data.corpus.tracks import Track
 
 # (session's split, session's id, role) -> share of frames with a label
 Coverage = dict[tuple[str, str, str], float]

@@ -12,9 +12,10 @@ from damamba_jax.config.sections import FeatureConfig
 from damamba_jax.data.corpus import about, patterns, rates
 from damamba_jax.data.corpus.found import SplitFiles
 from damamba_jax.data.corpus.label_source import Scale
-from damamba_jax.data.corpus.sessions import Participant, Session, Track
+from damamba_jax.data.corpus.sessions import Participant, Session
 from damamba_jax.data.corpus.table_builder import TableBuilder
 from damamba_jax.data.corpus.track_rates import claimed_rate, repair
+from damamba_jax.data.corpus.tracks import Track
 from damamba_jax.data.formats import ssi, stream_header
 from damamba_jax.errors import DataFormatError, format_error
 from damamba_jax.metrics.trace import Gender

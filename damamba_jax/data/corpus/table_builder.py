@@ -7,9 +7,8 @@ from pathlib import Path
 from damamba_jax.config.sections import FeatureConfig
 from damamba_jax.data.corpus.found import SplitFiles
 from damamba_jax.data.corpus.label_source import LabelSource, Scale
-from damamba_jax.data.corpus.sessions import Track
 from damamba_jax.data.corpus.table_rows import Span, read_turns
-from damamba_jax.data.corpus.table_source import TableSource
+from damamba_jax.data.corpus.tracks import Track
 from damamba_jax.errors import DataFormatError, format_error
 
 
@@ -97,6 +96,11 @@ class TableBuilder:
         self, session: str, role: str, turns: Mapping[str, Span]
     ) -> dict[str, Track]:
         """Finds the features that lie in tables."""
+        if not self._features:
+            return {}
+        # Most corpora hold streams alone.
+        from damamba_jax.data.corpus.table_source import TableSource
+
         tracks = {}
         for feature in self._features:
             pieces = self._files.tables[feature.name].of(session, role)
@@ -113,7 +117,7 @@ class TableBuilder:
             )
             try:
                 found = source.summarize(self._cache_dir or None)
-                self._check_columns(source, found.columns)
+                self._check_columns(feature.name, pieces[0].path, found.columns)
             except (DataFormatError, OSError) as error:
                 if self._strict:
                     raise
@@ -133,14 +137,13 @@ class TableBuilder:
             )
         return tracks
 
-    def _check_columns(self, source: TableSource, columns: tuple[str, ...]) -> None:
+    def _check_columns(self, feature: str, own: Path, columns: tuple[str, ...]) -> None:
         """Checks that everybody's columns mean the same."""
-        own = (source.pieces[0].path, columns)
-        path, first = self._columns.setdefault(source.feature.name, own)
+        path, first = self._columns.setdefault(feature, (own, columns))
         if columns != first:
             odd = next((a, b) for a, b in zip(columns, first, strict=True) if a != b)
             raise format_error(
-                source.pieces[0].path,
+                own,
                 "columns",
                 expected=f"{odd[1]!r} in its place, as in {path} (name the columns in "
                 "the configuration)",

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from damamba_jax.array_types import Float, Int
+from damamba_jax.array_types import Bool, Float, Int
 from damamba_jax.config.layout import TableReading, TurnsConfig
 from damamba_jax.data.corpus import patterns
 from damamba_jax.data.formats.open_table import open_table
@@ -101,15 +101,8 @@ def read_rows(
         else:
             values = block.numbers.copy()
             values[:, : len(times)] *= factor
-        keep = np.ones(len(values), bool)
-        bound: dict[str, Texts] = {}
-        for rule in rules:
-            column = next(found_texts)
-            matches = [rule.fullmatch(value) for value in column.values]
-            keep &= np.array([m is not None for m in matches], bool)[column.codes]
-            for name in rule.groupindex:
-                found = [m[name] if m else "" for m in matches]
-                bound[name] = Texts(column.codes, found)
+        columns = [next(found_texts) for _ in rules]
+        keep, bound = _match_keys(rules, columns, len(values))
         row = first + np.flatnonzero(keep)
         first += len(values)
         if first > _MAX_ROWS + _MAX_ROWS_PER_BYTE * table.path.stat().st_size:
@@ -125,6 +118,21 @@ def read_rows(
             for some in (bound, asked)
         )
         yield Rows(row, values[keep], fields_kept, texts_kept)
+
+
+def _match_keys(
+    rules: Sequence[re.Pattern[str]], columns: Sequence[Texts], num_rows: int
+) -> tuple[Bool[np.ndarray, "n"], dict[str, Texts]]:
+    """Finds which rows belong to a person, and what the patterns found in each row."""
+    keep = np.ones(num_rows, bool)
+    bound: dict[str, Texts] = {}
+    for rule, column in zip(rules, columns, strict=True):
+        matches = [rule.fullmatch(value) for value in column.values]
+        keep &= np.array([m is not None for m in matches], bool)[column.codes]
+        for name in rule.groupindex:
+            found = [m[name] if m else "" for m in matches]
+            bound[name] = Texts(column.codes, found)
+    return keep, bound
 
 
 class AllRows(NamedTuple):

@@ -5,7 +5,7 @@ import logging
 from typing import NamedTuple
 
 from damamba_jax.data.corpus import rates
-from damamba_jax.data.corpus.sessions import Track
+from damamba_jax.data.corpus.tracks import Track
 from damamba_jax.data.formats import stream_header
 from damamba_jax.data.formats.headers import warn_once
 from damamba_jax.errors import format_error

@@ -2,10 +2,9 @@
 
 from pathlib import Path
 
+from damamba_jax.data.formats import suffixes
 from damamba_jax.data.formats.tables import Table, TextOptions
 from damamba_jax.errors import format_error
-
-SUFFIXES = (".csv", ".tsv", ".txt", ".npy", ".npz", ".parquet", ".pq", ".json")
 
 
 def open_table(path: Path, options: TextOptions | None = None) -> Table:
@@ -15,22 +14,21 @@ def open_table(path: Path, options: TextOptions | None = None) -> Table:
       DataFormatError: for a file of another kind, or one without columns.
     """
     suffix = path.suffix.lower()
-    if suffix in (".npy", ".npz"):
+    if suffix in suffixes.ARRAYS:
         from damamba_jax.data.formats.array_tables import ArrayTable
 
         return ArrayTable(path)
-    if suffix in (".parquet", ".pq"):
+    if suffix in suffixes.PARQUETS:
         from damamba_jax.data.formats.arrow_tables import ParquetTable
 
         return ParquetTable(path)
-    if suffix == ".json":
+    if suffix == suffixes.JSON:
         from damamba_jax.data.formats.openpose import OpenPoseTable
 
         return OpenPoseTable(path)
-    if suffix in SUFFIXES:
+    if suffix in suffixes.TEXTS:
         from damamba_jax.data.formats.arrow_tables import CsvTable
 
         return CsvTable(path, options or TextOptions())
-    raise format_error(
-        path, "name", expected=f"one that ends in {', '.join(SUFFIXES)}", got=suffix
-    )
+    known = ", ".join(suffixes.TABLES)
+    raise format_error(path, "name", expected=f"one that ends in {known}", got=suffix)

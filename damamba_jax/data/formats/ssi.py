@@ -17,7 +17,6 @@ import os
 import re
 from pathlib import Path
 from typing import Literal
-from xml.sax.saxutils import quoteattr
 
 import numpy as np
 
@@ -32,8 +31,10 @@ from damamba_jax.data.formats.headers import (
 )
 from damamba_jax.data.formats.stream_header import (
     MAX_SAMPLE_RATE,
+    TYPE_NAMES,
     Placement,
     StreamHeader,
+    header_text,
     place_chunks,
     read_header,
     rows_by_size,
@@ -44,19 +45,6 @@ from damamba_jax.files import replace_file
 _log = logging.getLogger(__name__)
 
 _BLOCK_ROWS = 4096
-_TYPE_NAMES = {
-    "i1": "CHAR",
-    "u1": "UCHAR",
-    "i2": "SHORT",
-    "u2": "USHORT",
-    "i4": "INT",
-    "u4": "UINT",
-    "i8": "LONG",
-    "u8": "ULONG",
-    "f4": "FLOAT",
-    "f8": "DOUBLE",
-    "b1": "BOOL",
-}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -167,10 +155,10 @@ def write_stream(
       ValueError: for data of another rank or type, or a `valid` of another length.
     """
     kind = f"{data.dtype.kind}{data.dtype.itemsize}"
-    if data.ndim != 2 or kind not in _TYPE_NAMES or data.shape[1] == 0:
+    if data.ndim != 2 or kind not in TYPE_NAMES or data.shape[1] == 0:
         raise ValueError(
             f"`data`: expected [T, dim] with dim > 0 of a type in "
-            f"{', '.join(_TYPE_NAMES)}, got {data.dtype} {list(data.shape)}. Convert "
+            f"{', '.join(TYPE_NAMES)}, got {data.dtype} {list(data.shape)}. Convert "
             "it with `np.asarray(data, np.float32)`."
         )
     if ftype not in ("BINARY", "ASCII"):
@@ -193,8 +181,10 @@ def write_stream(
                 block = data[row : min(row + _BLOCK_ROWS, stop)]
                 file.write(_encode(block, ftype, delim))
     with replace_file(path) as file:
-        header = _header_xml(data, float(sample_rate), ftype, delim, chunks)
-        file.write(header.encode())
+        text = header_text(
+            data.dtype, data.shape[1], sample_rate, chunks, ftype=ftype, delim=delim
+        )
+        file.write(text.encode())
 
 
 # Lines with a decimal point or none, or without a number.
@@ -328,28 +318,3 @@ def _encode(block: np.ndarray, ftype: str, delim: str) -> bytes:
     return "".join(
         delim.join(map(form.format, row)) + "\n" for row in block.tolist()
     ).encode()
-
-
-def _header_xml(
-    data: np.ndarray,
-    sample_rate: float,
-    ftype: str,
-    delim: str,
-    chunks: list[tuple[int, int, int]],
-) -> str:
-    kind = f"{data.dtype.kind}{data.dtype.itemsize}"
-    lines = [
-        '<?xml version="1.0" ?>',
-        '<stream ssi-v="2">',
-        f'    <info ftype="{ftype}" sr="{sample_rate:.6f}" dim="{data.shape[1]}" '
-        f'byte="{data.dtype.itemsize}" type="{_TYPE_NAMES[kind]}" '
-        f"delim={quoteattr(delim)} />",
-        "    <meta />",
-    ]
-    for start, offset, num in chunks:
-        begin, end = (t / (sample_rate or 1.0) for t in (start, start + num))
-        lines.append(
-            f'    <chunk from="{begin:.6f}" to="{end:.6f}" byte="{offset}" '
-            f'num="{num}"/>'
-        )
-    return "\n".join([*lines, "</stream>", ""])

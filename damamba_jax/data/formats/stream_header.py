@@ -1,4 +1,4 @@
-"""Headers of streams, and where their chunks lie on disk and in time.
+"""Headers of streams, read and written, and where their chunks lie on disk and in time.
 
 What a header claims is checked against the bytes on disk; only these are ever
 allocated for. Filler of gaps may take `MAX_GAP_BYTES` plus `MAX_GAP_FACTOR` times the
@@ -8,9 +8,10 @@ size of the data file. `to` is never read: released files hold wrong values.
 import dataclasses
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
+from xml.sax.saxutils import quoteattr
 
 import numpy as np
 
@@ -39,6 +40,20 @@ _TYPES = {
     "DOUBLE": "f",
     "LDOUBLE": "f",
     "BOOL": "u",
+}
+# What is written.
+TYPE_NAMES = {
+    "i1": "CHAR",
+    "u1": "UCHAR",
+    "i2": "SHORT",
+    "u2": "USHORT",
+    "i4": "INT",
+    "u4": "UINT",
+    "i8": "LONG",
+    "u8": "ULONG",
+    "f4": "FLOAT",
+    "f8": "DOUBLE",
+    "b1": "BOOL",
 }
 _WIDTHS = {"i": (1, 2, 4, 8), "u": (1, 2, 4, 8), "f": (2, 4, 8)}
 
@@ -250,6 +265,46 @@ def rows_by_size(header: StreamHeader) -> list[int]:
                 got=f"{end - begin} bytes",
             )
     return [(end - begin) // header.row_bytes for begin, end in regions]
+
+
+def header_text(
+    dtype: np.dtype,
+    dim: int,
+    sample_rate: float,
+    chunks: Sequence[tuple[int, int, int]],
+    *,
+    ftype: Literal["BINARY", "ASCII"] = "BINARY",
+    delim: str = " ",
+    notes: Mapping[str, str] | None = None,
+) -> str:
+    """Makes the text of a header.
+
+    Args:
+      dtype: the type of the samples, one of `TYPE_NAMES`.
+      dim: columns.
+      sample_rate: Hz.
+      chunks: first frame, position in the data file in bytes, and frames of each.
+      ftype: how the samples are written.
+      delim: between ASCII columns.
+      notes: attributes of `meta`.
+    """
+    kind = f"{dtype.kind}{dtype.itemsize}"
+    meta = "".join(f"{key}={quoteattr(text)} " for key, text in (notes or {}).items())
+    lines = [
+        '<?xml version="1.0" ?>',
+        '<stream ssi-v="2">',
+        f'    <info ftype="{ftype}" sr="{sample_rate:.6f}" dim="{dim}" '
+        f'byte="{dtype.itemsize}" type="{TYPE_NAMES[kind]}" '
+        f"delim={quoteattr(delim)} />",
+        f"    <meta {meta}/>",
+    ]
+    for start, offset, num in chunks:
+        begin, end = (t / (sample_rate or 1.0) for t in (start, start + num))
+        lines.append(
+            f'    <chunk from="{begin:.6f}" to="{end:.6f}" byte="{offset}" '
+            f'num="{num}"/>'
+        )
+    return "\n".join([*lines, "</stream>", ""])
 
 
 def _dtype(info: Fields) -> np.dtype:

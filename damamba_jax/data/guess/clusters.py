@@ -1,21 +1,11 @@
 """Files that belong together: the same shape of name, and the same columns."""
 
 import dataclasses
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from pathlib import Path
 
-from damamba_jax.data.guess import columns, contents, names, words
+from damamba_jax.data.guess import words
 from damamba_jax.data.guess.columns import Columns
 from damamba_jax.data.guess.contents import Content
-from damamba_jax.data.guess.names import Known, Name, Pattern
-from damamba_jax.errors import DataFormatError
-
-# Files that are opened, in all and for each shape of name.
-MAX_OPENED = 600
-MAX_OPENED_EACH = 120
-# Tables of a cluster that tell the part of each column.
-_MAX_TABLES = 24
+from damamba_jax.data.guess.names import Name, Pattern
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,125 +39,6 @@ class Cluster:
     def pattern_folders(self) -> list[str]:
         """Folders of the pattern that are no fields."""
         return [f for f in self.pattern.text.split("/")[:-1] if "{" not in f]
-
-
-def open_files(
-    root: Path, paths: Iterable[tuple[str, ...]], notes: list[str]
-) -> list[tuple[Name, Content]]:
-    """Opens some files of each shape of name, evenly chosen.
-
-    Args:
-      root: the folder.
-      paths: names below it.
-      notes: gets a sentence about files that were not, or cannot be, read.
-    """
-    shapes: dict[tuple, list[Name]] = defaultdict(list)
-    frames: dict[tuple, list[Name]] = defaultdict(list)
-    for path in paths:
-        if not contents.is_readable_name(path[-1]):
-            continue
-        name = names.parse(path)
-        if name.suffix.lower() == "_keypoints.json":
-            frames[name.cells[:-1]].append(name)
-        else:
-            shapes[name.shape].append(name)
-    found = [pair for series in frames.values() for pair in _frames(series)]
-    each = max(1, min(MAX_OPENED_EACH, MAX_OPENED // max(len(shapes), 1)))
-    unread: list[str] = []
-    skipped = 0
-    for series in shapes.values():
-        chosen = series[:: 1 + (len(series) - 1) // each]
-        skipped += len(series) - len(chosen)
-        for name in chosen:
-            try:
-                content = contents.read_content(root.joinpath(*name.path))
-            except (DataFormatError, OSError) as error:
-                unread.append(f"{'/'.join(name.path)!r} ({type(error).__name__})")
-                continue
-            if content is not None:
-                found.append((name, content))
-    if skipped:
-        notes.append(f"{skipped} files like the others were not opened.")
-    if unread:
-        notes.append(f"{len(unread)} files cannot be read, such as {unread[0]}.")
-    return found
-
-
-def _frames(series: Sequence[Name]) -> list[tuple[Name, Content]]:
-    """The first and the last file of a recording that has one for each frame."""
-    last = series[-1].cells[-1]
-    rows = int(last) + 1 if last.isdigit() and len(last) < 16 else len(series)
-    content = Content("openpose", rows=rows)
-    return [(name, content) for name in dict.fromkeys((series[0], series[-1]))]
-
-
-def group(files: Iterable[tuple[Name, Content]]) -> list[Cluster]:
-    """Puts files together, and finds out what their names and columns mean.
-
-    Names and columns explain each other: what is found in one reading is known in the
-    next one.
-    """
-    series: dict[tuple, list[tuple[Name, Content]]] = defaultdict(list)
-    for name, content in files:
-        series[name.shape, content.schema].append((name, content))
-    known = Known()
-    found: list[Cluster] = []
-    for _ in range(3):
-        found = [_cluster(pairs, known) for pairs in series.values()]
-        known = _learn(found, known.prefix)
-        if not known.sessions and not any(c.columns.session for c in found):
-            known = dataclasses.replace(known, single=True)
-    return found
-
-
-def _cluster(pairs: Sequence[tuple[Name, Content]], known: Known) -> Cluster:
-    file_names, shown = zip(*pairs, strict=True)
-    kind = shown[0].kind
-    plain = names.make_pattern(file_names, known)
-    parts = Columns()
-    if kind == "table":
-        some = shown[:: 1 + (len(shown) - 1) // _MAX_TABLES]
-        texts = [*plain.literals, *plain.text.split("/")[:-1]]
-        parts = columns.find_columns(
-            some,
-            known,
-            about_turns=any(words.says(t, ("turn", "turns")) for t in texts),
-        )
-    labelled = kind in ("nova", "eaf", "lines") or any(
-        words.says(text, words.LABEL) for text in plain.literals
-    )
-    told = parts.told | ({"role", "rater"} if kind == "eaf" else frozenset())
-    pattern = names.make_pattern(
-        file_names,
-        dataclasses.replace(known, told=told, rest="rater" if labelled else "stem"),
-    )
-    return Cluster(tuple(file_names), tuple(shown), pattern, parts)
-
-
-def _learn(clusters: Sequence[Cluster], prefix: str) -> Known:
-    """Participants and sessions, as the surest of the clusters name them.
-
-    Args:
-      clusters: as they were understood so far.
-      prefix: letters in front of a session's number, if they are known.
-    """
-    roles: set[str] = set()
-    sessions: set[str] = set()
-    for cluster in clusters:
-        people = [*cluster.columns.people, *cluster.pattern.values("role")]
-        if 1 < len(people) <= names.MAX_ROLES:
-            roles |= {value.lower() for value in people}
-        sessions |= {value.lower() for value in cluster.pattern.values("session")}
-    # `P7` in one place and `7` in another are the same session.
-    for cluster in clusters:
-        letters, numbers = names.bare_numbers(cluster.pattern.values("session"))
-        if letters and len(sessions.intersection(numbers)) > len(numbers) // 2:
-            prefix = letters
-    return Known(
-        roles=frozenset(roles - sessions),
-        sessions=frozenset(sessions),
-        prefix=prefix,
-    )
 
 
 def split_by(cluster: Cluster, field: str) -> list[Cluster]:

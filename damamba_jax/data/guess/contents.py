@@ -4,7 +4,6 @@ Tables are cut out: a copy of their first rows, and of some from the middle and 
 end, is read in place of the file.
 """
 
-import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from damamba_jax.data.formats import elan, stream_header
+from damamba_jax.data.formats import elan, stream_header, suffixes
 from damamba_jax.data.formats.headers import Numbers, decode_text, read_xml
 from damamba_jax.data.formats.open_table import open_table
 from damamba_jax.data.formats.tables import Table
@@ -29,8 +28,6 @@ _MAX_TEXTS = 1 << 18
 _MAX_COLUMNS = 1 << 12
 _MAX_EAF_BYTES = 1 << 23
 _MAX_NPZ_BYTES = 1 << 26
-
-TABLES = (".csv", ".tsv", ".txt", ".npy", ".npz", ".parquet", ".pq")
 
 
 class Content(NamedTuple):
@@ -75,17 +72,19 @@ def read_content(path: Path) -> Content | None:
       OSError: if it cannot be read.
     """
     name = path.name.lower()
-    if name.endswith(".stream"):
+    if name.endswith(suffixes.STREAM):
         return _read_stream(path)
-    if name.endswith(".annotation"):
+    if name.endswith(suffixes.ANNOTATION):
         return _read_nova(path)
-    if name.endswith(".eaf"):
+    if name.endswith(suffixes.ELAN):
         return _read_eaf(path)
-    if name.endswith("_keypoints.json"):
+    if name.endswith(suffixes.KEYPOINTS):
         return Content("openpose")
-    if name.endswith((".csv", ".tsv", ".txt")):
+    if name.endswith(suffixes.TEXTS):
         return _read_text(path)
-    return _read_arrays(path) if name.endswith(TABLES) else None
+    if name.endswith((*suffixes.ARRAYS, *suffixes.PARQUETS)):
+        return _read_arrays(path)
+    return None
 
 
 def _read_stream(path: Path) -> Content:
@@ -249,12 +248,3 @@ def _number(text: str) -> float | None:
         return Numbers()(text)
     except ValueError:
         return None
-
-
-def is_readable_name(name: str) -> bool:
-    """Whether a file's name ends as one that `read_content` knows."""
-    lower = name.lower()
-    known = (".stream", ".annotation", ".eaf", "_keypoints.json", *TABLES)
-    return lower.endswith(known) and os.path.basename(lower) not in (
-        "readme.txt", "license.txt", "requirements.txt",
-    )  # fmt: skip

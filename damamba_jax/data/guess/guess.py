@@ -4,41 +4,40 @@ import re
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
-from damamba_jax.data.corpus import patterns
+from damamba_jax.config.fields import PLAIN_NAME
 from damamba_jax.data.corpus.look import look
-from damamba_jax.data.guess import durations, features, labels, words
-from damamba_jax.data.guess.clusters import Cluster, group, open_files
-from damamba_jax.data.guess.columns import distinct
+from damamba_jax.data.guess import durations, features, labels, page
+from damamba_jax.data.guess.choice import choose
+from damamba_jax.data.guess.clusters import Cluster
 from damamba_jax.data.guess.features import Feature
+from damamba_jax.data.guess.grouping import group, open_files
 from damamba_jax.data.guess.labels import Labels
 from damamba_jax.data.guess.names import MAX_ROLES
+from damamba_jax.data.guess.page import Guess
+from damamba_jax.data.guess.released import find_release
 from damamba_jax.data.guess.write import Item, shown
-from damamba_jax.errors import ConfigError, CorpusError
+from damamba_jax.errors import CorpusError
 
-_PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 # Sessions up to which a large network learns them by heart.
 _FEW = 50
 _FOLDS = 5
 
 
-class Guess(NamedTuple):
-    """A configuration that was guessed.
+def write_page(root: Path) -> str:
+    """Looks at a folder and writes the configuration that reads it, as Python.
 
-    Attributes:
-      name: of the configuration.
-      table: features by name.
-      settings: `config.FIELD = value`, in this order.
-      notes: sentences about what was passed over or cannot be guessed.
-      starts_small: whether few people are looked at, each by itself.
+    Args:
+      root: resolved folder.
+
+    Raises:
+      CorpusError: if nothing below it can be read.
+      OSError: if it cannot be read.
     """
-
-    name: str
-    table: dict[str, Item]
-    settings: dict[str, Item]
-    notes: tuple[str, ...]
-    starts_small: bool
+    released = find_release(root)
+    if released is not None:
+        return page.of_release(root, *released)
+    return page.of_guess(guess(root))
 
 
 def guess(root: Path) -> Guess:
@@ -53,13 +52,7 @@ def guess(root: Path) -> Guess:
     seen = look(root)
     notes = [*seen.notes]
     clusters = group(open_files(root, seen.files, notes))
-    turns = max(filter(labels.is_turns, clusters), key=_size, default=None)
-    rated = _choose_labels(clusters, turns)
-    given = {id(c): labels.label_columns(c) for c in rated if c.kind == "table"}
-    sources = [c for c in clusters if _is_source(c, rated, turns)]
-    sources = _largest(sources, notes)
-    sources = _matching(sources, sources, notes)
-    rated = _matching(rated, sources, notes)
+    sources, rated, given, turns = choose(clusters, notes)
     seconds = durations.measure(clusters)
     found = features.make_features(sources, labels=given, turns=turns, seconds=seconds)
     if not found:
@@ -79,126 +72,6 @@ def guess(root: Path) -> Guess:
         ]
     found, made = _fill_rates(found, made)
     return _assemble(root, found, made, turns, notes)
-
-
-def _size(cluster: Cluster) -> int:
-    return len(cluster.names)
-
-
-def _choose_labels(clusters: Sequence[Cluster], turns: Cluster | None) -> list[Cluster]:
-    """Clusters that may hold annotations, the likeliest first."""
-    found = [
-        cluster
-        for cluster in clusters
-        if cluster is not turns
-        and (
-            cluster.kind in ("nova", "eaf")
-            or (cluster.kind == "lines" and not _is_feature_named(cluster))
-            or (cluster.kind == "table" and bool(labels.label_columns(cluster)))
-        )
-        and not (cluster.columns.wide and turns is None)
-    ]
-    return sorted(found, key=labels.rank, reverse=True)
-
-
-def _is_feature_named(cluster: Cluster) -> bool:
-    texts = [*cluster.pattern.literals, *cluster.pattern_folders]
-    return any(map(words.is_stem, texts)) and not cluster.is_label_named
-
-
-def _is_source(
-    cluster: Cluster, rated: Sequence[Cluster], turns: Cluster | None
-) -> bool:
-    """Whether a cluster holds features, perhaps beside annotations."""
-    if cluster is turns or cluster.kind in ("nova", "eaf"):
-        return False
-    fields = cluster.pattern.text
-    told = "{session}" in fields or "session" in cluster.columns.told
-    if not told or cluster.columns.start or cluster.columns.wide:
-        return False
-    if cluster not in rated:
-        return cluster.kind != "table" or bool(cluster.columns.values)
-    # A table of features with a column of labels.
-    named = {*labels.label_columns(cluster)}
-    rest = [v for v in cluster.columns.values if v not in named]
-    return (
-        cluster.kind == "table"
-        and len(rest) > len(named)
-        and not _is_only_rated(cluster)
-    )
-
-
-def _is_only_rated(cluster: Cluster) -> bool:
-    texts = [*cluster.pattern.literals, *cluster.pattern_folders]
-    return any(words.says(text, words.LABEL) for text in texts)
-
-
-def _largest(clusters: Sequence[Cluster], notes: list[str]) -> list[Cluster]:
-    """Of clusters with the same pattern the one with the most files."""
-    found: dict[tuple, Cluster] = {}
-    for cluster in sorted(clusters, key=_size, reverse=True):
-        key = (
-            cluster.pattern.text,
-            cluster.kind == "stream" and cluster.contents[0].dim,
-        )
-        if key in found:
-            odd = shown("/".join(cluster.names[0].path))
-            notes.append(
-                f"{len(cluster.names)} files have other columns than most of their "
-                f"kind, such as {odd}."
-            )
-            continue
-        found[key] = cluster
-    kept = set(map(id, found.values()))
-    return [cluster for cluster in clusters if id(cluster) in kept]
-
-
-def _matching(
-    clusters: Sequence[Cluster], sources: Sequence[Cluster], notes: list[str]
-) -> list[Cluster]:
-    """Leaves out what tells neither whose it is nor to which known session it belongs.
-
-    Args:
-      clusters: that are looked at.
-      sources: of features; most of their files say which fields there are.
-      notes: gets a sentence about each cluster that is left out.
-    """
-    main = max(sources, key=_size, default=None)
-    if main is None:
-        return [*clusters]
-    wanted = {f for f in ("split", "role") if main.pattern.values(f)}
-    wanted |= {"role"} if main.columns.role else set()
-    sessions = _sessions(main)
-    found = []
-    for cluster in clusters:
-        told = {f for f in wanted if f"{{{f}}}" in cluster.pattern.text}
-        told |= cluster.columns.told | ({"role"} if cluster.kind == "eaf" else set())
-        missing = sorted(wanted - told)
-        fits = not sessions or not sessions.isdisjoint(_sessions(cluster))
-        fits = fits or "{session}" in cluster.columns.key
-        if missing or not fits or not _is_pattern(cluster.pattern.text):
-            why = f"nothing tells the {missing[0]}" if missing else "it fits no session"
-            notes.append(f"Not used: {shown(cluster.pattern.text)}; {why}.")
-            continue
-        found.append(cluster)
-    return found
-
-
-def _sessions(cluster: Cluster) -> set[str]:
-    """Sessions that names or columns tell, in lower case."""
-    names = cluster.pattern.values("session")
-    if cluster.columns.session:
-        names = [*distinct(cluster.contents, cluster.columns.session)]
-    return {name.lower() for name in names}
-
-
-def _is_pattern(text: str) -> bool:
-    """Whether a layout can hold it: names with a backslash are none."""
-    try:
-        patterns.check_pattern(text, name="files", required=())
-    except ConfigError:
-        return False
-    return True
 
 
 def _fill_rates(
@@ -344,8 +217,8 @@ def _roles(
             _, people = labels.tiers(made.cluster.contents, ())
         for name in people:
             names.setdefault(name.lower(), name)
-    refused = [name for name in names.values() if not _PLAIN.fullmatch(name)]
-    roles = [name for name in names.values() if _PLAIN.fullmatch(name)][:MAX_ROLES]
+    refused = [name for name in names.values() if not PLAIN_NAME.fullmatch(name)]
+    roles = [name for name in names.values() if PLAIN_NAME.fullmatch(name)][:MAX_ROLES]
     if refused:
         notes.append(
             f"data.layout.roles takes letters, digits, '_', '-' and '.' alone: "
@@ -361,7 +234,7 @@ def _splits(found: Sequence[Feature], notes: list[str]) -> tuple[str, ...]:
     for feature in found:
         for value in feature.cluster.pattern.values("split"):
             names.setdefault(value.lower(), value)
-    plain = [name for name in names.values() if _PLAIN.fullmatch(name)]
+    plain = [name for name in names.values() if PLAIN_NAME.fullmatch(name)]
     if len(plain) < len(names):
         notes.append(
             "data.layout.splits takes letters, digits, '_', '-' and '.' alone: some "

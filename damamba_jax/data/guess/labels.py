@@ -8,17 +8,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from damamba_jax.data.guess import durations, words
+from damamba_jax.data.guess import durations
 from damamba_jax.data.guess.clusters import Cluster
 from damamba_jax.data.guess.columns import Columns, distinct, in_seconds
+from damamba_jax.data.guess.label_columns import MAX_VALUES, label_columns
 from damamba_jax.data.guess.names import MAX_ROLES
 from damamba_jax.data.guess.write import Item, shown
 
-# Columns of annotations: several raters, but not a table of features.
-_MAX_VALUES = 16
-# These words name other things, too.
-_WEAK = ("score", "value", "attention", "interest")
-_STRONG = tuple(word for word in words.LABEL if word not in _WEAK)
 # Ranges that people rate in.
 _RANGES = (
     (0.0, 1.0), (1.0, 5.0), (-1.0, 1.0), (1.0, 7.0), (0.0, 5.0), (1.0, 9.0),
@@ -44,49 +40,6 @@ class Labels(NamedTuple):
     values: tuple[str, ...]
     rate: float
     why_rate: str
-
-
-def label_columns(cluster: Cluster) -> tuple[str, ...]:
-    """The columns of annotations in tables; none if it holds features alone."""
-    columns = cluster.columns
-    if columns.wide:
-        return (columns.wide,)
-    named = any(words.says(text, words.LABEL) for text in _texts(cluster))
-    interval = bool(columns.start or columns.turn)
-    raters = [v for v in columns.values if words.says(v, words.RATER)]
-    if raters and len(raters) <= _MAX_VALUES:
-        return tuple(raters)
-    for word in (*_STRONG, *(_WEAK if named or interval else ())):
-        found = [v for v in columns.values if words.says(v, (word,))]
-        if found and len(found) <= _MAX_VALUES:
-            return tuple(found)
-    if named and 0 < len(columns.values) <= _MAX_VALUES:
-        return columns.values
-    about_turns = any(words.says(t, ("turn", "turns")) for t in _texts(cluster))
-    guessed = interval and not about_turns and len(columns.values) < 4
-    return columns.values[:1] if guessed else ()
-
-
-def _texts(cluster: Cluster) -> list[str]:
-    return [*cluster.pattern.literals, *cluster.pattern_folders]
-
-
-def is_turns(cluster: Cluster) -> bool:
-    """Whether tables say no more than when turns were."""
-    columns = cluster.columns
-    placed = bool(columns.end or columns.duration)
-    return bool(columns.turn) and placed and not label_columns(cluster)
-
-
-def rank(cluster: Cluster) -> tuple[int, ...]:
-    """Orders clusters that may be annotations: the likeliest is the largest."""
-    texts = [*_texts(cluster), *label_columns(cluster)]
-    found = [
-        i for i, w in enumerate(words.LABEL) if any(words.says(t, (w,)) for t in texts)
-    ]
-    word = len(words.LABEL) - min(found) if found else 0
-    kinds = {"nova": 2, "eaf": 2, "table": 1}
-    return word, kinds.get(cluster.kind, 0), len(cluster.names)
 
 
 def make_labels(
@@ -266,7 +219,7 @@ def fields_of(labels: Labels, roles: Sequence[str]) -> dict[str, Item]:
 def _table_fields(labels: Labels, columns: Columns) -> dict[str, Item]:
     others = [v for v in columns.values if v not in labels.columns]
     reason = "By their names."
-    if others and len(others) < _MAX_VALUES:
+    if others and len(others) < MAX_VALUES:
         reason += f" Other columns of numbers: {', '.join(map(shown, others))}."
     fields = {"values": Item(labels.values, reason)}
     for part in ("time", "start", "end"):

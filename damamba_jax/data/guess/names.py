@@ -8,11 +8,11 @@ import dataclasses
 import re
 from collections.abc import Mapping, Sequence
 
+from damamba_jax.data.formats.suffixes import KEYPOINTS
 from damamba_jax.data.guess import words
 
 _SEPARATOR = re.compile(r"([._\- ]+)")
 _NUMBERED = re.compile(r"([A-Za-z]+[_-]?)(\d+)")
-_SUFFIXES = ("_keypoints.json",)
 # More people than that in one conversation are names that mean something else.
 MAX_ROLES = 24
 
@@ -44,9 +44,10 @@ class Name:
 def parse(path: tuple[str, ...]) -> Name:
     """Splits a file's name."""
     file = path[-1]
-    known = [s for s in _SUFFIXES if file.lower().endswith(s)]
     dot = file.rfind(".")
-    cut = len(file) - len(known[0]) if known else (dot if dot > 0 else len(file))
+    cut = dot if dot > 0 else len(file)
+    if file.lower().endswith(KEYPOINTS):
+        cut = len(file) - len(KEYPOINTS)
     parts = _SEPARATOR.split(file[:cut])
     cells = (*path[:-1], *parts[::2])
     return Name(path, len(path) - 1, cells, tuple(parts[1::2]), file[cut:])
@@ -108,7 +109,7 @@ def make_pattern(names: Sequence[Name], known: Known) -> Pattern:
         found[cell] = field
         open_cells.remove(cell)
 
-    if first.suffix.lower() == "_keypoints.json":
+    if first.suffix.lower() == KEYPOINTS:
         if len(first.cells) - 1 in open_cells:
             give("frame", len(first.cells) - 1)
     for cell in [*open_cells]:

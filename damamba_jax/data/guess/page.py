@@ -1,9 +1,8 @@
 """The text of a configuration that was guessed."""
 
 from pathlib import Path
+from typing import NamedTuple
 
-from damamba_jax.data.guess.guess import Guess, guess
-from damamba_jax.data.guess.released import find_release
 from damamba_jax.data.guess.write import Item, assign, assign_table, comment, quote
 from damamba_jax.schema.release import RELEASED_FEATURES
 
@@ -18,23 +17,26 @@ Each guess has its reason beside it. Read them, then check what is read, and tra
 _CONFIGS = {"noxi": "noxi", "mpiigroupinteraction": "mpiigi"}
 
 
-def write_page(root: Path) -> str:
-    """Looks at a folder and writes the configuration that reads it, as Python.
+class Guess(NamedTuple):
+    """A configuration that was guessed.
 
-    Args:
-      root: resolved folder.
-
-    Raises:
-      CorpusError: if nothing below it can be read.
-      OSError: if it cannot be read.
+    Attributes:
+      name: of the configuration.
+      table: features by name.
+      settings: `config.FIELD = value`, in this order.
+      notes: sentences about what was passed over or cannot be guessed.
+      starts_small: whether few people are looked at, each by itself.
     """
-    found = find_release(root)
-    if found is not None:
-        return _of_release(root, *found)
-    return _of_guess(guess(root))
+
+    name: str
+    table: dict[str, Item]
+    settings: dict[str, Item]
+    notes: tuple[str, ...]
+    starts_small: bool
 
 
-def _of_guess(found: Guess) -> str:
+def of_guess(found: Guess) -> str:
+    """Writes what was guessed, each value behind its reason."""
     modules, preset, start = "noxi", "demo", ["    config = noxi.get_config(preset)"]
     if found.starts_small:
         modules, preset = "noxi, small", "small"
@@ -58,8 +60,14 @@ def _of_guess(found: Guess) -> str:
     return "\n".join([*lines, "    return config", ""])
 
 
-def _of_release(root: Path, name: str, dims: dict[str, int]) -> str:
-    """A released corpus needs no layout: its own configuration reads it."""
+def of_release(root: Path, name: str, dims: dict[str, int]) -> str:
+    """Writes that a released corpus is read by its own configuration.
+
+    Args:
+      root: resolved folder.
+      name: of the corpus.
+      dims: columns of the features that are there.
+    """
     module = _CONFIGS[name]
     released = {n: RELEASED_FEATURES[n].dim for n in dims}
     preset = "paper" if dims == released else "demo"

@@ -8,7 +8,8 @@ import pytest
 
 from damamba_jax.config.sections import FeatureConfig
 from damamba_jax.data.batches import statistics as batch_statistics
-from damamba_jax.data.corpus.sessions import Participant, Session, Track
+from damamba_jax.data.corpus.sessions import Participant, Session
+from damamba_jax.data.corpus.tracks import Track
 from damamba_jax.data.formats import ssi
 from damamba_jax.models import layers
 from damamba_jax.schema.statistics import from_arrays, to_arrays

