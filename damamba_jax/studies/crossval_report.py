@@ -95,7 +95,7 @@ def _pooled_table(found: Findings, rows: Sequence[Scored], best: Method) -> Tabl
     notes = [
         f"{describe_folds(found.plan.folds)}; {counted(rows[0].seeds[0])} of "
         f"everybody, pooled; seeds {seeds}. Nothing of a fold was learned from or "
-        "chosen by. {headline}: mean and standard deviation over seeds; last column: "
+        f"chosen by. {headline}: mean and standard deviation over seeds; last column: "
         f"difference to {best.title} and its standard error, paired over sessions and "
         "seeds."
     ]
