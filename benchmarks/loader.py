@@ -135,7 +135,7 @@ def check_parity(folder: pathlib.Path) -> int:
     sessions = write_corpus(folder, gigabytes=0, session_seconds=3, seed=0)
     data = data_config(folder)
     source = windows.EvaluationSource(sessions, data, batch_size=7)
-    frame_hz, context = data.window.frame_hz, data.window.context_frames
+    frame_hz, past = data.window.frame_hz, data.window.past_frames
     for batch, rows in (source[i] for i in range(len(source))):
         for row in np.flatnonzero(rows.row_valid):
             session = sessions[rows.session[row]]
@@ -143,7 +143,7 @@ def check_parity(folder: pathlib.Path) -> int:
             people = [target, *(p for p in session.participants if p is not target)]
             core_label = rows.label_index[row][rows.label_index[row] >= 0][0]
             core = int(core_label / LABEL_RATE * frame_hz) // data.window.core_frames
-            start = (core * data.window.core_frames - context) / frame_hz
+            start = (core * data.window.core_frames - past) / frame_hz
             inside = np.arange(data.window.window_frames) / frame_hz
             for seat, person in enumerate(people):
                 for name, track in person.tracks.items():

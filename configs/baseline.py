@@ -65,7 +65,8 @@ def _baseline(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
     """Puts the network in the place of DA-Mamba; fields it does not read are gone."""
     config.data.participants = 1  # paper: nothing of the partner is seen
     # ours: whoever sees one frame needs no context, so every frame is scored
-    config.data.window.window_frames = config.data.window.core_frames
+    config.data.window.past_frames = 0
+    config.data.window.future_frames = 0
     config.model = ml_collections.ConfigDict()
     config.model.system = "baseline"  # paper
     config.model.max_participants = 4  # ours: as for the other systems

@@ -74,8 +74,9 @@ def _set_data(config: ml_collections.ConfigDict) -> None:
     config.data.on_error = "raise"  # ours
     config.data.window = ml_collections.ConfigDict()
     config.data.window.frame_hz = 100.0  # paper
-    config.data.window.window_frames = 96  # paper
+    config.data.window.past_frames = 32  # paper
     config.data.window.core_frames = 32  # paper
+    config.data.window.future_frames = 32  # paper
     config.data.window.stride_frames = 32  # paper
 
 
@@ -202,8 +203,9 @@ def _tiny() -> ml_collections.ConfigDict:
     config.name = "noxi-tiny"
     config.data.simulated = "tiny"
     config.data.features = "egemaps,clip"
-    config.data.window.window_frames = 32
+    config.data.window.past_frames = 8
     config.data.window.core_frames = 16
+    config.data.window.future_frames = 8
     config.data.window.stride_frames = 16
     config.model.dim = 8
     config.model.state_dim = 4

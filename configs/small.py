@@ -34,8 +34,6 @@ def get_config() -> ml_collections.ConfigDict:
     config = baseline.get_config("small")
     config.name = "small"
     config.data.window.frame_hz = 5.0
-    # The network sees single frames: context would be read for nothing.
-    config.data.window.window_frames = 64
     config.data.window.core_frames = 64
     config.data.window.stride_frames = 64
     # With so few people a validation split chooses by chance: the last step counts.

@@ -40,7 +40,7 @@ def small_config(*, participants=2, features=FEATURES, **model) -> Config:
         "dropout": 0.0,
     }
     window = dataclasses.replace(
-        TINY.data.window, window_frames=24, core_frames=8, stride_frames=8
+        TINY.data.window, past_frames=8, core_frames=8, future_frames=8, stride_frames=8
     )
     return dataclasses.replace(
         TINY,

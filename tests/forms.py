@@ -341,7 +341,11 @@ def build(found, features, cache):
     """Batches of a corpus that was found without problems, with what they need."""
     assert found.problems == ()
     window = dataclasses.replace(
-        TINY.data.window, window_frames=64, core_frames=32, stride_frames=32
+        TINY.data.window,
+        past_frames=16,
+        core_frames=32,
+        future_frames=16,
+        stride_frames=32,
     )
     builder = BatchBuilder(
         found.sessions, features=features, window=window, cache_dir=cache

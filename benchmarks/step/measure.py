@@ -58,8 +58,12 @@ CHECKED_FRAMES = 32
 
 def resize(config: Config, *, length: int, batch_size: int) -> Config:
     """Sets the window: a third of it core, as in the paper, context on both sides."""
+    context = length // 3
     window = dataclasses.replace(
-        config.data.window, window_frames=length, core_frames=length - 2 * (length // 3)
+        config.data.window,
+        past_frames=context,
+        core_frames=length - 2 * context,
+        future_frames=context,
     )
     return dataclasses.replace(
         config,

@@ -80,6 +80,19 @@ def features_may_be_tables(tree: Tree) -> None:
             feature.setdefault("table", None)
 
 
+def context_on_each_side(tree: Tree) -> None:
+    """Tells past from future; once a window had as much of one as of the other."""
+    data = tree["data"]
+    window = data.get("window") if isinstance(data, dict) else None
+    if not isinstance(window, dict):
+        return
+    sizes = window.get("window_frames"), window.get("core_frames")
+    if not all(isinstance(size, int) for size in sizes):
+        return  # The conversion that follows says what is wrong.
+    context = (window.pop("window_frames") - window["core_frames"]) // 2
+    window |= {"past_frames": context, "future_frames": context}
+
+
 ENTRIES: tuple[Callable[[Tree], None], ...] = (
     Added("model.system", "damamba"),
     Added("data.normalization", "training"),
@@ -105,4 +118,5 @@ ENTRIES: tuple[Callable[[Tree], None], ...] = (
     Added("data.classes", []),
     Added("data.classes_ordered", False),
     Added("optim.class_balance", 1.0),
+    context_on_each_side,
 )

@@ -100,31 +100,42 @@ def check_alignment(model: SystemConfig, infonce_weight: float) -> None:
 
 
 def check_causal(
-    model: SystemConfig, *, people: int, normalization: str, smoothing: str
+    model: SystemConfig,
+    *,
+    people: int,
+    normalization: str,
+    smoothing: str,
+    hides_future: bool,
 ) -> None:
-    """Checks that nothing shows the future to a causal model.
+    """Checks that nothing shows the future where it is hidden.
+
+    The model hides it if it is causal, the windows if they end with their core.
 
     Args:
       model: the system.
       people: the largest number of people in a batch.
       normalization: value of `data.normalization`.
       smoothing: value of `smoothing.kind`.
+      hides_future: `data.window.hides_future`.
 
     Raises:
-      ConfigError: if a causal model would read a later frame.
+      ConfigError: if a later frame would be read.
     """
-    if not model.causal:
+    if not (model.causal or hides_future):
         return
+    blind = "a forward model" if model.causal else "a window without `future_frames`"
     if normalization == "session":
         raise ConfigError(
-            "`data.normalization`: 'session' reads the whole recording, which a "
-            "forward model has not seen yet; set it to 'training'."
+            "`data.normalization`: 'session' reads the whole recording, whose future "
+            f"{blind} does not see; set it to 'training'."
         )
     if smoothing == "gaussian":
         raise ConfigError(
-            "`smoothing.kind`: 'gaussian' reads the future of a forward model; set "
-            "it to 'exponential'."
+            f"`smoothing.kind`: 'gaussian' reads the future, which {blind} does not "
+            "see; set it to 'exponential'."
         )
+    if not model.causal:
+        return
     order = model.partner_order if isinstance(model, DAMambaConfig) else ""
     if people > 2 and order == "concatenated":
         raise ConfigError(

@@ -83,13 +83,15 @@ class WindowConfig(Section):
     frame_hz: float = setting(
         "Frames per second inside the model.", unit="Hz", range=POSITIVE
     )
-    window_frames: int = setting(
-        "Frames that the model sees.", unit="frames", range=POSITIVE
+    past_frames: int = setting(
+        "Frames of context before the core.", unit="frames", range=NOT_NEGATIVE
     )
-    core_frames: int = setting(
-        "Frames in the middle that are scored; the rest is context.",
+    core_frames: int = setting("Frames that are scored.", unit="frames", range=POSITIVE)
+    future_frames: int = setting(
+        "Frames of context behind the core. With 0, and a past, nothing that was "
+        "recorded after the core changes its scores.",
         unit="frames",
-        range=POSITIVE,
+        range=NOT_NEGATIVE,
     )
     stride_frames: int = setting(
         "Distance between the cores of neighbouring training windows.",
@@ -97,25 +99,19 @@ class WindowConfig(Section):
         range=POSITIVE,
     )
 
-    def __post_init__(self) -> None:
-        """Checks the ranges, and that a core has equal context on both sides."""
-        super().__post_init__()
-        if self.core_frames > self.window_frames:
-            raise ConfigError(
-                f"`data.window.core_frames`: expected at most `window_frames` = "
-                f"{self.window_frames}, got {self.core_frames}."
-            )
-        if (self.window_frames - self.core_frames) % 2:
-            raise ConfigError(
-                "`data.window`: the context on both sides must be equal; "
-                f"`window_frames - core_frames` = "
-                f"{self.window_frames - self.core_frames} is odd."
-            )
+    @property
+    def window_frames(self) -> int:
+        """Frames that the model sees."""
+        return self.past_frames + self.core_frames + self.future_frames
 
     @property
-    def context_frames(self) -> int:
-        """Frames of context on each side of the core."""
-        return (self.window_frames - self.core_frames) // 2
+    def hides_future(self) -> bool:
+        """Whether nothing behind the core is seen, while its past is.
+
+        A window without any context is read as one with a future: the frames at both
+        of its ends may be interpolated from the sample beyond.
+        """
+        return self.future_frames == 0 < self.past_frames
 
     @property
     def window_seconds(self) -> float:
@@ -303,7 +299,7 @@ class OptimConfig(Section):
         range=NOT_NEGATIVE,
     )
     center_sigma: float = setting(
-        "Width of a Gaussian weight of frames around the middle of their window; 0 "
+        "Width of a Gaussian weight of frames around the middle of their core; 0 "
         "means that all count alike.",
         unit="half windows",
         range=NOT_NEGATIVE,
@@ -392,4 +388,5 @@ class Config(Section):
             people=max(people.values()),
             normalization=data.normalization,
             smoothing=self.smoothing.kind,
+            hides_future=data.window.hides_future,
         )

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from damamba_jax.config.sections import FeatureConfig
+from damamba_jax.config.sections import FeatureConfig, WindowConfig
 from damamba_jax.data.batches.statistics import missing_entries
 from damamba_jax.data.corpus.sessions import Participant, Session
 from damamba_jax.evaluation.classifiers import Classifier, fit_classifier
@@ -78,7 +78,7 @@ def read_rows(
     seat: int,
     features: Sequence[FeatureConfig],
     *,
-    window_seconds: float,
+    window: WindowConfig,
     cache_dir: str,
 ) -> Rows:
     """Reads the rows of one person.
@@ -87,7 +87,8 @@ def read_rows(
       session: the recording.
       seat: index of the person in it.
       features: that are read.
-      window_seconds: where frames are rated, how much around a frame a row tells.
+      window: where frames are rated, a row tells as much of the past and the future of
+        its frame as the model sees of a frame in the middle of a core.
       cache_dir: where slow sources keep their binary copies.
     """
     person = session.participants[seat]
@@ -102,7 +103,9 @@ def read_rows(
         first = np.arange(0, len(label), max(1, round(rate / ROWS_HZ)))
         last = np.append(first[1:], len(label))
         middle = first / rate
-        start, end = middle - window_seconds / 2, middle + window_seconds / 2
+        half, hz = window.core_frames / 2, window.frame_hz
+        start = middle - (window.past_frames + half) / hz
+        end = middle + (window.future_frames + half) / hz
         label = label[first]
     own, partners = [], []
     others = [p for i, p in enumerate(session.participants) if i != seat]

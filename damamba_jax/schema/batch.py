@@ -201,7 +201,7 @@ def random_batch(
 
     rates = {f.name: f.rate for f in data.features}
     time = np.arange(shape.labels, dtype=np.float32) / np.float32(label_rate)
-    core = time * window.frame_hz - window.context_frames
+    core = time * window.frame_hz - window.past_frames
     core = (core >= -1e-3) & (core < window.core_frames - 1e-3)
     slots = np.arange(shape.participants, dtype=np.int32)
     batch = {

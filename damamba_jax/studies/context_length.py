@@ -90,25 +90,32 @@ def resize(base: Config, length: str) -> Config:
 
     Raises:
       ConfigError: if a step's frames are no whole number of such windows, or the core
-        would not be.
+        and its context would not be.
     """
     window = base.data.window
     per_step = base.train.batch_size * window.window_frames
     frames = int(length) if length.isdecimal() else 0
-    core = frames * window.core_frames
-    if not frames or per_step % frames or core % window.window_frames:
+    parts = ("past_frames", "core_frames", "future_frames")
+    if (
+        not frames
+        or per_step % frames
+        or any(frames * getattr(window, p) % window.window_frames for p in parts)
+    ):
         raise ConfigError(
             f"`--rows`: expected divisors of the {per_step} frames of a step, in "
             f"multiples of {window.window_frames}, got {length!r}."
         )
-    share = frames / window.window_frames
+    resized = {
+        f"data.window.{name}": round(
+            getattr(window, name) * frames / window.window_frames
+        )
+        for name in (*parts, "stride_frames")
+    }
     return override(
         base,
         {
             "name": f"{base.name}-context{frames}",
-            "data.window.window_frames": frames,
-            "data.window.core_frames": round(window.core_frames * share),
-            "data.window.stride_frames": round(window.stride_frames * share),
+            **resized,
             "train.batch_size": per_step // frames,
         },
     )

@@ -243,7 +243,7 @@ def _read_rows(data: DataConfig, session: Session, fold: int) -> Iterator[_Perso
                 session,
                 seat,
                 data.features,
-                window_seconds=data.window.window_seconds,
+                window=data.window,
                 cache_dir=data.cache_dir,
             )
             yield _Person(fold, session, seat, rows)

@@ -91,8 +91,8 @@ def _alignment_loss(
     return losses.infonce(
         output.alignment,
         output.group_valid,
-        (frame >= window.context_frames)
-        & (frame < window.context_frames + window.core_frames),
+        (frame >= window.past_frames)
+        & (frame < window.past_frames + window.core_frames),
         block_frames=objective.block_frames,
         min_distance=objective.min_distance,
         temperature=objective.optim.infonce_temperature,
@@ -114,10 +114,13 @@ def compare(
     optim, core = objective.optim, batch["label_core"]
     weight, mask = None, batch["label_valid"] & core
     if optim.center_sigma or optim.context_weight:
+        window = objective.window
+        # Made for the middle of a window; here it is that of the core.
+        offset = (window.past_frames - window.future_frames) / 2 / window.frame_hz
         weight = losses.frame_weights(
-            batch["label_time"],
+            batch["label_time"] - jnp.float32(offset),
             core,
-            window_seconds=objective.window.window_seconds,
+            window_seconds=window.window_seconds,
             center_sigma=optim.center_sigma,
             context_weight=optim.context_weight,
         )

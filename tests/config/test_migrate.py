@@ -116,6 +116,18 @@ def test_fields_that_did_not_exist_get_the_value_that_was_in_effect():
     assert from_tree(migrate(dataclasses.asdict(config))) == config
 
 
+def test_a_window_of_one_context_gets_as_much_past_as_future():
+    tree = json.loads(json.dumps(dataclasses.asdict(TINY)))
+    window = tree["data"]["window"]
+    del window["past_frames"], window["future_frames"]
+    window["window_frames"] = 32
+    before = copy.deepcopy(tree)
+    assert from_json(json.dumps(tree)) == TINY and tree == before
+    window["window_frames"] = "many"
+    with pytest.raises(ConfigError, match="window_frames`: unknown field"):
+        from_json(json.dumps(tree))
+
+
 @pytest.mark.parametrize("text", ["[1]", '{"model": 3}', '{"name": "x"}', "{}"])
 def test_other_files_are_refused_by_name(text):
     with pytest.raises(ConfigError, match="`config"):

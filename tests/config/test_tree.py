@@ -107,8 +107,9 @@ def test_features_are_chosen_by_name_and_in_order():
         ("data.participants", 5, "at most `model.max_participants` = 4, got 5"),
         ("data.eval_participants", 5, "`data.eval_participants`: expected at most"),
         ("data.num_folds", -2, "`data.num_folds`: expected >= 0"),
-        ("data.window.core_frames", 97, "at most `window_frames` = 96, got 97"),
-        ("data.window.core_frames", 33, "is odd"),
+        ("data.window.core_frames", 0, "`data.window.core_frames`: expected > 0"),
+        ("data.window.past_frames", -1, "`data.window.past_frames`: expected >= 0"),
+        ("data.window.future_frames", -1, "`data.window.future_frames`: expected >= 0"),
         ("data.window.frame_hz", 0, "`data.window.frame_hz`: expected > 0"),
         ("data.train_splits", 3, "expected a list, got 3"),
         ("features.clip.drop_columns", (10,), r"in \[0, 10\), got \[10\]"),
@@ -141,17 +142,27 @@ def test_a_forward_model_of_several_partners_must_interleave_them():
         from_config_dict(demo(**later))
 
 
-def test_a_forward_model_uses_nothing_from_the_future():
+@pytest.mark.parametrize(
+    ("hidden", "blind"),
+    [
+        ({"model.direction": "forward"}, "a forward model"),
+        ({"data.window.future_frames": 0}, "a window without `future_frames`"),
+    ],
+)
+def test_what_hides_the_future_uses_nothing_of_it(hidden, blind):
     for changes, message in (
-        ({"data.normalization": "session"}, "a forward model has not seen yet"),
+        ({"data.normalization": "session"}, f"whose future {blind} does not see"),
         (
             {"smoothing.kind": "gaussian", "smoothing.seconds": 1.0},
-            "reads the future of a forward model",
+            f"reads the future, which {blind} does not see",
         ),
     ):
         from_config_dict(demo(**changes))
         with pytest.raises(ConfigError, match=message):
-            from_config_dict(demo(**changes, **{"model.direction": "forward"}))
+            from_config_dict(demo(**changes, **hidden))
+    # Without any context there is nothing to hide.
+    alone = {"data.window.future_frames": 0, "data.window.past_frames": 0}
+    from_config_dict(demo(**alone, **{"data.normalization": "session"}))
 
 
 def test_heads_of_mamba2_divide_the_width_of_every_stack():
@@ -328,7 +339,8 @@ def test_a_layout_of_its_own_is_a_group_of_fields():
 def test_the_window_of_the_paper():
     window = from_config_dict(noxi.get_config()).data.window
     assert (window.window_frames, window.core_frames) == (96, 32)
-    assert window.context_frames == 32
+    assert window.past_frames == window.future_frames == 32
+    assert not window.hides_future
     assert window.window_seconds == pytest.approx(0.96)
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from forms import FACE, LABELS, VOICE, layout, streams, values
 
+from damamba_jax.config.sections import WindowConfig
 from damamba_jax.data.corpus import index as corpus_index
 from damamba_jax.data.corpus.label_source import Scale
 from damamba_jax.evaluation import classical
@@ -24,9 +25,14 @@ def sessions(tmp_path_factory):
     return found.sessions
 
 
-def read(session, seat=0):
+SECOND = WindowConfig(
+    frame_hz=20.0, past_frames=5, core_frames=10, future_frames=5, stride_frames=10
+)
+
+
+def read(session, seat=0, window=SECOND):
     return classical.read_rows(
-        session, seat, (VOICE, FACE), window_seconds=1.0, cache_dir=""
+        session, seat, (VOICE, FACE), window=window, cache_dir=""
     )
 
 
@@ -50,6 +56,10 @@ def test_frames_are_described_by_what_is_around_them(sessions):
     assert len(rows.first) == 16  # two rows a second
     role = frames.participants[0].role
     voice = values("monday", role, "voice")[25:75]  # half a second on both sides of 1 s
+    np.testing.assert_allclose(rows.inputs[2, :3], voice.mean(axis=0), rtol=1e-6)
+    past = dataclasses.replace(SECOND, past_frames=10, future_frames=0)
+    rows = read(frames, window=past)
+    voice = values("monday", role, "voice")[13:63]  # 0.25 s to 1.25 s
     np.testing.assert_allclose(rows.inputs[2, :3], voice.mean(axis=0), rtol=1e-6)
 
 

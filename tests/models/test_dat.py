@@ -140,7 +140,7 @@ def test_presets_have_the_published_numbers_of_parameters(preset, millions, tole
 def test_positions_are_learned_for_the_frames_of_the_window(small):
     # Per frame: two people's features and groups, and the groups of the dialogue.
     width = 6 * len(small.config.data.features)
-    longer = with_window(small.config, window_frames=36, core_frames=12)
+    longer = with_window(small.config, past_frames=12, core_frames=12, future_frames=12)
     assert count(longer) - count(small.config) == 12 * 5 * width
     with pytest.raises(ConfigError, match=r"positions of 24 frames, got 36.*stitched"):
         small.predict(small.params, small.batch, small.statistics, num_frames=36)

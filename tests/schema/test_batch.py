@@ -69,7 +69,7 @@ def test_every_array_is_described():
 def test_a_window_holds_as_many_labels_as_the_timeline_counts(rate, frames, frame_hz):
     window = dataclasses.replace(
         TINY.data.window,
-        frame_hz=frame_hz, window_frames=frames, core_frames=frames,
+        frame_hz=frame_hz, past_frames=0, core_frames=frames, future_frames=0,
     )  # fmt: skip
     counted = first_label(frames, frame_hz=frame_hz, label_rate=rate)
     assert label_frames(window, rate) == int(counted)

@@ -8,6 +8,7 @@ import pytest
 import training_child as child
 from rich.console import Console
 
+from damamba_jax.config.tree import override
 from damamba_jax.data.oracle import score as oracle_score
 from damamba_jax.errors import ConfigError
 from damamba_jax.runtime.stop import Stopped, StopRequest
@@ -44,6 +45,13 @@ def test_every_length_costs_the_same(preset):
         sizes.append(config.train.batch_size)
         assert sizes[-1] * frames == base.train.batch_size * 96
     assert sizes[-1] >= 2
+    past = {"data.window.past_frames": 64, "data.window.future_frames": 0}
+    window = context_length.resize(override(base, past), "192").data.window
+    assert (window.past_frames, window.core_frames, window.future_frames) == (
+        128,
+        64,
+        0,
+    )
     for frames in ("100", str(96 * base.train.batch_size * 2), "0", "long"):
         with pytest.raises(ConfigError, match=f"expected divisors.*got '{frames}'"):
             context_length.resize(base, frames)

@@ -18,6 +18,7 @@ from example import (
 )
 from jax.sharding import NamedSharding, PartitionSpec
 
+from damamba_jax.config.tree import override
 from damamba_jax.models import functional
 from damamba_jax.models.flat_params import FlatParams
 from damamba_jax.models.functional import abstract_model, build_model
@@ -220,11 +221,10 @@ def test_the_configured_concordance_and_weights_are_used():
     label, valid, core = (batch[f"label{k}"] for k in ("", "_valid", "_core"))
     score = jnp.asarray(random_batch(small_config(), seed=1)["label"])
 
-    def concordance(**fields):
-        config = small_config()
-        config = dataclasses.replace(
-            config, optim=dataclasses.replace(config.optim, **fields)
-        )
+    def concordance(*, past=8, **fields):
+        context = {"past_frames": past, "future_frames": 16 - past}
+        config = override(small_config(), {f"optim.{k}": v for k, v in fields.items()})
+        config = override(config, {f"data.window.{k}": v for k, v in context.items()})
         return objective.compare(objective_of(config), score, batch)
 
     weight = jnp.where(core, 1.0, 0.25)
@@ -242,6 +242,10 @@ def test_the_configured_concordance_and_weights_are_used():
         ),
     ):
         np.testing.assert_allclose(concordance(**fields), expected, atol=1e-6)
+    late = jnp.exp(-0.5 * ((jnp.arange(24.0) - 20) / 6) ** 2)[None]
+    late = losses.ccc(score, label, valid & core, jnp.broadcast_to(late, label.shape))
+    around_core = concordance(past=16, center_sigma=0.5)
+    np.testing.assert_allclose(around_core, late, atol=1e-6)
     values = [concordance(), concordance(context_weight=0.25)]
     values += [concordance(center_sigma=0.5), concordance(loss="ccc-window")]
     assert len({round(float(value), 4) for value in values}) == 4

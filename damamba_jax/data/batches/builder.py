@@ -149,7 +149,8 @@ class BatchBuilder:
     batch is as wide as the window at each feature's native rate: `native_frames` of the
     highest rate of that feature in `sessions`.
     Slices lie wholly inside their stream; the last row of a shorter stream repeats.
-    Behind a stream that stops early there are rows that are not valid.
+    Behind a stream that stops early there are rows that are not valid, as there are
+    behind a window that hides the future.
 
     Args:
       sessions: whose `participants[i].tracks` and labels are read.
@@ -200,7 +201,7 @@ class BatchBuilder:
           The batch, and for each of its labels the index in the target's annotation:
           -1 outside the core, the session, or in a row that only fills up.
         """
-        start = rows.core - self.window.context_frames
+        start = rows.core - self.window.past_frames
         batch: Batch = {
             "features": {},
             "feature_valid": {},
@@ -232,6 +233,13 @@ class BatchBuilder:
         # A double beyond float32 becomes inf, which the model takes as missing.
         with np.errstate(over="ignore", invalid="ignore"):
             _copy_slices(track, values, valid, people, first, length)
+        if self.window.hides_future:
+            # The last frames would be interpolated from the row behind the window, and
+            # those that fill up an attention chunk from the rows behind that.
+            end = start_seconds + self.window.window_seconds
+            times = (first[..., None] + np.arange(frames)) / rate[..., None]
+            valid &= (times < end[:, None, None] - 1e-6).reshape(valid.shape)
+            values[~valid] = 0.0
         shape = (*people.shape, frames)
         batch["features"][name] = values.reshape(*shape, dim)
         batch["feature_valid"][name] = valid.reshape(shape)

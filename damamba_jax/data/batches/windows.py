@@ -1,8 +1,8 @@
 """Sessions -> windows -> batches, through grain.
 
 A window is `(target, core)`: the person who is scored and the model frame at which the
-scored core starts; the context lies around it. In evaluation the cores tile each
-session, core `k` being model frames `[k * core_frames, (k + 1) * core_frames)`; in
+scored core starts; its context lies before and behind it. In evaluation the cores tile
+each session, core `k` being model frames `[k * core_frames, (k + 1) * core_frames)`; in
 training they start every `stride_frames`. Label `i`, at `i / label_rate` seconds,
 belongs to the core whose time span holds it, decided in exact arithmetic: each label
 of a session has exactly one core. Windows reach beyond the ends of a session; the last
@@ -297,8 +297,9 @@ def long_passes(
     for frames, members in sorted(groups.items()):
         window = dataclasses.replace(
             data.window,
-            window_frames=frames,
+            past_frames=0,
             core_frames=frames,
+            future_frames=0,
             stride_frames=frames,
         )
         passes.append((dataclasses.replace(data, window=window), members))

@@ -46,7 +46,9 @@ _GAP_VIEWS = tuple(name for name in VIEWS if name != "both, causal")
 
 # The published window (96 frames at 100 Hz) and the same count at the native rate.
 WINDOWS = tuple(
-    WindowConfig(frame_hz=hz, window_frames=96, core_frames=32, stride_frames=32)
+    WindowConfig(
+        frame_hz=hz, past_frames=32, core_frames=32, future_frames=32, stride_frames=32
+    )
     for hz in (100.0, FRAME_HZ)
 )
 

@@ -184,15 +184,17 @@ def cut_windows(window: WindowConfig, frames: int) -> Cut:
     """Cuts one recording; a window holds every native frame that is interpolated from.
 
     Interpolating to model frames `first .. last` touches the native frames from
-    `floor(first)` to `ceil(last)`.
+    `floor(first)` to `ceil(last)`, but for those that the window hides.
     """
     core, hz = window.core_frames, window.frame_hz
     count = num_cores(frames, every_frames=core, frame_hz=hz, label_rate=FRAME_HZ)
-    starts = np.arange(count) * core - window.context_frames
+    starts = np.arange(count) * core - window.past_frames
     ceil = functools.partial(first_label, frame_hz=hz, label_rate=FRAME_HZ)
     # floor(x) = -ceil(-x)
     first, last = -ceil(-starts), ceil(starts + window.window_frames - 1)
     label_stop = ceil((np.arange(count) + 1) * core)
+    if window.hides_future:
+        last = np.minimum(last, label_stop - 1)
     size = int((np.maximum(last + 1, label_stop) - first).max())
     index = first[:, None] + np.arange(size)
     inside = (index >= 0) & (index < frames) & (index <= last[:, None])

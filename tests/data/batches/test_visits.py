@@ -14,7 +14,12 @@ from damamba_jax.data.corpus.label_source import Scale
 from damamba_jax.errors import CorpusError
 
 WINDOW = dataclasses.replace(
-    TINY.data.window, frame_hz=25.0, window_frames=32, core_frames=16, stride_frames=16
+    TINY.data.window,
+    frame_hz=25.0,
+    past_frames=8,
+    core_frames=16,
+    future_frames=8,
+    stride_frames=16,
 )
 
 

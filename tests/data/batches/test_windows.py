@@ -19,7 +19,9 @@ from damamba_jax.data.formats import ssi
 FACE = FeatureConfig(name="face", dim=3, group="visual", rate=25.0, stems=("face",))
 VOICE = FeatureConfig(name="voice", dim=2, group="audio", rate=25.0, stems=("voice",))
 VOICE_ARRAYS = ("features", "feature_valid", "first_time")
-SHORT = WindowConfig(window_frames=12, core_frames=4, stride_frames=4, frame_hz=25.0)
+SHORT = WindowConfig(
+    past_frames=4, core_frames=4, future_frames=4, stride_frames=4, frame_hz=25.0
+)
 
 
 def stream(length, dim, *, seed, rate=25.0, dtype=np.float32, valid=None):
@@ -161,7 +163,11 @@ def test_stitched_labels_come_once_each(tmp_path, label_rate, frame_hz):
             )
         )
     window = WindowConfig(
-        frame_hz=frame_hz, window_frames=20, core_frames=8, stride_frames=8
+        frame_hz=frame_hz,
+        past_frames=6,
+        core_frames=8,
+        future_frames=6,
+        stride_frames=8,
     )
     source = windows.EvaluationSource(
         sessions, config(tmp_path, window=window), batch_size=5
@@ -174,7 +180,7 @@ def test_stitched_labels_come_once_each(tmp_path, label_rate, frame_hz):
             assert rows.row_valid[row] or not taken.any()
             assert not (taken & ~batch["label_core"][row]).any()
             times = batch["label_time"][row][taken]
-            context = window.context_frames / frame_hz
+            context = window.past_frames / frame_hz
             shown = batch["label_time"][row][batch["label_valid"][row]]
             assert ((shown > -1e-5) & (shown < 20 / frame_hz - 1e-5)).all()
             assert (times >= context - 1e-5).all()
@@ -191,7 +197,7 @@ def test_stitched_labels_come_once_each(tmp_path, label_rate, frame_hz):
         np.testing.assert_allclose([value for _, value in pairs], truth, atol=1e-6)
 
 
-def reference_rows(values, valid, rate, start, frames):
+def reference_rows(values, valid, rate, start, frames, end=math.inf):
     """Native rows of one window, one row at a time."""
     rows = np.zeros((frames, values.shape[1]), np.float32)
     good = np.zeros(frames, bool)
@@ -200,13 +206,18 @@ def reference_rows(values, valid, rate, start, frames):
     for k in range(frames):
         i = min(first + k, len(values) - 1)
         good[k] = valid is None or valid[i]
+        good[k] &= (first + k) / rate < end - 1e-9
         if good[k]:
             rows[k] = values[i]
     return rows, good, first / rate - start
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int16])
-def test_slices_equal_a_slow_reference(tmp_path, dtype):
+@pytest.mark.parametrize(
+    ("dtype", "past"),
+    [(np.float32, 10), (np.float64, 10), (np.int16, 10), (np.float32, 3),
+     (np.float32, 0), (np.float32, 20)],
+)  # fmt: skip
+def test_slices_equal_a_slow_reference(tmp_path, dtype, past):
     """Edges, a gap, other rates, a stream shorter than the window, nothing at all."""
     gap = np.ones(90, bool)
     gap[:4] = gap[30:50] = False
@@ -223,7 +234,11 @@ def test_slices_equal_a_slow_reference(tmp_path, dtype):
     session = make_session(tmp_path, people)
     alone = make_session(tmp_path, people[1:], name="002")
     window = WindowConfig(
-        frame_hz=50.0, window_frames=30, core_frames=10, stride_frames=10
+        frame_hz=50.0,
+        past_frames=past,
+        core_frames=10,
+        future_frames=20 - past,
+        stride_frames=10,
     )
     data = config(tmp_path, window=window)
     source = windows.EvaluationSource([session, alone], data, batch_size=16)
@@ -234,7 +249,9 @@ def test_slices_equal_a_slow_reference(tmp_path, dtype):
         for row in np.flatnonzero(rows.row_valid):
             first = rows.label_index[row][rows.label_index[row] >= 0][0]
             core = int(first / 25 * 50) // 10
-            start = (core * 10 - 10) / 50
+            start = (core * 10 - past) / 50
+            # Past 20 leaves no future: rows behind the core are hidden.
+            end = start + 0.6 if past == 20 else math.inf
             lone = rows.session[row] == 1
             seats = (
                 [1, None]
@@ -254,7 +271,7 @@ def test_slices_equal_a_slow_reference(tmp_path, dtype):
                         continue
                     values, rate, valid = streams[name]
                     want, want_good, lag = reference_rows(
-                        values, valid, rate, start, frames
+                        values, valid, rate, start, frames, end
                     )
                     np.testing.assert_array_equal(good, want_good)
                     np.testing.assert_array_equal(got, want)
@@ -271,7 +288,11 @@ def test_a_window_always_finds_the_rows_it_needs(tmp_path):
     session = dyad(tmp_path, frames=97)
     for frame_hz in (25.0, 30.0, 100.0):
         window = WindowConfig(
-            frame_hz=frame_hz, window_frames=31, core_frames=9, stride_frames=9
+            frame_hz=frame_hz,
+            past_frames=11,
+            core_frames=9,
+            future_frames=11,
+            stride_frames=9,
         )
         source = windows.EvaluationSource(
             [session], config(tmp_path, window=window), batch_size=4

@@ -194,16 +194,37 @@ def test_no_regression_on_windows_passes_the_oracle(root):
         PAPER.data.window,
         NATIVE,
         dataclasses.replace(
-            PAPER.data.window, frame_hz=30.0, window_frames=20, core_frames=6
+            PAPER.data.window,
+            frame_hz=30.0,
+            past_frames=7,
+            core_frames=6,
+            future_frames=7,
         ),
         dataclasses.replace(
-            PAPER.data.window, frame_hz=12.5, window_frames=8, core_frames=8
+            PAPER.data.window,
+            frame_hz=12.5,
+            past_frames=0,
+            core_frames=8,
+            future_frames=0,
         ),
         dataclasses.replace(
-            PAPER.data.window, frame_hz=25.0, window_frames=4000, core_frames=2000
+            PAPER.data.window,
+            frame_hz=25.0,
+            past_frames=1000,
+            core_frames=2000,
+            future_frames=1000,
+        ),
+        dataclasses.replace(PAPER.data.window, past_frames=50, future_frames=14),
+        dataclasses.replace(PAPER.data.window, past_frames=64, future_frames=0),
+        dataclasses.replace(
+            PAPER.data.window,
+            frame_hz=30.0,
+            past_frames=7,
+            core_frames=6,
+            future_frames=0,
         ),
     ],
-    ids=["100hz", "25hz", "30hz", "12hz", "longer"],
+    ids=["100hz", "25hz", "30hz", "12hz", "longer", "past", "blind", "blind-30hz"],
 )
 def test_windows_are_cut_exactly(window):
     frames = 237
@@ -212,7 +233,7 @@ def test_windows_are_cut_exactly(window):
     for t in range(frames):
         # The core is the one whose time span holds the label.
         core = (t * hz / 25) // window.core_frames
-        start = core * window.core_frames - window.context_frames
+        start = core * window.core_frames - window.past_frames
         assert cut.window[t] == core
         assert cut.frames[core, cut.offset[t]] == t
         last = start + window.window_frames - 1
@@ -224,7 +245,11 @@ def test_windows_are_cut_exactly(window):
                 (position * 25 / hz).__ceil__(),
             )
         }
-        seen = [i for i in range(min(touched), max(touched) + 1) if 0 <= i < frames]
+        stop = frames
+        if window.future_frames == 0 < window.past_frames:
+            end = (core + 1) * window.core_frames * 25 / hz
+            stop = min(frames, end.__ceil__())
+        seen = [i for i in range(min(touched), max(touched) + 1) if 0 <= i < stop]
         np.testing.assert_array_equal(cut.frames[core][cut.inside[core]], seen)
 
 
@@ -244,9 +269,39 @@ def test_a_window_sees_itself_only(root):
     )
 
 
+@pytest.mark.parametrize(("past", "future"), [(90, 0), (20, 45)])
+def test_the_value_of_an_unequal_window_is_that_of_its_slices(root, past, future):
+    window = dataclasses.replace(
+        NATIVE, past_frames=past, core_frames=150, future_frames=future
+    )
+    guesses, labels = [], []
+    for cues in oracle_views.load_cues(root, "mpiigroupinteraction/val"):
+        frames = cues.label.shape[1]
+        for core in range(0, frames, 150):
+            first, last = max(0, core - past), min(frames, core + 150 + future)
+            alone = smoother.smooth(
+                cues.cues[None, ..., first:last],
+                cues.observed[None, ..., first:last],
+                cues.speaking[None, :, first:last],
+                DOMAINS["base"],
+            ).smoothed[0]
+            guesses.append(alone[:, core - first : core - first + 150].ravel())
+            labels.append(cues.label[:, core : core + 150].ravel())
+    guess, label = np.concatenate(guesses), np.concatenate(labels)
+    rated = np.isfinite(label)
+    found = oracle_score.oracle_ccc(root, "mpiigroupinteraction/val", window=window)
+    assert found.num_frames == rated.sum()
+    expected = np.corrcoef(guess[rated], label[rated])[0, 1]
+    assert found.r == pytest.approx(expected, abs=1e-9)
+
+
 def test_one_window_over_everything_is_the_whole_recording(root):
     wide = dataclasses.replace(
-        PAPER.data.window, frame_hz=25.0, window_frames=6000, core_frames=2000
+        PAPER.data.window,
+        frame_hz=25.0,
+        past_frames=2000,
+        core_frames=2000,
+        future_frames=2000,
     )
     a = oracle_score.oracle_ccc(root, "noxi/test-base", window=wide)
     b = oracle_score.oracle_ccc(root, "noxi/test-base")
