@@ -3,7 +3,8 @@
     damamba crossval --config=my_corpus.py --seeds=0,1,2
 
 Sessions of the training splits are left out in turn: nothing is learned from them or
-chosen by them, and they are scored once all folds are trained. Beside the model stand
+chosen by them, and they are scored once all folds are trained. Where it is known who
+sat where, nobody is in two folds. Beside the model stand
 ridge regression and gradient boosting on the same folds, which says whether a network
 pays. The last run learns from everybody: it is the model to use, in WORKDIR/final.
 
@@ -21,7 +22,7 @@ from pathlib import Path
 from rich.console import Console
 
 from damamba_jax.runtime.command import run, show_log
-from damamba_jax.runtime.parser import Parser, whole, whole_list
+from damamba_jax.runtime.parser import Parser, one_of, whole, whole_list
 from damamba_jax.runtime.stop import StopRequest
 
 
@@ -48,6 +49,7 @@ def _cross_validate(
         config,
         Path(options.workdir or Path("runs") / f"{config.name}-crossval"),
         folds=options.folds,
+        by=options.by,
         seeds=options.seeds,
         jobs=options.jobs,
         refit=not options.no_refit,
@@ -73,7 +75,14 @@ def make_parser() -> Parser:
         type=whole(0),
         default=0,
         metavar="N",
-        help="0 (default) leaves one session out up to 25, and makes 10 folds of more",
+        help="0 (default) leaves one out up to 25, and makes 10 folds of more",
+    )
+    add(
+        "--by",
+        type=one_of("session", "person"),
+        help="what is left out: a session, whoever sits in it, or a person, with all "
+        "sessions of theirs and of whoever sat there; default: person where everybody "
+        "is known (`data.layout.people`), else session",
     )
     add(
         "--seeds",

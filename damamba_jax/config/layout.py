@@ -217,6 +217,11 @@ class LayoutConfig(Section):
         "Table of turns, where features or labels have one piece per turn.",
         default=None,
     )
+    people: str = setting(
+        "Table of who sat where, with the columns `session`, `role` and `person`, and "
+        "`split` where it matters; for people who come again in other sessions.",
+        default="",
+    )
 
     def __post_init__(self) -> None:
         """Checks the ranges and the names."""

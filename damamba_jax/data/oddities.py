@@ -262,19 +262,16 @@ def _scales(sizes: Mapping[str, np.ndarray]) -> Iterator[Oddity]:
 
 
 def _people(sessions: Sequence[Session]) -> Iterator[Oddity]:
-    """People of two splits, where roles are names: not everybody is everywhere."""
+    """People of two splits, where it is known who sat where."""
     places: dict[str, dict[str, str]] = defaultdict(dict)
-    counts: dict[str, int] = defaultdict(int)
     for session in sessions:
-        for person in session.participants:
-            counts[person.role] += 1
-            split = places[person.role]
-            split.setdefault(session.split, f"{session.split}/{session.id}")
-    named = len(counts) > 1 and all(n < len(sessions) for n in counts.values())
-    for role, split in places.items() if named else ():
+        for person in sorted(session.people):
+            where = f"{session.split}/{session.id}"
+            places[person].setdefault(session.split, where)
+    for person, split in places.items():
         if len(split) > 1:
             yield (
                 "people",
-                f"{role} is in {' and in '.join(split.values())}: a model that is "
+                f"{person} is in {' and in '.join(split.values())}: a model that is "
                 "tested on people whom it knows looks better than it is.",
             )

@@ -28,7 +28,7 @@ from damamba_jax.runs.traces import read_traces
 from damamba_jax.runs.workdir import RESULTS
 from damamba_jax.runtime.progress import ProgressLine
 from damamba_jax.runtime.stop import StopRequest
-from damamba_jax.studies.folds import make_folds
+from damamba_jax.studies.folds import By, choose_by, make_folds
 from damamba_jax.studies.runs import Run, train_all, warn_of_oddities
 
 # The run that learns from everybody.
@@ -42,6 +42,7 @@ class Plan:
     Args:
       config: the configuration of all runs, but for the seed and the sessions.
       folds: the names of the sessions of each fold.
+      by: what is left out as one.
       seeds: every fold has a run for each.
       out: folder of the cross-validation.
       refit: whether a run that learns from all sessions comes last.
@@ -49,6 +50,7 @@ class Plan:
 
     config: Config
     folds: tuple[tuple[str, ...], ...]
+    by: By
     seeds: tuple[int, ...]
     out: Path
     refit: bool = True
@@ -117,6 +119,7 @@ def cross_validate(
     out: Path,
     *,
     folds: int = 0,
+    by: By | None = None,
     seeds: Sequence[int] = (0,),
     jobs: int = 1,
     refit: bool = True,
@@ -129,6 +132,7 @@ def cross_validate(
       config: the configuration of all runs, but for the seed and the sessions.
       out: folder of the cross-validation.
       folds: the number of folds, as `make_folds` takes it.
+      by: what is left out as one, as `choose_by` takes it.
       seeds: every fold has a run for each.
       jobs: runs at a time.
       refit: whether a run that learns from all sessions comes last.
@@ -143,9 +147,11 @@ def cross_validate(
     index = open_corpus(config.data, console=console)
     warn_of_oddities(config.data, index)
     known = {session_name(session): session for session in index.sessions}
+    by = choose_by(index, config.data, by)
     plan = Plan(
         config=config,
-        folds=make_folds(index, config.data, folds),
+        folds=make_folds(index, config.data, folds, by=by),
+        by=by,
         seeds=tuple(seeds),
         out=out,
         refit=refit,

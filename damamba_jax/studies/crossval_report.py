@@ -92,8 +92,9 @@ def compare(method: Method, reference: Method) -> PairedGap:
 def _pooled_table(found: Findings, rows: Sequence[Scored], best: Method) -> Table:
     """Makes the table with a line for each method, everybody pooled."""
     seeds, headline = ", ".join(map(str, found.plan.seeds)), rows[0].seeds[0].headline
+    folds = describe_folds(found.plan.folds, by=found.plan.by)
     notes = [
-        f"{describe_folds(found.plan.folds)}; {counted(rows[0].seeds[0])} of "
+        f"{folds}; {counted(rows[0].seeds[0])} of "
         f"everybody, pooled; seeds {seeds}. Nothing of a fold was learned from or "
         f"chosen by. {headline}: mean and standard deviation over seeds; last column: "
         f"difference to {best.title} and its standard error, paired over sessions and "
@@ -174,6 +175,7 @@ def _tree(found: Findings, rows: Sequence[Scored], best: Method) -> dict[str, An
         "simulated": found.simulated,
         "config": dataclasses.asdict(found.plan.config),
         "folds": found.plan.folds,
+        "by": found.plan.by,
         "seeds": found.plan.seeds,
         "methods": [
             {

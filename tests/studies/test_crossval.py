@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import jax
 import numpy as np
@@ -11,6 +12,7 @@ from forms import LABELS, configure_data, streams
 from rich.console import Console
 
 from damamba_jax.config.sections import Config
+from damamba_jax.data.formats import ssi
 from damamba_jax.data.open import open_corpus
 from damamba_jax.errors import ConfigError, CorpusError
 from damamba_jax.metrics.intervals import score
@@ -19,7 +21,7 @@ from damamba_jax.runs.workdir import read_config
 from damamba_jax.runtime.stop import StopRequest
 from damamba_jax.studies import crossval_report, runs
 from damamba_jax.studies.crossval import FINAL, cross_validate
-from damamba_jax.studies.folds import describe_folds, make_folds
+from damamba_jax.studies.folds import choose_by, describe_folds, make_folds
 
 
 @pytest.fixture(scope="module")
@@ -131,3 +133,123 @@ def test_folds_leave_each_session_out_once(config):
     alone = dataclasses.replace(index, sessions=index.sessions[:1])
     with pytest.raises(CorpusError, match="two sessions with annotations or more"):
         make_folds(alone, config.data)
+
+
+def named(index, *sessions):
+    """An index of sessions of these people; `-` is somebody who is not known."""
+    first = index.sessions[0]
+    found = []
+    for number, names in enumerate(sessions):
+        people = zip(first.participants, names.split(), strict=True)
+        seats = [dataclasses.replace(p, person=n.strip("-")) for p, n in people]
+        found.append(
+            dataclasses.replace(first, id=f"{number}", participants=tuple(seats))
+        )
+    return dataclasses.replace(index, sessions=tuple(found))
+
+
+def numbers(folds):
+    return [[int(name.rpartition("/")[2]) for name in fold] for fold in folds]
+
+
+def test_nobody_is_in_two_folds(config):
+    index = named(
+        open_corpus(config.data), "a b", "c d", "e f", "b g", "h i", "g d", "j k"
+    )
+    assert choose_by(index, config.data) == "person"
+    folds = make_folds(index, config.data, by="person")
+    # b links 0 with 3, g links 3 with 5, d links 5 with 1.
+    assert numbers(folds) == [[0, 1, 3, 5], [2], [4], [6]]
+    text = "7 sessions in 4 folds, nobody in two folds"
+    assert describe_folds(folds, by="person") == text
+    assert numbers(make_folds(index, config.data, 2, by="person")) == [
+        [0, 1, 3, 5], [2, 4, 6]
+    ]  # fmt: skip
+    with pytest.raises(ConfigError, match="2 to 4, the number of groups of sessions"):
+        make_folds(index, config.data, 5, by="person")
+    assert numbers(make_folds(index, config.data, by="session")) == [
+        [i] for i in range(7)
+    ]
+
+
+def test_one_person_is_left_out_where_each_session_has_one(config):
+    index = named(open_corpus(config.data), "a -", "b -", "a -", "c -", "b -")
+    alone = dataclasses.replace(
+        index,
+        sessions=tuple(
+            dataclasses.replace(s, participants=s.participants[:1])
+            for s in index.sessions
+        ),
+    )
+    folds = make_folds(alone, config.data, by=choose_by(alone, config.data))
+    assert numbers(folds) == [[0, 2], [1, 4], [3]]
+
+
+def test_a_session_without_annotations_is_tested_with_its_people_alone(config):
+    index = named(open_corpus(config.data), "a b", "c d", "a e", "f g")
+    sessions = [
+        dataclasses.replace(
+            session,
+            participants=tuple(
+                dataclasses.replace(p, labels_path=None) for p in session.participants
+            ),
+        )
+        if number > 1
+        else session
+        for number, session in enumerate(index.sessions)
+    ]
+    index = dataclasses.replace(index, sessions=tuple(sessions))
+    assert numbers(make_folds(index, config.data, by="person")) == [[0, 2], [1]]
+    assert numbers(make_folds(index, config.data)) == [[0], [1]]
+
+
+def test_people_who_are_not_known_cannot_be_left_out(config):
+    index = named(open_corpus(config.data), "a b", "c -", "- e")
+    assert choose_by(index, config.data) == "session"
+    with pytest.raises(ConfigError, match=r"sat in mine/all/1 \w+ and 1 other.*people"):
+        choose_by(index, config.data, "person")
+    layout = dataclasses.replace(config.data.layout, people="people.csv")
+    given = dataclasses.replace(config.data, layout=layout)
+    with pytest.raises(ConfigError, match="--by=session"):
+        choose_by(index, given)
+    assert choose_by(index, given, "session") == "session"
+    linked = named(open_corpus(config.data), "a b", "b c", "c a")
+    with pytest.raises(CorpusError, match="people link all 3 sessions"):
+        make_folds(linked, config.data, by="person")
+
+
+def test_people_of_a_table_are_left_out_with_all_their_sessions(tmp_path):
+    """The whole way, with a session that nobody rated."""
+    features, places = streams(tmp_path)
+    for session, copy in (("monday", "friday"), ("tuesday", "sunday")):
+        shutil.copytree(tmp_path / session, tmp_path / copy)
+    places |= LABELS["lines"](tmp_path)
+    who = {"monday": "ann bob", "friday": "bob cem", "tuesday": "eve dan",
+           "sunday": "fay gus"}  # fmt: skip
+    ssi.write_labels(tmp_path / "sunday" / "pupil.engagement.csv", np.arange(80) / 80)
+    rows = [
+        f"{session},{role},{name}"
+        for session, names in who.items()
+        for role, name in zip(("teacher", "pupil"), names.split(), strict=True)
+    ]
+    (tmp_path / "people.csv").write_text("\n".join(["session,role,person", *rows]))
+    data = configure_data(tmp_path, features, places, val_split="")
+    layout = dataclasses.replace(data.layout, people="people.csv")
+    config = dataclasses.replace(
+        TINY,
+        data=dataclasses.replace(data, layout=layout),
+        train=dataclasses.replace(TINY.train, steps=1, save_every=1),
+    )
+    with StopRequest() as stop, jax.numpy_dtype_promotion("standard"):
+        found = cross_validate(
+            config, tmp_path / "cv", refit=False, stop=stop,
+            console=Console(quiet=True),
+        )  # fmt: skip
+    assert found.plan.by == "person"
+    assert found.plan.folds[0] == ("mine/all/friday", "mine/all/monday")
+    assert len(found.plan.folds) == 3
+    for method in found.methods:
+        assert {t.session for t in method.seeds[0]} == {"monday", "tuesday", "sunday"}
+    crossval_report.write_findings(found, console=Console(quiet=True))
+    text = (tmp_path / "cv" / "crossval.md").read_text()
+    assert "4 sessions in 3 folds, nobody in two folds" in text

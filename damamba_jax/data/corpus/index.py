@@ -17,6 +17,7 @@ from damamba_jax.config.sections import FeatureConfig
 from damamba_jax.data.corpus import patterns
 from damamba_jax.data.corpus.finder import Finder
 from damamba_jax.data.corpus.found import Found, SplitFiles
+from damamba_jax.data.corpus.identities import name_people
 from damamba_jax.data.corpus.label_source import Scale
 from damamba_jax.data.corpus.releases import (
     RELEASES,
@@ -68,7 +69,7 @@ def index(
     Raises:
       CorpusError: if a root is missing, empty or holds no known corpus.
       DataFormatError: for a malformed or misfit stream, if `strict`, unless
-        `skip_damaged`.
+        `skip_damaged`; for a malformed table of people.
     """
     folder = _check_folder(root, "data.root")
     label_folder = _check_folder(labels_root or root, "data.labels_root")
@@ -91,6 +92,8 @@ def index(
         search.add(release, scale or Scale(classes=release.classes))
     if not search.built:
         raise _no_corpus(folder, search.searched, problems)
+    if with_labels:
+        search.name_people(layout)
     return search.finish(is_release=layout is None, without=unread)
 
 
@@ -144,6 +147,15 @@ class _Search:
                 self.built += builder.build()
                 problems += builder.problems()
                 self.damaged += builder.left_out
+
+    def name_people(self, layout: LayoutConfig | None) -> None:
+        """Finds out who sat where."""
+        problems, pattern = self.finder.problems, layout.people if layout else ""
+        tables = list(self.finder.files(self.root, pattern, {})) if pattern else []
+        if pattern and not tables:
+            problems.append(f"`data.layout.people`: no table {self.root / pattern}.")
+        table = tables[0].path if tables else None
+        self.built = name_people(self.built, table, problems)
 
     def finish(self, *, is_release: bool, without: frozenset[str]) -> CorpusIndex:
         """Reports what nothing read, and makes the index of what was found.

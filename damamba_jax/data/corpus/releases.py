@@ -214,6 +214,8 @@ def custom_release(layout: LayoutConfig, features: Sequence[FeatureConfig]) -> R
             name="layout.turns.files",
             required=split,
         )
+    if layout.people:
+        patterns.check_pattern(layout.people, name="layout.people", required=[])
     return Release(name=layout.name, folders=(), layouts=(layout,))
 
 

@@ -31,6 +31,7 @@ class Participant:
       is_target: whether the person is rated and scored; `False` for somebody who is
         only a partner, such as a robot.
       gender: as the release says it; `None` where unknown.
+      person: who it is in all sessions; empty where that is not known.
     """
 
     role: str
@@ -41,6 +42,7 @@ class Participant:
     turns: tuple[Span, ...] = ()
     is_target: bool = True
     gender: Gender | None = None
+    person: str = ""
 
     @property
     def label_files(self) -> tuple[Path, ...]:
@@ -117,6 +119,11 @@ class Session:
     label_unit: Literal["frame", "turn"] = "frame"
     classes: tuple[str, ...] = ()
     classes_ordered: bool = False
+
+    @property
+    def people(self) -> frozenset[str]:
+        """Everybody who is scored here, as far as it is known who that is."""
+        return frozenset(p.person for p in self.participants if p.is_target) - {""}
 
     def num_frames(self, seat: int) -> int:
         """Counts the frames of one participant's annotation.

@@ -37,11 +37,20 @@ def fold_sessions(index: CorpusIndex, data: DataConfig) -> tuple[Session, ...]:
 
 
 def validation_sessions(index: CorpusIndex, data: DataConfig) -> tuple[Session, ...]:
-    """The fold that validates if there is one, else `data.val_split`; or none."""
+    """The fold that validates if there is one, else `data.val_split`; or none.
+
+    Whoever is in `data.test_sessions` chooses nothing in other sessions either.
+    """
     if (fold := fold_sessions(index, data)) or not data.val_split:
         return fold
-    chosen = index.split(data.val_split)
-    return tuple(s for s in chosen if session_name(s) not in data.test_sessions)
+    tested = [s for s in index.sessions if session_name(s) in data.test_sessions]
+    people = frozenset[str]().union(*(session.people for session in tested))
+    return tuple(
+        session
+        for session in index.split(data.val_split)
+        if session_name(session) not in data.test_sessions
+        and not session.people & people
+    )
 
 
 def session_name(session: Session) -> str:

@@ -1,0 +1,140 @@
+"""Who sat where: people who come again in other sessions are told by their names.
+
+A table of the layout names everybody, `data.layout.people`. Without one, roles are
+names where not everybody is everywhere, such as `ann`, `bob` and `eve`.
+"""
+
+import dataclasses
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from damamba_jax.data.corpus.sessions import Participant, Session
+from damamba_jax.data.formats.open_table import open_table
+from damamba_jax.data.formats.tables import check_columns
+from damamba_jax.errors import format_error
+
+# No corpus has so many seats.
+_MAX_ROWS = 1 << 20
+# Seats that a problem names.
+_NAMED = 3
+
+
+class Seat(NamedTuple):
+    """A row of the table: where somebody sat. Empty fields stand for all."""
+
+    split: str
+    session: str
+    role: str
+
+    def __str__(self) -> str:
+        """Returns e.g. `train/monday pupil`."""
+        return " ".join(filter(None, ("/".join(filter(None, self[:2])), self.role)))
+
+
+def read_people(path: Path, *, with_roles: bool) -> dict[Seat, str]:
+    """Reads a table of people, with lower-case names of seats.
+
+    Args:
+      path: a table with the columns `session` and `person`, and maybe `role` and
+        `split`.
+      with_roles: whether it must have the column `role`.
+
+    Raises:
+      DataFormatError: for an absent column, too many rows, or a seat of two people.
+    """
+    table = open_table(path)
+    places = [name for name in Seat._fields if name in table.names]
+    check_columns(table, ["session", "person", *["role"] * with_roles])
+    found: dict[Seat, str] = {}
+    rows = 0
+    for block in table.blocks([], [*places, "person"]):
+        rows += len(block.texts[0].codes)
+        if rows > _MAX_ROWS:
+            raise format_error(
+                path, "rows", expected=f"{_MAX_ROWS} at most", got="more"
+            )
+        columns = {name: [""] * len(block.texts[0].codes) for name in Seat._fields}
+        for name, (codes, values) in zip([*places, "person"], block.texts, strict=True):
+            texts = [text.strip() for text in values]
+            columns[name] = [texts[code] for code in codes.tolist()]
+        people = columns.pop("person")
+        for *place, person in zip(*columns.values(), people, strict=True):
+            seat = Seat(*(text.casefold() for text in place))
+            if person and found.setdefault(seat, person) != person:
+                raise format_error(
+                    path,
+                    "person",
+                    expected=f"one person for {seat}",
+                    got=f"{found[seat]} and {person}",
+                )
+    return found
+
+
+def name_people(
+    sessions: Sequence[Session], table: Path | None, problems: list[str]
+) -> list[Session]:
+    """Names everybody in some sessions, where it can be known.
+
+    Args:
+      sessions: all sessions of a corpus.
+      table: the table of people; `None` where there is none.
+      problems: gets a line for seats that the table does not name, and for rows that
+        are of no seat.
+
+    Raises:
+      DataFormatError: for a malformed table.
+    """
+    if table is None:
+        named = _are_names(sessions)
+        return [_name(s, {p.role: p.role * named for p in s.participants})
+                for s in sessions]  # fmt: skip
+    several = any(len(session.participants) > 1 for session in sessions)
+    rows = read_people(table, with_roles=several)
+    used: set[Seat] = set()
+    unknown: list[str] = []
+    found = []
+    for session in sessions:
+        people = {}
+        for one in session.participants:
+            seats = [seat for seat in _seats(session, one) if seat in rows]
+            used.update(seats)
+            people[one.role] = rows[seats[0]] if seats else ""
+            if not seats and one.is_target:
+                unknown.append(f"{session.split}/{session.id} {one.role}")
+        found.append(_name(session, people))
+    if unknown:
+        problems.append(f"{table}: no row says who sat in {_some(unknown)}.")
+    if rest := [f"{seat}" for seat in rows if seat not in used]:
+        problems.append(f"{table}: nobody of the corpus sat in {_some(rest)}.")
+    return found
+
+
+def _seats(session: Session, person: Participant) -> list[Seat]:
+    """Rows that may name somebody, the one that says most first."""
+    split, name, role = (
+        text.casefold()
+        for text in (session.split.rsplit("/", 1)[-1], session.id, person.role)
+    )
+    roles = [role, ""] if len(session.participants) == 1 else [role]
+    return [Seat(s, name, r) for s in (split, "") for r in roles]
+
+
+def _name(session: Session, people: Mapping[str, str]) -> Session:
+    participants = [
+        dataclasses.replace(person, person=people[person.role])
+        for person in session.participants
+    ]
+    return dataclasses.replace(session, participants=tuple(participants))
+
+
+def _are_names(sessions: Sequence[Session]) -> bool:
+    """Whether roles are names of people: not everybody is everywhere."""
+    counts = Counter(person.role for s in sessions for person in s.participants)
+    return len(counts) > 1 and all(n < len(sessions) for n in counts.values())
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more

@@ -1,0 +1,130 @@
+"""People who come again are known by a table, or by roles that are names."""
+
+import dataclasses
+
+import pytest
+from example import TINY
+from forms import FACE, VOICE, layout, lines, streams
+
+from damamba_jax.config.layout import LayoutConfig
+from damamba_jax.data.corpus import index as corpus_index
+from damamba_jax.data.corpus.splits import validation_sessions
+from damamba_jax.data.oddities import find_oddities
+from damamba_jax.errors import ConfigError, DataFormatError
+
+
+def read(root, table: str | None = None, **changes):
+    """The corpus with a table of people, whose path is given or not."""
+    places = {
+        "feature_path": "{session}/{role}.{stem}.stream",
+        "label_path": "{session}/{role}.engagement.csv",
+    }
+    if table is not None:
+        (root / "people.csv").write_text(table)
+        places["people"] = "people.csv"
+    described = dataclasses.replace(layout(**places), **changes)
+    return corpus_index.index(root, features=(VOICE, FACE), layout=described)
+
+
+@pytest.fixture
+def root(tmp_path):
+    streams(tmp_path)
+    lines(tmp_path)
+    return tmp_path
+
+
+def people(found):
+    return {
+        f"{session.id} {one.role}": one.person
+        for session in found.sessions
+        for one in session.participants
+    }
+
+
+def test_a_table_says_who_sat_where(root):
+    table = """person;role;session
+Ann;Teacher;monday
+ bob ;pupil;Monday
+Ann;pupil;tuesday"""
+    found = read(root, table)
+    assert people(found) == {
+        "monday teacher": "Ann", "monday pupil": "bob",
+        "tuesday teacher": "", "tuesday pupil": "Ann",
+    }  # fmt: skip
+    (line,) = found.problems
+    assert line.endswith("no row says who sat in mine/all/tuesday teacher.")
+    assert found.sessions[0].people == {"Ann", "bob"}
+
+
+def test_seats_are_no_names_and_there_may_be_no_table(root):
+    assert set(people(read(root)).values()) == {""}
+    found = read(root, people="who/people.csv")
+    assert set(people(found).values()) == {""}
+    (line,) = found.problems
+    assert line == f"`data.layout.people`: no table {root / 'who/people.csv'}."
+
+
+def test_rows_of_nobody_are_named(root):
+    rows = [f"{s},{r},x" for s in ("monday", "tuesday") for r in ("pupil", "teacher")]
+    rows += ["sunday,pupil,ann", "monday,dog,rex"]
+    (line,) = read(root, "\n".join(["session,role,person", *rows])).problems
+    assert line.endswith("nobody of the corpus sat in sunday pupil, monday dog.")
+
+
+@pytest.mark.parametrize(
+    ("table", "text"),
+    [
+        ("session,person\nmonday,ann", "'role'"),
+        ("session,role\nmonday,pupil", "'person'"),
+        (
+            "session,role,person\nmonday,pupil,ann\nmonday,Pupil,bob",
+            "one person for monday pupil, got ann and bob",
+        ),
+    ],
+)
+def test_a_table_that_does_not_tell_is_refused(root, table, text):
+    with pytest.raises(DataFormatError, match=text):
+        read(root, table)
+
+
+@pytest.mark.parametrize("path", ["../people.csv", "{who}.csv", "/etc/people.csv"])
+def test_the_table_lies_below_the_root(root, path):
+    with pytest.raises(ConfigError, match="layout.people"):
+        read(root, people=path)
+
+
+def test_a_session_of_one_person_needs_no_role(root):
+    place = LayoutConfig(
+        name="mine",
+        splits=("all",),
+        roles=("pupil",),
+        feature_path="{session}/{role}.{stem}.stream",
+        label_path="{session}/{role}.engagement.csv",
+        label_rate=10.0,
+        people="people.csv",
+    )
+    (root / "people.csv").write_text("session,person\nmonday,7\ntuesday,7\n")
+    found = corpus_index.index(root, features=(VOICE, FACE), layout=place)
+    assert people(found) == {"monday pupil": "7", "tuesday pupil": "7"}
+
+
+def test_whoever_is_in_two_splits_is_named_and_never_chooses_for_a_test(root):
+    for name, split in (("monday", "train"), ("tuesday", "val")):
+        (root / split).mkdir()
+        (root / name).rename(root / split / "1")
+    table = """split,session,role,person
+train,1,teacher,ann\ntrain,1,pupil,bob\nval,1,teacher,cem\nval,1,pupil,ann"""
+    found = read(
+        root, table, splits=("train", "val"),
+        feature_path="{split}/{session}/{role}.{stem}.stream",
+        label_path="{split}/{session}/{role}.engagement.csv",
+    )  # fmt: skip
+    assert found.problems == ()
+    (line,) = find_oddities(found.sessions, None)
+    assert line.startswith("ann is in mine/train/1 and in mine/val/1: a model that is")
+    data = dataclasses.replace(
+        TINY.data, train_splits=("mine/train",), val_split="mine/val"
+    )
+    assert len(validation_sessions(found, data)) == 1
+    tested = dataclasses.replace(data, test_sessions=("mine/train/1",))
+    assert validation_sessions(found, tested) == ()
