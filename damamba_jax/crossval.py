@@ -6,7 +6,8 @@ Sessions of the training splits are left out in turn: nothing is learned from th
 chosen by them, and they are scored once all folds are trained. Where it is known who
 sat where, nobody is in two folds. Beside the model stand
 ridge regression and gradient boosting on the same folds, which says whether a network
-pays. The last run learns from everybody: it is the model to use, in WORKDIR/final.
+pays. The last run learns from everybody: it is the model to use. With --final=ensemble
+it is the mean of all folds' models. `damamba predict --workdir=WORKDIR` takes either.
 
 Tables and numbers go to WORKDIR/crossval.md and .json, a picture to crossval.png. The
 same command goes on where it was interrupted, exactly.
@@ -24,6 +25,8 @@ from rich.console import Console
 from damamba_jax.runtime.command import run, show_log
 from damamba_jax.runtime.parser import Parser, one_of, whole, whole_list
 from damamba_jax.runtime.stop import StopRequest
+
+FINALS = ("refit", "ensemble", "none")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -52,7 +55,7 @@ def _cross_validate(
         by=options.by,
         seeds=options.seeds,
         jobs=options.jobs,
-        refit=not options.no_refit,
+        final=options.final,
         stop=stop,
         console=console,
     )
@@ -93,7 +96,12 @@ def make_parser() -> Parser:
     )
     add("--jobs", type=whole(1), default=1, metavar="N", help="runs at a time")
     add(
-        "--no_refit", action="store_true", help="no last run that learns from everybody"
+        "--final",
+        type=one_of(*FINALS),
+        default="refit",
+        help="the model to use: `refit` (default) is a last run that learns from "
+        "everybody, `ensemble` the mean of the folds' models, which costs no training "
+        "and as many times the work to predict; `none` is no model",
     )
     return parser
 

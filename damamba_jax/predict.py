@@ -8,6 +8,8 @@ nor splits are needed. For each session and participant DIR gets `scores.csv`
 (participant, time, score, low, high), `turns.csv` where a table says when turns were,
 an annotation for NOVA, and a picture. `low` and `high` hold most annotations of people
 who were not trained on; how often they did is printed. Several workdirs are averaged.
+The folder of a cross-validation is its model: that of its last run, or the mean of its
+folds.
 
 The same command goes on where it was interrupted.
 """

@@ -19,6 +19,7 @@ from damamba_jax.models.flat_params import FlatParams
 from damamba_jax.models.functional import Params, Statistics, abstract_model, forward
 from damamba_jax.runs.bands import Bands, read_bands
 from damamba_jax.runs.checkpoints import Checkpoints
+from damamba_jax.runs.members import find_members
 from damamba_jax.runs.workdir import BEST, CONFIG, LAST, read_config
 from damamba_jax.runtime.compiler import compiler_options
 from damamba_jax.runtime.mesh import replicate
@@ -275,3 +276,22 @@ def load_checkpoint(workdir: str | Path, *, which: str = "best") -> Estimator:
         f"with the same configuration: damamba train --config=FILE "
         f"--workdir={workdir}."
     )
+
+
+def load_members(folder: str | Path) -> list[Estimator]:
+    """Loads all models whose mean a folder stands for.
+
+    Args:
+      folder: the workdir of a training run, or the folder of a cross-validation. The
+        errors of a cross-validation stand for those of its models' mean.
+
+    Raises:
+      CheckpointError: as `load_checkpoint` does, for any of them.
+    """
+    folder = Path(folder)
+    members = find_members(folder)
+    estimators = [load_checkpoint(workdir) for workdir in members]
+    if members == (folder,):
+        return estimators
+    bands = read_bands(folder)
+    return [dataclasses.replace(one, bands=bands) for one in estimators]

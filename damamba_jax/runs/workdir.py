@@ -34,6 +34,8 @@ TRACES = "traces"
 PREDICTIONS = "predictions"
 # How far scores are from annotations of people who were not trained on.
 BANDS = "bands.json"
+# Which runs of a cross-validation are the model to use.
+MEMBERS = "members.json"
 # What the run was trained on: a fingerprint of every session.
 CORPUS = "corpus.json"
 # Evaluations with other settings than the run's own, and the record of each.

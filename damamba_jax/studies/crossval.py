@@ -3,14 +3,15 @@
 Every fold is a training run that neither learns from the fold's sessions nor chooses
 anything by them; its predictions of these sessions are put together with those of the
 other folds, and scored at once. Classical regressions see the same folds. The last run
-learns from all sessions: it is the model to use.
+learns from all sessions: it is the model to use, unless that is the mean of the folds'
+models.
 """
 
 import dataclasses
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from rich.console import Console
 
@@ -24,6 +25,7 @@ from damamba_jax.evaluation.results import read_results
 from damamba_jax.inference.ensemble import average_traces
 from damamba_jax.metrics.trace import Trace
 from damamba_jax.runs.bands import write_bands
+from damamba_jax.runs.members import write_members
 from damamba_jax.runs.traces import read_traces
 from damamba_jax.runs.workdir import RESULTS
 from damamba_jax.runtime.progress import ProgressLine
@@ -33,6 +35,9 @@ from damamba_jax.studies.runs import Run, train_all, warn_of_oddities
 
 # The run that learns from everybody.
 FINAL = "final"
+
+# The model to use: that of a last run, the mean of the folds' models, or none.
+Final = Literal["refit", "ensemble", "none"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -45,7 +50,7 @@ class Plan:
       by: what is left out as one.
       seeds: every fold has a run for each.
       out: folder of the cross-validation.
-      refit: whether a run that learns from all sessions comes last.
+      final: the model to use in the end; `"refit"` is a run more.
     """
 
     config: Config
@@ -53,7 +58,7 @@ class Plan:
     by: By
     seeds: tuple[int, ...]
     out: Path
-    refit: bool = True
+    final: Final = "refit"
 
     def workdir(self, fold: int, seed: int) -> Path:
         """Returns the workdir of one run."""
@@ -70,11 +75,16 @@ class Plan:
             for seed in self.seeds
             for fold, sessions in enumerate(self.folds)
         ]
-        if self.refit:
+        if self.final == "refit":
             config = self._configure(self.seeds[0], ())
-            final = Run(title="everybody", config=config, folder=self.out / FINAL)
-            runs.append(final)
+            last = Run(title="everybody", config=config, folder=self.out / FINAL)
+            runs.append(last)
         return runs
+
+    def members(self) -> list[Path]:
+        """Lists the workdirs whose mean is the model to use."""
+        folders = [run.folder for run in self.runs()]
+        return {"refit": folders[-1:], "ensemble": folders, "none": []}[self.final]
 
     def _configure(self, seed: int, sessions: tuple[str, ...]) -> Config:
         data = dataclasses.replace(self.config.data, test_sessions=sessions)
@@ -122,7 +132,7 @@ def cross_validate(
     by: By | None = None,
     seeds: Sequence[int] = (0,),
     jobs: int = 1,
-    refit: bool = True,
+    final: Final = "refit",
     stop: StopRequest,
     console: Console,
 ) -> Findings:
@@ -135,7 +145,7 @@ def cross_validate(
       by: what is left out as one, as `choose_by` takes it.
       seeds: every fold has a run for each.
       jobs: runs at a time.
-      refit: whether a run that learns from all sessions comes last.
+      final: the model to use in the end.
       stop: watches for signals.
       console: where progress goes.
 
@@ -154,7 +164,7 @@ def cross_validate(
         by=by,
         seeds=tuple(seeds),
         out=out,
-        refit=refit,
+        final=final,
     )
     title = f"{'simulated ' * index.simulated}{config.name}"
     train_all(
@@ -162,9 +172,10 @@ def cross_validate(
     )
     models = [_read(plan, seed) for seed in plan.seeds]
     methods = [Method(config.name, models)]
-    if refit:
-        # Nobody is left whom the last run has not seen; the folds' errors stand for it.
-        write_bands(out / FINAL, models[0])
+    # Nobody is left whom no model has seen; the folds' errors stand for theirs.
+    for folder in (out, *[out / FINAL] * (final == "refit")):
+        write_bands(folder, models[0])
+    write_members(out, plan.members())
     if len(models) > 1:
         methods.append(Method(f"mean of {len(models)} seeds", [average_traces(models)]))
     return Findings(

@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import platform
+import shlex
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any, NamedTuple
@@ -56,8 +57,18 @@ def write_findings(found: Findings, *, console: Console) -> None:
     tables = [_pooled_table(found, rows, best), _session_table(found, rows)]
     numbers = _tree(found, rows, best)
     write_tables(tables, numbers, out / NAME, console=console)
-    if found.plan.refit:
+    members = found.plan.members()
+    if found.plan.final == "refit":
         console.print(f"The model that learned from everybody: {out / FINAL}")
+    elif members:
+        console.print(
+            f"The model is the mean of the {len(members)} models of the folds."
+        )
+    if members:
+        named = shlex.quote(str(out))
+        console.print(
+            f"next:\n  damamba predict --workdir={named} --input=DIR --out=DIR"
+        )
 
 
 def score_methods(found: Findings) -> tuple[list[Scored], Method]:

@@ -20,7 +20,7 @@ from damamba_jax.data.recordings import open_recordings
 from damamba_jax.errors import ConfigError, WorkdirError
 from damamba_jax.evaluation.kept import model_digest
 from damamba_jax.files import read_json, split_file_name, write_json
-from damamba_jax.inference.estimator import Estimator, load_checkpoint
+from damamba_jax.inference.estimator import Estimator, load_members
 from damamba_jax.inference.likeness import describe_unlike
 from damamba_jax.inference.recordings import (
     ParticipantScores,
@@ -53,7 +53,7 @@ def predict_recordings(
     """Scores all sessions of a folder that are not scored yet.
 
     Args:
-      workdirs: the trained models, whose mean counts.
+      workdirs: the trained models, or cross-validations, whose mean counts.
       source: folder of a session, of sessions, or of a corpus.
       out: folder for what is written, `SESSION/PARTICIPANT/` in it.
       layout: configuration of another layout; `None` takes that of training.
@@ -104,7 +104,7 @@ def predict_recordings(
 
 def _load(workdirs: Sequence[Path], layout: ConfigDict | None) -> list[Estimator]:
     """Loads the models, which read another layout where one is given."""
-    estimators = [load_checkpoint(workdir) for workdir in workdirs]
+    estimators = [one for workdir in workdirs for one in load_members(workdir)]
     if layout is None:
         return estimators
     other = from_config_dict(layout).data

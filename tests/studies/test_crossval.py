@@ -14,10 +14,13 @@ from rich.console import Console
 from damamba_jax.config.sections import Config
 from damamba_jax.data.formats import ssi
 from damamba_jax.data.open import open_corpus
-from damamba_jax.errors import ConfigError, CorpusError
+from damamba_jax.errors import CheckpointError, ConfigError, CorpusError
+from damamba_jax.inference.estimator import load_members
+from damamba_jax.inference.recordings import score_sessions
 from damamba_jax.metrics.intervals import score
+from damamba_jax.runs.members import find_members
 from damamba_jax.runs.traces import read_traces
-from damamba_jax.runs.workdir import read_config
+from damamba_jax.runs.workdir import MEMBERS, read_config
 from damamba_jax.runtime.stop import StopRequest
 from damamba_jax.studies import crossval_report, runs
 from damamba_jax.studies.crossval import FINAL, cross_validate
@@ -81,6 +84,54 @@ def test_the_last_run_learns_from_everybody(found):
     assert final.data.test_sessions == ()
     page = (found.plan.out / FINAL / "results.md").read_text()
     assert "held out" not in page
+
+
+@pytest.mark.parametrize(
+    ("final", "folders"),
+    [
+        ("ensemble", ["00-seed0", "01-seed0", "00-seed1", "01-seed1"]),
+        ("none", []),
+        ("refit", [FINAL]),
+    ],
+)
+def test_the_folder_stands_for_its_model(found, config, monkeypatch, final, folders):
+    """None of the choices trains anything more."""
+    monkeypatch.setattr(runs, "train", lambda *_, **__: pytest.fail("trained"))
+    out = found.plan.out
+    with StopRequest() as stop:
+        again = cross_validate(
+            config, out, seeds=(0, 1), final=final, stop=stop,
+            console=Console(quiet=True),
+        )  # fmt: skip
+    console = Console(record=True, width=200)
+    crossval_report.write_findings(again, console=console)
+    told = console.export_text().replace("\n", "")
+    if not folders:
+        assert find_members(out) == (out,) and "damamba predict" not in told
+        with pytest.raises(CheckpointError, match="got one without config.json"):
+            load_members(out)
+        return
+    assert [path.name for path in find_members(out)] == folders
+    assert f"damamba predict --workdir={out}" in told
+    assert ("mean of the 4 models" in told) == (final == "ensemble")
+    estimators = load_members(out)
+    for path, estimator in zip(find_members(out), estimators, strict=True):
+        assert estimator.config == read_config(path)
+    session = open_corpus(config.data).sessions[0]
+    (mean,) = score_sessions([e.member() for e in estimators], [session])
+    each = [score_sessions([e.member()], [session])[0] for e in estimators]
+    for role, scores in mean.items():
+        expected = np.mean([one[role].score for one in each], axis=0)
+        np.testing.assert_allclose(scores.score, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "text", ['["../elsewhere"]', '["/etc"]', "[]", "[3]", "{}", "[", '["a\\u0000b"]']
+)
+def test_a_list_of_models_that_leads_elsewhere_is_refused(tmp_path, text):
+    (tmp_path / MEMBERS).write_text(text)
+    with pytest.raises(CheckpointError, match="expected a list of folders"):
+        find_members(tmp_path)
 
 
 def test_a_second_time_trains_nothing(found, config, monkeypatch):
@@ -242,7 +293,7 @@ def test_people_of_a_table_are_left_out_with_all_their_sessions(tmp_path):
     )
     with StopRequest() as stop, jax.numpy_dtype_promotion("standard"):
         found = cross_validate(
-            config, tmp_path / "cv", refit=False, stop=stop,
+            config, tmp_path / "cv", final="none", stop=stop,
             console=Console(quiet=True),
         )  # fmt: skip
     assert found.plan.by == "person"
