@@ -198,7 +198,8 @@ class Estimator:
         """Returns what `inference/recordings.py` needs of this model."""
         from damamba_jax.inference.recordings import Member
 
-        return Member(self.config, self.bands, self.predict)
+        shares = self.config.model.system == "damamba"
+        return Member(self.config, self.bands, self.predict, shares)
 
     def predict(
         self, batch: Mapping[str, Any], *, num_frames: int | None = None
@@ -238,7 +239,8 @@ def load_checkpoint(workdir: str | Path, *, which: str = "best") -> Estimator:
             f"{CONFIG}. Train first: damamba train --config=FILE --workdir={workdir}."
         )
     config = read_config(workdir)
-    _, params = abstract_model(config.model, config.data)
+    # As the program asks for it, which finds it made.
+    _, params = abstract_model(config.model, config.data.for_programs())
     statistics = {
         feature.name: {
             field: jax.ShapeDtypeStruct((feature.dim,), np.float32)

@@ -30,11 +30,13 @@ class Member(NamedTuple):
       config: the configuration of the run that trained it.
       bands: how far its scores are from annotations of people it was not trained on.
       predict: scores a batch, as `Estimator.predict` does.
+      shares_people: whether `predict` takes batches in which everybody is a target.
     """
 
     config: Config
     bands: Bands
     predict: Callable[..., Any]
+    shares_people: bool = False
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -159,6 +161,7 @@ def score_sessions(
             batch_size=batch_size or config.train.batch_size,
             frame_multiple=config.model.frame_multiple, protocol=protocol,
             progress=tell, should_stop=should_stop,
+            shares_people=member.shares_people,
         )  # fmt: skip
         predictions.append(smooth_traces(traces, smoothing or config.smoothing))
     traces = predictions[0] if len(members) == 1 else average_traces(predictions)

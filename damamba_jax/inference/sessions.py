@@ -11,6 +11,7 @@ from jaxtyping import Float
 
 from damamba_jax.config.sections import DataConfig
 from damamba_jax.data.batches import windows
+from damamba_jax.data.batches.everybody import all_alike
 from damamba_jax.data.corpus.sessions import Session
 from damamba_jax.metrics.trace import Trace, from_unit
 from damamba_jax.runtime.stop import Stopped
@@ -33,6 +34,7 @@ def predict_sessions(
     split: str | None = None,
     progress: Callable[[int, int], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
+    shares_people: bool = False,
 ) -> list[Trace]:
     """Predicts every frame of every target of `sessions`.
 
@@ -51,6 +53,8 @@ def predict_sessions(
       split: name in the traces, if not the sessions' own.
       progress: called with (batches done, batches in all).
       should_stop: asked before each batch.
+      shares_people: whether `predict` takes batches in which everybody is a target;
+        what is the same for all of them is then computed once.
 
     Returns:
       Traces in the order of sessions and participants.
@@ -64,6 +68,8 @@ def predict_sessions(
     if protocol == "long":
         size, threads = 1, 0
     make = functools.partial(windows.EvaluationSource, batch_size=size, targets=targets)
+    if shares_people and protocol == "stitched":
+        make = functools.partial(make, everybody=all_alike(sessions, groups[0][0]))
     sources = [make([sessions[i] for i in group], shown) for shown, group in groups]
     predictions: dict[tuple[int, int], np.ndarray] = {}
     total, done = sum(map(len, sources)), 0

@@ -10,6 +10,7 @@ Weights are shared between participants.
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jax.typing import DTypeLike
 
@@ -128,7 +129,10 @@ class DAMamba(System):
         chunk = self.config.chunk_frames
         num_frames = -(-num_frames // chunk) * chunk
         keys = split_key(key, 3)
-        people = batch["participant_valid"].shape[1] if self.partners else 1
+        # With a score for each person, everybody is a target in turn, and encoded once.
+        everybody = batch["label_time"].ndim == 3
+        shown = self.partners is not None or everybody
+        people = batch["participant_valid"].shape[1] if shown else 1
         person, embeddings, group_valid = self._encode(
             batch, statistics, num_frames, people, keys[0]
         )
@@ -137,6 +141,15 @@ class DAMamba(System):
             jnp.concatenate([batch[name]] * views)
             for name in ("participant_valid", "participant_slot", "label_time")
         )
+        if everybody:
+            turns = np.array(
+                [[p, *(q for q in range(people) if q != p)] for p in range(people)]
+            )
+            person, valid = (
+                x[:, turns].reshape(-1, *x.shape[1:]) for x in (person, valid)
+            )
+            slots = jnp.repeat(slots, people, axis=0)
+            label_time = label_time.reshape(-1, label_time.shape[-1])
         context = context_valid = None
         if self.partners is not None and people > 1:
             context_valid = valid[:, 1:]

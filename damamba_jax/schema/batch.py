@@ -4,6 +4,9 @@ A batch is a dict of arrays, or of dicts with an array for each feature. The loa
 fills them, models read them, and benchmarks and exports make them of noise or of shapes
 alone; all of them take names, shapes and types from here.
 
+A batch whose windows are scored for everybody in them has arrays of labels of the shape
+[B, P, Tl], and its scores are [B P, Tl], the people of a window one after the other.
+
 The letters: `B` windows, `P` participants (the target first), `Tn` rows of a feature at
 its native rate, `Tl` frames of the annotation.
 """

@@ -194,6 +194,11 @@ class BatchBuilder:
             (label_frames(window, rate) for rate in rates), default=1
         )
 
+    def labels(self, rows: BatchRows) -> tuple[Batch, Int[np.ndarray, "B Tl"]]:
+        """Fills the arrays of labels alone; returns as `build` does."""
+        batch: Batch = {}
+        return batch, self._add_labels(batch, rows, rows.core - self.window.past_frames)
+
     def build(self, rows: BatchRows) -> tuple[Batch, Int[np.ndarray, "B Tl"]]:
         """Fills one batch.
 

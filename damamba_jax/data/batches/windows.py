@@ -28,6 +28,7 @@ import numpy as np
 from damamba_jax.array_types import Bool, Int
 from damamba_jax.config.sections import DataConfig
 from damamba_jax.data.batches.builder import BatchBuilder, BatchRows
+from damamba_jax.data.batches.everybody import each_as_target
 from damamba_jax.data.batches.visits import VisitCores, VisitTurns
 from damamba_jax.data.corpus.sessions import Session
 from damamba_jax.errors import ConfigError, CorpusError
@@ -167,6 +168,9 @@ class EvaluationSource:
       targets: `"labelled"` scores everybody with an annotation file, `"all"`
         everybody but those who are partners alone.
       max_batches: if not 0, at most this many batches of windows, spread evenly.
+      everybody: each window is there once, for all of its people as targets: the arrays
+        of labels are [B, P, Tl], and `EvaluationRows` has a row for each person of each
+        window. Only for sessions that are `all_alike`.
       process_index, process_count: this process builds its contiguous share.
 
     Raises:
@@ -181,13 +185,18 @@ class EvaluationSource:
         batch_size: int,
         targets: Literal["labelled", "all"] = "labelled",
         max_batches: int = 0,
+        everybody: bool = False,
         process_index: int = 0,
         process_count: int = 1,
     ):
+        self._targets = data.participants if everybody else 1
+        batch_size = max(1, batch_size // self._targets)
         self._share = _share(batch_size, process_index, process_count)
         self._builder = _builder(sessions, data)
         people = self._builder.people
         scored = people.labelled if targets == "labelled" else people.is_target
+        if everybody:
+            scored = scored & (people.seats[:, 1] == 0)
         person, core = people.cores(
             np.flatnonzero(scored),
             every_frames=data.window.core_frames,
@@ -230,6 +239,11 @@ class EvaluationSource:
         )
         rows = _take(rows, self._share)
         batch, label_index = self._builder.build(rows)
+        if self._targets > 1:
+            rows = each_as_target(rows, people)
+            labels, label_index = self._builder.labels(rows)
+            shape = (-1, self._targets, label_index.shape[1])
+            batch |= {name: array.reshape(shape) for name, array in labels.items()}
         seats = people.seats[rows.people[:, 0]]
         turn = np.full_like(label_index, -1)
         if people.turn.size:

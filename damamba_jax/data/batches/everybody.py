@@ -1,0 +1,39 @@
+"""Windows that are shown once for all of their people: whoever sits there is a target.
+
+What a model computes of each person by itself is then computed once, and not again for
+each target.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from damamba_jax.config.sections import DataConfig
+from damamba_jax.data.batches.builder import BatchRows
+from damamba_jax.data.batches.people import People
+from damamba_jax.data.corpus.sessions import Session
+
+
+def all_alike(sessions: Sequence[Session], data: DataConfig) -> bool:
+    """Whether everybody in each session is scored, and sees all others in a window."""
+    return data.participants > 1 and all(
+        len(session.participants) == data.participants
+        and all(one.is_target for one in session.participants)
+        and len({one.labels_path is None for one in session.participants}) == 1
+        and len({session.num_frames(i) for i in range(data.participants)}) == 1
+        for session in sessions
+    )
+
+
+def each_as_target(rows: BatchRows, people: People) -> BatchRows:
+    """Repeats each row for each of its people as the target, who comes first."""
+    count = rows.people.shape[1]
+    turns = [[p, *(q for q in range(count) if q != p)] for p in range(count)]
+    seated = rows.people[:, np.array(turns)].reshape(-1, count)
+    return BatchRows(
+        people=seated,
+        slot=np.repeat(rows.slot, count, axis=0),
+        core=np.repeat(rows.core, count),
+        row_valid=np.repeat(rows.row_valid, count),
+        rated=people.annotations(seated[:, 0]),
+    )
