@@ -4,10 +4,12 @@
 
 Sessions of the training splits are left out in turn: nothing is learned from them or
 chosen by them, and they are scored once all folds are trained. Where it is known who
-sat where, nobody is in two folds. Beside the model stand
-ridge regression and gradient boosting on the same folds, which says whether a network
-pays. The last run learns from everybody: it is the model to use. With --final=ensemble
-it is the mean of all folds' models. `damamba predict --workdir=WORKDIR` takes either.
+sat where, nobody is in two folds. Beside the model stand classical methods on the same
+folds, which says whether a network pays. With --label_delays each fold chooses how far
+annotations lag behind what they are about.
+
+The last run learns from everybody: it is the model to use. With --final=ensemble it is
+the mean of all folds' models. `damamba predict --workdir=WORKDIR` takes either.
 
 Tables and numbers go to WORKDIR/crossval.md and .json, a picture to crossval.png. The
 same command goes on where it was interrupted, exactly.
@@ -23,7 +25,13 @@ from pathlib import Path
 from rich.console import Console
 
 from damamba_jax.runtime.command import run, show_log
-from damamba_jax.runtime.parser import Parser, one_of, whole, whole_list
+from damamba_jax.runtime.parser import (
+    Parser,
+    not_negative_list,
+    one_of,
+    whole,
+    whole_list,
+)
 from damamba_jax.runtime.stop import StopRequest
 
 FINALS = ("refit", "ensemble", "none")
@@ -53,6 +61,7 @@ def _cross_validate(
         Path(options.workdir or Path("runs") / f"{config.name}-crossval"),
         folds=options.folds,
         by=options.by,
+        label_delays=options.label_delays,
         seeds=options.seeds,
         jobs=options.jobs,
         final=options.final,
@@ -86,6 +95,15 @@ def make_parser() -> Parser:
         help="what is left out: a session, whoever sits in it, or a person, with all "
         "sessions of theirs and of whoever sat there; default: person where everybody "
         "is known (`data.layout.people`), else session",
+    )
+    add(
+        "--label_delays",
+        type=not_negative_list,
+        default=[],
+        metavar="S,S",
+        help="delays of the annotations in seconds, such as 0,1,2,4: each fold takes "
+        "the one that suits the sessions it trains on; default: "
+        "`data.label_delay_seconds`",
     )
     add(
         "--seeds",

@@ -43,11 +43,14 @@ class Regressor:
     Args:
       model: scikit-learn's.
       slope, intercept: of the affine map behind it.
+      held_out: correlation with the labels of training sessions that were left out; 0
+        where none could be.
     """
 
     model: _Library
     slope: float
     intercept: float
+    held_out: float
 
     def predict(self, inputs: Float[np.ndarray, "n D"]) -> Float[np.ndarray, "n"]:
         """Predicts the labels of rows, within [0, 1]."""
@@ -177,13 +180,17 @@ def _fit_regressor(
             part = _MAKERS[kind](group[train], seed).fit(inputs[train], label[train])
             left_out[test] = part.predict(inputs[test])
     spread = float(np.nanstd(left_out)) if np.isfinite(left_out).any() else 0.0
+    held_out = 0.0
+    if spread > 1e-12 and label.std() > 1e-12:
+        held_out = float(np.corrcoef(left_out, label)[0, 1])
     # Without any correlation the mean label is the best prediction.
-    slope = float(label.std()) / spread if spread > 1e-12 else 0.0
-    if slope and np.corrcoef(left_out, label)[0, 1] <= 0:
-        slope = 0.0
+    slope = float(label.std()) / spread if held_out > 0 else 0.0
     center = float(np.nanmean(left_out)) if slope else 0.0
     return Regressor(
-        model=model, slope=slope, intercept=float(label.mean()) - slope * center
+        model=model,
+        slope=slope,
+        intercept=float(label.mean()) - slope * center,
+        held_out=held_out,
     )
 
 

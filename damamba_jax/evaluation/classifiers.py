@@ -25,10 +25,13 @@ class Classifier:
     Args:
       model: scikit-learn's.
       num_classes: also those that nobody in training had; these never are predicted.
+      held_out: kappa on training sessions that were left out; 0 where none could be, or
+        nothing was chosen by it.
     """
 
     model: Any
     num_classes: int
+    held_out: float
 
     def predict(self, inputs: Float[np.ndarray, "n D"]) -> Float[np.ndarray, "n K"]:
         """Predicts the probability of each class."""
@@ -72,7 +75,12 @@ def fit_classifier(
         warnings.filterwarnings("ignore", message="Skipping features without any")
         # A weak penalty that does not converge is not chosen.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        return Classifier(model=model.fit(inputs, label), num_classes=num_classes)
+        model.fit(inputs, label)
+    return Classifier(
+        model=model,
+        num_classes=num_classes,
+        held_out=float(getattr(model, "best_score_", 0.0)),
+    )
 
 
 def _logistic(folds: _Folds) -> Any:

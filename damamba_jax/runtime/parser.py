@@ -219,6 +219,19 @@ def whole_list(text: str) -> list[int]:
         ) from None
 
 
+def not_negative_list(text: str) -> list[float]:
+    """Reads numbers from 0 on with commas between, each once: a `type` of flags."""
+    try:
+        found = list(dict.fromkeys(map(float, text.split(","))))
+    except ValueError:
+        found = [math.nan]
+    if not all(0 <= value < math.inf for value in found):
+        raise argparse.ArgumentTypeError(
+            f"expected numbers >= 0 with commas between, got {text!r}"
+        )
+    return found
+
+
 def split_names(text: str) -> list[str]:
     """Reads names with commas between: a `type` of flags."""
     return [name.strip() for name in text.split(",") if name.strip()]

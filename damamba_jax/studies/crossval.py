@@ -7,9 +7,10 @@ learns from all sessions: it is the model to use, unless that is the mean of the
 models.
 """
 
+import contextlib
 import dataclasses
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -17,7 +18,7 @@ from rich.console import Console
 
 from damamba_jax.config.sections import Config, DataConfig
 from damamba_jax.data.corpus.ceiling import Ceiling, human_ceiling
-from damamba_jax.data.corpus.sessions import Session
+from damamba_jax.data.corpus.sessions import CorpusIndex
 from damamba_jax.data.corpus.splits import HELD_OUT, session_name
 from damamba_jax.data.open import open_corpus
 from damamba_jax.evaluation import classical
@@ -30,6 +31,7 @@ from damamba_jax.runs.traces import read_traces
 from damamba_jax.runs.workdir import RESULTS
 from damamba_jax.runtime.progress import ProgressLine
 from damamba_jax.runtime.stop import StopRequest
+from damamba_jax.studies.fold_rows import Corpora, FoldRows
 from damamba_jax.studies.folds import By, choose_by, make_folds
 from damamba_jax.studies.runs import Run, train_all, warn_of_oddities
 
@@ -47,6 +49,8 @@ class Plan:
     Args:
       config: the configuration of all runs, but for the seed and the sessions.
       folds: the names of the sessions of each fold.
+      delays: how far annotations are moved forward, in seconds: for each fold, and last
+        for the run that learns from everybody.
       by: what is left out as one.
       seeds: every fold has a run for each.
       out: folder of the cross-validation.
@@ -55,6 +59,7 @@ class Plan:
 
     config: Config
     folds: tuple[tuple[str, ...], ...]
+    delays: tuple[float, ...]
     by: By
     seeds: tuple[int, ...]
     out: Path
@@ -69,14 +74,14 @@ class Plan:
         runs = [
             Run(
                 title=f"fold {fold + 1} of {len(self.folds)}, seed {seed}",
-                config=self._configure(seed, sessions),
+                config=self._configure(seed, sessions, self.delays[fold]),
                 folder=self.workdir(fold, seed),
             )
             for seed in self.seeds
             for fold, sessions in enumerate(self.folds)
         ]
         if self.final == "refit":
-            config = self._configure(self.seeds[0], ())
+            config = self._configure(self.seeds[0], (), self.delays[-1])
             last = Run(title="everybody", config=config, folder=self.out / FINAL)
             runs.append(last)
         return runs
@@ -86,8 +91,10 @@ class Plan:
         folders = [run.folder for run in self.runs()]
         return {"refit": folders[-1:], "ensemble": folders, "none": []}[self.final]
 
-    def _configure(self, seed: int, sessions: tuple[str, ...]) -> Config:
-        data = dataclasses.replace(self.config.data, test_sessions=sessions)
+    def _configure(self, seed: int, sessions: tuple[str, ...], delay: float) -> Config:
+        data = dataclasses.replace(
+            self.config.data, test_sessions=sessions, label_delay_seconds=delay
+        )
         return dataclasses.replace(self.config, seed=seed, data=data)
 
 
@@ -130,6 +137,7 @@ def cross_validate(
     *,
     folds: int = 0,
     by: By | None = None,
+    label_delays: Sequence[float] = (),
     seeds: Sequence[int] = (0,),
     jobs: int = 1,
     final: Final = "refit",
@@ -143,6 +151,8 @@ def cross_validate(
       out: folder of the cross-validation.
       folds: the number of folds, as `make_folds` takes it.
       by: what is left out as one, as `choose_by` takes it.
+      label_delays: delays of annotations in seconds, of which each fold chooses one by
+        the sessions that it trains on; none means that of the configuration.
       seeds: every fold has a run for each.
       jobs: runs at a time.
       final: the model to use in the end.
@@ -156,11 +166,13 @@ def cross_validate(
     """
     index = open_corpus(config.data, console=console)
     warn_of_oddities(config.data, index)
-    known = {session_name(session): session for session in index.sessions}
     by = choose_by(index, config.data, by)
+    dealt = make_folds(index, config.data, folds, by=by)
+    corpora = _open_delayed(config.data, index, label_delays)
     plan = Plan(
         config=config,
-        folds=make_folds(index, config.data, folds, by=by),
+        folds=dealt,
+        delays=_choose_delays(config, dealt, corpora, stop, console),
         by=by,
         seeds=tuple(seeds),
         out=out,
@@ -168,8 +180,10 @@ def cross_validate(
     )
     title = f"{'simulated ' * index.simulated}{config.name}"
     train_all(
-        plan.runs(), title=title, jobs=jobs, stop=stop, console=console, index=index
-    )
+        plan.runs(), title=title, jobs=jobs, stop=stop, console=console,
+        index=None if label_delays else index,
+    )  # fmt: skip
+    known = next(iter(corpora.values()))
     models = [_read(plan, seed) for seed in plan.seeds]
     methods = [Method(config.name, models)]
     # Nobody is left whom no model has seen; the folds' errors stand for theirs.
@@ -181,9 +195,22 @@ def cross_validate(
     return Findings(
         plan=plan,
         simulated=index.simulated,
-        methods=(*methods, *_classical(plan, known, stop, console)),
-        ceiling=human_ceiling([known[n] for names in plan.folds for n in names]),
+        methods=(*methods, *_classical(plan, corpora, stop, console)),
+        ceiling=human_ceiling([known[name] for names in dealt for name in names]),
     )
+
+
+def _open_delayed(
+    data: DataConfig, index: CorpusIndex, delays: Sequence[float]
+) -> Corpora:
+    """Opens the corpus with each delay of its annotations."""
+    found = {}
+    for delay in dict.fromkeys(delays or [data.label_delay_seconds]):
+        delayed = dataclasses.replace(data, label_delay_seconds=delay)
+        same = delay == data.label_delay_seconds
+        opened = index if same else open_corpus(delayed)
+        found[delay] = {session_name(session): session for session in opened.sessions}
+    return found
 
 
 def _read(plan: Plan, seed: int) -> list[Trace]:
@@ -202,41 +229,39 @@ def _read(plan: Plan, seed: int) -> list[Trace]:
     ]
 
 
+def _choose_delays(
+    config: Config,
+    folds: Sequence[Sequence[str]],
+    corpora: Corpora,
+    stop: StopRequest,
+    console: Console,
+) -> tuple[float, ...]:
+    """Chooses the delay of each fold, and last that of everybody."""
+    if len(corpora) == 1:
+        return tuple(corpora) * (len(folds) + 1)
+    reads = sum(map(len, folds)) + len(folds) + 1
+    with _steps("delay of annotations", len(corpora) * reads, stop, console) as tell:
+        rows = FoldRows(
+            data=config.data, corpora=corpora, folds=folds, seed=0, tell=tell
+        )
+        return tuple(rows.choose_delay(i) for i in (*range(len(folds)), None))
+
+
 def _classical(
-    plan: Plan, known: Mapping[str, Session], stop: StopRequest, console: Console
+    plan: Plan, corpora: Corpora, stop: StopRequest, console: Console
 ) -> list[Method]:
-    """Fits and pools the classical regressions on the same folds."""
-    total = sum(map(len, plan.folds)) + len(plan.folds) * len(classical.KINDS)
+    """Fits and pools the classical methods on the same folds."""
+    reads = len(set(plan.delays)) * sum(map(len, plan.folds))
+    fits = len(plan.folds) * len(classical.KINDS)
     found: dict[str, list[Trace]] = {kind: [] for kind in classical.KINDS}
-    with ProgressLine("classical regressions", console, unit="fits") as line:
-        steps = itertools.count()
-
-        def tell() -> None:
-            stop.check()
-            line(next(steps), total)
-
-        people: list[_Person] = []
-        for fold, names in enumerate(plan.folds):
-            for name in names:
-                tell()
-                people += _read_rows(plan.config.data, known[name], fold)
-        for fold in range(len(plan.folds)):
-            seen = [person for person in people if person.fold != fold]
+    with _steps("classical methods", reads + fits, stop, console) as tell:
+        rows = FoldRows(
+            data=plan.config.data, corpora=corpora, folds=plan.folds,
+            seed=plan.seeds[0], tell=tell,
+        )  # fmt: skip
+        for fold, delay in enumerate(plan.delays[:-1]):
             for kind in classical.KINDS:
-                tell()
-                model = classical.fit(
-                    kind,
-                    [person.rows for person in seen],
-                    [session_name(person.session) for person in seen],
-                    seed=plan.seeds[0],
-                    num_classes=len(plan.config.data.classes),
-                )
-                found[kind] += [
-                    classical.predict(model, p.rows, p.session, p.seat)
-                    for p in people
-                    if p.fold == fold
-                ]
-        line(total, total)
+                found[kind] += rows.predict(kind, fold, delay)
     has_classes = bool(plan.config.data.classes)
     return [
         Method(classical.title_of(kind, has_classes=has_classes), [traces], True)
@@ -244,23 +269,17 @@ def _classical(
     ]
 
 
-class _Person(NamedTuple):
-    """Somebody who is rated, and the fold that leaves the session out."""
+@contextlib.contextmanager
+def _steps(
+    title: str, total: int, stop: StopRequest, console: Console
+) -> Iterator[Callable[[], None]]:
+    """Shows the progress of steps, each of which says when it begins."""
+    steps = itertools.count()
+    with ProgressLine(title, console, unit="steps") as line:
 
-    fold: int
-    session: Session
-    seat: int
-    rows: classical.Rows
+        def tell() -> None:
+            stop.check()
+            line(min(next(steps), total), total)
 
-
-def _read_rows(data: DataConfig, session: Session, fold: int) -> Iterator[_Person]:
-    for seat, person in enumerate(session.participants):
-        if person.labels_path is not None:
-            rows = classical.read_rows(
-                session,
-                seat,
-                data.features,
-                window=data.window,
-                cache_dir=data.cache_dir,
-            )
-            yield _Person(fold, session, seat, rows)
+        yield tell
+        line(total, total)

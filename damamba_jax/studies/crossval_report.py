@@ -4,6 +4,7 @@ import dataclasses
 import os
 import platform
 import shlex
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any, NamedTuple
@@ -111,6 +112,10 @@ def _pooled_table(found: Findings, rows: Sequence[Scored], best: Method) -> Tabl
         f"difference to {best.title} and its standard error, paired over sessions and "
         "seeds."
     ]
+    if len(set(found.plan.delays)) > 1:
+        counts = Counter(found.plan.delays[:-1])
+        each = ", ".join(f"{d:g} s in {n}" for d, n in sorted(counts.items()))
+        notes.append(f"Delay of the annotations, chosen by each fold's own: {each}.")
     if found.ceiling.raters:
         notes.append(f"{found.ceiling}.")
     mark = " (simulated)" * found.simulated
@@ -188,6 +193,7 @@ def _tree(found: Findings, rows: Sequence[Scored], best: Method) -> dict[str, An
         "folds": found.plan.folds,
         "by": found.plan.by,
         "seeds": found.plan.seeds,
+        "delays": found.plan.delays,
         "methods": [
             {
                 "title": row.method.title,

@@ -8,10 +8,11 @@ import jax
 import numpy as np
 import pytest
 from example import TINY
-from forms import LABELS, configure_data, streams
+from forms import FACE, LABELS, configure_data, streams
 from rich.console import Console
 
 from damamba_jax.config.sections import Config
+from damamba_jax.data.corpus.splits import session_name
 from damamba_jax.data.formats import ssi
 from damamba_jax.data.open import open_corpus
 from damamba_jax.errors import CheckpointError, ConfigError, CorpusError
@@ -23,7 +24,8 @@ from damamba_jax.runs.traces import read_traces
 from damamba_jax.runs.workdir import MEMBERS, read_config
 from damamba_jax.runtime.stop import StopRequest
 from damamba_jax.studies import crossval_report, runs
-from damamba_jax.studies.crossval import FINAL, cross_validate
+from damamba_jax.studies.crossval import FINAL, Plan, cross_validate
+from damamba_jax.studies.fold_rows import FoldRows
 from damamba_jax.studies.folds import choose_by, describe_folds, make_folds
 
 
@@ -304,3 +306,54 @@ def test_people_of_a_table_are_left_out_with_all_their_sessions(tmp_path):
     crossval_report.write_findings(found, console=Console(quiet=True))
     text = (tmp_path / "cv" / "crossval.md").read_text()
     assert "4 sessions in 3 folds, nobody in two folds" in text
+
+
+@pytest.fixture(scope="module")
+def late(tmp_path_factory):
+    """A corpus whose annotations follow a feature by 1.2 s; what to read of it."""
+    root = tmp_path_factory.mktemp("late")
+    features = (FACE,)
+    rng = np.random.default_rng(0)
+    names = [f"s{i}" for i in range(4)]
+    for session in names:
+        for role in ("teacher", "pupil"):
+            # 40 s at 10 Hz, slow enough for rows of half a second.
+            wave = np.repeat(rng.normal(size=20), 20)
+            face = np.repeat(wave[:, None], 2, axis=1) + 0.1 * rng.normal(size=(400, 2))
+            path = root / session / f"{role}.face.stream"
+            ssi.write_stream(path, face.astype(np.float32), 10.0)
+            label = 1 / (1 + np.exp(-np.concatenate([np.zeros(12), wave[:-12]])))
+            ssi.write_labels(root / session / f"{role}.engagement.csv", label)
+    places = {
+        "feature_path": "{session}/{role}.{stem}.stream",
+        "label_path": "{session}/{role}.engagement.csv",
+    }
+    return configure_data(root, features, places, val_split="")
+
+
+def test_each_fold_chooses_the_delay_by_its_training_sessions(late):
+    corpora = {}
+    for delay in (0.0, 0.6, 1.2, 1.8):
+        index = open_corpus(dataclasses.replace(late, label_delay_seconds=delay))
+        corpora[delay] = {session_name(s): s for s in index.sessions}
+    folds = [(name,) for name in corpora[0.0]]
+    told = []
+    rows = FoldRows(
+        data=late, corpora=corpora, folds=folds, seed=0, tell=lambda: told.append(1)
+    )
+    assert [rows.choose_delay(fold) for fold in (0, 3, None)] == [1.2] * 3
+    # Everybody is read once for each delay, and fitted once for each choice.
+    assert len(told) == 4 * 4 + 3 * 4
+
+
+def test_runs_have_the_delay_of_their_fold(late, tmp_path):
+    plan = Plan(
+        config=dataclasses.replace(TINY, data=late),
+        folds=(("mine/all/s0",), ("mine/all/s1",)),
+        delays=(0.5, 1.0, 0.5),
+        by="session",
+        seeds=(0,),
+        out=tmp_path,
+    )
+    delays = [run.config.data.label_delay_seconds for run in plan.runs()]
+    assert delays == [0.5, 1.0, 0.5]
