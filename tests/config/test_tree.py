@@ -244,6 +244,7 @@ def test_no_hyperparameter_has_a_default():
         "LayoutConfig.label_rate",
         "LayoutConfig.labels",
         "LayoutConfig.partner_roles",
+        "LayoutConfig.people",
         "LayoutConfig.turns",
         *(f"{system.__name__}.system" for system in SYSTEMS.values()),
     }

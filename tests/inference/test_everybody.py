@@ -10,6 +10,7 @@ from example import FEATURES, small_config, unit_statistics
 
 from damamba_jax.data.batches.everybody import all_alike
 from damamba_jax.data.corpus.array_source import session_of_arrays
+from damamba_jax.data.corpus.label_source import Scale
 from damamba_jax.inference.estimator import predict_function
 from damamba_jax.inference.sessions import predict_sessions
 from damamba_jax.models.functional import build_model, split_model
@@ -25,9 +26,7 @@ def record(*names, seconds=3.0):
         }
         for name in names
     }
-    return session_of_arrays(
-        people, {}, FEATURES, label_rate=25.0, label_range=(0.0, 1.0)
-    )
+    return session_of_arrays(people, {}, FEATURES, label_rate=25.0, scale=Scale())
 
 
 @pytest.mark.parametrize(
