@@ -14,6 +14,7 @@ _CLOCK = re.compile(r"(\d{1,3}:)?\d{1,3}:\d{1,2}([.,]\d+)?")
 _WIDE = re.compile(r"(.*?)(\d+)")
 _MAX_KEYS = 2000
 _MAX_WORDS = 3
+_MAX_CLASSES = 12
 # Columns of one name and different numbers that are turns, not features.
 _MIN_WIDE = 3
 
@@ -66,10 +67,12 @@ def find_columns(
         if frame is not None and _counts(first.numbers[frame]):
             take("time", frame)
     values = tuple(n for n in free if n in first.numbers and not _is_index(first, n))
+    few = tuple(n for n in free if n in first.texts and _is_class(contents, n))
     return Columns(
         **parts,
         unit=_unit(first, parts),
         values=values,
+        names=few,
         wide=wide,
         people=distinct(contents, parts["role"]) if "role" in parts else (),
     )
@@ -173,6 +176,13 @@ def _counts(values: np.ndarray) -> bool:
     """Whether numbers go up by one, as numbers of frames do."""
     steps = np.diff(values[np.isfinite(values)])
     return len(steps) > 0 and bool(np.median(steps) == 1.0)
+
+
+def _is_class(contents: Sequence[Content], name: str) -> bool:
+    """Whether a column holds few words that come again and again."""
+    words_of = distinct(contents, name)
+    rows = sum(len(content.texts.get(name, ())) for content in contents)
+    return 1 < len(words_of) <= _MAX_CLASSES and 3 * len(words_of) <= rows
 
 
 def _is_index(content: Content, name: str) -> bool:

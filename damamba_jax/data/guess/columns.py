@@ -22,6 +22,7 @@ class Columns:
       time, start, end, duration: columns of times.
       unit: unit of these, as `time_unit` has it.
       values: other columns of numbers.
+      names: other columns of few different words, such as classes.
       wide: pattern of columns that each belong to a turn, such as `Turn {turn}`.
       people: values of `role`, in the order of the rows.
     """
@@ -37,6 +38,7 @@ class Columns:
     duration: str = ""
     unit: str = "s"
     values: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
     wide: str = ""
     people: tuple[str, ...] = ()
 

@@ -162,13 +162,18 @@ def _settings(
         "data.root": Item(str(root)),
         "data.layout": Item(layout),
     }
-    if made is not None:
+    classes = labels.find_classes(made) if made is not None else ()
+    if classes:
+        why = "Words in place of numbers. In order? Then data.classes_ordered = True."
+        settings["data.classes"] = Item(",".join(classes), why)
+        settings["optim.loss"] = Item("cross-entropy")
+    elif made is not None:
         limits, why = labels.find_range(made)
         settings["data.label_range"] = Item(limits, why)
     if "turns" in layout and _rates_turns(made):
         why = "Ratings of whole turns are learned and scored turn by turn."
         settings["data.label_unit"] = Item("turn", why)
-        settings["optim.loss"] = Item("ccc-mean")
+        settings["optim.loss"] = Item("cross-entropy-mean" if classes else "ccc-mean")
     roles = layout["roles"].value
     if isinstance(roles, tuple) and len(roles) < 2:
         settings["data.participants"] = Item(1, "Nobody has a partner.")

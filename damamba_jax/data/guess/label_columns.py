@@ -24,11 +24,26 @@ def label_columns(cluster: Cluster) -> tuple[str, ...]:
         found = [v for v in columns.values if words.says(v, (word,))]
         if found and len(found) <= MAX_VALUES:
             return tuple(found)
+    if classes := _class_columns(cluster):
+        return classes
     if named and 0 < len(columns.values) <= MAX_VALUES:
         return columns.values
     about_turns = any(words.says(t, ("turn", "turns")) for t in _texts(cluster))
     guessed = interval and not about_turns and len(columns.values) < 4
     return columns.values[:1] if guessed else ()
+
+
+def _class_columns(cluster: Cluster) -> tuple[str, ...]:
+    """The columns of classes: called so, or the only ones of a file that is."""
+    columns = cluster.columns
+    for kinds in (words.RATER, (*_STRONG, *words.CLASS)):
+        found = [name for name in columns.names if words.says(name, kinds)]
+        if found:
+            return tuple(found)
+    kinds = (*words.LABEL, *words.CLASS, *words.RATER, "raters")
+    named = any(words.says(text, kinds) for text in _texts(cluster))
+    alone = not columns.values and len(columns.names) <= MAX_VALUES
+    return columns.names if named and alone else ()
 
 
 def _texts(cluster: Cluster) -> list[str]:

@@ -104,6 +104,15 @@ def _edges(cluster: Cluster | None) -> list[np.ndarray]:
     return found
 
 
+def find_classes(labels: Labels) -> tuple[str, ...]:
+    """The names of the classes, in the order of the alphabet; none for numbers."""
+    if not set(labels.columns) <= set(labels.cluster.columns.names):
+        return ()
+    contents = labels.cluster.contents
+    names = [name for c in labels.columns for name in distinct(contents, c)]
+    return tuple(sorted({name.casefold(): name for name in names}.values()))
+
+
 def find_range(labels: Labels) -> tuple[tuple[float, float], str]:
     """The lowest and the highest value, and how they are known."""
     limits = [c.limits for c in labels.cluster.contents if c.limits]

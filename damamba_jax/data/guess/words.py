@@ -48,6 +48,7 @@ LABEL = (
     "annotation", "annotations", "valence", "arousal", "interest", "attention", "score",
     "value",
 )  # fmt: skip
+CLASS = ("class", "classes", "category", "state", "level", "emotion")
 _MILLISECONDS = frozenset(("ms", "msec", "msecs", "millisecond", "milliseconds"))
 
 _AUDIO = frozenset(

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import class_forms
 import numpy as np
 import pytest
 from forms import (
@@ -175,6 +176,23 @@ def test_raters_of_turns(tmp_path):
     person = found.sessions[0].participants[0]
     assert sorted(person.raters()) == ["x", "y", "z"]
     assert np.isfinite(person.labels()).all()
+
+
+@pytest.mark.parametrize("form", ["interval_csv", "rater_csv"])
+def test_words_are_classes(form, tmp_path):
+    root = tmp_path / "r"
+    streams(root)
+    class_forms.FORMS[form](root)
+    config, text = read(root)
+    assert config.data.classes == class_forms.NAMES
+    assert config.optim.loss == "cross-entropy" and "label_range" not in text
+    found = find(config)
+    assert found.problems == ()
+    session, person = found.sessions[0], found.sessions[0].participants[0]
+    wanted = class_forms.numbers(session.id, person.role)
+    got = session.annotation(0)
+    step = round(session.label_rate / 10)
+    np.testing.assert_array_equal(got[::step][: len(wanted)], wanted[: len(got)])
 
 
 def test_one_person_each_in_turns(tmp_path):
