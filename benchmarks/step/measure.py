@@ -83,7 +83,9 @@ def step_and_shapes(config: Config) -> tuple[Any, tuple[Any, ...]]:
         f.name: (jax.ShapeDtypeStruct((f.dim,), np.float32),) * 2
         for f in config.data.features
     }
-    step = train_step.jit_train_step(config)
+    step = train_step.jit_train_step(
+        config.model, config.data, config.optim, num_steps=config.train.steps
+    )
     return step, (state, abstract_batch(_shape(config)), statistics)
 
 

@@ -210,7 +210,14 @@ def _compile_step(
 ) -> step.Step:
     """Runs of one process that differ in name and seed alone, one after the other,
     share what was compiled."""
-    return step.compile_step(config, batch=batch, replicated=replicated)
+    return step.compile_step(
+        config.model,
+        config.data,
+        config.optim,
+        num_steps=config.train.steps,
+        batch=batch,
+        replicated=replicated,
+    )
 
 
 def _both(progress: Tell, follow: Tell | None) -> Tell:

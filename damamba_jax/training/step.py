@@ -11,7 +11,8 @@ from flax import nnx
 from jax.sharding import NamedSharding
 
 from damamba_jax.array_types import Array, Bool
-from damamba_jax.config.sections import Config
+from damamba_jax.config.sections import DataConfig, OptimConfig
+from damamba_jax.config.systems import SystemConfig
 from damamba_jax.models.flat_params import FlatParams
 from damamba_jax.models.functional import Statistics, abstract_model
 from damamba_jax.runtime.compiler import compiler_options
@@ -111,23 +112,46 @@ def _update(
     )
 
 
-def jit_train_step(config: Config) -> Step:
-    """Builds and jits the step of a configuration; it donates its state's memory."""
-    options = compiler_options(None)
-    return jax.jit(_build_step(config), donate_argnums=0, compiler_options=options)
+def jit_train_step(
+    model: SystemConfig,
+    data: DataConfig,
+    optim_config: OptimConfig,
+    *,
+    num_steps: int,
+    platform: str | None = None,
+) -> Step:
+    """Builds and jits the step of a configuration; it donates its state's memory.
+
+    Args:
+      model, data: the system, and the shape of its batches.
+      optim_config: the optimizer, its schedule and the losses.
+      num_steps: steps of the run.
+      platform: the platform that the program is meant for; `None` is this machine's.
+    """
+    step = _build_step(model, data, optim_config, num_steps, platform)
+    options = compiler_options(platform)
+    return jax.jit(step, donate_argnums=0, compiler_options=options)
 
 
-def compile_step(config: Config, *, batch: Shapes, replicated: NamedSharding) -> Step:
+def compile_step(
+    model: SystemConfig,
+    data: DataConfig,
+    optim_config: OptimConfig,
+    *,
+    num_steps: int,
+    batch: Shapes,
+    replicated: NamedSharding,
+) -> Step:
     """Starts to compile the step of `jit_train_step`; the first call waits for it.
 
     Args:
-      config: the configuration of the run.
+      model, data, optim_config, num_steps: as for `jit_train_step`.
       batch: shapes of the batches, with their sharding.
       replicated: the sharding of the state.
     """
-    step, data = _build_step(config), config.data
-    _, params = abstract_model(config.model, data)
-    optimizer = optim.optimizer(config.optim, config.train.steps)
+    step = _build_step(model, data, optim_config, num_steps)
+    _, params = abstract_model(model, data)
+    optimizer = optim.optimizer(optim_config, num_steps)
     created = functools.partial(create, optimizer=optimizer, seed=0)
     state = Shapes.of(jax.eval_shape(created, params), replicated)
     statistics = Shapes.of(abstract_statistics(data.features))
@@ -144,7 +168,7 @@ def compile_step(config: Config, *, batch: Shapes, replicated: NamedSharding) ->
         run,
         (list(state.leaves), batch.tree, list(statistics.leaves)),
         name="step",
-        key=repr((config.model, data.for_programs(), config.optim, config.train.steps)),
+        key=repr((model, data.for_programs(), optim_config, num_steps)),
         donate_argnums=0,
         compiler_options=compiler_options(None),
     )
@@ -160,12 +184,18 @@ def compile_step(config: Config, *, batch: Shapes, replicated: NamedSharding) ->
     return call
 
 
-def _build_step(config: Config) -> Step:
-    graphdef, _ = abstract_model(config.model, config.data)
+def _build_step(
+    model: SystemConfig,
+    data: DataConfig,
+    optim_config: OptimConfig,
+    num_steps: int,
+    platform: str | None = None,
+) -> Step:
+    graphdef, _ = abstract_model(model, data, platform)
     return make_train_step(
         graphdef,
-        optim.optimizer(config.optim, config.train.steps),
-        objective=make_objective(config.data, config.model, config.optim),
-        num_steps=config.train.steps,
-        is_random=config.model.is_random,
+        optim.optimizer(optim_config, num_steps),
+        objective=make_objective(data, model, optim_config),
+        num_steps=num_steps,
+        is_random=model.is_random,
     )
