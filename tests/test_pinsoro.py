@@ -24,8 +24,9 @@ SMALL = {
     "model.audio_blocks": 0, "model.visual_blocks": 1, "model.context_blocks": 0,
     "model.dialogue_blocks": 0, "model.num_heads": 2, "model.head_dim": 8,
     "model.direction": "forward", "model.remat": False,
-    "data.window.window_frames": 32, "data.window.core_frames": 16,
-    "data.window.stride_frames": 16, "optim.warmup_steps": 2, "optim.lr": 0.01,
+    "data.window.past_frames": 8, "data.window.core_frames": 16,
+    "data.window.future_frames": 8, "data.window.stride_frames": 16,
+    "optim.warmup_steps": 2, "optim.lr": 0.01,
     "train.steps": 4, "train.batch_size": 8, "train.eval_every": 4,
     "train.save_every": 4, "train.eval_batches": 2, "train.log_every": 1,
 }  # fmt: skip

@@ -143,7 +143,9 @@ class Parser(argparse.ArgumentParser):
         """Says what is wrong with a flag that this command does not have."""
         owners = _commands_with("--config" if flag.startswith("--config.") else flag)
         if owners:
-            told = f"; expected with {' or '.join(f'`{name}`' for name in owners)}."
+            *others, last = (f"`{name}`" for name in owners)
+            before = f"{', '.join(others)} or " if others else ""
+            told = f"; expected with {before}{last}."
         else:
             told = nearest(flag, self.known_flags())
         return f"`{flag}`: unknown flag of `{self.command}`{told}"

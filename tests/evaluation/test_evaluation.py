@@ -640,7 +640,9 @@ def test_smoothing_changes_predictions_and_is_recorded(estimator, index, tmp_pat
         estimator.config,
         model=dataclasses.replace(estimator.config.model, direction="forward"),
     )
-    with pytest.raises(ConfigError, match="reads the future of a forward model"):
+    with pytest.raises(
+        ConfigError, match="reads the future, which a forward model does not see"
+    ):
         evaluation.evaluate(
             FrameEstimator(forward), index, out=tmp_path, smoothing=from_command
         )

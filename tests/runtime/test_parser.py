@@ -61,7 +61,7 @@ def error_of(parser, capsys, *argv):
          "'--workdir'? Known: --count, --help, --kind, --kinds, --names, --seeds, "
          "--size, --workdir."),
         ("--smoothing=none", "`--smoothing`: unknown flag of `damamba train`; expected "
-         "with `damamba evaluate` or `damamba predict`."),
+         "with `damamba evaluate`, `damamba predict` or `damamba submit`."),
         ("more", "expected flags only, got 'more'."),
     ],
 )  # fmt: skip
