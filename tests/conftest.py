@@ -1,6 +1,7 @@
 """Strictness for the whole suite: shapes, dtypes and ranks are checked at run time."""
 
 import os
+import sys
 
 # Before jax is imported. Several virtual devices: sharding is tested anywhere. Without
 # LLVM's expensive passes models compile in half the time and run on toy sizes as fast.
@@ -28,7 +29,17 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 flags.FLAGS.mark_as_parsed()
 
 
+def pytest_addoption(parser):
+    parser.addoption(
+        "--slow", action="store_true", help="run slow tests under every Python"
+    )
+
+
 def pytest_runtest_setup(item):
+    # Kernels run under newer Pythons alone: each takes its share of CI's time.
+    once = sys.version_info >= (3, 12) and not item.config.getoption("--slow")
+    if once and item.get_closest_marker("slow"):
+        pytest.skip("slow, and the same under every Python: run with 3.11, or --slow")
     if item.get_closest_marker("gpu") and jax.default_backend() != "gpu":
         pytest.skip("needs a GPU: JAX_PLATFORMS=cuda python -m pytest -n 0 -m gpu")
 

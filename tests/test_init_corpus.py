@@ -13,6 +13,7 @@ def error_of(*arguments) -> str:
     return end.value.code
 
 
+@pytest.mark.slow
 def test_from_a_folder_to_a_trained_model(tmp_path):
     """What it writes is read and trained on as it is."""
     csv_per_session(tmp_path / "talks")

@@ -143,6 +143,7 @@ def test_a_signal_during_the_first_compilation_is_obeyed(
     assert steps(tmp_path / "run", "last") == []
 
 
+@pytest.mark.slow
 def test_a_run_stopped_everywhere_ends_as_one_that_never_was(
     finished, shared, tmp_path
 ):
@@ -226,6 +227,7 @@ def listening(port):
     return found
 
 
+@pytest.mark.slow
 def test_two_processes_train_what_one_does(finished, shared):
     short = ("--config.train.steps=2", "--config.train.eval_every=2")
     with socket.socket() as free:

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pytest
 from commands import ROOT, run_module
 
 
@@ -26,6 +27,7 @@ def write_recordings(root: Path) -> None:
             csv.writer(file).writerows([("person", "from", "to", "rating"), *ratings])
 
 
+@pytest.mark.slow
 def test_the_example_trains(tmp_path):
     page = (ROOT / "README.md").read_text()
     (example,) = re.findall(r"```python\n# my_corpus.py\n(.*?)```", page, re.DOTALL)

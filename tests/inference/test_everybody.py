@@ -29,6 +29,7 @@ def record(*names, seconds=3.0):
     return session_of_arrays(people, {}, FEATURES, label_rate=25.0, scale=Scale())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("names", "model"),
     [

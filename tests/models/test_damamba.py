@@ -81,6 +81,7 @@ def test_ablations_can_give_removed_parameters_to_the_dialogue_encoder(
     assert abs(count(ablated) / count(config) - 1) < 0.02
 
 
+@pytest.mark.slow
 def test_scores_are_in_range_and_depend_on_the_whole_window():
     config = small_config()
     batch = random_batch(config)
@@ -217,6 +218,7 @@ def test_forward_model_of_concatenated_groups_is_refused():
         small_config(participants=3, direction="forward")
 
 
+@pytest.mark.slow
 def test_remat_changes_memory_but_no_number():
     batch = jax.tree.map(jnp.asarray, random_batch(small_config()))
     results = []

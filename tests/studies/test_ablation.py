@@ -150,6 +150,7 @@ def ablate(base, folder, said):
     report.write_findings(found, folder, console=said)
 
 
+@pytest.mark.slow
 def test_a_whole_ablation_and_the_same_again(tmp_path, monkeypatch):
     # One test: cells that are trained for another worker cost as much again.
     base, folder, said, compiled = run_ablation(tmp_path)

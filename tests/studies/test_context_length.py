@@ -57,6 +57,7 @@ def test_every_length_costs_the_same(preset):
             context_length.resize(base, frames)
 
 
+@pytest.mark.slow
 def test_lengths_are_trained_scored_and_drawn_once(tmp_path, monkeypatch):
     base = tiny(tmp_path / "cache")
     out = tmp_path / "out"

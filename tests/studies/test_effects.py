@@ -136,6 +136,7 @@ def test_a_signal_ends_it(quiet, drawn, monkeypatch, tmp_path, capsys):
     assert "the same command resumes" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_tiny_run_is_trained_once_and_bound_to_its_settings(
     quiet, monkeypatch, tmp_path, capsys
 ):

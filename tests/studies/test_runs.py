@@ -66,6 +66,7 @@ def compilation_cache(tmp_path, monkeypatch):
     return tmp_path / "programs"
 
 
+@pytest.mark.slow
 def test_runs_side_by_side_are_saved_by_a_signal_and_go_on(
     tmp_path, monkeypatch, compilation_cache
 ):

@@ -56,6 +56,7 @@ def row(length, peak, **fields):
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_measures_and_writes_table_numbers_and_picture(tmp_path, capsys):
     out = tmp_path / "new" / "curve.png"
     code = main(
