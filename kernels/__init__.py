@@ -1,4 +1,4 @@
-"""Scans of state-space models; imported as `damamba_jax.kernels`."""
+"""Scans of state-space models. They are imported as `damamba_jax.kernels`."""
 
 if __name__ == "kernels":
     raise ImportError(

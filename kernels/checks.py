@@ -1,6 +1,7 @@
-"""Checks of `selfcheck`: arguments, their float64 truth, and errors against it.
+"""Checks that `selfcheck` runs on the implementations of the selective scan.
 
-`examine` runs them on the default device, whatever that is.
+A check draws arguments, computes the true result in float64, and measures the error of
+an implementation. `examine` runs the checks on JAX's default device.
 """
 
 import dataclasses
@@ -28,9 +29,9 @@ class Check:
       sizes: the sizes of the arrays.
       without: optional arguments that are left out.
       dtype: the type of the sequences and projections.
-      dt_softplus, reverse: as the public function takes them.
-      alone: whether the forward pass runs outside of differentiation too, where an
-        implementation may be another program.
+      dt_softplus, reverse: the options of `selective_scan` with these names.
+      alone: whether the forward pass is also run outside of differentiation, where an
+        implementation may run another program.
     """
 
     sizes: ArgSpec
@@ -41,7 +42,8 @@ class Check:
     alone: bool = False
 
 
-# Few, since each compiles anew: together they cover every option and odd sizes.
+# There are few checks, because each one compiles programs of its own. Together they
+# cover every option and odd sizes.
 CHECKS = {
     "one step": Check(sizes=ArgSpec(2, 1, 128, 32)),
     "33 steps, bare, reverse": Check(
@@ -58,14 +60,14 @@ CHECKS = {
         sizes=ArgSpec(2, 33, 128, 32), without=("z", "h0"), dtype="bfloat16"
     ),
 }
-# Of y and h_last, and of the gradients.
+# The largest error of y and h_last, and the largest error of the gradients.
 TOLERANCES = {"float32": (1e-5, 1e-4), "bfloat16": (1e-2, 1e-2)}
 
 
 def draw(check: Check) -> tuple[Arguments, Any, Any]:
     """Draws the arguments of a check and cotangents of `y` and `h_last`.
 
-    By NumPy, where `make_arguments` would compile every draw of every size.
+    NumPy draws them, because `make_arguments` would compile every draw of every size.
     """
     rng, sizes = np.random.default_rng(1), check.sizes
     sequence = (sizes.batch, sizes.length, sizes.dim)
@@ -87,14 +89,15 @@ def draw(check: Check) -> tuple[Arguments, Any, Any]:
         "h0": normal(state),
     }
     if not check.dt_softplus:
-        # A step size as it is must be positive, or the state grows without bound.
+        # A step size without softplus must be positive, or the state grows without
+        # bound.
         args["dt"] = jnp.abs(args["dt"]) * jnp.asarray(0.2, check.dtype)
     args = {k: v for k, v in args.items() if k not in check.without}
     return args, normal(sequence, dtype=check.dtype), normal(state)
 
 
 def compute_truth(check: Check) -> dict[str, Any]:
-    """Computes outputs and gradients in float64, from the inputs as rounded."""
+    """Computes outputs and gradients in float64, from inputs of the check's dtype."""
     args, y_bar, h_bar = draw(check)
     options = {"dt_softplus": check.dt_softplus, "reverse": check.reverse}
     y, h_last, *_ = truth.scan(args, **options)
@@ -103,11 +106,11 @@ def compute_truth(check: Check) -> dict[str, Any]:
 
 
 def compute(implementation: str, check: Check) -> list[dict[str, Any]]:
-    """Computes the same with an implementation, on the default device.
+    """Computes outputs and gradients with an implementation, on the default device.
 
     Returns:
-      Arrays by name: what runs under differentiation and, where the check says so,
-      outputs of the forward pass alone.
+      One dict of arrays by name for the run under differentiation. If `check.alone` is
+      set, a second one follows: the outputs of the forward pass alone.
     """
     scan = functools.partial(
         _call,
@@ -141,7 +144,7 @@ def _by_name(y: Any, h_last: Any, grads: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def errors(got: Mapping[str, Any], want: Mapping[str, Any]) -> dict[str, float]:
-    """Computes max |got - want| / max |want| of every array; NaN stays NaN."""
+    """Computes max |got - want| / max |want| for every array. NaN stays NaN."""
     found = {}
     for name, value in got.items():
         value, truth = (np.asarray(v, np.float64) for v in (value, want[name]))
@@ -152,14 +155,14 @@ def errors(got: Mapping[str, Any], want: Mapping[str, Any]) -> dict[str, float]:
 
 @dataclasses.dataclass
 class Outcome:
-    """What the checks found out about one implementation.
+    """Result of all checks of one implementation.
 
     Attributes:
-      worst: largest error by dtype, of outputs and gradients together.
-      passed: how many checks were fine.
-      failures: which check failed, in what, by how much.
-      reasons: why checks were left out, as `supports` says it.
-      seconds: compilation included.
+      worst: the largest error for each dtype, over outputs and gradients.
+      passed: how many checks passed.
+      failures: one line for each failed check, with the wrong arrays and their errors.
+      reasons: why checks were left out, in the words of `supports`.
+      seconds: how long the checks took, compilation included.
     """
 
     worst: dict[str, float] = dataclasses.field(default_factory=dict)
@@ -170,7 +173,7 @@ class Outcome:
 
     @property
     def verdict(self) -> str:
-        """One word for the table."""
+        """The result in one or two words, for the table."""
         if self.failures:
             return "FAILED"
         return "ok" if self.passed else "not here"
@@ -179,12 +182,12 @@ class Outcome:
 def examine(
     implementation: str, checks: Mapping[str, Check], truths: Mapping[str, Any]
 ) -> Outcome:
-    """Runs all checks of one implementation; what it raises counts as a failure.
+    """Runs all checks of one implementation. An exception counts as a failure.
 
     Args:
-      implementation: its name.
-      checks: by name.
-      truths: what `compute_truth` found, by the same names.
+      implementation: the name of the implementation.
+      checks: the checks, by name.
+      truths: the results of `compute_truth`, by the names of the checks.
     """
     outcome, start = Outcome(), time.perf_counter()
     for name, check in checks.items():
@@ -196,7 +199,7 @@ def examine(
             continue
         try:
             runs = [errors(v, truths[name]) for v in compute(implementation, check)]
-        # Whatever an implementation raises on somebody's device belongs in the report.
+        # Every exception of an implementation on a user's device is to be reported.
         except Exception as error:
             line = (str(error).strip().splitlines() or [""])[0]
             outcome.failures.append(f"{name}: {type(error).__name__}: {line}")
@@ -224,7 +227,7 @@ def _beyond_tolerance(runs: Sequence[Mapping[str, float]], dtype: str) -> list[s
 
 
 def choices() -> list[str]:
-    """Says what `implementation=None` takes for the stacks of the paper."""
+    """Says what `implementation=None` chooses for the stacks of the paper."""
     lines = []
     for name, spec in ARG_SPECS.items():
         if not name.startswith("paper"):

@@ -1,7 +1,7 @@
-"""Implementations of one operation: what they are, whether they can run, checks.
+"""Types and checks that are common to the implementations of every operation.
 
 Every operation of this package has several implementations behind one function. They
-share their signature, and each says which cases it can do.
+share one signature, and each implementation says which cases it can do.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,16 +11,16 @@ import jax
 import jax.numpy as jnp
 
 _DTYPES = ("float32", "bfloat16")
-# JAX's other names of the platforms.
+# Other names that JAX has for the platforms.
 _PLATFORMS = {"cuda": "gpu", "rocm": "gpu"}
 
 
 class Support(NamedTuple):
-    """Whether an implementation can do a case; false in a condition if it cannot.
+    """Whether an implementation can do a case. It is false as a condition if not.
 
     Attributes:
-      ok: whether it can.
-      reason: why it cannot, as a sentence.
+      ok: whether the implementation can do the case.
+      reason: a sentence that says why the implementation cannot do the case.
     """
 
     ok: bool
@@ -34,10 +34,11 @@ class Implementation(NamedTuple):
     """One way to compute an operation.
 
     Attributes:
-      run: called with the operation's arrays and its options.
-      supports: says whether it can do a case.
-      kept: name, for a policy of `jax.checkpoint`, of what it keeps for its backward
-        pass besides arguments; None if it names nothing.
+      run: the function that computes the operation from its arrays and its options.
+      supports: the function that says whether this implementation can do a case.
+      kept: the name of the values that are kept for the backward pass, besides the
+        arguments. Policies of `jax.checkpoint` use this name. It is None if the
+        implementation names no values.
     """
 
     run: Callable[[Any, Any], Any]
@@ -55,17 +56,18 @@ def name_platform(platform: str | None) -> str:
     """Names the platform that a program is meant for: `"cpu"`, `"gpu"` or `"tpu"`.
 
     Args:
-      platform: any name that JAX knows it by; `None` means this machine's own.
+      platform: any name that JAX has for the platform; `None` means the platform of
+        this machine.
     """
     platform = platform or jax.default_backend()
     return _PLATFORMS.get(platform, platform)
 
 
 def find(implementations: Mapping[str, Implementation], name: str) -> Implementation:
-    """Looks an implementation up.
+    """Looks up an implementation by its name.
 
     Raises:
-      ValueError: for an unknown name.
+      ValueError: if the name is unknown.
     """
     if name not in implementations:
         raise ValueError(
@@ -76,11 +78,11 @@ def find(implementations: Mapping[str, Implementation], name: str) -> Implementa
 
 
 def require(support: Support, name: str) -> None:
-    """Raises `NotImplementedError` with the reason, unless a case is supported."""
+    """Raises `NotImplementedError` with the reason if a case is not supported."""
     if not support:
         raise NotImplementedError(
-            f"`implementation`: {name!r} cannot do this case: {support.reason} Leave "
-            f"it None for one that can."
+            f"`implementation`: {name!r} cannot do this case: {support.reason} Set it "
+            f"to None to get one that can."
         )
 
 
@@ -93,12 +95,12 @@ def check_arrays(
     """Checks shapes and dtypes of an operation's arrays; `None` stands for no array.
 
     Args:
-      arrays: by argument.
-      expected: per argument, letters of the axes and their sizes.
-      fitting: the arguments that the sizes were taken from.
+      arrays: the arrays, by the name of the argument.
+      expected: for each argument, the letters of its axes and their sizes.
+      fitting: the names of the two arguments that the sizes were taken from.
 
     Raises:
-      ValueError: for a shape that does not fit, or a dtype that is not supported.
+      ValueError: if a shape does not fit, or if a dtype is not supported.
     """
     one, two = fitting
     given = {name: value for name, value in arrays.items() if value is not None}

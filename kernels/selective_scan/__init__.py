@@ -1,4 +1,4 @@
-"""The selective scan of Mamba-1, in several implementations of one signature."""
+"""The selective scan of Mamba-1 in several implementations with one signature."""
 
 from damamba_jax.kernels.implementation import Support
 from damamba_jax.kernels.selective_scan.api import (

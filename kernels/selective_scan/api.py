@@ -30,8 +30,8 @@ _LOG = logging.getLogger(__name__)
 
 # From this length on, a loop over time is bound by kernel launches on an accelerator.
 LONG_STEPS = 1024
-# Elements [B, L, D, N] above which `"associative"`, whose gradient takes about 16
-# bytes for each, no longer fits beside a model.
+# The gradient of `"associative"` takes about 16 bytes for each element of [B, L, D, N].
+# With more elements than this it no longer fits into memory beside a model.
 MAX_ASSOCIATIVE_ELEMENTS = 2**30
 
 
@@ -69,29 +69,30 @@ def selective_scan(
     State and sums are float32, whatever the inputs are.
 
     Args:
-      x: input; float32 or bfloat16, as every other array, in any mixture.
-      dt: step size, or what becomes one through `dt_bias` and `dt_softplus`.
-      a: continuous-time transition; negative, or the state grows without bound.
+      x: input. Every array may be float32 or bfloat16, in any mixture.
+      dt: step size, or the values that `dt_bias` and `dt_softplus` make a step size.
+      a: continuous-time transition. It must be negative, or the state grows without
+        bound.
       b: input matrix.
       c: output matrix.
       d: weight of the skip connection; `None` means no skip.
       z: gate; `None` means no gate.
-      dt_bias: added to `dt`, before the softplus if there is one.
+      dt_bias: bias that is added to `dt`, before the softplus if there is one.
       dt_softplus: whether the step size is `softplus(dt + dt_bias)`.
       h0: state before the first step; `None` means zeros.
-      reverse: run from the last time to the first; `h_last` is then the state after
-        time 0.
-      implementation: name of an implementation, and exactly that one runs. `None`
-        takes the best one for the platform and shape (`choose`), logged once.
+      reverse: whether the scan runs from the last time to the first; `h_last` is then
+        the state after time 0.
+      implementation: name of the implementation that runs. `None` chooses the best one
+        for the platform and shape (`choose`) and logs the choice once.
       platform: the platform that the program is meant for, by any of JAX's names;
-        `None` means this machine's own.
+        `None` means the platform of this machine.
 
     Raises:
-      ValueError: for shapes or dtypes that do not fit, or an unknown implementation.
+      ValueError: if shapes or dtypes do not fit, or the implementation is unknown.
       NotImplementedError: if the named implementation cannot do this case.
 
-    Source: Gu and Dao, arXiv 2312.00752, algorithm 2. As in its CUDA code, and unlike
-    its text, `b` is discretised by Euler's rule, `dt b`.
+    Source: Gu and Dao, arXiv 2312.00752, algorithm 2. `b` is discretised by Euler's
+    rule, `dt b`. The paper's CUDA code does so too, its text does not.
     """
     arrays = Arrays(x, dt, a, b, c, d, z, dt_bias, h0)
     _check(arrays)
@@ -108,7 +109,7 @@ def selective_scan(
 def describe(
     x: Float[Array, "B L D"], a: Float[Array, "D N"], *, platform: str | None = None
 ) -> Case:
-    """Returns the case that these arrays are on a platform; `None` is this machine."""
+    """Returns the `Case` of these arrays on a platform; `None` is this machine's."""
     batch, length, dim = x.shape
     states = a.shape[1]
     return Case(batch, length, dim, states, x.dtype.name, name_platform(platform))
@@ -118,7 +119,7 @@ def supports(implementation: str, case: Case) -> Support:
     """Says whether an implementation can do a case, and if not, why.
 
     Raises:
-      ValueError: for an unknown implementation.
+      ValueError: if the implementation is unknown.
     """
     return find(IMPLEMENTATIONS, implementation).supports(case)
 
@@ -126,13 +127,16 @@ def supports(implementation: str, case: Case) -> Support:
 def choose(case: Case) -> str:
     """Returns the best supported implementation for a case.
 
-    On a GPU `"pallas"` where it can run: several times faster than the others at every
-    measured size, in a fraction of their memory. On a CPU `"chunked"`: faster than the
-    others forwards and backwards at every size that matters. On accelerators without
-    the kernels `"associative"` for long sequences that fit in memory (measured on an
-    H200 from length 2048: 4 times the speed of a loop over time, and slower than it at
-    length 96 once the batch is large), else `"chunked"`. The figures are in
-    `kernels/README.md`.
+    On a GPU it is `"pallas"` where that can run. `"pallas"` is several times faster
+    than the others at every measured size and takes a fraction of their memory.
+
+    On a CPU it is `"chunked"`, which is faster than the others, forwards and backwards,
+    at every size that matters.
+
+    On an accelerator without the kernels it is `"associative"` for long sequences that
+    fit in memory, and `"chunked"` for all others. On an H200, `"associative"` had 4
+    times the speed of a loop over time from length 2048 on. At length 96 it was slower
+    than the loop once the batch was large. The figures are in `kernels/README.md`.
     """
     size = case.batch * case.length * case.dim * case.states
     order = ["chunked", "reference", "associative"]

@@ -19,8 +19,9 @@ class ArgSpec:
 
 
 ARG_SPECS = {
-    # The stacks of the paper's configuration (width 256, expand 2), 128 windows of
-    # two people: one feature, the audio group (two features), the visual (three).
+    # The stacks of the paper's configuration (width 256, expand 2) for 128 windows of
+    # two people: one feature, the audio group (two features) and the visual group
+    # (three features).
     "paper_feature": ArgSpec(256, 96, 512),
     "paper_audio": ArgSpec(256, 96, 1024),
     "paper_visual": ArgSpec(256, 96, 1536),
@@ -28,7 +29,7 @@ ARG_SPECS = {
     "demo_feature": ArgSpec(64, 96, 64),
     "demo_audio": ArgSpec(128, 96, 128),
     "demo_visual": ArgSpec(128, 96, 192),
-    # What GPU kernels are judged by: short windows, long sequences, one recording.
+    # GPU kernels are judged by these: short windows, long sequences, one recording.
     "window_512": ArgSpec(128, 96, 512),
     "window_1024": ArgSpec(128, 96, 1024),
     "window_large_batch": ArgSpec(512, 96, 1024),
@@ -43,13 +44,13 @@ def make_arguments(
 ) -> dict[str, Float[Array, "..."]]:
     """Draws every array argument as a freshly initialised layer would see it.
 
-    Transitions are S4D-real, `-(1 .. N)`, each off by up to 20 %; step sizes lie
-    around softplus([-4, -2]) = [0.02, 0.13].
+    Transitions are those of S4D-real, `-(1 .. N)`, and each deviates by up to 20 %.
+    Step sizes lie around softplus([-4, -2]) = [0.02, 0.13].
 
     Args:
       spec: the sizes.
       seed: the seed of all draws.
-      dtype: name of the dtype of `x, dt, b, c, z`; everything else is float32.
+      dtype: name of the dtype of `x, dt, b, c, z`; the other arrays are float32.
     """
     keys = iter(jax.random.split(jax.random.key(seed), 9))
     sequence = (spec.batch, spec.length, spec.dim)

@@ -7,7 +7,7 @@ from damamba_jax.kernels.selective_scan import base
 
 
 def selective_scan(arrays: base.Arrays, options: base.Options) -> base.ScanOutput:
-    """Composes `h -> p h + q` pairwise: O(log L) depth, O(B L D N) memory."""
+    """Composes maps `h -> p h + q` in pairs. Depth O(log L), memory O(B L D N)."""
     x, dt, a, b, c, d, z, dt_bias, h0 = arrays
     reverse = options.reverse
     a, b, c = (v.astype(jnp.float32) for v in (a, b, c))

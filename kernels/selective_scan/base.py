@@ -55,7 +55,7 @@ class Arrays(NamedTuple):
 
 
 class Options(NamedTuple):
-    """What a scan depends on besides its arrays.
+    """Settings of a scan besides its arrays.
 
     Attributes:
       dt_softplus: whether the step size is `softplus(dt + dt_bias)`.
@@ -73,7 +73,10 @@ def step_size(
     dt_bias: Float[Array, "D"] | None,
     dt_softplus: bool,
 ) -> Float[Array, "B L D"]:
-    """Computes the float32 step size, `softplus(dt + dt_bias)`."""
+    """Computes the step size `softplus(dt + dt_bias)` in float32.
+
+    Without `dt_bias` nothing is added; without `dt_softplus` the softplus is left out.
+    """
     dt = dt.astype(jnp.float32)
     if dt_bias is not None:
         dt = dt + dt_bias.astype(jnp.float32)[None, None]
@@ -97,7 +100,7 @@ def skip_and_gate(
 def initial_state(
     h0: Float[Array, "B D N"] | None, x: Float[Array, "B L D"], a: Float[Array, "D N"]
 ) -> Float[Array, "B D N"]:
-    """Returns `h0` in float32, or zeros."""
+    """Returns `h0` in float32, or zeros if it is None."""
     if h0 is None:
         return jnp.zeros((x.shape[0], *a.shape), jnp.float32)
     return h0.astype(jnp.float32)

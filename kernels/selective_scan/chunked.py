@@ -1,8 +1,8 @@
 """`"chunked"`: a time loop with a hand-written adjoint, in linear memory.
 
 The forward pass keeps the state at the start of every chunk of time. The backward
-pass walks the chunks from last to first, recomputes the states of one and goes back
-through it. Maths, traffic and measurements are in `kernels/README.md`.
+pass walks the chunks from last to first. It recomputes the states of each chunk and
+goes back through them. Maths, traffic and measurements are in `kernels/README.md`.
 """
 
 import functools
@@ -18,7 +18,7 @@ from damamba_jax.kernels.selective_scan.loops import get, plan, put
 
 
 def selective_scan(arrays: base.Arrays, options: base.Options) -> base.ScanOutput:
-    """Walks over chunks of time; keeps the state at the start of each."""
+    """Walks over chunks of time and keeps the state at the start of each chunk."""
     x, dt, a, b, c, d, z, dt_bias, h0 = arrays
     reverse, platform = options.reverse, options.platform
     (batch, length, dim), states = x.shape, a.shape[1]
@@ -33,7 +33,7 @@ def selective_scan(arrays: base.Arrays, options: base.Options) -> base.ScanOutpu
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _scan(loops, x, dt, a, b, c, h0):
-    """Returns (y, h_last) of the bare recurrence, `dt` being the step size."""
+    """Returns (y, h_last) of the bare recurrence, where `dt` is the step size."""
     return _forward(loops, x, dt, a, b, c, h0)[0]
 
 
@@ -172,7 +172,8 @@ def _go_back(loops, inputs, a, g, states, j, k, m, da, sums):
 def _read_adjoint(loops, inputs, m, j, i, sums):
     """Stores what the adjoint that arrives at step `i` contributes to its inputs.
 
-    There is no step -1, but the adjoint that leaves step 0: that one is not stored.
+    The adjoint that leaves step 0 comes with `i = -1`. There is no step -1, so that
+    nothing is stored for it.
     """
     t = loops.time(jnp.maximum(i, 0))
     u = get(inputs.dt, j, t) * get(inputs.x, j, t)
@@ -184,7 +185,7 @@ def _read_adjoint(loops, inputs, m, j, i, sums):
 
 
 def _finish(inputs, g, sums):
-    """Adds to the sums what `g` contributes at its own time; returns the gradients."""
+    """Adds what `g` contributes at its own time, and returns the gradients."""
     x, dt, b, c = (v.astype(jnp.float32) for v in inputs)
     to_drive = sums.m_b + g * jnp.sum(b * c, axis=-1, keepdims=True)
     db = sums.m_u + c * jnp.sum(g * dt * x, axis=-1, keepdims=True)
@@ -205,7 +206,10 @@ def _advance(loops, inputs, a, h, j, t):
 
 
 def _sum_over_states(term, h):
-    """Sums `term(n)` [rows, D]; written out, a CPU does it in one vector loop."""
+    """Sums `term(n)` [rows, D] over n.
+
+    The sum is written out, because a CPU then does it in one vector loop.
+    """
     total = term(0)
     for n in range(1, h.shape[1]):
         total = total + term(n)

@@ -9,8 +9,8 @@ from jax import lax
 # Steps between kept states: a sixteenth of all states is kept, and the backward pass
 # holds sixteen more.
 CHUNK_STEPS = 16
-# Elements of the state that a CPU advances together: few enough for its caches, many
-# enough that XLA splits each step over two cores.
+# Elements of the state that a CPU advances together. They are few enough for its
+# caches, and many enough that XLA splits each step over two cores.
 CPU_BLOCK_ELEMENTS = 96 * 1024
 
 
@@ -36,27 +36,27 @@ class Plan:
 
     @property
     def num_chunks(self) -> int:
-        """Chunks of time, the last of which may be shorter."""
+        """Number of chunks of time. The last chunk may be shorter."""
         return -(-self.length // self.chunk)
 
     def bounds(self, k: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """First step of chunk `k`, and the first one after it."""
+        """Returns the first step of chunk `k`, and the first step after it."""
         first = k * self.chunk
         return first, jnp.minimum(first + self.chunk, self.length)
 
     def time(self, i: jax.Array | int) -> jax.Array | int:
-        """Time at which step `i` of the processing order happens."""
+        """Returns the time at which step `i` of the processing order happens."""
         return self.length - 1 - i if self.reverse else i
 
     def split(self, v: jax.Array) -> jax.Array:
-        """Reshapes [B, ...] to [rows, blocks, ...]; no byte moves."""
+        """Reshapes [B, ...] to [rows, blocks, ...] without moving data."""
         return v.reshape(self.rows, self.blocks, *v.shape[1:])
 
 
 def plan(
     batch: int, length: int, dim: int, states: int, *, reverse: bool, platform: str
 ) -> Plan:
-    """Chooses the loops.
+    """Chooses the loops for the sizes and the platform.
 
     On a CPU the rows of one block are strided over the batch, so that a batch that is
     sharded over devices is never gathered. Elsewhere all rows advance together.

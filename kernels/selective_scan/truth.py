@@ -1,6 +1,7 @@
-"""The selective scan and its gradients, float64 NumPy, one step at a time.
+"""The selective scan and its gradients in float64 NumPy, one step at a time.
 
-Derived by hand from the recurrence and independent of everything it tests.
+The formulas are derived by hand from the recurrence. This file shares no code with the
+implementations that are tested against it.
 """
 
 from collections.abc import Mapping
@@ -14,7 +15,10 @@ def _sigmoid(v):
 
 
 def _prepare(args, dt_softplus):
-    """Returns the arguments in float64, the missing ones neutral, and the step size."""
+    """Returns the float64 arguments, the step size before the softplus, and after it.
+
+    Neutral values stand for missing arguments.
+    """
     args = {k: np.asarray(v, np.float64) for k, v in args.items() if v is not None}
     (batch, _, dim), states = args["x"].shape, args["a"].shape[1]
     args.setdefault("d", np.zeros(dim))

@@ -1,4 +1,4 @@
-"""The state-space duality of Mamba-2, in several implementations of one signature."""
+"""The state-space duality of Mamba-2 in several implementations with one signature."""
 
 from damamba_jax.kernels.ssd.api import (
     IMPLEMENTATIONS,

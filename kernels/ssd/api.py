@@ -13,8 +13,8 @@ from damamba_jax.kernels.implementation import (
 from damamba_jax.kernels.ssd import chunked, reference
 from damamba_jax.kernels.ssd.base import Arrays, Case, Options, SSDOutput
 
-# Steps of a chunk: the work inside chunks grows with it, the number of states that are
-# written falls.
+# Steps of a chunk. Longer chunks mean more work inside the chunks and fewer states to
+# write.
 CHUNK = 32
 
 IMPLEMENTATIONS = {
@@ -46,30 +46,31 @@ def ssd(
         h_t = exp(dt_t a) h_{t-1} + dt_t x_t b_t^T        [E, N]
         y_t = h_t c_t + d x_t                             [E]
 
-    State and sums are float32, whatever the inputs are. It is `selective_scan` with
-    `a` and `dt` shared by all channels and states of a head, and without a gate.
+    State and sums are float32, whatever the inputs are. The result is that of
+    `selective_scan` without a gate, where all channels and states of a head share `a`
+    and `dt`.
 
     Args:
-      x: input; float32 or bfloat16, as every other array, in any mixture.
-      dt: step size, or what becomes one through `dt_bias` and `dt_softplus`.
-      a: continuous-time transition of each head; must not be positive.
+      x: input. Every array may be float32 or bfloat16, in any mixture.
+      dt: step size, or the values that `dt_bias` and `dt_softplus` make a step size.
+      a: continuous-time transition of each head. It must not be positive.
       b: input matrix, the same for all heads (one group).
       c: output matrix, the same for all heads.
       d: weight of the skip connection; `None` means no skip.
-      dt_bias: added to `dt`, before the softplus if there is one.
+      dt_bias: bias that is added to `dt`, before the softplus if there is one.
       dt_softplus: whether the step size is `softplus(dt + dt_bias)`.
       h0: state before the first step; `None` means zeros.
-      reverse: run from the last time to the first; `h_last` is then the state after
-        time 0.
-      chunk: steps of one chunk, for `"chunked"`; any `L` is allowed.
-      implementation: name of an implementation, and exactly that one runs. `None`
-        takes the best one for the platform and shape (`choose`).
+      reverse: whether the scan runs from the last time to the first; `h_last` is then
+        the state after time 0.
+      chunk: steps of one chunk, for `"chunked"`. `L` need not be a multiple of it.
+      implementation: name of the implementation that runs. `None` chooses the best one
+        for the platform and shape (`choose`).
       platform: the platform that the program is meant for, by any of JAX's names;
-        `None` means this machine's own.
+        `None` means the platform of this machine.
 
     Raises:
-      ValueError: for shapes, dtypes or a chunk that do not fit, or an unknown
-        implementation.
+      ValueError: if shapes or dtypes do not fit, if `chunk` is less than 1, or if the
+        implementation is unknown.
       NotImplementedError: if the named implementation cannot do this case.
 
     Source: Dao and Gu, arXiv 2405.21060.
@@ -91,7 +92,7 @@ def describe(
     *,
     platform: str | None = None,
 ) -> Case:
-    """Returns the case that these arrays are on a platform; `None` is this machine."""
+    """Returns the `Case` of these arrays on a platform; `None` is this machine's."""
     batch, length, heads, width = x.shape
     return Case(
         batch, length, heads, width, b.shape[2], x.dtype.name, name_platform(platform)
@@ -102,7 +103,7 @@ def supports(implementation: str, case: Case) -> Support:
     """Says whether an implementation can do a case, and if not, why.
 
     Raises:
-      ValueError: for an unknown implementation.
+      ValueError: if the implementation is unknown.
     """
     return find(IMPLEMENTATIONS, implementation).supports(case)
 

@@ -1,4 +1,4 @@
-"""Arguments and result of a pass, and the steps around the recurrence."""
+"""Arguments and result of one pass of SSD, and the steps around the recurrence."""
 
 from typing import NamedTuple
 
@@ -72,7 +72,10 @@ class Case(NamedTuple):
 def step_size(
     dt: Float[Array, "B L H"], dt_bias: Float[Array, "H"] | None, dt_softplus: bool
 ) -> Float[Array, "B L H"]:
-    """Computes the float32 step size, `softplus(dt + dt_bias)`."""
+    """Computes the step size `softplus(dt + dt_bias)` in float32.
+
+    Without `dt_bias` nothing is added; without `dt_softplus` the softplus is left out.
+    """
     dt = dt.astype(jnp.float32)
     if dt_bias is not None:
         dt = dt + dt_bias.astype(jnp.float32)[None, None]
@@ -95,7 +98,7 @@ def initial_state(
     x: Float[Array, "B L H E"],
     b: Float[Array, "B L N"],
 ) -> Float[Array, "B H E N"]:
-    """Returns `h0` in float32, or zeros."""
+    """Returns `h0` in float32, or zeros if it is None."""
     if h0 is None:
         batch, _, heads, width = x.shape
         return jnp.zeros((batch, heads, width, b.shape[2]), jnp.float32)

@@ -1,8 +1,8 @@
-"""`"chunked"`: matrix products inside chunks of time, a short loop over the chunks.
+"""`"chunked"`: matrix products inside chunks of time, and a short loop over the chunks.
 
-The dual form of Dao and Gu (arXiv 2405.21060, section 6) with one group of B and C. The
-gradient is autodiff's: every step is a product, an exponential of a number below zero,
-or a sum.
+This is the dual form of Dao and Gu (arXiv 2405.21060, section 6) with one group of B
+and C. Automatic differentiation gives the gradient. That is safe, because every step is
+a product, a sum, or the exponential of a number that is not positive.
 """
 
 import jax.numpy as jnp
@@ -17,15 +17,16 @@ def ssd(arrays: base.Arrays, options: base.Options) -> base.SSDOutput:
     dt_softplus, reverse, chunk, _ = options
     length = x.shape[1]
     size = min(chunk, length)
-    # A GPU's fast float32 products round to ten bits; bfloat16 inputs have fewer.
+    # A GPU's fast float32 products round to ten bits. bfloat16 inputs have fewer bits
+    # anyway.
     exact = x.dtype == jnp.float32
     precision = lax.Precision.HIGHEST if exact else lax.Precision.DEFAULT
 
     def split(v):
-        """[B, L, ...] -> [B, chunks, size, ...] in the order of processing."""
+        """Cuts [B, L, ...] into [B, chunks, size, ...] in the order of processing."""
         v = v.astype(jnp.float32)
         v = jnp.flip(v, 1) if reverse else v
-        # Steps of size 0 and no input leave the state as it is.
+        # A step of size 0 without input leaves the state as it is.
         pad = -length % size
         v = jnp.pad(v, [(0, 0), (0, pad)] + [(0, 0)] * (v.ndim - 2))
         return v.reshape(v.shape[0], -1, size, *v.shape[2:])
@@ -36,13 +37,13 @@ def ssd(arrays: base.Arrays, options: base.Options) -> base.SSDOutput:
     h0 = base.initial_state(h0, x, b)
     dt = split(base.step_size(dt, dt_bias, dt_softplus))
     inputs, b, c = dt[..., None] * split(x), split(b), split(c)
-    # log_decay[t] = sum of dt a up to and with t, within its chunk.
+    # log_decay[t] is the sum of dt a from the start of the chunk up to t, inclusive.
     log_decay = jnp.cumsum(dt * a.astype(jnp.float32)[None, None, None], axis=2)
     log_decay = jnp.moveaxis(log_decay, 3, 2)  # [B, chunks, H, size]
     to_end = _per_time(jnp.exp(log_decay[..., -1:] - log_decay))
     from_start = jnp.exp(log_decay)
 
-    # What each chunk adds to the state, and the state before each chunk.
+    # `added` is what each chunk adds to the state; `before` the state before the chunk.
     added = product("bkthe,bktn->bkhen", to_end * inputs, b)
     before, h_last = _pass_on(h0, added, from_start[..., -1])
 
@@ -56,10 +57,11 @@ def ssd(arrays: base.Arrays, options: base.Options) -> base.SSDOutput:
 
 
 def _decay_between(log_decay):
-    """exp(log_decay[i] - log_decay[j]) for j <= i, else 0: [B, chunks, H, size, size].
+    """Computes exp(log_decay[i] - log_decay[j]) for j <= i, and 0 for other pairs.
 
-    The mask comes before the exponential: above the diagonal it would overflow, and
-    its gradient be 0 times infinity.
+    The result is [B, chunks, H, size, size]. The mask comes before the exponential:
+    above the diagonal the exponential would overflow, and its gradient would be 0 times
+    infinity.
     """
     size = log_decay.shape[-1]
     difference = log_decay[..., :, None] - log_decay[..., None, :]
@@ -68,7 +70,7 @@ def _decay_between(log_decay):
 
 
 def _per_time(v):
-    """[B, chunks, H, size] -> [B, chunks, size, H, 1]."""
+    """Rearranges [B, chunks, H, size] to [B, chunks, size, H, 1]."""
     return jnp.moveaxis(v, 2, 3)[..., None]
 
 

@@ -1,1 +1,1 @@
-"""Fused kernels for NVIDIA GPUs from Hopper on, written in Pallas for Mosaic GPU."""
+"""Fused kernels for NVIDIA GPUs (Hopper or newer), in Pallas for Mosaic GPU."""

@@ -1,10 +1,10 @@
 """Backward kernel of the selective scan (Mosaic GPU).
 
-A warpgroup owns some channels of one chunk of time and walks its tiles of 8 steps from
-last to first: the states of the tile are recomputed from the kept one before it, then
-the adjoint goes back through them. Sums over n and over channels leave the registers as
-partial sums in shared memory and are finished once per tile. Maths and traffic are in
-`kernels/README.md`.
+A warpgroup owns some channels of one chunk of time. It walks through the chunk's tiles
+of 8 steps from last to first. It recomputes the states of a tile from the kept state
+before the tile, and then the adjoint goes back through them. Sums over n and over
+channels leave the registers as partial sums in shared memory, and are finished once per
+tile. Maths and traffic are in `kernels/README.md`.
 """
 
 import functools
@@ -28,11 +28,11 @@ from damamba_jax.kernels.selective_scan.mosaic_gpu.tiling import (
 )
 from damamba_jax.kernels.selective_scan.mosaic_gpu.walk import tiles_of
 
-# The step of a tile, on the way back, before which the next tile is loaded: early
-# enough to hide the latency of device memory, late enough to find registers free.
+# On the way back, the next tile is loaded before this step of a tile. That is early
+# enough to hide the latency of device memory, and late enough that registers are free.
 FETCH_BEFORE = 2
-# Between rows of partial sums, so that lanes that hold different states of a channel
-# write to different banks.
+# Unused columns between rows of partial sums, so that lanes that hold different states
+# of a channel write to different banks.
 PADDING = 8
 
 
@@ -41,23 +41,27 @@ def backward(
     kept: Array, dh_last: Array | None, carries: Carries | None, *,
     sizes: Sizes, chunks: Chunks, softplus: bool, to_h0: bool,
 ) -> dict[str, Array]:  # fmt: skip
-    """Computes all gradients; arrays are padded to `sizes`.
+    """Computes all gradients. All arrays are padded to `sizes`.
 
     Args:
-      x, dt, z, dy: [B, L, D]; `z` may be None.
+      x, dt, z, dy: input, step size, gate and gradient of y, [B, L, D]; `z` may be
+        None.
       bc: b and c, float32 [B, L, 2, N / 4, 4], in the order of processing.
-      channels: float32 [N / 4 + 1, D, 4]: log2(e) a, and last d, bias, reverse, 0.
+      channels: constants of the channels, float32 [N / 4 + 1, D, 4]: log2(e) a, and in
+        the last row d, bias, reverse, 0.
       kept: state before every tile, float32 [B, L / 8, N / 4, D, 4].
       dh_last: adjoint of the last state, float32 [B, D, N / 4, 4], or None for zeros.
       carries: what the chunks pass back (`carry.py`), or None for a single chunk.
-      softplus: as for the forward kernel.
+      sizes: the sizes of the padded arrays.
+      chunks: the chunks of time.
+      softplus: whether the step size is `softplus(dt + bias)`.
       to_h0: whether the adjoint of the first state is wanted.
 
     Returns:
-      `dx`, `ddt`, `dz` in their dtypes; `dh0` as `dh_last` would be, if it is wanted;
-      and float32 partial sums for the caller to add up:
-      `dbc` [B, blocks of D, L, 2, N / 4, 4], over axis 1; `da` [B, K, N / 4, D, 4],
-      `dd` and `dbias` [B, K, D], over axes 0 and 1.
+      `dx`, `ddt` and, with a gate, `dz` in the dtypes of x, dt and z; and `dh0` in the
+      form of `dh_last`, if it is wanted. The other results are float32 partial sums,
+      which the caller adds up: `dbc` [B, blocks of D, L, 2, N / 4, 4] over axis 1, and
+      `da` [B, K, N / 4, D, 4], `dd` and `dbias` [B, K, D] over axes 0 and 1.
     """
     batch, length, dim = x.shape
     quads = sizes.states // QUAD
@@ -82,8 +86,8 @@ def backward(
     smem = functools.partial(plgpu.SMEM, dtype=jnp.float32)
     scratch = [
         smem((groups, 2, STEPS, 2, quads, QUAD)),
-        # All that lies by steps is one array: a step has one offset in it, which
-        # depends on the direction.
+        # All sums that are ordered by steps lie in one array. A step has one offset in
+        # that array, which depends on the direction.
         smem((groups, STEPS, 3 + 3 * quads, width + PADDING)),
         smem((groups, STEPS, 2, layouts.quad_channels(quads * QUAD), quads, QUAD)),
         plgpu.Barrier(num_barriers=2 * groups),
@@ -156,8 +160,9 @@ def _body(*refs, names, sizes, chunks, pieces, softplus):
         return [load(ref[n].at[b, times(i), here], layout=tile) for n in sequences]
 
     def fetch_all(i):
-        # The direction is read again with every tile: from one known before the loop,
-        # the compiler computes all addresses there, and has no registers for them.
+        # The direction is read again with every tile. If it were known before the loop,
+        # the compiler would compute all addresses there, and they would take too many
+        # registers.
         reverse = layouts.is_reverse(ref["channels"])
         return fetch(i), load_states(ref["kept"].at[b, i]), reverse
 
@@ -166,7 +171,7 @@ def _body(*refs, names, sizes, chunks, pieces, softplus):
         return x, v + bias, dy, *z
 
     def prefetch(i):
-        # Into the L2 cache: what is loaded into registers holds up later reads of
+        # This loads into the L2 cache. A load into registers would delay later reads of
         # shared memory until it has arrived.
         for name in sequences:
             plgpu.async_prefetch(ref[name].at[b, times(i), here])
@@ -192,7 +197,7 @@ def _body(*refs, names, sizes, chunks, pieces, softplus):
     def step(j, carry):
         m, da, dd, dbias, (values, h, reverse) = carry
         i = first + tiles - 1 - j
-        # The row of each step of the tile: rows lie in the order of time.
+        # The row of each step of the tile. Rows lie in the order of time.
         at = [jnp.where(reverse, STEPS - 1 - s, s) for s in range(STEPS)]
         following = jnp.maximum(i - 1, first)
         slot = lax.rem(j, 2)
@@ -203,7 +208,7 @@ def _body(*refs, names, sizes, chunks, pieces, softplus):
         save(g_s, dy * (z[0] * layouts.sigmoid(z[0])) if z else dy)
         plgpu.barrier_wait(arrived.at[2 * group + slot])
         plgpu.commit_smem()
-        # Every thread has left the previous tile: its slot is free again.
+        # Now every thread has left the previous tile, and its slot is free again.
         fetch_matrices(following, 1 - slot)
         prefetch(following)
 
@@ -227,8 +232,8 @@ def _body(*refs, names, sizes, chunks, pieces, softplus):
         m, da, fetched = list(m), list(da), None
         for s in reversed(range(STEPS)):
             if s == FETCH_BEFORE:
-                # Only now are there registers for the sequences, which the end of this
-                # tile needs again.
+                # The end of this tile needs the sequences again, and there are free
+                # registers for them only from here on.
                 values = fetch(i)
                 fetched = fetch_all(following)
             dt_row, drive, g_row = (rows(v, at[s]) for v in (dt_s, drive_s, g_s))
@@ -273,7 +278,7 @@ def _body(*refs, names, sizes, chunks, pieces, softplus):
     if "added" in ref:
 
         def receive(j, m):
-            # Chunk 0 passes nothing back and has no entries.
+            # Chunk 0 passes nothing back, so that there are no entries for it.
             j = chunks.passing - 1 - j
             total = ref["total"].at[b, j]
             added = load_states(ref["added"].at[b, j])
@@ -290,7 +295,8 @@ def _body(*refs, names, sizes, chunks, pieces, softplus):
     fetched = fetch_all(end)
     init = (tuple(m), zero_states, zero, zero, fetched)
     m, da, dd, dbias, _ = lax.fori_loop(0, tiles, step, init)
-    # The last iteration has copied once more; a copy must not outlive its kernel.
+    # The last iteration has started one more copy, and a copy must end before the
+    # kernel does.
     plgpu.barrier_wait(arrived.at[2 * group + tiles % 2])
     for place, value in zip(places, da, strict=True):
         save(states_of(ref["da"].at[b, k, :, place]), value)
@@ -312,10 +318,10 @@ def _body(*refs, names, sizes, chunks, pieces, softplus):
 
 
 def _piece(group, groups, pieces):
-    """Batch row, chunk and block of channels of a warpgroup.
+    """Returns the batch row, the chunk and the block of channels of a warpgroup.
 
-    The last block may have more warpgroups than are left: these do the last piece
-    again, and write the same values.
+    The last block may have more warpgroups than there are pieces left. The extra ones
+    do the last piece again and write the same values.
     """
     batch, chunks, blocks = pieces
     index = jnp.minimum(
@@ -326,7 +332,7 @@ def _piece(group, groups, pieces):
 
 
 def _sum_channels(dbc_s, channels, states):
-    """Finishes the sums over a warpgroup's channels, [STEPS, 2, N / 4, 4]."""
+    """Returns the sums over a warpgroup's channels, [STEPS, 2, N / 4, 4]."""
     split = layouts.WARPGROUP // (STEPS * 2 * (states // QUAD))
     layout = layouts.channel_sums(states)
     addends = [

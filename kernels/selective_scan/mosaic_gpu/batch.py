@@ -1,9 +1,9 @@
-"""Lets a computation that knows one batch run on sharded and on mapped batches.
+"""Lets a function that is written for one batch run on sharded and on mapped batches.
 
-Both functions here wrap `run(static, shared, batched)`, whose rows do not depend on
-each other: `static` is hashable, `shared` a tuple of arrays, and `batched` a dict of
-arrays (or None) with a leading batch axis, `"x"` among them. All that it returns has a
-leading batch axis.
+Both functions of this module wrap `run(static, shared, batched)`, which computes each
+row by itself. `static` is hashable, and `shared` is a tuple of arrays. `batched` is a
+dict of arrays (or None) with a leading batch axis and contains `"x"`. Every result of
+`run` has a leading batch axis.
 """
 
 import functools
@@ -20,13 +20,14 @@ Run = Callable[..., Any]
 
 
 def shard_rows(run: Run, *, num_shared: int) -> Run:
-    """Runs on each device, under `jit`, the rows that it holds.
+    """Makes each device, under `jit`, run the rows that it holds.
 
-    XLA knows nothing of a kernel: it would gather a sharded batch before it and run all
-    of it on every device.
+    XLA cannot see into a kernel. By itself it would gather a sharded batch before the
+    kernel and run all rows on every device.
 
     Args:
-      num_shared: length of the tuple `shared`.
+      run: the function to wrap.
+      num_shared: the length of the tuple `shared`.
     """
 
     @functools.partial(custom_partitioning, static_argnums=(0,))
@@ -45,7 +46,7 @@ def shard_rows(run: Run, *, num_shared: int) -> Run:
         return mesh, functools.partial(run, static), results, arguments
 
     def rule(static, mesh, operands, results):
-        """Names the axes of everything: one is common, all others are not."""
+        """Names the axes of all arrays. Only the axis of rows is common to them."""
         del static, mesh
         number = 0
         named = []
@@ -63,7 +64,10 @@ def shard_rows(run: Run, *, num_shared: int) -> Run:
 
 
 def map_rows(run: Run) -> Run:
-    """Makes the axis of a `vmap` part of the batch; loops where `shared` is mapped."""
+    """Makes the axis of a `vmap` a part of the batch.
+
+    If `shared` is mapped too, `run` is called in a loop over the mapped axis.
+    """
 
     @functools.cache
     def of(static):

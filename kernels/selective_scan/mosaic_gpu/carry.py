@@ -1,8 +1,8 @@
 """Carry kernel of the selective scan (Mosaic GPU): what a chunk of time passes on.
 
-Where time is split over blocks, each chunk first runs from zeros and keeps only what it
-hands on. The forward and backward kernels start from the carries of the chunks before
-theirs.
+Where time is split over blocks, this kernel first runs each chunk from zeros and keeps
+only what the chunk passes on. The forward and the backward kernel start a chunk from
+the carries of the chunks before it.
 """
 
 import functools
@@ -27,14 +27,15 @@ from damamba_jax.kernels.selective_scan.mosaic_gpu.walk import Walk
 
 
 class Carries(NamedTuple):
-    """What P parts of chunks pass on: `added + exp2(total a)` times what they receive.
+    """What P parts of chunks pass on.
 
-    The chunk that no other follows is left out: the last one, and the first one of
-    the adjoint.
+    A part that receives the state h passes on `added + exp2(total a) h`, where `a`
+    contains the factor log2(e). The chunk that no other chunk follows is left out. It
+    is the last chunk, or the first one for the adjoint.
 
     Attributes:
-      added: float32 [B, P, N / 4, D, 4].
-      total: sum of the step sizes, float32 [B, P, D].
+      added: the state that a part reaches from zeros, float32 [B, P, N / 4, D, 4].
+      total: the sum of the step sizes of a part, float32 [B, P, D].
     """
 
     added: jax.Array
@@ -55,13 +56,21 @@ def carries(
 ) -> Carries:
     """Runs the parts of chunks from zeros.
 
-    Forwards, `h = p h + (s drive) b`: drive is x, `z` is None. As adjoint, from the
-    last step to the first, `m = p (m + (drive silu(z)) c)`: drive is the gradient of y.
+    The forward form is `h = p h + (s drive) b`, where `drive` is x and `z` is None. The
+    adjoint runs from the last step to the first: `m = p (m + (drive silu(z)) c)`, where
+    `drive` is the gradient of y.
 
     Args:
-      drive, dt: [B, L, D]; `z` likewise, or None.
+      drive: x, or the gradient of y, [B, L, D].
+      z: gate, [B, L, D], or None.
+      dt: step size, before its bias and softplus, [B, L, D].
       bc: b and c, float32 [B, L, 2, N / 4, 4], in the order of processing.
-      channels: float32 [N / 4 + 1, D, 4]: log2(e) a, and last d, bias, reverse, 0.
+      channels: constants of the channels, float32 [N / 4 + 1, D, 4]: log2(e) a, and in
+        the last row d, bias, reverse, 0.
+      sizes: the sizes of the padded arrays.
+      chunks: the chunks of time.
+      softplus: whether the step size is `softplus(dt + bias)`.
+      adjoint: whether the adjoint is run.
     """
     batch, length, dim = dt.shape
     quads = sizes.states // QUAD

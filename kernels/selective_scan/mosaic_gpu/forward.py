@@ -56,16 +56,19 @@ def forward(
     softplus: bool,
     keep: bool,
 ) -> ForwardOutput:
-    """Runs the scan; arrays are padded to `sizes`.
+    """Runs the scan. All arrays are padded to `sizes`.
 
     Args:
-      x, dt, z: [B, L, D]; `z` may be None.
+      x, dt, z: input, step size and gate, [B, L, D]; `z` may be None.
       bc: b and c, float32 [B, L, 2, N / 4, 4], in the order of processing.
-      channels: float32 [N / 4 + 1, D, 4]: log2(e) a, and last d, bias, reverse, 0.
+      channels: constants of the channels, float32 [N / 4 + 1, D, 4]: log2(e) a, and in
+        the last row d, bias, reverse, 0.
       h0: state before the first step, float32 [B, D, N / 4, 4], or None for zeros.
       carries: what the chunks pass on (`carry.py`), or None for a single chunk.
+      sizes: the sizes of the padded arrays.
+      chunks: the chunks of time.
       softplus: whether the step size is `softplus(dt + bias)`.
-      keep: also return the kept states.
+      keep: whether the kept states are returned too.
     """
     batch, length, dim = x.shape
     quads = sizes.states // QUAD

@@ -1,9 +1,9 @@
-"""`"pallas"`: fused kernels for NVIDIA GPUs from Hopper on (Pallas, Mosaic GPU).
+"""`"pallas"`: fused kernels for NVIDIA GPUs (Hopper or newer) in Pallas for Mosaic GPU.
 
 This module pads the arguments to whole tiles, chains chunks of time where the batch
-alone does not fill the GPU, and ties forward and backward kernels together. Nothing of
-the size [B, L, D, N] reaches device memory: between the passes the state before every
-8th step is kept.
+alone does not fill the GPU, and joins forward and backward kernels. No array of the
+size [B, L, D, N] reaches device memory. Between the passes, the state before every 8th
+step is kept.
 """
 
 import functools
@@ -24,22 +24,22 @@ from damamba_jax.kernels.selective_scan.mosaic_gpu.tiling import QUAD
 # jax 0.10.2 cannot trace the kernels.
 MIN_JAX = (0, 11, 2)
 MIN_CAPABILITY = 9.0
-# Name of the kept states, for policies of `jax.checkpoint`.
+# Name of the kept states. Policies of `jax.checkpoint` use it.
 KEPT = "selective_scan_states"
-# Of an H100 and an H200, for tracing where there is none.
+# Multiprocessors of an H100 and of an H200. Tracing on a machine without a GPU uses it.
 MULTIPROCESSORS = 132
 
 
 def supports(case: base.Case) -> Support:
     """Says whether the kernels can do a case.
 
-    A program that is made for a GPU on a machine without one is taken to be meant for
-    a GPU that can run them.
+    On a machine without a GPU, a program for a GPU is assumed to be meant for a GPU
+    that can run the kernels.
     """
     if jax.__version_info__ < MIN_JAX:
         wanted = ".".join(map(str, MIN_JAX))
         return Support(
-            False, f"it needs jax {wanted} or newer, this is {jax.__version__}."
+            False, f"it needs jax {wanted} or newer, but this is {jax.__version__}."
         )
     if case.platform != "gpu":
         return Support(False, f"it needs an NVIDIA GPU, not a {case.platform}.")
@@ -47,8 +47,8 @@ def supports(case: base.Case) -> Support:
     if capability is None or float(capability) < MIN_CAPABILITY:
         return Support(
             False,
-            f"it needs compute capability {MIN_CAPABILITY} (Hopper) or newer, this GPU "
-            f"has {capability}.",
+            f"it needs compute capability {MIN_CAPABILITY} (Hopper) or newer, but this "
+            f"GPU has {capability}.",
         )
     if case.states > tiling.STATES[-1]:
         return Support(
@@ -58,7 +58,7 @@ def supports(case: base.Case) -> Support:
 
 
 def _local_gpu(attribute: str, elsewhere: Any) -> Any:
-    """Reads an attribute of this machine's GPU, if it has one."""
+    """Reads an attribute of this machine's GPU; `elsewhere` without a GPU."""
     device = jax.devices()[0]
     return getattr(device, attribute, None) if device.platform == "gpu" else elsewhere
 
@@ -69,7 +69,7 @@ def selective_scan(arrays: base.Arrays, options: base.Options) -> base.ScanOutpu
     dt_softplus, reverse, platform = options
     (batch, length, dim), states = x.shape, a.shape[1]
     sizes = tiling.pad_sizes(length, dim, states)
-    if reverse:  # to the order of processing
+    if reverse:  # b and c are handed over in the order of processing
         b, c = b[:, ::-1], c[:, ::-1]
     if not dt_softplus and dt_bias is not None:
         dt, dt_bias = base.step_size(dt, dt_bias, False), None
@@ -110,14 +110,14 @@ def selective_scan(arrays: base.Arrays, options: base.Options) -> base.ScanOutpu
 
 
 class _Static(NamedTuple):
-    """What a compiled scan depends on besides its arrays."""
+    """Settings that a compiled scan depends on, besides its arrays."""
 
     sizes: tiling.Sizes
     softplus: bool
     platform: str
 
     def options(self, x, *, backward: bool) -> dict[str, Any]:
-        """Arguments of the kernels, for as much of a batch as is at hand."""
+        """Returns the kernels' keyword arguments for the rows of the batch in `x`."""
         chunks = tiling.split_time(
             x.shape[0],
             self.sizes,
@@ -133,11 +133,12 @@ class _Static(NamedTuple):
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _scan(static, shared, batched):
-    """Returns (y, h_last); all arrays are padded to `static.sizes`.
+    """Returns (y, h_last). All arrays are padded to `static.sizes`.
 
     Args:
-      shared: a, d, bias; and [D] 1.0 where time runs backwards, else 0.0.
-      batched: x, dt, z, b, c, h0; b and c in the order of processing.
+      static: the settings of the scan.
+      shared: a, d, bias, and an array [D] of 1.0 if time runs backwards, of 0.0 if not.
+      batched: x, dt, z, b, c, h0, where b and c are in the order of processing.
     """
     return _run_forward(static, shared, batched)
 
@@ -152,7 +153,7 @@ def _backward(static, residuals, cotangents):
     shared, batched, kept = residuals
     dy, dh_last = cotangents
     if isinstance(dy, SymbolicZero):
-        # It forwards every attribute to its abstract value, which has no types.
+        # A symbolic zero reads its attributes from an abstract value without types.
         dy = jnp.zeros(dy.shape, dy.dtype)  # pyright: ignore[reportArgumentType]
     if isinstance(dh_last, SymbolicZero):
         dh_last = None
@@ -170,13 +171,14 @@ def _backward(static, residuals, cotangents):
     )
 
 
-# Symbolic: zeros for the adjoint of a last state that nobody reads would be as large as
-# an eighth of the kept ones.
+# With symbolic zeros, a last state that nobody reads has no adjoint. Otherwise it would
+# be an array of zeros, an eighth as large as the kept states.
 _scan.defvjp(_forward, _backward, symbolic_zeros=True)
 
 
 def _forward_kernels(static, shared, batched, *, keep):
-    # The kernels need a newer JAX than the package; `supports` has been asked.
+    # The kernels need a newer JAX than the package does. They are imported only here,
+    # where `supports` has already said yes.
     from damamba_jax.kernels.selective_scan.mosaic_gpu import carry, forward
 
     x, dt, h0 = batched["x"], batched["dt"], batched["h0"]
@@ -221,7 +223,7 @@ def _backward_kernels(static, shared, batched):
         "b": matrix(0, batched["b"]),
         "c": matrix(1, batched["c"]),
         "h0": None if h0 is None else grads["dh0"].reshape(h0.shape).astype(h0.dtype),
-        # Rows of the batch are added up outside: they may lie on several devices.
+        # The caller adds up the rows of the batch: they may lie on several devices.
         "a": _from_quads(jnp.sum(grads["da"], axis=1)),
         "d": jnp.sum(grads["dd"], axis=1),
         "bias": jnp.sum(grads["dbias"], axis=1),
@@ -231,12 +233,14 @@ def _backward_kernels(static, shared, batched):
 def _parallel(run, name):
     """Runs kernels on sharded and mapped batches.
 
-    Layers of one shape share what is traced and lowered, which takes a second a kernel.
+    Tracing and lowering take about a second for each kernel. Layers of one shape share
+    the result.
     """
     sharded = shard_rows(run, num_shared=4)
 
     def choose(static, shared, batched):
-        # The interpreter, on a CPU, has effects, which a sharded call cannot have.
+        # On a CPU the interpreter runs the kernels. It has JAX effects, which a sharded
+        # call cannot have.
         chosen = sharded if static.platform == "gpu" else run
         return chosen(static, shared, batched)
 
@@ -253,16 +257,16 @@ _run_backward = _parallel(_backward_kernels, "scan_backward")
 
 
 def _prepare(static, shared, batched):
-    """Casts and arranges what is small, with few launches: each counts beside a scan.
+    """Casts and arranges the small arrays, with few launches, since each takes time.
 
-    Nothing here is passed on as it came: where an argument is a slice of a larger
-    array, XLA hands over its address within that one, and a kernel takes multiples of
-    256 bytes alone.
+    Every array is copied here. An argument may be a slice of a larger array, and XLA
+    then hands over an address inside the larger array. A kernel only accepts addresses
+    that are multiples of 256 bytes.
 
     Returns:
-      b and c, float32 [B, L, 2, N / 4, 4], in the order of processing; and what is
-      constant over time, float32 [N / 4 + 1, D, 4]: log2(e) a, and last d, bias,
-      whether time runs backwards, 0.
+      b and c, float32 [B, L, 2, N / 4, 4], in the order of processing; and the
+      constants of the channels, float32 [N / 4 + 1, D, 4]. Their rows hold log2(e) a;
+      the last row holds d, bias, 1.0 if time runs backwards, and 0.
     """
     bc = jnp.stack([batched["b"], batched["c"]], axis=2).astype(jnp.float32)
     a, d, bias, reverse = (v.astype(jnp.float32) for v in shared)
@@ -277,6 +281,6 @@ def _split(h):
 
 
 def _from_quads(h):
-    """Rearranges [B, N / 4, D, 4], as kernels hold many states, to [B, D, N]."""
+    """Rearranges states from the kernels' [B, N / 4, D, 4] to [B, D, N]."""
     h = jnp.swapaxes(h, -3, -2)
     return h.reshape(*h.shape[:-2], -1)

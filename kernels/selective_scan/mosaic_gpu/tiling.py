@@ -1,34 +1,38 @@
-"""Cuts of a scan into pieces for a GPU; plain Python."""
+"""Cuts a scan into pieces for a GPU. This module is plain Python."""
 
 import dataclasses
 
-# Steps of a tile: a state is kept before each, and the backward kernel holds the states
-# of one in registers.
+# Steps of a tile. The state before each tile is kept, and the backward kernel holds the
+# states of one tile in registers.
 STEPS = 8
-# States that lie together in memory: one access of 16 bytes.
+# States that lie together in memory, so that one access reads 16 bytes.
 QUAD = 4
 # Channels of a block of the forward kernel, and the numbers of states for which
 # layouts exist.
 CHANNELS = 128
 STATES = (8, 16, 32)
-# Blocks of the forward kernel that one multiprocessor holds: 128 threads of up to 128
-# registers.
+# Blocks of the forward kernel that one multiprocessor holds. A block has 128 threads of
+# up to 128 registers.
 RESIDENT_BLOCKS = 4
-# A shorter chunk costs more at its ends than idle multiprocessors do.
+# A chunk shorter than this loses more time at its ends than it saves by giving work to
+# idle multiprocessors.
 MIN_CHUNK_STEPS = 64
-# Into how many parts the carry kernel may cut a chunk. It runs one chunk less than the
-# others do, which may leave some multiprocessors one block less than the rest.
+# Numbers of parts into which the carry kernel may cut a chunk. The carry kernel runs
+# one chunk less than the other kernels, so that some multiprocessors may have one block
+# less than the rest.
 CARRY_PARTS = (1, 2)
-# What a kernel takes, in steps of a block that has a multiprocessor to itself: (blocks
-# on the busiest one + OCCUPANCY_LOAD, at least LEAST_LOAD) * (steps of a chunk +
-# START_STEPS). Fitted to what was measured (kernels/README.md), to 7 %; one is 9 % off.
+# The time of a kernel, counted in steps of a block that has a multiprocessor to itself,
+# is (blocks on the busiest multiprocessor + OCCUPANCY_LOAD, at least LEAST_LOAD) *
+# (steps of a chunk + START_STEPS). The constants are fitted to the measurements in
+# kernels/README.md. The formula is within 7 % of all of them but one, which is 9 % off.
 START_STEPS = 32
 OCCUPANCY_LOAD = 0.25
 LEAST_LOAD = 1.5
-# Steps that the forward kernel copies at once: two buffers of sixteen steps of three
-# float32 sequences are a quarter of the shared memory.
+# Steps that the forward kernel copies at once. Two buffers for sixteen steps of three
+# float32 sequences take a quarter of the shared memory.
 BLOCK = 16
-# Up to this length padding to `STEPS` is cheaper than copying more steps at once.
+# Up to this length, padding to a multiple of `STEPS` is cheaper than copying more steps
+# at once.
 SHORT_STEPS = 128
 
 
@@ -42,30 +46,33 @@ class Sizes:
 
     @property
     def tiles(self) -> int:
-        """Tiles of `STEPS` steps."""
+        """Number of tiles of `STEPS` steps."""
         return self.length // STEPS
 
     @property
     def block(self) -> int:
-        """Steps that the forward kernel copies at once."""
+        """Number of steps that the forward kernel copies at once."""
         return BLOCK if self.length % BLOCK == 0 else STEPS
 
     @property
     def backward_parts(self) -> int:
-        """Channels of a thread of the backward kernel, as registers allow."""
+        """Channels of one thread of the backward kernel: as many as registers allow."""
         return 1 if self.states < 16 else 2
 
     @property
     def backward_channels(self) -> int:
-        """Channels of a warpgroup of the backward kernel: a thread holds one quad."""
+        """Channels of one warpgroup of the backward kernel.
+
+        A thread holds one quad of each of its channels.
+        """
         return self.backward_parts * CHANNELS * QUAD // self.states
 
     @property
     def backward_groups(self) -> int:
-        """Warpgroups of a block of the backward kernel.
+        """Warpgroups of one block of the backward kernel.
 
-        Three of them hold the compiler to 168 registers a thread, so that twelve warps
-        fit on a multiprocessor.
+        With three of them the compiler uses at most 168 registers for a thread, so that
+        twelve warps fit on a multiprocessor.
         """
         return 3
 
@@ -77,8 +84,8 @@ class Chunks:
     Args:
       number: the number of chunks.
       tiles: the tiles of a chunk; the last one may have fewer.
-      parts: the parts of a chunk in the carry kernel; above 1 only if all chunks are
-        equal.
+      parts: the parts of a chunk in the carry kernel. There can be more than 1 only if
+        all chunks are equal.
     """
 
     number: int
@@ -87,15 +94,15 @@ class Chunks:
 
     @property
     def passing(self) -> int:
-        """Parts that pass on a carry: those of all chunks but one."""
+        """Number of parts that pass on a carry: the parts of all chunks but one."""
         return (self.number - 1) * self.parts
 
 
 def pad_sizes(length: int, dim: int, states: int) -> Sizes:
-    """Rounds L, D and N up.
+    """Rounds L, D and N up to the sizes that the kernels can take.
 
     Raises:
-      ValueError: for more states than any layout holds.
+      ValueError: if there are more states than any layout holds.
     """
     if states > STATES[-1]:
         raise ValueError(f"`states`: expected at most {STATES[-1]}, got {states}.")
@@ -112,13 +119,18 @@ def split_time(
     """Chooses the chunks of time.
 
     One block of the forward kernel is 128 channels of one row of the batch. Where these
-    leave multiprocessors idle, time is split as well, which takes a carry kernel's pass
-    over the inputs. All blocks of a kernel run at once, so that it takes as long as
-    the multiprocessor that holds the most of them.
+    blocks leave multiprocessors idle, time is split too. The carry kernel then has to
+    pass over the inputs once more. All blocks of a kernel run at once, so that the
+    kernel takes as long as the multiprocessor with the most blocks.
+
+    The backward kernel has only one block on each multiprocessor. Its blocks run in
+    rounds, and the number of chunks is the one that makes the last round fullest.
 
     Args:
-      backward: for the backward kernel, of which a multiprocessor holds one block: as
-        many chunks as make its last round over the multiprocessors fullest.
+      batch: the rows of the batch.
+      sizes: the sizes of the padded arrays.
+      multiprocessors: the number of multiprocessors of the GPU.
+      backward: whether the chunks are for the backward kernel.
     """
     blocks = batch * (sizes.dim // CHANNELS)
     places = RESIDENT_BLOCKS * multiprocessors
@@ -154,11 +166,13 @@ def split_time(
 
 
 def kernel_steps(blocks: int, tiles: int, multiprocessors: int) -> float:
-    """Time of the forward or the carry kernel, as told at `START_STEPS`.
+    """Estimates the time of the forward or the carry kernel.
+
+    The comment at `START_STEPS` explains the formula and its unit.
 
     Args:
-      blocks: that run at once.
-      tiles: the tiles of the chunk that each of them walks through.
+      blocks: the number of blocks, all of which run at once.
+      tiles: the tiles of the chunk that each block walks through.
       multiprocessors: the number of multiprocessors of the GPU.
     """
     busiest = -(-blocks // multiprocessors)
@@ -167,7 +181,7 @@ def kernel_steps(blocks: int, tiles: int, multiprocessors: int) -> float:
 
 
 def _cut(sizes: Sizes, chunks: int, parts: int) -> Chunks | None:
-    """Cuts time into about so many chunks; None if they have no such parts."""
+    """Cuts time into about `chunks` chunks; None if they cannot have `parts` parts."""
     unit = sizes.block // STEPS
     tiles = _round_up(-(-sizes.tiles // chunks), unit)
     if parts > 1 and (sizes.tiles % tiles or tiles % (parts * unit)):

@@ -1,9 +1,9 @@
 """Walk of the channel-per-thread kernels through time.
 
-Blocks of steps are copied ahead into shared memory: the sequences of 128 channels, and
-the rows of b and c, which all channels share. (Loads ahead into registers would need no
-shared memory, but a warp waits for them together with its later reads of shared memory:
-a quarter of all cycles, as measured.)
+Blocks of steps are copied into shared memory before they are needed: the sequences of
+128 channels, and the rows of b and c, which all channels share. Early loads into
+registers would need no shared memory. But a warp waits for them together with its later
+reads of shared memory, which took a quarter of all cycles when it was measured.
 """
 
 import dataclasses
@@ -26,7 +26,7 @@ from damamba_jax.kernels.selective_scan.mosaic_gpu.tiling import (
     Sizes,
 )
 
-# Steps that are unrolled: their reads of shared memory overlap with their arithmetic.
+# Steps that are unrolled, so that their reads of shared memory overlap with arithmetic.
 UNROLL = 4
 
 
@@ -37,7 +37,7 @@ class Walk:
     Args:
       sizes: the sizes of the padded arrays.
       chunks: the chunks of time.
-      backward: walk from the last step of the chunk to its first.
+      backward: whether the walk goes from the last step of the chunk to its first.
     """
 
     sizes: Sizes
@@ -55,14 +55,14 @@ class Walk:
         return layouts.channel_per_thread(self.sizes.states)
 
     def over_row(self, v: Array) -> Array:
-        """Broadcasts a value per channel over the states."""
+        """Broadcasts one value of each channel over the states."""
         return layouts.broadcast(v, (0,), self.shape, self.layout)
 
     def scratch(self, num_matrices: int, dtypes: list[Any]) -> list[Any]:
-        """Shared memory of a walk: two buffers of everything, and their barriers.
+        """Declares the shared memory of a walk: barriers, and two buffers per array.
 
         Args:
-          num_matrices: rows that all channels share, per step.
+          num_matrices: the number of rows of a step that all channels share.
           dtypes: the types of the sequences.
         """
         block = self.sizes.block
@@ -91,18 +91,22 @@ class Walk:
         """Calls `carry, output = step(carry, values, rows)` for every step.
 
         Args:
-          step: gets the float32 value [128] of every sequence, and the row of every
-            matrix, broadcast to the states.
-          carry: before the first step.
-          chunk: number of the chunk that is walked.
+          step: function of the carry, the float32 values [128] of all sequences, and
+            the rows of all matrices, broadcast to the states.
+          carry: the carry before the first step.
+          chunk: the number of the chunk that is walked.
           reverse: whether the scan processes time L - 1 first.
-          sequences: references [B, L, D].
-          matrices: reference [B, L, number, N / 4, 4], in the order of processing.
-          here: row of the batch, and slice of the channels.
-          scratch: shared memory of `scratch`.
-          store: `store(time, output)` is called for every step; not on a way back.
+          sequences: references to the sequences [B, L, D].
+          matrices: reference to [B, L, number, N / 4, 4] in the order of processing.
+          here: the row of the batch and the slice of the channels.
+          scratch: the shared memory that `scratch` declares.
+          store: `store(time, output)` is called for every step. A backward walk has
+            none.
           each_tile: `each_tile(carry, tile)` is called before every `STEPS` steps,
-            with the tile's number within the chunk.
+            where `tile` is the number of the tile within the chunk.
+
+        Returns:
+          The carry after the last step.
         """
         arrived, rows, *buffers = scratch
         layout = self.layout
@@ -111,11 +115,11 @@ class Walk:
         first = chunk * (self.chunks.tiles * STEPS)
         blocks = tiles_of(self.sizes, self.chunks, chunk) * STEPS // size
         turned = reverse != self.backward
-        # Unrolled steps lie side by side, in one order or the other.
+        # Unrolled steps lie side by side, in rising or in falling order.
         places = [jnp.where(turned, UNROLL - 1 - s, s) for s in range(UNROLL)]
 
         def lowest(walked, length):
-            """Place of the unrolled steps after `walked`, among `length`."""
+            """Returns the lowest place of the unrolled steps that follow `walked`."""
             return jnp.where(turned, length - UNROLL - walked, walked)
 
         def copy(n, slot):
@@ -132,7 +136,8 @@ class Walk:
             outputs = []
             at = lowest(q * UNROLL, size)
             for s in range(UNROLL):
-                # Step of the block in the order of the walk, and of processing.
+                # The step's number in the block: in the order of the walk, and in the
+                # order of processing.
                 walked = q * UNROLL + s
                 processed = size - 1 - walked if self.backward else walked
                 place = at + places[s]
@@ -149,8 +154,8 @@ class Walk:
                 ]  # fmt: skip
                 carry, output = step(carry, values, matrix_rows)
                 outputs.append(output)
-            # Together, and after everything was read: the compiler moves no read of
-            # shared memory across a store.
+            # All stores come together after all reads, because the compiler does not
+            # move a read of shared memory across a store.
             if store is not None:
                 time = lowest(first + n * size + q * UNROLL, length)
                 for place, output in zip(places, outputs, strict=True):
@@ -169,7 +174,8 @@ class Walk:
         def block(n, carry):
             slot = lax.rem(n, 2)
             plgpu.barrier_wait(arrived.at[slot])
-            # Every thread has left the previous block: its buffers are free again.
+            # After this, every thread has left the previous block, and its buffers are
+            # free again.
             plgpu.commit_smem()
             copy(n + 1, 1 - slot)
             return lax.fori_loop(
@@ -179,13 +185,14 @@ class Walk:
 
         copy(0, 0)
         carry = lax.fori_loop(0, blocks, block, carry)
-        # The last block has copied once more; a copy must not outlive its kernel.
+        # The last block has started one more copy, and a copy must end before the
+        # kernel does.
         plgpu.barrier_wait(arrived.at[blocks % 2])
         return carry
 
 
 def tiles_of(sizes: Sizes, chunks: Chunks, chunk: jax.Array | int) -> jax.Array | int:
-    """Tiles of a chunk; the last one may have fewer than the others."""
+    """Returns the number of tiles of a chunk. The last chunk may have fewer tiles."""
     if sizes.tiles % chunks.tiles == 0:
         return chunks.tiles
     return jnp.minimum(chunks.tiles, sizes.tiles - chunk * chunks.tiles)
