@@ -1,7 +1,7 @@
-"""From the columns of a system's last layer to its answer: a score, or classes.
+"""Turns the columns of a system's last layer into its answer: a score, or classes.
 
 numbers:          sigmoid of one column                        [B, T]
-classes:          log-softmax of a column each                 [B, T, K]
+classes:          log-softmax of one column for each class     [B, T, K]
 ordered classes:  P(y <= k) = sigmoid(c_k - s) of one column s and learned cuts
                   c_0 < c_1 < ... (the proportional-odds model, McCullagh 1980)
 """
@@ -20,15 +20,15 @@ class Answer(nnx.Module):
     """Turns the columns of the last layer into a score or log-probabilities.
 
     Args:
-      data: the classes of the annotations, if there are any.
+      data: the configuration of the data. It names the classes, if there are any.
     """
 
     def __init__(self, data: DataConfig) -> None:
         self.num_classes = len(data.classes)
-        # Two classes are in order anyhow.
+        # Two classes are always in order.
         self.ordered = data.classes_ordered and self.num_classes > 2
         if self.ordered:
-            # Equally likely classes to begin with, when the column is 0.
+            # With these cuts all classes are equally likely when the column is 0.
             share = np.arange(1, self.num_classes) / self.num_classes
             cuts = np.log(share / (1.0 - share))
             gaps = np.log(np.expm1(np.diff(cuts)))
@@ -37,7 +37,7 @@ class Answer(nnx.Module):
 
     @property
     def width(self) -> int:
-        """Columns of the last layer."""
+        """Number of columns of the last layer."""
         return self.num_classes if self.num_classes and not self.ordered else 1
 
     def __call__(self, logits: Float[Array, "*B W"]) -> Float[Array, "..."]:
@@ -50,8 +50,8 @@ class Answer(nnx.Module):
         gaps = jnp.expand_dims(jax.nn.softplus(self.gaps[...]), axes)
         first = jnp.expand_dims(self.first_cut[...][None], axes)
         cuts = jnp.concatenate([first, first + jnp.cumsum(gaps, axis=-1)], axis=-1)
-        # sigmoid(a) - sigmoid(b) = sigmoid(a) sigmoid(-b) (1 - exp(b - a)): the
-        # logarithm of each factor stays finite however far the score lies.
+        # sigmoid(a) - sigmoid(b) = sigmoid(a) sigmoid(-b) (1 - exp(b - a)). The
+        # logarithm of each factor stays finite, however far away the score lies.
         below = jax.nn.log_sigmoid(cuts - logits)
         above = jax.nn.log_sigmoid(logits - cuts)
         zero = jnp.zeros_like(logits)

@@ -1,4 +1,4 @@
-"""Attention inside time-aligned chunks (linear in time), and over a whole window."""
+"""Attention inside time-aligned chunks, which is linear in time, or over a window."""
 
 import einops
 import jax
@@ -11,21 +11,22 @@ from damamba_jax.models.layers import Draws, Linear, constant, normal
 
 
 class ChunkedAttention(nnx.Module):
-    """Attention of a sequence on sources of equal frame rate, chunk by chunk.
+    """Attention of a sequence to sources of the same frame rate, chunk by chunk.
 
-    A query sees the frames of its own chunk in every source, and one learned null
-    token where sources can be absent. Self-attention is the case of one source, the
-    sequence itself.
+    A query sees the frames of its own chunk in every source, and one learned null token
+    if `null_token` is set. In self-attention the only source is the sequence itself.
 
     Args:
-      dim: width of the sequence and of the sources.
-      num_heads: attention heads.
-      chunk_frames: frames of one chunk; 0 means one chunk as long as the sequence.
-      causal: a query sees no source frame later than its own.
-      null_token: adds a key that is always there, so that a query with no valid
-        source has something to attend to.
-      head_dim: width of a head; 0 means `dim / num_heads`.
-      out_bias: the output's projection has a bias.
+      dim: the width of the sequence and of the sources.
+      num_heads: the number of attention heads.
+      chunk_frames: the frames of one chunk; 0 means one chunk as long as the sequence.
+      causal: whether a query sees no source frame later than its own.
+      null_token: whether there is a key that is always present, so that a query without
+        a valid source can attend to it.
+      head_dim: the width of a head; 0 means `dim / num_heads`.
+      out_bias: whether the output's projection has a bias.
+      dtype: the dtype of the computation.
+      rng: the generator that draws the parameters.
     """
 
     def __init__(
@@ -60,11 +61,12 @@ class ChunkedAttention(nnx.Module):
         sources: Float[Array, "B S T C"] | None = None,
         source_valid: Bool[Array, "B S"] | None = None,
     ) -> Float[Array, "B T C"]:
-        """Attends; `T` must be a multiple of `chunk_frames`.
+        """Computes the attention. `T` must be a multiple of `chunk_frames`.
 
         Args:
-          sources: what is attended to; the sequence itself when None.
-          source_valid: sources that are there; all of them when None.
+          x: the sequence that attends.
+          sources: the sequences that `x` attends to; None means `x` itself.
+          source_valid: whether each source is present; None means that all are.
         """
         batch, length, _ = x.shape
         chunk = self.chunk_frames or length
@@ -96,7 +98,7 @@ class ChunkedAttention(nnx.Module):
         return self.out(y)
 
     def _bias(self, chunk, num_sources, source_valid, num_chunks):
-        """Builds the additive bias, [1 or B n, heads or 1, k, s k]; None if zero."""
+        """Builds the additive bias [1 or B n, heads or 1, k, s k]; None means zero."""
         minus = jnp.float32(-1e9)
         bias = None
         if self.position_bias is not None:

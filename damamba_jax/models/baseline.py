@@ -3,16 +3,16 @@
     features -> standardise -> project -> interpolate, summed   (the first layer)
       -> ReLU, dense layers with ReLU -> score                  per frame
 
-The organisers of MultiMediate train one such network per feature set, three hidden
-layers with dropout before the last (github.com/hcmlab/MultiMediate_26). Here several
-features can also be read together: a first layer per feature and their sum are one
-layer over all columns.
+The organisers of MultiMediate train one such network for each feature set. It has three
+hidden layers, with dropout before the last (github.com/hcmlab/MultiMediate_26). Here
+the network can also read several features together: the sum of one first layer for each
+feature equals one layer over all columns.
 
-As published it scales columns to [0, 1] with the extremes of training and validation
-data, pairs rows with labels by index, minimises the squared error frame by frame and
-has a linear output. Here it is given what the other systems are given: features
-standardised by training statistics and placed in time, a learned vector where one is
-missing, the loss of the run, and a score within [0, 1].
+The published network scales columns to [0, 1] with the extremes of training and
+validation data, pairs rows with labels by index, minimises the squared error of each
+frame, and has a linear output. Here the network gets the same as the other systems:
+features that are standardised by training statistics and placed in time, a learned
+vector where a feature is missing, the loss of the run, and a score within [0, 1].
 """
 
 import jax
@@ -38,9 +38,9 @@ class Baseline(System):
     """Multi-layer perceptron over the target's features of one frame.
 
     Args:
-      config: architecture.
+      config: the architecture of the model.
       data: features, frame rate, window and normalization of the batches.
-      rng: draws the parameters.
+      rng: the generator that draws the parameters.
     """
 
     def __init__(self, config: BaselineConfig, data: DataConfig, *, rng: Draws) -> None:

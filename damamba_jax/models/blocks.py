@@ -1,4 +1,4 @@
-"""Blocks, stacks of them, and how several stacks run as one."""
+"""Blocks, stacks of blocks, and functions that run several stacks as one."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -20,8 +20,8 @@ from damamba_jax.models.mamba2 import Mamba2
 class HybridBlock(nnx.Module):
     """`x + g Mamba(u) + (1 - g) Attention(u)`, with `u = norm(x)`, `g = sigmoid(G u)`.
 
-    Mamba is the global branch; attention inside chunks of `chunk_frames` is the local
-    one; both cost time linear in the number of frames.
+    Mamba is the global branch, and attention inside chunks of `chunk_frames` is the
+    local branch. The time of both is linear in the number of frames.
     """
 
     def __init__(
@@ -47,18 +47,18 @@ class HybridBlock(nnx.Module):
         u = self.norm(x)
         gate = jax.nn.sigmoid(self.gate(u))
         remembered = self.mamba(u)
-        # One branch after the other, also in the backward pass: what only one of them
-        # needs is never there for both.
+        # The barrier runs one branch after the other, also in the backward pass. Arrays
+        # that only one branch needs are then never in memory for both.
         u, remembered = jax.lax.optimization_barrier((u, remembered))
         mixed = gate * remembered + (1 - gate) * self.attention(u)
         return x + self.dropout(mixed, key)
 
 
 class TransformerBlock(nnx.Module):
-    """Pre-norm Transformer block over the whole window: the ablation's row.
+    """Pre-norm Transformer block over the whole window, for one row of the ablation.
 
-    Its attention is quadratic in the number of frames; its 12 dim^2 parameters are
-    those of a hybrid block within 4 %.
+    The time of its attention is quadratic in the number of frames. The number of its
+    parameters, 12 dim^2, is within 4 % of that of a hybrid block.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class TransformerBlock(nnx.Module):
 
 
 def sinusoidal_positions(length: int, dim: int) -> Float[Array, "T C"]:
-    """Sine and cosine of the frame's index (Vaswani et al., arXiv 1706.03762)."""
+    """Returns sines and cosines of frame indices (Vaswani et al., arXiv 1706.03762)."""
     half = (dim + 1) // 2
     rate = jnp.exp(jnp.arange(half, dtype=jnp.float32) * (-math.log(10_000.0) / half))
     angle = jnp.arange(length, dtype=jnp.float32)[:, None] * rate[None]
@@ -95,12 +95,12 @@ def sinusoidal_positions(length: int, dim: int) -> Float[Array, "T C"]:
 
 
 def num_heads(config: DAMambaConfig, dim: int) -> int:
-    """Keeps the width of a head when a stack is wider than `config.dim`."""
+    """Returns the number of heads that keeps a head's width in a wider stack."""
     return max(1, config.num_heads * dim // config.dim)
 
 
 class Stack(nnx.Module):
-    """Blocks of one width; `run_blocks` says what `remat` does."""
+    """Blocks of one width. `run_blocks` explains `remat`."""
 
     def __init__(
         self,
@@ -133,11 +133,11 @@ def run_blocks(
     *context: Array | None,
     remat: bool,
 ) -> Float[Array, "B T C"]:
-    """Applies blocks that are alike one after the other, as `block(x, key, *context)`.
+    """Applies similar blocks one after the other: `x = block(x, key, *context)`.
 
-    With `remat`, the backward pass recomputes each block, and the blocks run as a loop:
-    XLA may merge a recomputation with the original where it sees both, but never across
-    the boundary of a loop.
+    The blocks differ only in their parameters. With `remat`, the backward pass
+    recomputes each block, and the blocks run as a loop. XLA may merge a recomputation
+    with the original where it sees both, but never across the boundary of a loop.
     """
     if not (remat and blocks):
         for block, block_key in zip(blocks, split_key(key, len(blocks)), strict=True):
@@ -160,10 +160,11 @@ def encode_all(
     *,
     one_by_one: bool,
 ) -> list[Float[Array, "B T C"]]:
-    """Applies to each sequence its own stack; all stacks are alike but for parameters.
+    """Applies its own stack to each sequence.
 
-    Compiled once instead of once per feature. `one_by_one` keeps the memory of a
-    single feature, else all of them are one batch.
+    The stacks differ only in their parameters, so that one stack is compiled instead of
+    one for each feature. With `one_by_one` the stacks run one after the other in the
+    memory of a single one. Otherwise all of them run as one batch.
     """
     apply, params = stack_modules(stacks)
     keys = None if key is None else jax.random.split(key, len(stacks))
@@ -174,11 +175,11 @@ def encode_all(
 
 
 def stack_modules(modules: Sequence[nnx.Module]) -> tuple[Callable, Any]:
-    """Stacks the parameters of modules that are alike, for one loop over all of them.
+    """Stacks the parameters of similar modules, for one loop over all of them.
 
     Returns:
-      `apply(params, *args)`, which calls a module, and the parameters of all, each with
-      a leading axis.
+      A function `apply(params, *args)` that calls a module, and the parameters of all
+      modules, stacked along a leading axis.
     """
     graphdef, _ = nnx.split(modules[0])
     params = jax.tree.map(lambda *p: jnp.stack(p), *(nnx.split(m)[1] for m in modules))

@@ -37,14 +37,14 @@ from damamba_jax.models.inputs import (
 from damamba_jax.models.layers import Draws, Linear, split_key
 from damamba_jax.models.modality_dropout import drop_modalities
 
-# Width in which the modality groups of a person are compared.
+# Width of the embeddings by which the modality groups of a person are compared.
 ALIGNMENT_DIM = 128
-# Sets the draws of modality dropout apart from those of dropout.
+# This number makes the draws of modality dropout independent of those of dropout.
 _MODALITIES = 1
 
 
 class FeatureEncoder(FeatureInput):
-    """One feature's input and its stack, which `encode_all` applies."""
+    """Input and stack of one feature. `encode_all` applies the stack."""
 
     def __init__(
         self,
@@ -61,12 +61,12 @@ class FeatureEncoder(FeatureInput):
 
 
 class DAMamba(System):
-    """The whole model; see the module's docstring for the order of its stages.
+    """The whole model. The module's docstring gives the order of its stages.
 
     Args:
-      config: architecture.
+      config: the architecture of the model.
       data: features, frame rate, window and normalization of the batches.
-      rng: draws the parameters.
+      rng: the generator that draws the parameters.
     """
 
     def __init__(self, config: DAMambaConfig, data: DataConfig, *, rng: Draws) -> None:
@@ -113,9 +113,9 @@ class DAMamba(System):
     def estimate(
         self, batch: Batch, statistics: Statistics, num_frames: int, key: Array | None
     ) -> Output:
-        """Computes the answer, over whole attention chunks.
+        """Computes the answer over whole attention chunks.
 
-        In frames that fill up the last chunk, the last row of a feature repeats.
+        The frames that fill up the last chunk repeat the last sample of each feature.
         """
         config = self.config
         if key is not None and (config.modality_dropout or config.feature_dropout):
@@ -129,7 +129,8 @@ class DAMamba(System):
         chunk = self.config.chunk_frames
         num_frames = -(-num_frames // chunk) * chunk
         keys = split_key(key, 3)
-        # With a score for each person, everybody is a target in turn, and encoded once.
+        # If the batch asks for a score of each person, every person is the target once,
+        # but is encoded only once.
         everybody = batch["label_time"].ndim == 3
         shown = self.partners is not None or everybody
         people = batch["participant_valid"].shape[1] if shown else 1
@@ -169,8 +170,9 @@ class DAMamba(System):
         """Encodes every person.
 
         Returns:
-          [V B, P, T, C], one batch after the other for each view of
-          `ModalityFusion`; the target's embedding of each group, and where it is valid.
+          The encoded people, [V B, P, T, C]: for each view of `ModalityFusion` a whole
+          batch, one after the other. Then the target's embedding of each group, and the
+          frames at which it is valid.
         """
         key_features, *keys = split_key(key, 1 + len(self.groups))
         batch_size = batch["participant_valid"].shape[0]

@@ -5,20 +5,25 @@
       -> Transformer over the concatenated features                          per group
       -> the target attends to the partners, group by group -> score         per frame
 
-Every Transformer has positions learned for the frames of one window, so a model serves
-the window that it was built for. Target and partners have parameters of their own.
+Every Transformer learns positions for the frames of one window, so that a model serves
+only the window that it was built for. Target and partners have parameters of their own.
 
-Published for one partner. Here all partners share the parameters of the published one
-and the target attends to the frames of all of them at once, each frame with the
-position of its time: the order of partners does not matter, absent ones are masked, and
-without any the attention adds nothing.
+DAT was published for one partner. Here all partners share the parameters of that
+partner. The target attends to the frames of all partners at once, and each frame
+carries the position of its time. The order of the partners therefore does not matter.
+Absent partners are masked, and without any partner the attention adds nothing.
 
-Other than published (github.com/MSA-LMC/DAT), so that systems are compared on the same
-terms: features are standardised by training statistics instead of by layer
-normalisation over each window; a learned vector stands for a missing feature instead of
-zeros; the score goes through a sigmoid instead of SELU; dropout has one rate, drops
-whole channels, and not within a feed-forward layer. Attention reads the partner without
-a norm, as published.
+This model differs from the published code (github.com/MSA-LMC/DAT) in four points, so
+that all systems are compared on the same terms:
+
+* Features are standardised by training statistics, not by layer normalisation over each
+  window.
+* A learned vector stands for a missing feature, instead of zeros.
+* The score goes through a sigmoid, instead of SELU.
+* Dropout has one rate, drops whole channels, and is not used within a feed-forward
+  layer.
+
+As in the published code, attention reads the partner without a norm.
 """
 
 from collections.abc import Mapping
@@ -49,7 +54,7 @@ from damamba_jax.models.transformer import Transformer
 
 
 class PersonEncoder(Reader):
-    """A person's features, each through a Transformer, then group by group."""
+    """Encodes a person: a Transformer for each feature, then one for each group."""
 
     def __init__(self, config: DATConfig, data: DataConfig, *, rng: Draws) -> None:
         super().__init__(data)
@@ -86,7 +91,7 @@ class PersonEncoder(Reader):
         first: int,
         last: int,
     ) -> dict[str, Float[Array, "BP T _"]]:
-        """Encodes people `first` to `last - 1`; returns a sequence per group."""
+        """Encodes people `first` to `last - 1`, and returns one sequence per group."""
         sequences, _ = self.read_people(
             self.inputs,
             batch,
@@ -118,12 +123,12 @@ class PersonEncoder(Reader):
 
 
 class DAT(System):
-    """The whole model; see the module's docstring for the order of its stages.
+    """The whole model. The module's docstring gives the order of its stages.
 
     Args:
-      config: architecture.
+      config: the architecture of the model.
       data: features, frame rate, window and normalization of the batches.
-      rng: draws the parameters.
+      rng: the generator that draws the parameters.
     """
 
     def __init__(self, config: DATConfig, data: DataConfig, *, rng: Draws) -> None:
@@ -144,10 +149,10 @@ class DAT(System):
     def estimate(
         self, batch: Batch, statistics: Statistics, num_frames: int, key: Array | None
     ) -> Output:
-        """Computes the answer for the window whose positions were learned.
+        """Computes the answer for a window as long as the learned positions.
 
         Raises:
-          ConfigError: if the window is another one.
+          ConfigError: if the window has another number of frames.
         """
         if num_frames != self.window_frames:
             raise ConfigError(
@@ -200,7 +205,7 @@ def _transformers(
 def _group_transformers(
     config: DATConfig, data: DataConfig, num_blocks: int, rng: Draws
 ) -> dict[str, Transformer]:
-    """Makes one Transformer per modality group, as wide as its features together."""
+    """Makes a Transformer for each group, as wide as the group's features together."""
     groups = group_names(data.features)
     return _transformers(
         config,

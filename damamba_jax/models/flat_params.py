@@ -1,8 +1,8 @@
 """All parameters of a model as two vectors.
 
-An optimizer does the same to each parameter. Over the hundreds of arrays of a model
-that would be thousands of small operations: nearly half of a step's compilation, and a
-third of its kernels on a GPU.
+An optimizer does the same to each parameter. For the hundreds of arrays of a model,
+those would be thousands of small operations. They would take nearly half of the time
+that a step needs to compile, and a third of its kernels on a GPU.
 """
 
 import dataclasses
@@ -16,19 +16,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-# In elements of float32: every array starts at a multiple of 256 bytes, as one with
-# memory of its own would. XLA hands a slice to a kernel as an address, and cuBLAS and
-# Mosaic refuse many others.
+# Elements of float32. Every array starts at a multiple of 256 bytes, as an array with
+# memory of its own does. XLA hands a slice to a kernel as an address, and cuBLAS and
+# Mosaic refuse many addresses that are not such multiples.
 ALIGNMENT = 64
 
 
 class Layout(NamedTuple):
-    """Where the arrays of a tree lie.
+    """Places of a tree's arrays in the two vectors.
 
     Attributes:
-      structure: structure of the tree, a `PyTreeDef`.
-      shapes: shapes of its leaves, in order.
-      projections: whether a leaf lies in the first vector, in order.
+      structure: the structure of the tree, a `PyTreeDef`.
+      shapes: the shapes of the tree's leaves, in order.
+      projections: for each leaf, in order, whether it lies in the first vector.
     """
 
     structure: Any
@@ -46,11 +46,12 @@ class FlatParams:
     """Parameters in two vectors: those that weight decay shrinks, and the others.
 
     Attributes:
-      projections: kernels of projections, [P], one after the other, each filled up with
-        zeros to a multiple of `ALIGNMENT`. The filler's gradient is zero.
+      projections: the kernels of projections, [P], one after the other. Each is filled
+        up with zeros to a multiple of `ALIGNMENT`. The gradient of these zeros is zero.
       others: A, D, norms, biases, embeddings and the taps of depthwise convolutions,
-        [Q], likewise: scales or time constants, which decay would not regularise.
-      layout: layout of the tree that they came from.
+        [Q], in the same form. They are scales or time constants, which decay would not
+        regularise.
+      layout: the layout of the tree that the parameters came from.
     """
 
     projections: Any
@@ -59,7 +60,7 @@ class FlatParams:
 
     @classmethod
     def from_tree(cls, tree: Any) -> "FlatParams":
-        """Joins the leaves of a tree: NumPy arrays on the host, any other by jax."""
+        """Joins the leaves of a tree. It uses NumPy if all of them are NumPy arrays."""
         with_paths, structure = jax.tree_util.tree_flatten_with_path(tree)
         leaves = [leaf for _, leaf in with_paths]
         flags = tuple(_is_projection(path) for path, _ in with_paths)
@@ -68,7 +69,7 @@ class FlatParams:
         return cls(_join(projections), _join(others), layout)
 
     def to_tree(self) -> Any:
-        """Cuts the vectors into the leaves again; those of NumPy arrays are views."""
+        """Cuts the vectors into the leaves again. Leaves of NumPy vectors are views."""
         structure, shapes, flags = self.layout
         vectors = (self.projections, self.others)
         projections, others = map(_cut, vectors, _sort(shapes, flags))
@@ -98,8 +99,8 @@ def _join(leaves: Sequence[Any]) -> Any:
 
 
 def _cut(vector: Any, shapes: Sequence[tuple[int, ...]]) -> list[Any]:
-    # Not slices: the gradient of a split is one concatenation, that of slices a sum of
-    # padded vectors.
+    # The gradient of a split is one concatenation. The gradient of slices would be a
+    # sum of padded vectors.
     split = np.split if isinstance(vector, np.ndarray) else jnp.split
     sizes = [math.prod(shape) for shape in shapes]
     ends = itertools.accumulate(n for size in sizes for n in (size, -size % ALIGNMENT))

@@ -1,4 +1,4 @@
-"""Functions of a model: building, splitting, applying, shapes, numbers."""
+"""Functions that build, split and apply a model, and tell its shapes and sizes."""
 
 import functools
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ Params = dict[str, Any]
 M = TypeVar("M", bound=nnx.Module)
 
 
-# Per feature: `(center, inverse_scale)`, each [dim].
+# `(center, inverse_scale)` of each feature, both [dim].
 Statistics = Mapping[str, Any]
 
 
@@ -33,18 +33,20 @@ def build_model(
     seed: int | None,
     platform: str | None = None,
 ) -> System:
-    """Builds a system; only the module of that system is imported.
+    """Builds a system. Only the module of that system is imported.
 
     Args:
       model: the system and its architecture.
       data: features, frame rate, window and normalization of the batches.
-      seed: seed of the parameters; `None` makes zeros, for use under `jax.eval_shape`.
+      seed: the seed of the parameters; `None` makes zeros, for use under
+        `jax.eval_shape`.
       platform: the platform that the model's programs are meant for, such as `"gpu"`;
-        `None` is this machine's.
+        `None` means the platform of this machine.
     """
     rng = None if seed is None else np.random.default_rng(seed)
     system = _create(model, data, rng)
-    # Of the scans, which have kernels for some platforms alone.
+    # The scans need to know the platform, since some kernels exist for one platform
+    # only.
     system.set_attributes(platform=platform, raise_if_not_found=False)
     return place(system)
 
@@ -57,7 +59,7 @@ def draw_parameters(model: SystemConfig, data: DataConfig, *, seed: int) -> Para
 def place(module: M) -> M:
     """Puts a new module's parameters, which NumPy drew, onto the default device.
 
-    All at once: one by one they would take seconds.
+    They are moved all at once, because moving them one by one would take seconds.
     """
     graphdef, state = nnx.split(module)
     return nnx.merge(graphdef, jax.device_put(state))
@@ -77,11 +79,11 @@ def _create(model: SystemConfig, data: DataConfig, rng: Draws) -> System:
             from damamba_jax.models.baseline import Baseline
 
             return Baseline(model, data, rng=rng)
-    raise NotImplementedError(f"no model is built from a {type(model).__name__}.")
+    raise NotImplementedError(f"no model can be built from a {type(model).__name__}.")
 
 
 def parameter_counts(params: Any) -> dict[str, int]:
-    """Counts parameters per stage, `encoders/clip` and the like."""
+    """Counts the parameters of each stage. A stage's name is like `encoders/clip`."""
     counts: dict[str, int] = {}
     for path, leaf in jax.tree_util.tree_flatten_with_path(params)[0]:
         names = [str(getattr(entry, "key", entry)) for entry in path]
@@ -104,7 +106,7 @@ def forward(
     statistics: Statistics,
     **kwargs: Any,
 ) -> Output:
-    """Applies the model; keywords are those of its `__call__`."""
+    """Applies the model. The keywords are those of its `__call__`."""
     return nnx.merge(graphdef, params)(batch, statistics, **kwargs)
 
 
@@ -112,10 +114,10 @@ def forward(
 def abstract_model(
     model: SystemConfig, data: DataConfig, platform: str | None = None
 ) -> tuple[nnx.GraphDef, Params]:
-    """Returns the structure of a model, and its parameters as shapes alone.
+    """Returns the structure of a model, and only the shapes of its parameters.
 
     Args:
-      model, data, platform: as for `build_model`.
+      model, data, platform: the same arguments as those of `build_model`.
     """
     graphdefs = []
 

@@ -14,7 +14,7 @@ from damamba_jax.models.layers import Draws, Linear, Norm, constant, normal
 
 
 class ModalityGroup(nnx.Module):
-    """One group's stack over its concatenated features, projected back to `dim`."""
+    """Runs a stack over a group's concatenated features and projects back to `dim`."""
 
     def __init__(
         self,
@@ -40,10 +40,10 @@ class ModalityGroup(nnx.Module):
 class ModalityFusion(nnx.Module):
     """Light cross-attention between one person's groups, then a joint projection.
 
-    With `modality_fusion=False` it is late fusion: each group is trained to score by
-    itself, and learned weights mix the logits. Anything earlier would fuse the groups
-    after all: blocks behind a sum of embeddings do, and groups that are trained through
-    a sum of their logits learn to cancel each other's errors in it.
+    With `modality_fusion=False` there is late fusion instead: each group is trained to
+    score by itself, and learned weights mix the logits. Any earlier step would fuse the
+    groups after all. Blocks behind a sum of embeddings fuse them. Groups that are
+    trained through a sum of their logits learn to cancel each other's errors.
     """
 
     def __init__(
@@ -74,7 +74,10 @@ class ModalityFusion(nnx.Module):
     def __call__(
         self, embeddings: dict[str, Float[Array, "B T C"]]
     ) -> list[Float[Array, "B T C"]]:
-        """Returns what the rest of the model sees: one view, or one of each group."""
+        """Returns the views that the rest of the model sees.
+
+        There is one view of all groups, or one view for each group in late fusion.
+        """
         normed = {group: self.norms[group](x) for group, x in embeddings.items()}
         if not self.fuse:
             return list(normed.values())
@@ -85,20 +88,20 @@ class ModalityFusion(nnx.Module):
         return [self.joint(jnp.concatenate(fused, axis=-1))]
 
     def mix(self, logits: Float[Array, "V B T W"]) -> Float[Array, "B T W"]:
-        """Makes one view of all; where there are several, none learns from it."""
+        """Mixes the logits of all views. Only the weights learn from the mixture."""
         if len(logits) == 1:
             return logits[0]
         return jnp.tensordot(self.weights[...], jax.lax.stop_gradient(logits), axes=1)
 
 
 class PartnerFusion(nnx.Module):
-    """The partners' sequences through one context stack.
+    """Runs the partners' sequences through one context stack.
 
     Each partner's sequence gets the embedding of its slot. `"concatenated"` puts the
-    partners one after the other along the frame axis (the paper); `"interleaved"`
-    alternates them frame by frame, so that a causal stack sees nobody's future.
-    Absent partners enter as zeros and are never attended to; a bidirectional stack can
-    still tell how many seats are empty.
+    partners one after the other along the frame axis, as the paper does.
+    `"interleaved"` alternates them frame by frame, so that a causal stack sees nobody's
+    future. Absent partners enter as zeros and are never attended to. A bidirectional
+    stack can still tell how many seats are empty.
     """
 
     def __init__(self, config: DAMambaConfig, *, dtype: DTypeLike, rng: Draws) -> None:
@@ -126,10 +129,10 @@ class PartnerFusion(nnx.Module):
 
 
 class DialogueEncoder(nnx.Module):
-    """The target attends to the partners' context, then hybrid blocks.
+    """Lets the target attend to the partners' context, and applies hybrid blocks.
 
-    Without partner fusion there is no cross-attention, and `dialogue_dim` can give
-    the removed parameters back.
+    Without partner fusion there is no cross-attention. `dialogue_dim` can then widen
+    the blocks to make up for the removed parameters.
     """
 
     def __init__(self, config: DAMambaConfig, *, dtype: DTypeLike, rng: Draws) -> None:

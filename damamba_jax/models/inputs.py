@@ -1,7 +1,8 @@
 """Parts that every system shares: reading a batch, and the answer to it.
 
-A batch holds features at their native rates; a system works on one sequence per person
-and feature, at its own frame rate, and is read out at the times of the labels.
+A batch holds features at their native rates. A system works on one sequence for each
+person and feature, at its own frame rate. Its answer is read at the times of the
+labels.
 """
 
 from collections.abc import Mapping
@@ -25,7 +26,7 @@ from damamba_jax.models.layers import (
 
 # Arrays of a batch, as `schema/batch.py` lists them.
 Batch = dict[str, Any]
-# Per feature: `(center, inverse_scale)`, each [dim].
+# `(center, inverse_scale)` of each feature, both [dim].
 Statistics = dict[str, Any]
 
 
@@ -33,15 +34,15 @@ class Output(NamedTuple):
     """Answer of a system to one batch.
 
     Attributes:
-      score: engagement in [0, 1] at the label times, float32 [B, Tl]; of classes the
-        log-probability of each, [B, Tl, K].
-      alignment: per group, the target's embeddings for the alignment loss, float32
-        [B, T, A]; empty for systems that are trained without it.
-      group_valid: per group of `alignment`, frames at which the target has at least
-        one of its features, bool [B, T].
-      group_scores: the group scores of a system that keeps modality groups apart, as
-        `score` by each of them alone, [V, B, Tl (K)]. They are what is trained then;
-        `score` mixes them, and only its weights learn from it.
+      score: engagement in [0, 1] at the label times, float32 [B, Tl]. If there are
+        classes, the log-probability of each class, [B, Tl, K].
+      alignment: the target's embeddings of each group for the alignment loss, float32
+        [B, T, A]. It is empty for systems that are trained without this loss.
+      group_valid: for each group of `alignment`, the frames at which the target has at
+        least one of the group's features, bool [B, T].
+      group_scores: the scores by each group alone, [V, B, Tl (K)], or None unless the
+        system keeps the modality groups apart. The loss then trains these scores.
+        `score` mixes them, and only the weights of the mixture learn from `score`.
     """
 
     score: Float[Array, "B Tl *K"]
@@ -51,11 +52,11 @@ class Output(NamedTuple):
 
 
 class FeatureInput(nnx.Module):
-    """One feature: standardise, project at its native rate, interpolate.
+    """Standardises one feature, projects it at its native rate, and interpolates.
 
-    Projection and linear interpolation commute, so projecting first gives the same
-    numbers from a quarter of the rows (25 Hz streams, 100 Hz model). Frames at which
-    the feature is missing are a learned vector.
+    Projection and linear interpolation commute. Projecting first gives the same numbers
+    from a quarter of the rows, for streams of 25 Hz and a model of 100 Hz. A learned
+    vector stands for the frames at which the feature is missing.
     """
 
     def __init__(
@@ -74,7 +75,7 @@ class FeatureInput(nnx.Module):
         center: Float[Array, "*r F"],
         inverse_scale: Float[Array, "*r F"],
     ) -> tuple[Float[Array, "B T C"], Bool[Array, "B T"]]:
-        """Returns the sequence, and the frames at which the feature is there."""
+        """Returns the sequence, and the frames at which the feature is present."""
         x, valid = standardize(x, valid, center, inverse_scale, self.missing_value)
         x, valid = interpolate(self.project(x.astype(self.dtype)), valid, positions)
         missing = self.missing[...].astype(x.dtype)[None, None]
@@ -82,10 +83,10 @@ class FeatureInput(nnx.Module):
 
 
 class Reader(nnx.Module):
-    """A module that reads people of a batch: one sequence per person and feature.
+    """A module that reads one sequence for each person and feature of a batch.
 
     Args:
-      data: frame rate and normalization of the batches.
+      data: the frame rate and the normalization of the batches.
     """
 
     def __init__(self, data: DataConfig) -> None:
@@ -105,19 +106,20 @@ class Reader(nnx.Module):
         """Reads people `first` to `last - 1` of a batch: one sequence per feature.
 
         With `session_statistics`, features are standardised by the statistics of their
-        own recording, which are in the batch, on top of those of the training split.
+        own recording, which are in the batch, combined with those of the training
+        split.
 
         Args:
           inputs: the input of each feature.
           batch: the arrays that `schema/batch.py` lists.
-          statistics: per feature `(center, inverse_scale)`, each [dim].
+          statistics: `(center, inverse_scale)` of each feature, both [dim].
           first: the first person; 0 is the target.
-          last: the person behind the last one.
-          num_frames: frames of the sequences.
+          last: the number of the last person, plus 1.
+          num_frames: the number of frames of the sequences.
 
         Returns:
-          Per feature, the sequences and the frames at which it is there. A window's
-          people are neighbouring rows.
+          For each feature, the sequences and the frames at which the feature is
+          present. The people of one window are neighbouring rows.
         """
 
         def flatten(x: Array) -> Array:
@@ -143,7 +145,7 @@ class Reader(nnx.Module):
 
 
 class System(Reader):
-    """A model as the rest of the package sees it; `estimate` is its own."""
+    """A model as the rest of the package sees it. Each system defines `estimate`."""
 
     def __call__(
         self,
@@ -157,9 +159,9 @@ class System(Reader):
 
         Args:
           batch: the arrays that `schema/batch.py` lists.
-          statistics: per feature `(center, inverse_scale)`, each [dim].
-          num_frames: frames of the window.
-          key: key of dropout; `None` outside training.
+          statistics: `(center, inverse_scale)` of each feature, both [dim].
+          num_frames: the number of frames of the window.
+          key: the random key of dropout; `None` outside of training.
         """
         arrays = jax.tree.map(jnp.asarray, dict(batch))
         scales = jax.tree.map(jnp.asarray, dict(statistics))
@@ -168,20 +170,20 @@ class System(Reader):
     def estimate(
         self, batch: Batch, statistics: Statistics, num_frames: int, key: Array | None
     ) -> Output:
-        """Computes the answer; the arguments are those of a call, as arrays."""
-        raise NotImplementedError(f"{type(self).__name__} estimates nothing.")
+        """Computes the answer. The arguments are those of `__call__`, as JAX arrays."""
+        raise NotImplementedError(f"{type(self).__name__} has no `estimate`.")
 
 
 def at_labels(
     hidden: Float[Array, "B T C"], label_time: Float[Array, "B Tl"], *, frame_hz: float
 ) -> Float[Array, "B Tl C"]:
-    """Reads frames at the times of the labels, which keep their own rate."""
+    """Interpolates frames at the times of the labels, which have their own rate."""
     valid = jnp.ones(hidden.shape[:2], bool)
     return interpolate(hidden, valid, label_time * jnp.float32(frame_hz))[0]
 
 
 def group_names(features: tuple[FeatureConfig, ...]) -> dict[str, tuple[str, ...]]:
-    """Names of the features of each modality group, in order of appearance."""
+    """Returns the names of each modality group's features, in order of appearance."""
     groups: dict[str, tuple[str, ...]] = {}
     for feature in features:
         groups[feature.group] = (*groups.get(feature.group, ()), feature.name)

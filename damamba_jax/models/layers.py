@@ -1,4 +1,4 @@
-"""Layers that every stage shares: standardisation, interpolation, small modules."""
+"""Layers that all stages share: standardisation, interpolation and small modules."""
 
 import math
 from collections.abc import Collection
@@ -13,18 +13,20 @@ from damamba_jax.array_types import Array, Bool, Float
 from damamba_jax.errors import ConfigError
 from damamba_jax.schema.missing import usable_entries, usable_frames
 
-# Share of a sample within which a position counts as that sample; float32 seconds are
-# this exact over an hour at 25 Hz.
+# A position that is nearer to a sample than this share of the distance between samples
+# counts as that sample. Seconds in float32 are this exact over an hour at 25 Hz.
 SNAP = 1e-2
-# Standardised features are clipped here: real streams reach thousands of deviations.
+# Standardised features are clipped to this number of standard deviations. Real streams
+# reach thousands of them.
 CLIP = 10.0
 
-# Share of the training split's spread below which no session's spread may fall: a
-# column that hardly moves in one recording would be magnified noise there.
+# A session's spread may not be smaller than this share of the training split's spread.
+# Without this limit, a column that hardly moves in one recording would become magnified
+# noise.
 SESSION_FLOOR = 0.1
 
-# Where parameters are drawn from; None makes zeros, which cost nothing under
-# `jax.eval_shape`: a model's shapes are known before anything of their size exists.
+# The generator that draws parameters. None makes zeros, which cost nothing under
+# `jax.eval_shape`, so that a model's shapes are known before its arrays exist.
 Draws = np.random.Generator | None
 
 
@@ -37,13 +39,20 @@ def standardize(
 ) -> tuple[Float[Array, "*b Tn F"], Bool[Array, "*b Tn"]]:
     """Standardises and clips native frames, and decides which of them are missing.
 
-    The rule stands in `schema/missing.py`. A missing entry becomes the centre.
+    The rule for missing frames is in `schema/missing.py`. A missing entry becomes the
+    centre of its column, which is 0 after standardising.
 
     Args:
-      valid: False where the file holds no sample at all.
-      center, inverse_scale: per column, the same for all sequences or one each; a
-        column with `inverse_scale` 0 is dropped.
-      missing_value: the missing value of the feature's extractor, or None.
+      x: the frames as the file holds them.
+      valid: whether the file has a sample for a frame.
+      center, inverse_scale: the centre and the inverse spread of each column, either
+        one row for all sequences or one for each. A column with `inverse_scale` 0 is
+        dropped.
+      missing_value: the number that the feature's extractor writes for a missing entry,
+        or None.
+
+    Returns:
+      The standardised frames, and whether each frame is valid.
     """
     usable = usable_entries(x, missing_value)
     frame_valid = valid & usable_frames(x, usable, _match(inverse_scale > 0, x))
@@ -57,22 +66,24 @@ def session_scale(
     center: Float[Array, "F"],
     inverse_scale: Float[Array, "F"],
 ) -> tuple[Float[Array, "B F"], Float[Array, "B F"]]:
-    """Puts the statistics of each sequence's recording on top of the training split's.
+    """Combines the statistics of each sequence's recording with the training split's.
 
-    The spread is at least `SESSION_FLOOR` of the training split's. A column that was
-    dropped there stays dropped; one that is unknown in a recording (NaN) keeps the
-    training split's centre and spread.
+    The recording's centre and spread replace those of the training split, but the
+    spread is at least `SESSION_FLOOR` of the training split's spread. A column that the
+    training split drops stays dropped. A column that is unknown in a recording (NaN)
+    keeps the training split's centre and spread.
 
     Args:
-      session: centre and spread of each column, per recording.
-      center, inverse_scale: those of the training split.
+      session: the centre and the spread of each column of each recording.
+      center, inverse_scale: the statistics of the training split.
 
     Returns:
-      Centre and inverse scale per sequence, for `standardize`.
+      The centre and the inverse scale of each sequence, for `standardize`.
     """
     known = jnp.isfinite(session[:, 0]) & jnp.isfinite(session[:, 1])
     spread = jnp.where(known, session[:, 1], 1.0)
-    # 1 / max(spread, floor / inverse_scale), without dividing by a dropped column's 0.
+    # This is 1 / max(spread, floor / inverse_scale), without dividing by the 0 of a
+    # dropped column.
     inverse = inverse_scale[None] / jnp.maximum(
         spread * inverse_scale[None], SESSION_FLOOR
     )
@@ -89,16 +100,23 @@ def interpolate(
 ) -> tuple[Float[Array, "*b T C"], Bool[Array, "*b T"]]:
     """Interpolates linearly between neighbouring samples.
 
-    Before the first and after the last sample the edge value holds. Between a missing
-    and a valid sample the valid one is taken; between two missing ones the result is
-    missing, and zero.
+    Before the first sample and after the last one, the value of that sample is used.
+    Between a missing and a valid sample, the value of the valid one is used. Between
+    two missing samples the result is missing and zero.
 
     Args:
-      positions: in samples: 0 is the first, `Tn - 1` the last.
+      values: the samples.
+      valid: whether each sample is there.
+      positions: where to interpolate, in samples: 0 is the first sample, `Tn - 1` the
+        last.
+
+    Returns:
+      The interpolated values, and whether each of them is valid.
     """
     num = values.shape[-2]
-    # A position that is a sample but for rounding is that sample: its neighbour must
-    # not stand in for it when it is missing, nor reach into the past of a causal model.
+    # A position that differs from a sample only by rounding is that sample. Otherwise a
+    # neighbour would replace a missing sample, and a causal model would see a little of
+    # the future.
     nearest = jnp.round(positions)
     positions = jnp.where(abs(positions - nearest) < SNAP, nearest, positions)
     positions = jnp.clip(positions, 0.0, num - 1.0)
@@ -116,7 +134,7 @@ def interpolate(
 
 
 def _take(x: Array, index: Array) -> Array:
-    """Gathers rows along the time axis, which follows the axes of `index`'s batch."""
+    """Gathers rows along the time axis, which follows the batch axes of `index`."""
     take = jnp.take
     for _ in range(index.ndim - 1):
         take = jax.vmap(take, in_axes=(0, 0, None))
@@ -124,7 +142,7 @@ def _take(x: Array, index: Array) -> Array:
 
 
 def _match(vector: Array, x: Array) -> Array:
-    """Gives a per-column vector, or one for each sequence, the rank of `x`."""
+    """Gives the rank of `x` to a vector of columns, or to one vector per sequence."""
     *rows, dim = vector.shape
     return vector.reshape(*rows, *(1,) * (x.ndim - vector.ndim), dim)
 
@@ -132,7 +150,8 @@ def _match(vector: Array, x: Array) -> Array:
 class Linear(nnx.Module):
     """Projection over the last axis, computed in `dtype`, with float32 parameters.
 
-    The kernel starts normal with variance 1 / in_dim (LeCun), the bias at zero.
+    The kernel starts as normal draws with variance 1 / in_dim (LeCun). The bias starts
+    at zero.
     """
 
     def __init__(
@@ -153,10 +172,10 @@ class Linear(nnx.Module):
         return y
 
     def pieces(self, x: Float[Array, "*b I"], num: int) -> list[Float[Array, "*b P"]]:
-        """Returns the output in equal pieces of its width.
+        """Returns the output, cut along its width into `num` equal pieces.
 
-        Each is a product of its own: a slice of a wide output would be a copy on a GPU,
-        beside the output itself.
+        Each piece is a matrix product of its own. A slice of one wide output would be a
+        copy on a GPU, in addition to the output itself.
         """
         x = x.astype(self.dtype)
         kernels = jnp.split(self.kernel[...].astype(self.dtype), num, axis=1)
@@ -179,7 +198,7 @@ def _project_forward(x, kernel):
 
 
 def _project_backward(residuals, dy):
-    # Left to itself, XLA puts off the gradients of kernels to the end of a block's
+    # Without the barrier, XLA delays the gradients of kernels to the end of a block's
     # backward pass, and keeps every input until then.
     return jax.lax.optimization_barrier(jax.vjp(jnp.matmul, *residuals)[1](dy))
 
@@ -188,10 +207,10 @@ _project.defvjp(_project_forward, _project_backward)
 
 
 def normal(rng: Draws, shape: tuple[int, ...], *, scale: float) -> nnx.Param:
-    """Draws a normal parameter.
+    """Draws a parameter from a normal distribution.
 
-    Parameters are drawn with NumPy: the same on every platform, and a model starts in
-    a second instead of after hundreds of compilations.
+    Parameters are drawn with NumPy. They are then the same on every platform, and a
+    model starts in a second instead of after hundreds of compilations.
     """
     if rng is None:
         return constant(shape, 0.0)
@@ -215,7 +234,7 @@ def constant(shape: tuple[int, ...], value: float) -> nnx.Param:
 
 
 class Norm(nnx.Module):
-    """RMS normalisation in float32, returned in the input's dtype."""
+    """RMS normalisation in float32. The result has the input's dtype."""
 
     def __init__(self, dim: int):
         self.scale = constant((dim,), 1.0)
@@ -241,10 +260,11 @@ class LayerNorm(nnx.Module):
 
 
 class Dropout(nnx.Module):
-    """Drops whole channels of a sequence; the identity without a key.
+    """Drops whole channels of a sequence. Without a key it changes nothing.
 
-    One draw per (sequence, channel) instead of one per frame: neighbouring frames of
-    a conversation are nearly equal, and independent draws average out over time.
+    There is one draw for each sequence and channel instead of one for each frame.
+    Neighbouring frames of a conversation are nearly equal, so that independent draws
+    would average out over time.
     """
 
     def __init__(self, rate: float):
@@ -261,12 +281,12 @@ class Dropout(nnx.Module):
 
 
 def split_key(key: Array | None, num: int) -> list[Array | None]:
-    """Splits a key, or repeats None (evaluation has no randomness)."""
+    """Splits a key, or repeats None, because evaluation has no randomness."""
     return [None] * num if key is None else list(jax.random.split(key, num))
 
 
 def initial_dt_bias(rng: Draws, num: int) -> nnx.Param:
-    """Draws biases with `softplus(bias)` log-uniform in [1e-3, 1e-1]."""
+    """Draws biases such that `softplus(bias)` is log-uniform in [1e-3, 1e-1]."""
     low, high = math.log(1e-3), math.log(1e-1)
     dt = np.exp(np.asarray(uniform(rng, (num,), low=low, high=high)[...]))
     # The inverse of softplus.
@@ -274,10 +294,13 @@ def initial_dt_bias(rng: Draws, num: int) -> nnx.Param:
 
 
 def named_scan(name: str, known: Collection[str]) -> str | None:
-    """Returns the implementation that `model.scan` names; `None` is the best one here.
+    """Returns the implementation that `model.scan` names.
+
+    An empty name gives `None`, which stands for the best implementation on this
+    machine.
 
     Raises:
-      ConfigError: for a name that is not known.
+      ConfigError: if the name is unknown.
     """
     if name and name not in known:
         raise ConfigError(
@@ -288,20 +311,21 @@ def named_scan(name: str, known: Collection[str]) -> str | None:
 
 
 class DepthwiseConv(nnx.Module):
-    """Causal depthwise convolution over time; anti-causal when `reverse`.
+    """Causal depthwise convolution over time, or an anti-causal one with `reverse`.
 
-    Written as shifted products: with four taps that is what a kernel would do, and XLA
-    fuses it with the activation on every platform. A SiLU follows.
+    It is written as a sum of shifted products. With four taps a kernel would do the
+    same, and XLA fuses it with the SiLU that follows on every platform.
     """
 
     def __init__(self, dim: int, width: int, *, reverse: bool, rng: Draws) -> None:
         self.reverse = reverse
         bound = width**-0.5
         self.kernel = uniform(rng, (width, dim), low=-bound, high=bound)
-        # Ours (Mamba draws it around 0): behind the SiLU, channels then have a positive
-        # mean. B and C, made of them, start near constants, and the scan as a moving
-        # average. Around 0 it starts as a product of three random signals, averages to
-        # nothing, and for long a model learns only what its attention sees.
+        # Mamba draws this bias around 0, and we start it at 1. Channels then have a
+        # positive mean behind the SiLU. B and C are made of these channels and start
+        # near constants, so that the scan starts as a moving average. With a bias
+        # around 0 the scan starts as a product of three random signals, which averages
+        # to nothing. A model then learns for long only what its attention sees.
         self.bias = constant((dim,), 1.0)
 
     def __call__(self, x: Float[Array, "B T D"]) -> Float[Array, "B T D"]:

@@ -23,16 +23,17 @@ from damamba_jax.models.layers import (
     uniform,
 )
 
-# Name, for policies of `jax.checkpoint`, of a direction's narrow projection.
+# Name of a direction's narrow projection. Policies of `jax.checkpoint` use it.
 PROJECTED = "selective_ssm_projection"
 
 
 class Mamba(nnx.Module):
     """Gated selective state-space layer.
 
-    `[x, z] = in_proj(u)`; per direction a causal depthwise convolution, SiLU and the
-    selective scan; the gated outputs of the directions are added; `out_proj`. The two
-    directions share `in_proj` and `out_proj` and own everything between.
+    `[x, z] = in_proj(u)`. Each direction applies a causal depthwise convolution, SiLU
+    and the selective scan with its gate. The outputs of the directions are added, and
+    `out_proj` follows. The two directions share `in_proj` and `out_proj`, and have
+    their own parameters for everything between.
     """
 
     def __init__(
@@ -52,20 +53,20 @@ class Mamba(nnx.Module):
         x, z = self.in_proj.pieces(u, 2)
         y = self.forward(x, z)
         if self.backward is not None:
-            # One direction after the other, also in the backward pass: what only one
-            # of them needs is never there for both.
+            # The barrier runs one direction after the other, also in the backward pass.
+            # Arrays that only one direction needs are then never in memory for both.
             x, z, y = jax.lax.optimization_barrier((x, z, y))
             y += self.backward(x, z)
         return self.out_proj(y)
 
 
 class SelectiveSSM(nnx.Module):
-    """One direction of Mamba: convolution, data-dependent dt, B, C, and the scan.
+    """One direction of Mamba: convolution, data-dependent dt, B and C, and the scan.
 
-    A starts at S4D-real, -(1 .. N); dt starts log-uniform in [1e-3, 1e-1], so that
-    memories from tens to thousands of frames exist before training.
+    A starts at S4D-real, -(1 .. N), and dt starts log-uniform in [1e-3, 1e-1]. Before
+    training there are thus memories from tens to thousands of frames.
 
-    `platform` is the one that the program is meant for; `build_model` sets it.
+    `platform` is the platform that the program is meant for. `build_model` sets it.
     """
 
     def __init__(
@@ -82,7 +83,8 @@ class SelectiveSSM(nnx.Module):
         self.states, self.reverse = states, reverse
         self.implementation = named_scan(config.scan, IMPLEMENTATIONS)
         self.platform: str | None = None
-        # Stacks of concatenated features are the widest: they set the peak of memory.
+        # Stacks of concatenated features are the widest ones. They determine the peak
+        # of memory.
         self.slim = config.remat and dim > config.dim
         self.conv = DepthwiseConv(inner, config.conv_width, reverse=reverse, rng=rng)
         self.x_proj = Linear(inner, self.rank + 2 * states, dtype=dtype, rng=rng)
@@ -100,13 +102,13 @@ class SelectiveSSM(nnx.Module):
         kept = self._kept(x)
         if not (self.slim and kept):
             return self._scan(x, z)
-        # The backward pass finds the scan's arguments again, which are cheap to compute
-        # and nearly as large as its states.
+        # The backward pass computes the scan's arguments again. They are cheap to
+        # compute, and nearly as large as the kept states.
         policy = jax.checkpoint_policies.save_only_these_names(kept, PROJECTED)
         return jax.checkpoint(self._scan, policy=policy)(x, z)
 
     def _kept(self, x: Float[Array, "B T D"]) -> str | None:
-        """Name of what the scan keeps for its backward pass, if it has one."""
+        """Returns the name of the values that the scan keeps, if they have a name."""
         case = describe(x, self.a_log[...], platform=self.platform)
         return IMPLEMENTATIONS[self.implementation or choose(case)].kept
 

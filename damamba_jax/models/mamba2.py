@@ -26,11 +26,12 @@ from damamba_jax.models.layers import (
 class Mamba2(nnx.Module):
     """Gated state-space layer with one scalar transition per head.
 
-    `[x, z] = in_proj(u)`; per direction B, C and dt from `u`, a causal depthwise
-    convolution over `[x, B, C]`, SiLU and the scan; `out_proj(norm(y silu(z)))`. The
-    interface and the sharing are those of `Mamba`: two directions have `in_proj`, the
-    gated norm and `out_proj` in common, add their outputs before the gate, and own
-    everything between.
+    `[x, z] = in_proj(u)`. Each direction computes B, C and dt from `u`, then a causal
+    depthwise convolution over `[x, B, C]`, SiLU and the scan. The outputs of the
+    directions are added, and the result is `out_proj(norm(y silu(z)))`.
+
+    The interface is that of `Mamba`. Two directions share `in_proj`, the gated norm and
+    `out_proj`, and have their own parameters for everything between.
     """
 
     def __init__(
@@ -56,10 +57,10 @@ class Mamba2(nnx.Module):
 
 
 class ScalarSSM(nnx.Module):
-    """One direction of Mamba-2: B, C and dt beside the input, convolution, scan.
+    """One direction of Mamba-2: projection to B, C and dt, convolution and scan.
 
-    A starts uniform in -[1, 16]; dt starts log-uniform in [1e-3, 1e-1]. `platform` is
-    the one that the program is meant for; `build_model` sets it.
+    -A starts uniform in [1, 16], and dt starts log-uniform in [1e-3, 1e-1]. `platform`
+    is the platform that the program is meant for. `build_model` sets it.
     """
 
     def __init__(
@@ -81,7 +82,7 @@ class ScalarSSM(nnx.Module):
         self.conv = DepthwiseConv(width, config.conv_width, reverse=reverse, rng=rng)
         self.dt_bias = initial_dt_bias(rng, heads)
         a = uniform(rng, (heads,), low=1.0, high=16.0)[...]
-        # Without draws there are only shapes; log(0) is no number.
+        # Without a generator `a` is zero, and log(0) is not finite.
         self.a_log = nnx.Param(np.log(np.maximum(np.asarray(a), np.float32(1.0))))
         self.d = constant((heads,), 1.0)
 

@@ -1,4 +1,4 @@
-"""Modality dropout: in training, whole groups of features go missing."""
+"""Modality dropout: in training, whole groups of features are marked as missing."""
 
 from collections.abc import Mapping, Sequence
 
@@ -18,21 +18,22 @@ def drop_modalities(
 ) -> dict[str, Bool[Array, "B P _"]]:
     """Marks groups and single features of each person as missing for a whole window.
 
-    Per window and person, one group is spared, drawn uniformly among the n that have
-    data there; each other one is dropped with probability `group_rate n / (n - 1)`. So
-    each is dropped with probability `group_rate`, and never all of them. One feature of
-    the spared group, drawn in the same way, is spared as well; each other feature is
-    dropped with probability `feature_rate`.
+    For each window and person, one group is drawn uniformly among the n groups that
+    have data, and is spared. Each other group is dropped with probability
+    `group_rate n / (n - 1)`. A group is thus dropped with probability `group_rate`, and
+    never are all groups dropped. One feature of the spared group is drawn in the same
+    way and is spared too. Each other feature is dropped with probability
+    `feature_rate`.
 
-    A feature that is dropped looks to the model as if it had no file: its learned
-    vector stands in, and alignment skips it.
+    To the model a dropped feature looks as if it had no file: a learned vector stands
+    for it, and the alignment loss skips it.
 
     Args:
-      feature_valid: per feature, frames with a sample.
-      groups: names of the features of each group.
-      key: key of the draws.
-      group_rate: probability for a group, at most 0.5.
-      feature_rate: probability for a feature, below 1.
+      feature_valid: for each feature, the frames that have a sample.
+      groups: the names of the features of each group.
+      key: the random key of the draws.
+      group_rate: the probability that a group is dropped, at most 0.5.
+      feature_rate: the probability that a feature is dropped, below 1.
     """
     keys = jax.random.split(key, 4)
     present = {name: jnp.any(valid, axis=-1) for name, valid in feature_valid.items()}
@@ -63,7 +64,10 @@ def drop_modalities(
 
 
 def _choose(key: Array, candidates: Bool[Array, "B P G"]) -> Bool[Array, "B P G"]:
-    """Marks one candidate in each row, drawn uniformly; any one if there is none."""
+    """Draws one candidate in each row uniformly and marks it.
+
+    A row without candidates gets its first entry marked.
+    """
     draws = jax.random.uniform(key, candidates.shape)
     best = jnp.argmax(jnp.where(candidates, draws, -1.0), axis=-1)
     return jax.nn.one_hot(best, candidates.shape[-1], dtype=bool)

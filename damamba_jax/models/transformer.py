@@ -1,4 +1,4 @@
-"""Transformers over one window, as DAT is made of them."""
+"""The Transformer over one window that DAT consists of."""
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +22,7 @@ from damamba_jax.models.layers import (
 class Block(nnx.Module):
     """Pre-norm Transformer block: attention over a whole window, then feed-forward.
 
-    Attends to the sequence itself, or to partners where they are given.
+    The block attends to the sequence itself, or to the partners if they are given.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Block(nnx.Module):
         key_attention, key_ffn = split_key(key, 2)
         y = self.attention(self.attention_norm(x), partners, partner_valid)
         if partner_valid is not None:
-            # A softmax over nothing but absent partners is not zero by itself.
+            # If all partners are absent, the softmax over them is still not zero.
             y = jnp.where(jnp.any(partner_valid, axis=1)[:, None, None], y, 0)
         x = x + self.dropout(y, key_attention)
         y = self.down(jax.nn.gelu(self.up(self.ffn_norm(x))))
@@ -68,7 +68,7 @@ class Block(nnx.Module):
 
 
 class Transformer(nnx.Module):
-    """Learned positions, then blocks of one width."""
+    """Adds learned positions and applies blocks of one width."""
 
     def __init__(
         self,
