@@ -283,7 +283,7 @@ def test_another_shape_is_refused_with_the_first_leaf(finished, tmp_path):
     ):
         attempt(tmp_path, **{"init_from": str(finished), "model.dim": 16})
     changed = {"data.normalization": "session", "model.direction": "bidirectional"}
-    with pytest.raises(ConfigError, match="normalised by 'training', this run has"):
+    with pytest.raises(ConfigError, match="normalised by 'training', but this run has"):
         attempt(tmp_path, init_from=str(finished), **changed)
     with pytest.raises(CheckpointError, match="expected a folder of a training run"):
         attempt(tmp_path, init_from=str(tmp_path / "nothing"))

@@ -1,4 +1,4 @@
-"""Training loop: restore, then step, log, save and validate to the end."""
+"""The training loop: it restores a run, and steps, logs, saves and validates."""
 
 import contextlib
 import dataclasses
@@ -31,14 +31,14 @@ from damamba_jax.training.validation import Validation, validation_score
 
 _log = logging.getLogger(__name__)
 
-# After a slower step the state is copied to the host: a signal must be obeyed within
-# seconds, and the next safe point may be further away than that.
+# After a step that is slower than this, the state is copied to the host. A signal must
+# be obeyed within seconds, and the next step may end too late to save the state.
 SLOW_STEP_SECONDS = 2.0
 
-# The speed of so many steps, or of so many seconds, says how long a run takes.
+# The duration of a run is estimated after this many steps or this many seconds.
 MEASURED_STEPS, MEASURED_SECONDS = 10, 5.0
 
-# Called with (steps done, steps in all, note=...).
+# A function that is called with (steps done, steps in all, note=...).
 Tell = Callable[..., None]
 
 
@@ -51,21 +51,24 @@ def fit(
     console: Console,
     follow: Tell | None = None,
 ) -> None:
-    """Trains to the last step, from wherever the workdir stands.
+    """Trains to the last step, starting from the newest checkpoint of the workdir.
 
     Args:
-      config, directory, index: the run's configuration, its workdir and the corpus.
-      stop, console: watches for signals; shows progress.
-      follow: told of every step as well, for a display that covers several runs.
+      config: the run's configuration.
+      directory: the run's workdir.
+      index: the corpus.
+      stop: the object that watches for signals.
+      console: the console that shows progress.
+      follow: a function that is told of every step too, for a display of several runs.
 
     Raises:
       Stopped: on a signal, after the state was saved.
-      TrainingError: after too many non-finite steps in a row.
-      ValueError: for bad configuration or data; the message says what to change.
+      TrainingError: after too many steps in a row that were not finite.
+      ValueError: if configuration or data are wrong; the message says what to change.
     """
     # Start.
     sharded, replicated = mesh.shardings(config.train.batch_size)
-    # Before anything is compiled, which a mistake would wait for.
+    # Compilation takes long, so mistakes are looked for before it.
     splits.check_splits(index, config.data)
     sessions = splits.training_sessions(index, config.data)
     source = _source(config, sessions)
@@ -73,9 +76,9 @@ def fit(
     begin = functools.partial(
         initialize, config, sessions, console, simulated=index.simulated
     )
-    # What another run left may not fit, which is said before anything is compiled.
+    # The parameters of another run may not fit. That too is found before compilation.
     start = begin() if config.init_from else None
-    # The programs are compiled while everything else gets ready.
+    # The programs are compiled in the background, while everything else gets ready.
     batch = Shapes.of(mesh.place(source[0], sharded), sharded)
     train_step = _compile_step(_for_programs(config), batch, replicated)
     validation = _make_validation(config, index, sharded)
@@ -114,20 +117,24 @@ def _open_loop(
     console: Console,
     follow: Tell | None,
 ) -> Iterator["_Loop"]:
-    """Shows progress and protects the state from signals; closes what was open."""
+    """Makes the loop, which shows progress and protects the state from signals.
+
+    At the end it closes the log and the checkpoints.
+    """
     title = f"{'simulated ' * log.simulated}{config.name}"
     with (
         contextlib.closing(log),
         contextlib.closing(saver),
         ProgressLine(title, console, unit="steps", start=first) as progress,
-        # One process of several cannot save: signals end it, checkpoints resume it.
+        # One process of several cannot save by itself. A signal ends it, and the run
+        # resumes from the last checkpoint.
         stop.protect(saver.save_held if jax.process_count() == 1 else None),
     ):
         yield _Loop(config, saver, log, stop, progress, _both(progress, follow))
 
 
 def _for_programs(config: Config) -> Config:
-    """Leaves out what no compiled program depends on."""
+    """Leaves out everything that no compiled program depends on."""
     data = config.data.for_programs()
     return dataclasses.replace(config, name="", seed=0, data=data)
 
@@ -135,7 +142,7 @@ def _for_programs(config: Config) -> Config:
 def _make_validation(
     config: Config, index: CorpusIndex, sharding: jax.sharding.NamedSharding
 ) -> Validation | None:
-    """Makes the validation; `None` where no session validates."""
+    """Makes the validation, or returns `None` without validation sessions."""
     if not splits.validation_sessions(index, config.data):
         return None
     return Validation(
@@ -144,7 +151,7 @@ def _make_validation(
 
 
 def _plan(config: Config, num_windows: int, *, simulated: bool) -> str:
-    """Says in a line what a run computes, on what."""
+    """Says in one line what a run computes and on which devices."""
     devices = jax.devices()
     kinds = ", ".join(sorted({device.device_kind for device in devices}))
     batch, steps = config.train.batch_size, config.train.steps
@@ -158,12 +165,15 @@ def _plan(config: Config, num_windows: int, *, simulated: bool) -> str:
 
 
 def describe_duration(measured: int, left: int, seconds_per_step: float) -> str:
-    """Says how long the steps that are left take; empty while it is not known.
+    """Says how long the steps that are left will take.
 
     Args:
-      measured: steps that were measured.
-      left: steps that are left.
-      seconds_per_step: their speed.
+      measured: the number of steps that were measured.
+      left: the number of steps that are left.
+      seconds_per_step: the measured time of one step.
+
+    Returns:
+      A line for the console; it is empty while too few steps were measured.
     """
     is_known = measured >= MEASURED_STEPS or (
         measured * seconds_per_step >= MEASURED_SECONDS
@@ -172,7 +182,7 @@ def describe_duration(measured: int, left: int, seconds_per_step: float) -> str:
         return ""
     return (
         f"expected: {clock_text(left * seconds_per_step)} for {left:,} more steps at "
-        f"{1 / seconds_per_step:.2f} a second, and the time of validation and "
+        f"{1 / seconds_per_step:.2f} a second, plus the time of validation and "
         "evaluation"
     )
 
@@ -180,7 +190,10 @@ def describe_duration(measured: int, left: int, seconds_per_step: float) -> str:
 def _restore(
     config: Config, start: Start, saver: Saver, replicated: jax.sharding.NamedSharding
 ) -> tuple[TrainState, Any]:
-    """Returns the newest saved state, or the one before the first step; statistics."""
+    """Returns the newest saved state and its statistics.
+
+    Without a saved state, they are those before the first step.
+    """
     optimizer = optim.optimizer(config.optim, config.train.steps)
     fresh = state.create(jax.device_get(start.params), optimizer, config.seed)
     restored, statistics = saver.restore(jax.device_put(fresh, replicated))
@@ -208,8 +221,11 @@ def _source(config: Config, sessions: Sequence[Session]) -> windows.TrainingSour
 def _compile_step(
     config: Config, batch: Shapes, replicated: jax.sharding.NamedSharding
 ) -> step.Step:
-    """Runs of one process that differ in name and seed alone, one after the other,
-    share what was compiled."""
+    """Compiles the training step, or returns the one of the last call.
+
+    Runs that follow each other in one process and differ only in name and seed share
+    one compiled step.
+    """
     return step.compile_step(
         config.model,
         config.data,
@@ -221,7 +237,7 @@ def _compile_step(
 
 
 def _both(progress: Tell, follow: Tell | None) -> Tell:
-    """Tells two displays the same, if there are two."""
+    """Tells the same to both displays, if there are two."""
 
     def tell(done: int, total: int, *, note: str) -> None:
         progress(done, total, note=note)
@@ -256,12 +272,12 @@ class _Loop:
         take_step: Callable[[TrainState], tuple[TrainState, Any]],
         validate: Callable[[TrainState], dict[str, float]] | None,
     ) -> None:
-        """Takes all steps that are left; saves before it is stopped.
+        """Takes all steps that are left, and saves the state if it is stopped.
 
         Args:
           current: the state to begin with.
-          take_step: takes one step.
-          validate: scores a state; `None` where nothing validates.
+          take_step: the function that takes one step.
+          validate: the function that scores a state; `None` means no validation.
 
         Raises:
           Stopped: on a signal, after the state was saved.
@@ -288,7 +304,7 @@ class _Loop:
             raise
 
     def _save_early(self, current: TrainState) -> None:
-        """Saves between two steps, unless this one is on disk; the run goes on."""
+        """Saves between two steps, unless this step is on disk. The run goes on."""
         self.meter.flush()
         self.saver.hold(current)
         self.saver.save_held()
@@ -324,7 +340,7 @@ class _Loop:
         self.meter.pause(score)
 
     def _after_step(self, current: TrainState, number: int, *, is_first: bool) -> None:
-        """Holds, tells and saves, as it is due."""
+        """Copies the state to the host, shows progress and saves, if they are due."""
         done, total = number + 1, self.train.steps
         if is_first or self.meter.seconds_per_step > SLOW_STEP_SECONDS:
             self.meter.flush()

@@ -1,4 +1,4 @@
-"""Losses: concordance of scores with labels, alignment of modality groups."""
+"""Losses: agreement of scores with labels, and alignment of modality groups."""
 
 import itertools
 
@@ -7,10 +7,10 @@ import jax.numpy as jnp
 
 from damamba_jax.array_types import Array, Bool, Float
 
-# Keeps the concordance defined on a batch of constant labels.
+# This keeps the CCC defined on a batch of constant labels.
 EPSILON = 1e-6
-# The same for a single window: labels that spread by less than 0.01 are constant but
-# for the annotator's hand, and CCC would magnify their noise.
+# The same for a single window, but larger. Labels with a spread below 0.01 are in fact
+# constant and only the annotator's hand moved. CCC would magnify that noise.
 WINDOW_EPSILON = 1e-4
 
 
@@ -22,13 +22,15 @@ def ccc(
 ) -> Float[Array, ""]:
     """Concordance correlation coefficient over all masked entries of a batch.
 
-    `2 cov(p, y) / (var(p) + var(y) + (mean(p) - mean(y))^2 + EPSILON)`, population
-    moments (Lin 1989). The official metric pools whole test sets in float64 instead:
-    `metrics/ccc.py`.
+    It is `2 cov(p, y) / (var(p) + var(y) + (mean(p) - mean(y))^2 + EPSILON)` with
+    population moments (Lin 1989). The official metric in `metrics/ccc.py` pools whole
+    test sets in float64 instead.
 
     Args:
-      weight: the weight of each entry in all of these moments; `None` counts them
-        alike.
+      prediction: the scores.
+      label: the annotations.
+      mask: whether an entry counts.
+      weight: the weight of each entry in all moments; `None` gives all the same weight.
     """
     return _concordance(prediction, label, mask, weight, None, EPSILON)
 
@@ -39,10 +41,11 @@ def window_ccc(
     mask: Bool[Array, "B T"],
     weight: Float[Array, "B T"] | None = None,
 ) -> Float[Array, ""]:
-    """Mean of the CCC of each window by itself, over windows with two entries or more.
+    """Computes the CCC of each window by itself, and averages over windows.
 
-    It asks for the course within a window, which `ccc` hardly sees where windows differ
-    by their level. A window whose labels are constant has CCC 0 and no gradient.
+    Windows with fewer than two masked entries do not count. This loss rewards the
+    course of the score within a window. `ccc` hardly sees that course if the windows
+    differ in their level. A window whose labels are constant has CCC 0 and no gradient.
     """
     values = _concordance(prediction, label, mask, weight, 1, WINDOW_EPSILON)
     counted = (jnp.sum(mask, axis=1) >= 2).astype(jnp.float32)
@@ -55,10 +58,10 @@ def mean_ccc(
     mask: Bool[Array, "B T"],
     weight: Float[Array, "B T"] | None = None,
 ) -> Float[Array, ""]:
-    """CCC over the means of the windows: of one prediction and one label each.
+    """Computes the CCC over the means of the windows.
 
-    It suits turns that were rated as a whole. A window without any masked entry does
-    not count.
+    Each window counts with its mean prediction and its mean label, which suits turns
+    that were rated as a whole. A window without any masked entry does not count.
     """
     share = mask.astype(jnp.float32)
     if weight is not None:
@@ -79,15 +82,16 @@ def cross_entropy(
     mask: Bool[Array, "B T"],
     weight: Float[Array, "B T"],
 ) -> Float[Array, ""]:
-    """Mean of `-w log p(label)` over the masked entries.
+    """Computes the mean of `-w log p(label)` over the masked entries.
 
-    The sum is divided by the number of entries, not by their weights, so that a batch
-    of a rare class alone counts for more than one of a frequent class.
+    The sum is divided by the number of entries, not by the sum of their weights. A
+    batch that holds only a rare class thus counts for more than a batch that holds only
+    a frequent class.
 
     Args:
-      log_probability: of each class.
-      label: number of the class.
-      mask: entries that count.
+      log_probability: the log-probability of each class.
+      label: the number of the annotated class.
+      mask: whether an entry counts.
       weight: the weight of each entry.
     """
     chosen = _of_label(log_probability, label, mask)
@@ -101,16 +105,16 @@ def mean_cross_entropy(
     mask: Bool[Array, "B T"],
     weight: Float[Array, "B T"],
 ) -> Float[Array, ""]:
-    """Mean over windows of `-w log p(label)`, with `p` averaged over the window.
+    """Computes the mean over windows of `-w log p(label)`, `p` averaged over a window.
 
-    It suits turns that were rated as a whole: all entries of a window have one label. A
-    window without any masked entry does not count.
+    It suits turns that were rated as a whole, where all entries of a window have the
+    same label. A window without any masked entry does not count.
     """
     chosen = _of_label(log_probability, label, mask)
     count = jnp.sum(mask, axis=1)
     there = (count > 0).astype(jnp.float32)
     size = jnp.maximum(count, 1).astype(jnp.float32)
-    # A window without entries would have log 0, whose gradient is not a number.
+    # For a window without entries this would be log 0, whose gradient is not finite.
     chosen = jnp.where(mask | (count == 0)[:, None], chosen, -jnp.inf)
     mean = jax.nn.logsumexp(chosen, axis=1) - jnp.log(size)
     weight = jnp.sum(jnp.where(mask, weight, 0.0), axis=1) / size
@@ -122,7 +126,7 @@ def _of_label(
     label: Float[Array, "B T"],
     mask: Bool[Array, "B T"],
 ) -> Float[Array, "B T"]:
-    """Takes the log-probability of the annotated class; 0 where nothing is rated."""
+    """Takes the log-probability of the annotated class, or 0 where nothing is rated."""
     number = jnp.where(mask, label, 0.0).astype(jnp.int32)
     found = jnp.take_along_axis(log_probability, number[..., None], axis=-1)
     return jnp.where(mask, found[..., 0], 0.0)
@@ -136,14 +140,18 @@ def frame_weights(
     center_sigma: float,
     context_weight: float,
 ) -> Float[Array, "B T"]:
-    """Weights of a window's frames: a Gaussian around its middle, less for context.
+    """Computes the weights of a window's frames.
+
+    They are a Gaussian around the middle of the window. Frames outside of the core have
+    `context_weight` as a further factor.
 
     Args:
-      time: seconds from the window's start.
-      core: frames of the core.
-      window_seconds: length of the window.
-      center_sigma: the deviation of the Gaussian, in half windows; 0 means no Gaussian.
-      context_weight: factor of the frames outside the core.
+      time: the seconds from the window's start.
+      core: whether a frame belongs to the core.
+      window_seconds: the length of the window.
+      center_sigma: the standard deviation of the Gaussian, in half windows; 0 means no
+        Gaussian.
+      context_weight: the factor of the frames outside of the core.
     """
     weight = jnp.where(core, 1.0, jnp.float32(context_weight))
     if center_sigma:
@@ -154,7 +162,7 @@ def frame_weights(
 
 
 def _concordance(prediction, label, mask, weight, axis, epsilon):
-    """CCC over `axis`, all axes when None."""
+    """Computes the CCC over `axis`, or over all axes if it is None."""
     total_weight = mask.astype(jnp.float32)
     if weight is not None:
         total_weight = total_weight * weight
@@ -185,23 +193,24 @@ def infonce(
     min_distance: int,
     temperature: float,
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    """Symmetric InfoNCE per frame between the modality groups of one person.
+    """Computes symmetric InfoNCE of each frame between the groups of one person.
 
-    The positive of a frame is the same frame of the other group; its negatives are
-    that group's other frames of the same block, at least `min_distance` frames away
-    (interpolated neighbours are copies, not negatives). Memory is linear in time.
+    The positive of a frame is the same frame of the other group. The negatives are the
+    other group's frames of the same block that are at least `min_distance` frames away.
+    Nearer frames are interpolated from the same samples, so that they are copies and
+    not negatives. Memory is linear in time.
 
     Args:
-      embeddings: per group; normalised here.
-      valid: frames at which the group has data.
-      anchors: frames that are compared: those of the core.
-      block_frames: frames of a block; divides `T`.
-      min_distance: in frames.
+      embeddings: the embeddings of each modality group. They are normalised here.
+      valid: for each group, the frames at which it has data.
+      anchors: the frames that are compared, which are those of the core.
+      block_frames: the number of frames of a block. It must divide `T`.
+      min_distance: the smallest distance of a negative, in frames.
       temperature: the temperature of the cosine similarities.
 
     Returns:
-      The loss, and the loss that perfect alignment would have: each group compared
-      with itself. Slow cues keep the latter far above zero.
+      The loss, and the loss under perfect alignment, for which each group is compared
+      with itself. Slow cues keep the second one far above zero.
     """
     unit = {
         group: x / jnp.sqrt(jnp.sum(x * x, axis=-1, keepdims=True) + 1e-12)
@@ -219,7 +228,7 @@ def infonce(
 
 
 def _nce(query, key, valid, mask, block, min_distance, temperature):
-    """Mean cross-entropy of finding frame t of `key` for frame t of `query`."""
+    """Computes the mean cross-entropy of finding the frame of `key` for each query."""
     batch, length, dim = query.shape
     query = query.reshape(batch, length // block, block, dim)
     key = key.reshape(batch, length // block, block, dim)

@@ -15,10 +15,10 @@ class Meter:
     """Logs the scalars of each step one step late, and measures speed.
 
     Args:
-      log: gets a line every `log_every` steps.
-      config: the configuration of the run.
-      start: step at which this process starts.
-      choice: name of the score of validations that chooses the best checkpoint.
+      log: the run's log, which gets a line every `log_every` steps.
+      config: the configuration of training.
+      start: the step at which this process starts.
+      choice: the name of the validation score that chooses the best checkpoint.
     """
 
     def __init__(
@@ -63,18 +63,18 @@ class Meter:
         if bad >= self._config.max_bad_steps:
             raise TrainingError(
                 f"step {step}: the loss or a gradient was not finite {bad} times in a "
-                f"row; these steps changed nothing, and checkpoints are intact. Lower "
-                f"`optim.lr`, or look for extreme values in the features."
+                f"row. These steps changed nothing, and the checkpoints are intact. "
+                f"Lower `optim.lr`, or look for extreme values in the features."
             )
         if step % self._config.log_every == 0:
             self._log.metrics(step, values)
             self._log.timing(step, self._speed())
 
     def pause(self, score: float | None = None) -> None:
-        """Keeps what happens between two steps out of the speed.
+        """Keeps the time between two steps out of the measured speed.
 
         Args:
-          score: what a validation found, if there was one.
+          score: the score of a validation, if there was one.
         """
         self._last = None
         if score is not None:
@@ -82,7 +82,7 @@ class Meter:
 
     @property
     def text(self) -> str:
-        """For the progress line: loss, validation score and speed."""
+        """Text for the progress line: loss, validation score and speed."""
         parts = [f"loss {self._loss:.3f}"]
         parts += [f"{self._title} {value:.3f}" for value in self._score]
         speed = self._speed()

@@ -1,4 +1,4 @@
-"""Loss of a batch: what a training step minimises."""
+"""The loss of a batch, which a training step minimises."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -20,11 +20,12 @@ class Objective:
     """Everything that the loss of a batch depends on besides the model.
 
     Args:
-      window: length and core of the windows.
-      optim: which losses, and their weights.
-      block_frames: frames among which a frame's negatives are found, for InfoNCE.
-      min_distance: frames between a frame and its nearest negative: less are copies of
-        the same native frame.
+      window: the length and the core of the windows.
+      optim: the names of the losses, and their weights.
+      block_frames: the length of a block of frames. InfoNCE looks for the negatives of
+        a frame in the frame's own block.
+      min_distance: the number of frames between a frame and its nearest negative.
+        Nearer frames are copies of the same native frame.
     """
 
     window: WindowConfig
@@ -36,7 +37,7 @@ class Objective:
 def make_objective(
     data: DataConfig, model: SystemConfig, optim: OptimConfig
 ) -> Objective:
-    """Takes from the sections of a configuration what the loss depends on."""
+    """Makes the objective from the sections of a configuration."""
     native_hz = min(feature.rate for feature in data.features)
     return Objective(
         window=data.window,
@@ -56,9 +57,9 @@ def loss_function(
 ) -> tuple[Float[Array, ""], dict[str, Array]]:
     """Computes the weighted sum of the losses, and the terms by name.
 
-    `ccc`, or `cross_entropy` for classes, is that of the score; `group_ccc` and the
-    like, of late fusion alone, the mean of what the groups score, which is then trained
-    beside it.
+    `ccc` is the term of the score; for classes it is `cross_entropy`. With late fusion
+    there is also `group_ccc` or `group_cross_entropy`, the mean over the groups' own
+    scores, and both terms are trained.
     """
     frames, optim = objective.window.window_frames, objective.optim
     output = forward(graphdef, params, batch, statistics, num_frames=frames, key=key)
@@ -84,7 +85,7 @@ def loss_function(
 def _alignment_loss(
     objective: Objective, output: Output
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    """Computes InfoNCE of the core frames, and what perfect alignment leaves of it."""
+    """Computes InfoNCE of the core frames, and its value under perfect alignment."""
     window = objective.window
     num_frames = next(iter(output.alignment.values())).shape[1]
     frame = jnp.arange(num_frames)
@@ -102,20 +103,22 @@ def _alignment_loss(
 def compare(
     objective: Objective, score: Float[Array, "B Tl *K"], batch: Mapping[str, Any]
 ) -> Float[Array, ""]:
-    """Compares scores with labels: the configured CCC or cross-entropy.
+    """Compares scores with labels by the configured CCC or cross-entropy.
 
-    It counts rated frames of the core, or all rated ones.
+    The rated frames of the core count. With `context_weight` the rated frames outside
+    of the core count too.
 
     Args:
-      objective: its `optim` says which one, and what frames weigh.
-      score: one per label; or the log-probabilities of classes.
-      batch: a batch of `schema/batch.py`.
+      objective: the objective. Its `optim` names the loss and the weights of frames.
+      score: one score for each label, or the log-probabilities of classes.
+      batch: the arrays that `schema/batch.py` lists.
     """
     optim, core = objective.optim, batch["label_core"]
     weight, mask = None, batch["label_valid"] & core
     if optim.center_sigma or optim.context_weight:
         window = objective.window
-        # Made for the middle of a window; here it is that of the core.
+        # `frame_weights` puts its Gaussian in the middle of a window. The shift moves
+        # it to the middle of the core.
         offset = (window.past_frames - window.future_frames) / 2 / window.frame_hz
         weight = losses.frame_weights(
             batch["label_time"] - jnp.float32(offset),

@@ -13,7 +13,12 @@ T = TypeVar("T")
 
 
 def learning_rate(config: OptimConfig, steps: int) -> optax.Schedule:
-    """Linear warm-up from 0, then half a cosine down to `final_lr_fraction`."""
+    """Returns a linear warm-up from 0, and then a cosine down to `final_lr_fraction`.
+
+    Args:
+      config: the optimizer's configuration.
+      steps: the number of steps of the run.
+    """
     return optax.warmup_cosine_decay_schedule(
         init_value=0.0,
         peak_value=config.lr,
@@ -24,7 +29,14 @@ def learning_rate(config: OptimConfig, steps: int) -> optax.Schedule:
 
 
 def optimizer(config: OptimConfig, steps: int) -> optax.GradientTransformation:
-    """Clips by global norm, then AdamW, for `FlatParams`: projections decay."""
+    """Returns AdamW behind clipping by the global norm, for `FlatParams`.
+
+    Weight decay acts on projections only.
+
+    Args:
+      config: the optimizer's configuration.
+      steps: the number of steps of the run.
+    """
     return optax.chain(
         optax.clip_by_global_norm(config.clip_norm),
         optax.adamw(
@@ -44,14 +56,16 @@ def _decaying(params: Any) -> Any:
 def update_average(average: T, params: T, decay: float, step: Array) -> T:
     """Moves the average towards `params`, with decay `min(decay, (1 + t) / (10 + t))`.
 
-    The first averages follow the parameters quickly instead of remembering their
-    random start.
+    The first averages thus follow the parameters quickly and forget the random start.
 
     Args:
-      step: t, finished optimizer steps.
+      average: the average of the parameters so far.
+      params: the new parameters.
+      decay: the share of the average that is kept.
+      step: t, the number of finished optimizer steps.
     """
     t = step.astype(jnp.float32)
     kept = jnp.minimum(jnp.float32(decay), (1.0 + t) / (10.0 + t))
-    # Optax takes any tree, but has no name for one.
+    # Optax takes any tree, but has no type for any tree.
     new, old = cast(optax.Params, params), cast(optax.Params, average)
     return cast(T, optax.incremental_update(new, old, 1.0 - kept))

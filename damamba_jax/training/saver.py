@@ -1,4 +1,4 @@
-"""Saves and restores the state of a run, also from the thread that stops it."""
+"""Saves and restores the state of a run. The thread that stops a run uses it too."""
 
 import threading
 from collections.abc import Mapping
@@ -17,27 +17,28 @@ from damamba_jax.training.state import TrainState
 def model_item(
     average: FlatParams, statistics: Mapping[str, FeatureStatistics]
 ) -> dict[str, Any]:
-    """Makes the item `model`; parameters are saved as trees."""
+    """Makes the item `model` of a checkpoint. Parameters are saved as trees."""
     return {"average": average.to_tree(), "statistics": to_arrays(statistics)}
 
 
 def training_item(state: TrainState) -> dict[str, Any]:
-    """Makes the item `training`: the state without what `model` holds."""
+    """Makes the item `training` of a checkpoint: the state without the average."""
     training = state._asdict()
     del training["average"]
     training["params"] = state.params.to_tree()
-    # A flat tuple: Orbax would name the fields of optax's states by their positions.
+    # The leaves get names of their own. Orbax would name the fields of optax's states
+    # by their positions.
     training["opt_state"] = dict(enumerate_leaves(training["opt_state"]))
     return training
 
 
 def enumerate_leaves(tree: Any) -> list[tuple[str, Any]]:
-    """Leaves under zero-padded names that sort in order."""
+    """Returns the leaves with zero-padded numbers as names, which sort in order."""
     return [(f"{i:05d}", leaf) for i, leaf in enumerate(jax.tree.leaves(tree))]
 
 
 def restore_state(items: Mapping[str, Any], like: TrainState) -> TrainState:
-    """Puts `model_item` and `training_item` together again, shaped as `like`."""
+    """Makes a state from `model_item` and `training_item`, on the devices of `like`."""
     training = dict(items["training"])
     trees = {"params": training.pop("params"), "average": items["model"]["average"]}
     flat = {
@@ -50,13 +51,13 @@ def restore_state(items: Mapping[str, Any], like: TrainState) -> TrainState:
 
 
 class Saver:
-    """The checkpoints of one workdir; see `runs/checkpoints.py` for what they hold.
+    """The checkpoints of one workdir. `runs/checkpoints.py` says what they hold.
 
     Args:
       directory: the workdir.
-      statistics: the statistics of the features, saved beside the parameters.
-      simulated: marked in every checkpoint.
-      keep: newest checkpoints kept.
+      statistics: the statistics of the features, which are saved with the parameters.
+      simulated: whether the corpus is simulated, which every checkpoint tells.
+      keep: how many of the newest checkpoints are kept.
     """
 
     def __init__(
@@ -72,7 +73,7 @@ class Saver:
         """Returns the newest intact state and its statistics, or `state` and None.
 
         Args:
-          state: before the first step; gives shapes, dtypes and devices.
+          state: the state before the first step. It gives shapes, dtypes and devices.
         """
         abstract = jax.tree.map(
             lambda x: jax.ShapeDtypeStruct(
@@ -86,7 +87,8 @@ class Saver:
             items, _ = found
             state = restore_state(items, state)
             statistics = items["model"]["statistics"]
-        # The run will pass them again; nothing of an abandoned future may stand.
+        # The run will take the steps after this one again, so the best checkpoints of
+        # those steps are deleted.
         self._best.drop_after(int(state.step))
         return state, statistics
 
@@ -95,7 +97,7 @@ class Saver:
         self._held = int(state.step), self._items(jax.device_get(state))
 
     def save_held(self) -> None:
-        """Saves what was last published, unless that or a later step is on disk."""
+        """Saves the state last held, unless that step or a later one is on disk."""
         with self._saving:
             if self._held is not None:
                 step, items = self._held

@@ -28,11 +28,11 @@ _log = logging.getLogger(__name__)
 
 
 class Start(NamedTuple):
-    """State of knowledge before the first step.
+    """Statistics and parameters before the first step.
 
     Attributes:
       statistics: the statistics of each feature, for standardisation.
-      params: tree of parameters.
+      params: the tree of parameters.
     """
 
     statistics: Mapping[str, FeatureStatistics]
@@ -42,20 +42,21 @@ class Start(NamedTuple):
 def initialize(
     config: Config, sessions: Sequence[Session], console: Console, *, simulated: bool
 ) -> Start:
-    """Takes statistics and parameters from another run, or makes them.
+    """Takes statistics and parameters from another run, or makes new ones.
 
-    A run with other features than that one takes over what fits: the statistics of the
-    features that both have, and the parameters of equal name and shape.
+    If the other run has other features, this run takes what fits: the statistics of the
+    features that both have, and the parameters with equal names and shapes.
 
     Args:
-      config: the run's configuration; `init_from` names the other run.
-      sessions: training sessions, whose statistics are computed.
-      console: where progress goes.
-      simulated: whether the sessions were drawn.
+      config: the run's configuration. `init_from` names the other run.
+      sessions: the training sessions, of which statistics are computed.
+      console: the console that shows progress.
+      simulated: whether the sessions were drawn and not recorded.
 
     Raises:
+      CheckpointError: if the other run has no checkpoint that can be read.
       ConfigError: if the other run has another normalization, or nothing that fits.
-      ShapeError: if it has another model of the same features.
+      ShapeError: if the other run has the same features but another model.
     """
     if config.init_from:
         return _take_over(config, sessions, console, simulated=simulated)
@@ -89,13 +90,15 @@ def _take_over(
     if origin.simulated != simulated:
         trained_on = "simulated" if origin.simulated else "recorded"
         _log.warning(
-            "%s was trained on %s data, this run is not.", config.init_from, trained_on
+            "%s was trained on %s data, but this run is not.",
+            config.init_from,
+            trained_on,
         )
     if origin.config.data.normalization != config.data.normalization:
         raise ConfigError(
             f"`data.normalization`: {config.init_from} was trained on features "
-            f"normalised by {origin.config.data.normalization!r}, this run has "
-            f"{config.data.normalization!r}."
+            f"normalised by {origin.config.data.normalization!r}, but this run has "
+            f"{config.data.normalization!r}. Use the same value."
         )
     given, wanted = origin.config.data.features, config.data.features
     if [*map(_meaning, given)] == [*map(_meaning, wanted)]:
@@ -113,16 +116,16 @@ def _take_over(
 
 
 def _meaning(feature: FeatureConfig) -> FeatureConfig:
-    """What the model knows of a feature: not how it lies on disk."""
+    """Returns what the model knows of a feature, without how it is stored on disk."""
     return dataclasses.replace(feature, stems=(), table=None, rate=1.0)
 
 
 def _take_parameters(
     config: Config, origin: Estimator, fresh: Params, kept: Sequence[str]
 ) -> Params:
-    """Replaces fresh parameters by those of equal name and shape, and says which.
+    """Replaces fresh parameters by those of equal name and shape, and logs which.
 
-    Parameters of a feature that has changed are not taken, whatever their shape.
+    Parameters of a feature that has changed are not taken, even if their shape fits.
     """
     new = {feature.name for feature in config.data.features}.difference(kept)
     stored = leaves_by_path(origin.params)
@@ -138,13 +141,13 @@ def _take_parameters(
     total = sum(np.size(leaf) for leaf in leaves)
     if not taken:
         raise ConfigError(
-            f"`init_from`: no parameter of {config.init_from} fits this model; "
-            "expected one of the same system and width."
+            f"`init_from`: no parameter of {config.init_from} fits this model. Choose "
+            "a run of the same system and width."
         )
     parts = dict.fromkeys(".".join(path.split(".")[:2]) for path in missing)
     _log.info(
         "%s: %s of %s parameters are taken over (%.0f %%); features that were trained: "
-        "%s; new: %s.",
+        "%s; new parts: %s.",
         config.init_from,
         f"{taken:,}",
         f"{total:,}",

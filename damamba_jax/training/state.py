@@ -1,4 +1,4 @@
-"""State of a run."""
+"""The state of a training run."""
 
 from typing import Any, NamedTuple
 
@@ -15,13 +15,14 @@ class TrainState(NamedTuple):
     """Everything that the next step depends on, besides the data.
 
     Attributes:
-      step: batches consumed, which is also the position in the data.
-      params: trained parameters.
-      average: their moving average, used for evaluation.
+      step: the number of consumed batches, which is also the position in the data.
+      params: the trained parameters.
+      average: the moving average of the parameters, which evaluation uses.
       opt_state: the state of the optimizer.
-      rng: key data of the run; step t draws from `fold_in(rng, t)`.
-      skipped: steps without an update, because the loss or a gradient was not finite.
-      bad_steps: how many of them came in a row, up to now.
+      rng: the data of the run's random key; step t draws from `fold_in(rng, t)`.
+      skipped: the number of steps without an update, because the loss or a gradient was
+        not finite.
+      bad_steps: how many of the last steps in a row had no update.
     """
 
     step: Int[Array, ""]
@@ -40,13 +41,16 @@ def create(
 
     Args:
       params: the parameters, as `split_model` returns them.
+      optimizer: the optimizer, which makes its own state.
+      seed: the seed of the run's random key.
     """
     zero = jnp.zeros((), jnp.int32)
     flat = jax.tree.map(jnp.asarray, FlatParams.from_tree(params))
     return TrainState(
         step=zero,
         params=flat,
-        # A copy: the step donates its input, and one buffer cannot be donated twice.
+        # This is a copy, because a step gives up the memory of its input, and the same
+        # memory cannot be given up twice.
         average=jax.tree.map(jnp.copy, flat),
         # One program instead of one for each array.
         opt_state=jax.jit(optimizer.init)(flat),

@@ -1,4 +1,4 @@
-"""Pure function that moves a run on by one step."""
+"""The training step: a pure function that takes a run one step further."""
 
 import functools
 from collections.abc import Callable, Mapping
@@ -39,15 +39,15 @@ def make_train_step(
 ) -> Step:
     """Returns `step(state, batch, statistics) -> (state, metrics)`, not yet jitted.
 
-    A step whose loss or gradient is not finite consumes its batch and changes nothing
-    else; it is counted in `skipped` and `bad_steps`.
+    A step whose loss or gradient is not finite consumes its batch and changes neither
+    parameters nor optimizer. Such steps are counted in `skipped` and `bad_steps`.
 
     Args:
-      graphdef: structure of the model.
-      optimizer: transformation of the gradients.
-      objective: what is minimised.
-      num_steps: steps of the run, for the learning rate that is logged.
-      is_random: whether the model draws anything in training.
+      graphdef: the structure of the model.
+      optimizer: the transformation of the gradients.
+      objective: the loss that is minimised.
+      num_steps: the number of steps of the run, for the learning rate that is logged.
+      is_random: whether the model draws random numbers in training.
     """
     schedule = optim.learning_rate(objective.optim, num_steps)
 
@@ -88,8 +88,8 @@ def _update(
     *,
     decay: float,
 ) -> TrainState:
-    """Moves parameters and their average, unless a gradient is not finite."""
-    # Optax takes any tree, but has no name for one.
+    """Updates parameters and their average, unless loss or gradient are not finite."""
+    # Optax takes any tree, but has no type for any tree.
     old, found = cast(optax.Params, state.params), cast(optax.Updates, grads)
     updates, opt_state = optimizer.update(found, state.opt_state, old)
     params = cast(FlatParams, optax.apply_updates(old, updates))
@@ -120,13 +120,17 @@ def jit_train_step(
     num_steps: int,
     platform: str | None = None,
 ) -> Step:
-    """Builds and jits the step of a configuration; it donates its state's memory.
+    """Builds and jits the step of a configuration.
+
+    The step reuses the memory of the state that it gets, so that this state cannot be
+    used again.
 
     Args:
-      model, data: the system, and the shape of its batches.
+      model, data: the system, and the configuration of its batches.
       optim_config: the optimizer, its schedule and the losses.
-      num_steps: steps of the run.
-      platform: the platform that the program is meant for; `None` is this machine's.
+      num_steps: the number of steps of the run.
+      platform: the platform that the program is meant for; `None` means the platform of
+        this machine.
     """
     step = _build_step(model, data, optim_config, num_steps, platform)
     options = compiler_options(platform)
@@ -142,11 +146,12 @@ def compile_step(
     batch: Shapes,
     replicated: NamedSharding,
 ) -> Step:
-    """Starts to compile the step of `jit_train_step`; the first call waits for it.
+    """Starts to compile the step of `jit_train_step`. The first call waits for it.
 
     Args:
-      model, data, optim_config, num_steps: as for `jit_train_step`.
-      batch: shapes of the batches, with their sharding.
+      model, data, optim_config, num_steps: the arguments of `jit_train_step` with these
+        names.
+      batch: the shapes of the batches, with their sharding.
       replicated: the sharding of the state.
     """
     step = _build_step(model, data, optim_config, num_steps)

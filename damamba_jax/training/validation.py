@@ -1,4 +1,4 @@
-"""Validation during training, by the prediction path of a trained model."""
+"""Validation during training, with the same prediction code as a trained model."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -26,15 +26,15 @@ from damamba_jax.schema.batch import Batch
 class Validation:
     """Scores averaged parameters on the validation split.
 
-    The official pooled metric, CCC or kappa, over at most `train.eval_batches` batches
-    of windows spread over the split.
+    The score is the official pooled metric, CCC or kappa. It is computed over at most
+    `train.eval_batches` batches of windows, which are spread over the split.
 
     Args:
       model: the system and its architecture.
-      data: windows and validation split.
-      train: size and number of the batches.
+      data: the windows and the validation split.
+      train: the size and the number of the batches.
       index: the corpus.
-      sharding: how the rows of a batch lie on the devices.
+      sharding: the placement of the rows of a batch on the devices.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Validation:
     def score(
         self, average: FlatParams, statistics: Statistics, stop: StopRequest
     ) -> dict[str, float]:
-        """Computes the scores of `metrics.jsonl` for some averaged parameters.
+        """Computes the scores for `metrics.jsonl` with averaged parameters.
 
         Raises:
           Stopped: on a signal, between two batches.
@@ -80,8 +80,8 @@ class Validation:
         return _score_numbers(label, score, turn, self._data.label_range)
 
     def _compile(self, batch: Batch) -> Callable[..., Any]:
-        """Compiles for the first batch; all are of its shape."""
-        # One device needs no sharding, and has its program in common with `Estimator`.
+        """Compiles for the first batch. All batches have its shape."""
+        # One device needs no sharding, and then shares its program with `Estimator`.
         several = self._sharding if self._sharding.num_devices > 1 else None
         return compile_predict(
             self._model,
@@ -91,7 +91,7 @@ class Validation:
         )
 
     def _spread(self, x: np.ndarray) -> jax.Array:
-        # Every process reads the whole batch and hands over its devices' rows.
+        # Every process reads the whole batch and gives its own devices their rows.
         return jax.make_array_from_callback(
             x.shape, self._sharding, lambda rows: x[rows]
         )
@@ -123,7 +123,7 @@ def _score_classes(
     turn: Int[np.ndarray, "T"] | None,
 ) -> dict[str, float]:
     if turn is not None:
-        # The frames of a turn have one class.
+        # All frames of a turn have the same class.
         label, probability = _by_turn(turn, label), _by_turn(turn, probability)
     number = np.rint(label).astype(np.int64)
     size = probability.shape[1]
@@ -139,7 +139,7 @@ def _score_classes(
 def _by_turn(
     turn: Int[np.ndarray, "T"], values: Float[np.ndarray, "T *K"]
 ) -> Float[np.ndarray, "n *K"]:
-    """Averages the frames of each turn; frames outside of turns do not count."""
+    """Averages the frames of each turn. Frames outside of turns do not count."""
     inside = turn >= 0
     numbers, which, count = np.unique(
         turn[inside], return_inverse=True, return_counts=True
