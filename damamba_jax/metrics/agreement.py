@@ -1,11 +1,11 @@
-"""Scores of whole sets in general: what they have in common, and their interval.
+"""The common part of all scores of whole sets, and the interval around a score.
 
-The interval says how far the score of the pooled frames may be from that of a large
-population of sessions. It is a jackknife over whole sessions, since frames of one
-session are not independent: with `z = atanh(score)` of all sessions, and of all
-sessions but one, it is `z ± t se`, where t is Student's quantile and `se` the
-jackknife's standard error, and goes back through tanh. Simulations in the tests measure
-how often it holds the truth, for CCC and for kappa.
+The interval says how far the score of the pooled frames may be from the score of a
+large population of sessions. It is a jackknife over whole sessions, since frames of one
+session are not independent. `z = atanh(score)` is computed of all sessions, and of all
+sessions but one. The interval is `z ± t se`, taken back through tanh, where t is
+Student's quantile and `se` is the jackknife's standard error. Simulations in the tests
+measure how often the interval holds the truth, for CCC and for kappa.
 """
 
 import dataclasses
@@ -16,8 +16,8 @@ from typing import ClassVar, Literal, NamedTuple
 import numpy as np
 from jaxtyping import Float, Num
 
-# With fewer sessions no interval is given: it would be wider than it could be of use,
-# and would rest on the shape of a distribution that nobody has seen.
+# With fewer sessions no interval is given. It would be too wide to be of use, and it
+# would depend on the shape of a distribution that nobody has seen.
 MIN_SESSIONS = 8
 
 
@@ -33,11 +33,12 @@ class Agreement:
     """Agreement of predictions with annotations over pooled frames.
 
     Args:
-      num_frames, num_sessions: what was pooled; turns count as frames where they were
-        rated as a whole.
-      session_mean: mean of the headline score of each session by itself.
-      session_std: standard deviation of these; `None` for a single session.
-      unit: what was counted.
+      num_frames, num_sessions: the number of pooled frames and sessions. A turn that
+        was rated as a whole counts as one frame.
+      session_mean: the mean over sessions of each session's own headline score.
+      session_std: the standard deviation over sessions of each session's own headline
+        score; `None` for a single session.
+      unit: whether frames or turns were counted.
     """
 
     headline: ClassVar[str]
@@ -50,12 +51,12 @@ class Agreement:
 
     @property
     def value(self) -> float:
-        """The score by which models are compared; `headline` is its name."""
+        """The score by which models are compared. `headline` is its name."""
         raise NotImplementedError
 
     @property
     def interval(self) -> Interval | None:
-        """The interval over sessions; `None` for fewer than `MIN_SESSIONS`."""
+        """The interval over sessions, or `None` for fewer than `MIN_SESSIONS`."""
         raise NotImplementedError
 
 
@@ -65,24 +66,24 @@ def jackknife_interval(
     *,
     confidence: float,
 ) -> Interval | None:
-    """Computes the interval; the module's docstring has the formula.
+    """Computes the interval. The module's docstring has the formula.
 
     Args:
-      parts: what each session adds to the sums that the score is made of.
-      score_of: computes the score of each of several sums.
-      confidence: how often the interval should hold the truth.
+      parts: for each session, its addends of the sums that give the score.
+      score_of: the function that computes a score from each of several sums.
+      confidence: how often the interval should hold the truth, within (0, 1).
 
     Returns:
       The interval, or `None` for fewer than `MIN_SESSIONS` sessions.
     """
-    # Whoever only reads a corpus needs no interval.
+    # scipy is imported late, because code that only reads a corpus needs no interval.
     from scipy.special import stdtrit
 
     sessions = len(parts)
     if sessions < MIN_SESSIONS:
         return None
     total = parts.sum(axis=0)
-    # A score of exactly 1 would be infinite.
+    # The atanh of a score of exactly 1 would be infinite.
     limit = 1.0 - 1e-9
     middle, *without = (
         np.arctanh(np.clip(score, -limit, limit))
@@ -94,7 +95,10 @@ def jackknife_interval(
 
 
 def mean_interval(scores: Sequence[Agreement]) -> Interval | None:
-    """Averages the ends of several models' intervals; `None` if one has none."""
+    """Averages the ends of several models' intervals.
+
+    It returns `None` if a model has no interval.
+    """
     found = [one.interval for one in scores]
     there = [one for one in found if one is not None]
     if not found or len(there) < len(found):

@@ -7,7 +7,7 @@ from jaxtyping import Float
 
 from damamba_jax.metrics.trace import Frames, logger
 
-# The challenge's scripts 3 and 4 add it to the denominator; script 5 adds nothing.
+# The challenge's scripts 3 and 4 add this to the denominator. Script 5 adds nothing.
 EPSILON = 1e-12
 
 
@@ -17,14 +17,19 @@ def ccc(
     *,
     epsilon: float = EPSILON,
 ) -> float:
-    """Concordance correlation coefficient (Lin, 1989) with population variances.
+    """Computes the concordance correlation coefficient (Lin, 1989).
 
-    `2 r σt σp / (σt² + σp² + (μt - μp)² + epsilon)`, computed in float64 through the
-    covariance, so that a constant prediction gives 0 (a warning is logged) where the
-    challenge's correlation gives NaN.
+    It is `2 r σt σp / (σt² + σp² + (μt - μp)² + epsilon)` with population variances,
+    computed in float64 through the covariance. A constant prediction gives 0 and logs a
+    warning; the challenge's own correlation gives NaN for it.
+
+    Args:
+      label: the annotation.
+      prediction: the prediction of the same frames.
+      epsilon: the number that is added to the denominator.
 
     Raises:
-      ValueError: for missing values, no frames, or unequal lengths.
+      ValueError: if values are missing, there are no frames, or lengths differ.
     """
     frames = _checked(label, prediction)
     warn_constant(frames.prediction)
@@ -32,10 +37,10 @@ def ccc(
     return float(ccc_of(moments[None], epsilon)[0])
 
 
-# Sufficient statistics: n, Σt, Σp, Σt², Σp², Σtp, Σ(t-p)², Σ|t-p|. They add up over
-# traces and sessions: all sessions but one are the total minus one row. All values
-# are taken relative to one `shift` (the pooled mean), without which the variances
-# would cancel.
+# The sufficient statistics are n, Σt, Σp, Σt², Σp², Σtp, Σ(t-p)² and Σ|t-p|. They add
+# up over traces and sessions: those of all sessions but one are the total minus one
+# row. All values are taken relative to one `shift`, the pooled mean. Without it the
+# variances would be differences of large numbers and lose their digits.
 def moments_of(frames: Frames, *, shift: float) -> Float[np.ndarray, "8"]:
     """Computes the sufficient statistics of some frames, relative to `shift`."""
     t, p = frames.label - shift, frames.prediction - shift
@@ -63,7 +68,7 @@ def _covariances(moments: Float[np.ndarray, "R 8"]) -> _Covariances:
 
 
 def ccc_of(moments: Float[np.ndarray, "R 8"], epsilon: float) -> Float[np.ndarray, "R"]:
-    """Computes the CCC of each row of moments; 0 where nothing varies."""
+    """Computes the CCC of each row of moments, which is 0 where nothing varies."""
     c = _covariances(moments)
     denominator = c.label + c.prediction + c.offset**2 + epsilon
     zero = np.zeros_like(denominator)
@@ -71,7 +76,7 @@ def ccc_of(moments: Float[np.ndarray, "R 8"], epsilon: float) -> Float[np.ndarra
 
 
 def pearson_of(moments: Float[np.ndarray, "R 8"]) -> Float[np.ndarray, "R"]:
-    """Computes the correlation of each row of moments; 0 where a side is constant."""
+    """Computes the correlation of each row of moments, or 0 if a side is constant."""
     c = _covariances(moments)
     scale = np.sqrt(c.label * c.prediction)
     r = np.divide(c.joint, scale, out=np.zeros_like(scale), where=scale > EPSILON)
@@ -89,7 +94,7 @@ def _checked(label: np.ndarray, prediction: np.ndarray) -> Frames:
         if not np.isfinite(values).all():
             raise ValueError(
                 f"`{name}`: expected finite values, got "
-                f"{np.count_nonzero(~np.isfinite(values))} others; mask them with "
+                f"{np.count_nonzero(~np.isfinite(values))} others. Leave them out with "
                 "`align_frames`."
             )
     return frames

@@ -1,14 +1,14 @@
 """Overall scores of the MultiMediate challenges, from the scores of their test sets.
 
-| score | is |
+| score | definition |
 |---|---|
 | Global 2024 | the mean CCC of NoXi Base, NoXi-Add and MPIIGI |
-| Combined 2025 | the mean CCC of these and NoXi-J; the 2026 README prints it too |
-| Ranking 2026 | 1/6 of each of these four CCCs, and 1/3 of PInSoRo |
+| Combined 2025 | the mean CCC of these 3 sets and NoXi-J; the 2026 README has it too |
+| Ranking 2026 | 1/6 of each of these four CCCs, plus 1/3 of PInSoRo |
 
-PInSoRo is the mean of its four kappas: two kinds of pairs, two annotations. The
-organisers give its weight and not how the four are joined; the plain mean is our
-reading.
+The score of PInSoRo is the mean of four kappas, for two kinds of pairs and two
+annotations. The organisers give the weight of PInSoRo, but not how the four kappas are
+joined. The plain mean is our reading.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 
 class Part(NamedTuple):
-    """A test set, and which of its annotations is scored."""
+    """A test set, and the one of its annotations that is scored."""
 
     split: str
     annotation: str = "engagement"
@@ -32,7 +32,7 @@ _KAPPAS = [
 
 GLOBAL_2024 = "Global 2024"
 
-# Score -> weight of each of its parts.
+# For each score, the weights of its parts.
 SCORES: Mapping[str, Mapping[Part, float]] = {
     GLOBAL_2024: dict.fromkeys((_BASE, _ADD, _GROUPS), 1 / 3),
     "Combined 2025": dict.fromkeys((_BASE, _ADD, _J, _GROUPS), 1 / 4),
@@ -44,10 +44,11 @@ SCORES: Mapping[str, Mapping[Part, float]] = {
 
 
 def challenge_scores(parts: Mapping[Part, float]) -> dict[str, float]:
-    """Computes every overall score whose parts are all there.
+    """Computes every overall score whose parts are all known.
 
     Args:
-      parts: CCC or kappa of each test set that was scored; others do not matter.
+      parts: the CCC or kappa of each test set that was scored. There may be parts that
+        no score uses.
     """
     return {
         name: sum(weight * parts[part] for part, weight in weights.items())

@@ -1,11 +1,12 @@
 """Scores of classes: accuracy, macro-F1, AUC and Cohen's kappa of pooled frames.
 
-All of them but AUC follow from the confusion matrix, rows annotated and columns
-predicted. Kappa (Cohen, 1960) is the challenge's measure: `(p_o - p_e) / (1 - p_e)`,
-where `p_o` is the share of frames on which both agree and `p_e` the share on which they
-would if they were independent. It is undefined, and counts as 0 here, where one class
-alone stands on both sides. The weighted kappa (Cohen, 1968) is for ordered classes: a
-miss counts by its squared distance.
+All scores but AUC follow from the confusion matrix, whose rows are annotated classes
+and whose columns are predicted classes. Kappa (Cohen, 1960) is the challenge's measure:
+`(p_o - p_e) / (1 - p_e)`. `p_o` is the share of frames on which annotation and
+prediction agree, and `p_e` is the share on which they would agree if they were
+independent. Kappa is undefined if only one class is annotated and only this class is
+predicted; it counts as 0 here. The weighted kappa (Cohen, 1968) is for ordered classes:
+a wrong class counts by its squared distance.
 """
 
 import dataclasses
@@ -26,15 +27,17 @@ class ClassScores(Agreement):
 
     Args:
       classes: the names of the classes.
-      confusion: frames by annotated class, and within it by predicted class.
-      kappa: Cohen's kappa, unweighted.
-      weighted_kappa: with squared distances as weights; `None` for classes in no order.
-      accuracy: share of frames whose class was found.
-      macro_f1: mean of the F1 of all classes that were annotated or predicted.
-      auc: area under the ROC curve of each class against all others, on average over
-        the classes; `None` where only one class was annotated.
-      kappa_low, kappa_high: ends of the interval over sessions; `None` for fewer than
-        `agreement.MIN_SESSIONS` sessions.
+      confusion: the number of frames for each annotated class (outer tuple) and
+        predicted class (inner tuples).
+      kappa: Cohen's kappa without weights.
+      weighted_kappa: Cohen's kappa with squared distances as weights; `None` for
+        classes without an order.
+      accuracy: the share of frames whose class was predicted.
+      macro_f1: the mean of the F1 of all classes that were annotated or predicted.
+      auc: the area under the ROC curve of each class against all others, averaged over
+        the classes; `None` if only one class was annotated.
+      kappa_low, kappa_high: the ends of the interval over sessions; `None` for fewer
+        than `agreement.MIN_SESSIONS` sessions.
     """
 
     headline: ClassVar[str] = "kappa"
@@ -63,11 +66,11 @@ class ClassScores(Agreement):
 
 
 class RatedClasses(NamedTuple):
-    """What counts in some traces: frames, or turns, that have an annotation.
+    """The frames, or turns, of traces that have an annotation.
 
     Attributes:
-      label: number of the annotated class.
-      probability: of each class, as predicted.
+      label: the number of the annotated class.
+      probability: the predicted probability of each class.
     """
 
     label: Int[np.ndarray, "n"]
@@ -75,12 +78,12 @@ class RatedClasses(NamedTuple):
 
     @property
     def prediction(self) -> Int[np.ndarray, "n"]:
-        """Number of the likeliest class."""
+        """The number of the likeliest class."""
         return self.probability.argmax(axis=1)
 
 
 def rated_classes(trace: Trace) -> RatedClasses:
-    """Pairs annotation and prediction of what counts in a trace.
+    """Pairs annotation and prediction of a trace's frames, or of its turns.
 
     Raises:
       ValueError: if a prediction is missing where there is a label.
@@ -99,7 +102,8 @@ def rated_classes(trace: Trace) -> RatedClasses:
     if bad.any():
         raise ValueError(
             "`prediction`: expected a class at every labelled frame, got "
-            f"{np.count_nonzero(bad)} without, the first at frame {np.argmax(bad)}."
+            f"{np.count_nonzero(bad)} frames without a class, the first at frame "
+            f"{np.argmax(bad)}."
         )
     return RatedClasses(label[valid].astype(np.int64), probability[valid])
 
@@ -108,7 +112,7 @@ def score_classes(traces: Sequence[Trace], *, confidence: float = 0.95) -> Class
     """Scores the pooled frames of `traces`, with an interval over their sessions.
 
     Args:
-      traces: traces of the same classes, in any order; those without any label do not
+      traces: traces of the same classes, in any order. Traces without any label do not
         count.
       confidence: how often the interval should hold the truth.
 
@@ -178,11 +182,12 @@ def confusion_matrix(
 def kappa_of(
     table: Int[np.ndarray, "*S K K"], *, squared: bool = False
 ) -> Float[np.ndarray, "*S"]:
-    """Cohen's kappa of confusion matrices; 0 where it is undefined.
+    """Computes Cohen's kappa of confusion matrices, or 0 where it is undefined.
 
     Args:
       table: the confusion matrices.
-      squared: whether a miss counts by its squared distance, or each miss alike.
+      squared: whether a wrong class counts by its squared distance. Otherwise all wrong
+        classes count the same.
     """
     size = table.shape[-1]
     distance = np.subtract.outer(np.arange(size), np.arange(size))
@@ -195,7 +200,7 @@ def kappa_of(
 
 
 def macro_f1(table: Int[np.ndarray, "K K"]) -> float:
-    """Mean of the F1 of all classes that were annotated or predicted."""
+    """Computes the mean of the F1 of all classes that were annotated or predicted."""
     both = table.sum(axis=0) + table.sum(axis=1)
     there = both > 0
     return float(np.mean(2.0 * np.diag(table)[there] / both[there]))
@@ -204,10 +209,11 @@ def macro_f1(table: Int[np.ndarray, "K K"]) -> float:
 def mean_auc(
     label: Int[np.ndarray, "n"], probability: Float[np.ndarray, "n K"]
 ) -> float | None:
-    """Area under the ROC curve of each annotated class against the others, averaged.
+    """Computes the mean area under the ROC curves of the annotated classes.
 
-    It is the chance that a frame of the class gets a higher probability of it than a
-    frame of another one, ties counting half.
+    A curve compares one class with all others. Its area is the chance that a frame of
+    the class gets a higher probability of the class than another frame does, where a
+    tie counts half. The result is `None` if only one class was annotated.
     """
     areas = []
     for number in np.unique(label).tolist():
@@ -226,14 +232,15 @@ def mean_auc(
 def agree_on_class(
     ratings: Float[np.ndarray, "R T"], *, num_classes: int, ordered: bool
 ) -> Float[np.ndarray, "T"]:
-    """Makes one annotation of those of several raters.
+    """Makes one annotation from those of several raters.
 
-    The class that most raters chose; of ordered classes the one in their middle. Where
-    two are equally frequent, or the middle lies between two, nothing is rated.
+    It is the class that most raters chose, or the median if the classes are ordered. A
+    frame is not rated if two classes are equally frequent, or if the median lies
+    between two classes.
 
     Args:
-      ratings: numbers of classes; NaN where a rater gave none.
-      num_classes: how many classes there are.
+      ratings: the numbers of the classes; NaN where a rater gave none.
+      num_classes: the number of classes.
       ordered: whether the classes are steps of a scale.
     """
     if len(ratings) == 1:

@@ -1,8 +1,8 @@
 """Bands around scores that hold most annotations of people who were not trained on.
 
-A band is as wide on both sides as the quantile of absolute errors, every session
-counting alike. How often it holds the annotation is measured too: on each session in
-turn, with the band that the other sessions give.
+A band reaches as far to both sides as the quantile of absolute errors, where every
+session has the same weight. The share of annotations that a band holds is measured too:
+on each session, with the band of the other sessions.
 """
 
 import dataclasses
@@ -12,9 +12,9 @@ import numpy as np
 
 from damamba_jax.metrics.trace import Trace, rated
 
-# Share of annotations that a band should hold.
+# Share of the annotations that a band should hold.
 COVERAGE = 0.9
-# With fewer sessions nothing can be said about the next one.
+# Fewer sessions say nothing about the next one.
 MIN_SESSIONS = 3
 
 
@@ -23,10 +23,10 @@ class Band:
     """A band around scores.
 
     Args:
-      half_width: reach below and above the score, in the unit of the annotation.
-      coverage: share of annotations that it should hold.
-      measured: the share that it held on sessions that it was not made of.
-      num_sessions: sessions that it was made of.
+      half_width: the reach below and above the score, in the unit of the annotation.
+      coverage: the share of annotations that the band should hold.
+      measured: the share of annotations that bands of the other sessions held.
+      num_sessions: the number of sessions that the band was made of.
     """
 
     half_width: float
@@ -35,11 +35,11 @@ class Band:
     num_sessions: int
 
     def __str__(self) -> str:
-        """Returns what the band is and how often it holds."""
+        """Returns how wide the band is and how often it holds the annotation."""
         return (
             f"score ± {self.half_width:.3f}, meant to hold {self.coverage:.0%} of the "
             f"annotations; it held {self.measured:.0%} on {self.num_sessions} sessions "
-            "that were not trained on, each with the band of the others"
+            "that were not trained on, each with the band of the other sessions"
         )
 
 
@@ -47,12 +47,13 @@ def measure_band(traces: Sequence[Trace], *, coverage: float = COVERAGE) -> Band
     """Measures a band on the traces of people who were not trained on.
 
     Args:
-      traces: what counts in them, frames or turns, is what the band is for.
-      coverage: share of annotations that the band should hold.
+      traces: the traces. If they have turns, the band is for scores of turns, and else
+        for scores of frames.
+      coverage: the share of annotations that the band should hold.
 
     Returns:
-      The band; `None` for fewer than `MIN_SESSIONS` sessions with annotations, and for
-      classes, whose probabilities say how sure a prediction is.
+      The band, or `None` if fewer than `MIN_SESSIONS` sessions have annotations. It is
+      also `None` for classes, whose probabilities say how sure a prediction is.
     """
     if any(trace.classes for trace in traces):
         return None
@@ -79,7 +80,7 @@ def measure_band(traces: Sequence[Trace], *, coverage: float = COVERAGE) -> Band
 
 
 def _quantile(sessions: Sequence[np.ndarray], share: float) -> float:
-    """Quantile of errors in which every session has the same weight."""
+    """Computes a quantile of errors in which every session has the same weight."""
     errors = np.concatenate(sessions)
     weight = np.concatenate([np.full(len(e), 1.0 / len(e)) for e in sessions])
     order = np.argsort(errors)

@@ -1,9 +1,10 @@
 """Conditional differences between groups of people (CDD), as MultiMediate defines them.
 
-Frames are compared within *strata* of the true value, so that a group that is truly
-more engaged counts as no difference. A stratum is one of ten bins of the value, or a
-true class. The differences are those of the mean prediction; of classes it is the mean
-of their numbers, which depends on the order of the classes: the official one counts.
+Frames are compared within *strata* of the true value. A group that is truly more
+engaged than another thus makes no difference. A stratum is one of ten bins of the
+value, or a true class. The differences are those of the mean prediction. For classes
+this is the mean of the class numbers, which depends on the order of the classes. The
+official order is used.
 """
 
 import dataclasses
@@ -16,7 +17,7 @@ from damamba_jax.metrics.classes import rated_classes
 from damamba_jax.metrics.trace import Trace, rated, to_unit
 
 NUM_BINS = 10
-# What files say where nobody knows the language.
+# Words in files for a language that nobody knows.
 _UNKNOWN = ("", "unknown")
 
 
@@ -25,11 +26,11 @@ class Fairness:
     """Differences between groups of people in one set of frames.
 
     Args:
-      gender: mean prediction of men minus that of women with the same true value; 0
-        where no stratum holds both, `None` where no gender is known.
-      languages: by language, its mean prediction minus that of all languages with the
-        same true value.
-      people: how many people are known to be of each gender and language.
+      gender: the mean prediction of men minus that of women with the same true value; 0
+        if no stratum holds both, `None` if no gender is known.
+      languages: for each language, its mean prediction minus that of all languages with
+        the same true value.
+      people: the number of people with each known gender and language.
     """
 
     gender: float | None
@@ -38,9 +39,9 @@ class Fairness:
 
 
 def value_bins(label: Float[np.ndarray, "T"]) -> Int[np.ndarray, "T"]:
-    """Numbers the bins of true values within [0, 1]; -1 is none of them.
+    """Returns the bin number of each true value within [0, 1].
 
-    As in the official script, exactly 1 falls out of the last bin.
+    Values in no bin get -1. As in the official script, exactly 1 is in no bin.
     """
     edges = np.linspace(0.0, 1.0, NUM_BINS + 1)
     bins = np.digitize(label, edges, right=False) - 1
@@ -52,14 +53,15 @@ def gender_gap(
     prediction: Float[np.ndarray, "T"],
     gender: Shaped[np.ndarray, "T"],
 ) -> float:
-    """Computes CDD_G: the mean over strata of the predictions' mean, men minus women.
+    """Computes CDD_G: the mean prediction of men minus that of women, over strata.
 
-    Strata without both count not; without any that counts the difference is 0.
+    The difference is taken in each stratum and averaged over strata. Strata without
+    both men and women do not count. If no stratum counts, the difference is 0.
 
     Args:
-      strata: the stratum of each frame; frames below 0 do not count.
-      prediction: values or numbers of classes; frames without do not count.
-      gender: `"male"` or `"female"`; frames with anything else do not count.
+      strata: the stratum of each frame; frames with a number below 0 do not count.
+      prediction: values or numbers of classes; frames with NaN do not count.
+      gender: `"male"` or `"female"`; frames with any other word do not count.
     """
     gaps = []
     for stratum in _strata(strata, prediction):
@@ -77,11 +79,14 @@ def language_gaps(
     prediction: Float[np.ndarray, "T"],
     language: Shaped[np.ndarray, "T"],
 ) -> dict[str, float]:
-    """Computes CDD_L: the same for each language against the whole stratum.
+    """Computes CDD_L: the mean prediction of a language minus that of all languages.
+
+    The difference is taken in each stratum that holds the language, and averaged over
+    these strata.
 
     Args:
-      strata, prediction: as `gender_gap` takes them.
-      language: frames whose language is unknown do not count.
+      strata, prediction: the arguments of `gender_gap` with these names.
+      language: the language of each frame. Frames of unknown language do not count.
     """
     known = ~np.isin(np.char.lower(language.astype(str)), _UNKNOWN)
     strata = np.where(known, strata, -1)
@@ -95,13 +100,13 @@ def language_gaps(
 
 
 def measure_fairness(traces: Sequence[Trace]) -> Fairness | None:
-    """Measures the differences between the people of one set.
+    """Measures the differences between groups of people in one set.
 
-    Values count within [0, 1], whatever the range of the annotations; classes count by
+    Values are mapped to [0, 1] from the range of the annotations. Classes count by
     their numbers.
 
     Returns:
-      The differences; `None` if neither genders nor two languages are known.
+      The differences, or `None` if neither genders nor two languages are known.
     """
     traces = [trace for trace in traces if trace.is_labelled]
     people: dict[str, int] = {}
@@ -131,7 +136,7 @@ def measure_fairness(traces: Sequence[Trace]) -> Fairness | None:
 
 
 def _strata_and_predictions(trace: Trace) -> tuple[np.ndarray, np.ndarray]:
-    """The stratum and the prediction of each frame, or turn, that has a label."""
+    """Returns stratum and prediction of each frame, or turn, that has a label."""
     if trace.classes:
         found = rated_classes(trace)
         return found.label, found.prediction.astype(np.float64)
@@ -141,12 +146,12 @@ def _strata_and_predictions(trace: Trace) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _known(language: str | None) -> str:
-    """The name of a language; empty if it is unknown."""
+    """Returns the name of a language, which is empty if it is unknown."""
     name = language or ""
     return "" if name.lower() in _UNKNOWN else name
 
 
 def _strata(strata: np.ndarray, prediction: np.ndarray) -> list[np.ndarray]:
-    """The frames of each stratum that holds any."""
+    """Returns a mask of frames for each stratum that holds frames."""
     strata = np.where(np.isfinite(prediction), strata, -1)
     return [strata == number for number in np.unique(strata[strata >= 0])]

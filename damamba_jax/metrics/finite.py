@@ -1,11 +1,11 @@
-"""Means over what is there."""
+"""Means over finite values."""
 
 import numpy as np
 from jaxtyping import Float
 
 
 def finite_mean(values: Float[np.ndarray, "n *rest"]) -> Float[np.ndarray, "*rest"]:
-    """Averages the finite values along the first axis; NaN where there is none."""
+    """Averages the finite values along the first axis. Without any, the mean is NaN."""
     finite = np.isfinite(values)
     count = finite.sum(axis=0)
     total = np.where(finite, values, 0.0).sum(axis=0)

@@ -1,22 +1,25 @@
 """Gap between the scores of two models, with its standard error.
 
-Both were trained with the same seeds and scored on the same frames. With `C(m, i)` the
-pooled score of model `m` trained with seed `i` (CCC, or kappa of classes), and
-`C(m, i, -j)` the same without session `j`, the gap is the mean over the `S` seeds of
+Both models were trained with the same seeds and scored on the same frames. `C(m, i)` is
+the pooled score (CCC, or kappa of classes) of model `m` trained with seed `i`.
+`C(m, i, -j)` is the same score without session `j`. The gap is the mean over the `S`
+seeds of
 
     g(i) = C(full, i) - C(row, i)
 
-What seeds (order of the data, dropout) and sessions do to both models alike cancels in
-each difference. Two things make the gap uncertain, and their variances add up:
+Seeds (the order of the data, dropout) and sessions have effects that both models share.
+These effects cancel in each difference. Two things make the gap uncertain, and their
+variances add up:
 
     seeds:     variance of the S values g(i), over S
     sessions:  (J - 1) / J * sum over j of (g(-j) - mean of g(-j))^2,  the jackknife
                over the J sessions of the gap averaged over seeds
 
-A session's frames are dependent and CCC is not a mean over sessions, hence a jackknife
-of whole sessions on the pooled score. What belongs to a pair of seed and session is
-counted by both terms (Owen, "The pigeonhole bootstrap", 2007): the standard error errs
-on the large side, by little when either number is large.
+The jackknife leaves out whole sessions and uses the pooled score, because the frames of
+a session are dependent and CCC is not a mean over sessions. An effect of one pair of
+seed and session is counted by both terms (Owen, "The pigeonhole bootstrap", 2007). The
+standard error is therefore too large, but only by little if there are many seeds or
+many sessions.
 """
 
 from collections.abc import Sequence
@@ -29,14 +32,15 @@ from damamba_jax.metrics.trace import Trace
 
 
 class PairedGap(NamedTuple):
-    """What the second model loses against the first.
+    """Loss of the second model against the first.
 
     Attributes:
-      mean: score of the first minus score of the second, averaged over seeds.
+      mean: the score of the first model minus that of the second, averaged over seeds.
       standard_error: the standard error of `mean`; `None` with one seed or one session,
-        from which nothing can be said about the next.
-      seed_error, session_error: its two parts, `None` where they cannot be known.
-      num_seeds, num_sessions, num_frames: what was paired.
+        since one says nothing about the next.
+      seed_error, session_error: the two parts of the standard error; `None` where they
+        cannot be known.
+      num_seeds, num_sessions, num_frames: how many of each were paired.
     """
 
     mean: float
@@ -51,14 +55,14 @@ class PairedGap(NamedTuple):
 def measure_gap(
     full: Sequence[Sequence[Trace]], row: Sequence[Sequence[Trace]]
 ) -> PairedGap:
-    """Measures the gap between two models; the module's docstring has the formula.
+    """Measures the gap between two models. The module's docstring has the formula.
 
     Args:
-      full: per seed, traces of one split.
-      row: the row of the other model, for the same seeds in the same order.
+      full: the first model's traces of one split, for each seed.
+      row: the second model's traces, for the same seeds in the same order.
 
     Raises:
-      ValueError: if seeds, people or annotations differ, or nothing is labelled.
+      ValueError: if seeds, people or annotations differ, or no frame has a label.
     """
     if len(full) != len(row) or not full:
         raise ValueError(
@@ -108,6 +112,6 @@ def _check_frames(one: Sequence[Trace], other: Sequence[Trace]) -> None:
     )
     if not same:
         raise ValueError(
-            "`row`: expected the people and annotations of `full`, frame by frame; got "
-            "others. Evaluate both on the same recordings."
+            "`row`: expected the people and annotations of `full`, frame by frame, got "
+            "others. Evaluate both models on the same recordings."
         )

@@ -1,4 +1,4 @@
-"""Agreement of each rater with the others: what a human reaches on the same frames."""
+"""Agreement of each rater with the others: the score of a human on the same frames."""
 
 from collections.abc import Iterable, Mapping
 
@@ -19,17 +19,19 @@ def rater_agreement(
 ) -> dict[str, float]:
     """Computes the CCC of each rater with the mean of all others.
 
-    Of classes it is the kappa of each rater with the class that the others agree on.
-    Frames of all people are pooled, as in the official metric; those count which the
-    rater and at least one other have rated.
+    For classes it is the kappa of each rater with the class on which the others agree.
+    The frames of all people are pooled, as in the official metric. A frame counts if
+    the rater and at least one other have rated it.
 
     Args:
-      people: for each person the ratings of each rater, NaN where not rated.
-      num_classes: classes whose numbers the ratings are; 0 where they are values.
+      people: for each person the ratings of each rater, NaN where there is no rating.
+      num_classes: the number of classes if ratings are numbers of classes; 0 if ratings
+        are values.
       ordered: whether the classes are steps of a scale.
 
     Returns:
-      The score by rater; raters who never rated together with another are left out.
+      The score of each rater, by name. Raters who share no frame with others are left
+      out.
     """
     parts: dict[str, list[Frames]] = {}
     for ratings in people:

@@ -22,21 +22,22 @@ class Trace:
     """One participant's annotation and prediction over a whole session.
 
     Args:
-      split: e.g. `"noxi/val"`.
-      session: name of the session within its split.
-      role: e.g. `"expert"`.
-      label: annotation, NaN where there is none; the number of a class where it has
-        classes.
-      prediction: one value per frame of `label`, in the same unit; the likeliest class.
-      label_rate: Hz.
-      language: the language of the session, where known.
-      gender: the gender of the participant, where known.
-      label_range: lowest and highest value of the annotation.
-      turns: where the annotation rates turns as a whole, and each counts once; `None`
-        where every frame counts.
-      classes: the names of the classes; empty where annotations are numbers.
+      split: the split of the session, such as `"noxi/val"`.
+      session: the name of the session within its split.
+      role: the role of the participant, such as `"expert"`.
+      label: the annotation, NaN where there is none. If there are classes, it is the
+        number of the class.
+      prediction: one value for each frame of `label`, in the same unit. If there are
+        classes, it is the number of the likeliest class.
+      label_rate: the rate of the annotation, in Hz.
+      language: the language of the session, if it is known.
+      label_range: the lowest and the highest value of the annotation.
+      turns: the turns, if turns were rated as a whole and each of them counts once;
+        `None` if every frame counts.
+      classes: the names of the classes; empty if annotations are numbers.
       classes_ordered: whether classes are steps of a scale.
-      probabilities: predicted probability of each class; `None` where none are known.
+      probabilities: the predicted probability of each class; `None` if it is unknown.
+      gender: the gender of the participant, if it is known.
     """
 
     split: str
@@ -59,7 +60,10 @@ class Trace:
         return bool(np.isfinite(self.label).any())
 
     def class_probabilities(self) -> Float[np.ndarray, "Tp K"]:
-        """Returns the probability of each class; without any, 1 for the prediction."""
+        """Returns the probability of each class.
+
+        If probabilities are unknown, the predicted class has probability 1.
+        """
         if self.probabilities is not None:
             return self.probabilities
         number = np.arange(len(self.classes))
@@ -75,7 +79,7 @@ class Trace:
 
 
 def likeliest(probabilities: Float[np.ndarray, "T K"]) -> Float[np.ndarray, "T"]:
-    """Finds the number of the likeliest class; NaN where a probability is missing."""
+    """Finds the number of the likeliest class, or NaN if a probability is missing."""
     there = np.isfinite(probabilities.sum(axis=1))
     found = np.where(there[:, None], probabilities, 0.0).argmax(axis=1)
     return np.where(there, found, np.nan)
@@ -84,7 +88,7 @@ def likeliest(probabilities: Float[np.ndarray, "T K"]) -> Float[np.ndarray, "T"]
 def from_unit(
     values: Float[np.ndarray, "T"], label_range: tuple[float, float]
 ) -> Float[np.ndarray, "T"]:
-    """Maps [0, 1], in which models learn and predict, to the annotation's range."""
+    """Maps [0, 1], the range in which models predict, to the annotation's range."""
     low, high = label_range
     return values if (low, high) == (0.0, 1.0) else low + (high - low) * values
 
@@ -92,7 +96,7 @@ def from_unit(
 def to_unit(
     values: Float[np.ndarray, "T"], label_range: tuple[float, float]
 ) -> Float[np.ndarray, "T"]:
-    """Maps the annotation's range to [0, 1], the reverse of `from_unit`."""
+    """Maps the annotation's range to [0, 1]. This is the reverse of `from_unit`."""
     low, high = label_range
     return values if (low, high) == (0.0, 1.0) else (values - low) / (high - low)
 
@@ -112,14 +116,15 @@ def align_frames(
 ) -> Frames:
     """Pairs annotation and prediction of one trace and drops frames without label.
 
-    `"index"` pairs frame i with line i. `"official_script5"` does what the challenge's
-    script 5 does: missing lines are deleted on both sides separately, then both are
-    cut to the shorter. A full-length prediction is thereby shifted after every gap of
-    the annotation; use it only to reproduce that script.
+    `"index"` pairs frame i of the annotation with line i of the prediction.
+    `"official_script5"` does what the challenge's script 5 does. It deletes missing
+    lines from each side separately and cuts both sides to the shorter length. This
+    shifts a full-length prediction after every gap of the annotation. Use it only to
+    reproduce that script.
 
     Raises:
-      ValueError: for unequal lengths, or a prediction that is missing or infinite
-        where there is a label (`"index"`).
+      ValueError: with `"index"`, if the lengths differ, or if a prediction is missing
+        or infinite where there is a label.
     """
     label = np.asarray(label, np.float64)
     prediction = np.asarray(prediction, np.float64)
@@ -147,10 +152,10 @@ def align_frames(
 
 
 def rated(trace: Trace, *, align: Align = "index") -> Frames:
-    """Pairs annotation and prediction of what counts in a trace: frames, or turns.
+    """Pairs annotation and prediction of a trace's frames, or of its turns.
 
     Raises:
-      ValueError: as `align_frames`.
+      ValueError: in the cases that `align_frames` names.
     """
     label, prediction = trace.label, trace.prediction
     if trace.turns is not None:

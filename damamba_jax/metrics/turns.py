@@ -1,8 +1,9 @@
 """Turns: stretches of an annotation that were rated as a whole.
 
 A turn is an utterance, an exchange or an interval to which raters gave one number, or
-one class. Its label is the mean of its rated frames, or their most frequent class; its
-prediction is the mean over all of its frames, also of the probabilities of classes.
+one class. The label of a turn is the mean of its rated frames, or their most frequent
+class. The prediction of a turn is the mean prediction of its frames, or the mean
+probability of each class.
 """
 
 import math
@@ -17,9 +18,9 @@ class Turns(NamedTuple):
     """The turns of one person, in frames of the annotation.
 
     Attributes:
-      name: of each turn.
-      first: its first frame.
-      last: the frame behind its last one.
+      name: the name of each turn.
+      first: the first frame of each turn.
+      last: the frame after the last one of each turn.
     """
 
     name: tuple[str, ...]
@@ -40,16 +41,16 @@ def place_turns(
     """Places turns on the frames `i / rate` of an annotation.
 
     Args:
-      spans: name, start and end of each turn, in seconds.
-      rate: frames per second.
-      frames: length of the annotation; what lies beyond is left out.
+      spans: the name, the start and the end of each turn, in seconds.
+      rate: the frames per second.
+      frames: the length of the annotation. Times after its end are left out.
 
     Returns:
-      The turns in the order of their starts; those without any frame are left out.
+      The turns in the order of their starts. Turns without any frame are left out.
     """
     found = []
     for name, start, end in sorted(spans, key=lambda span: span[1:]):
-        # The slack keeps rounded products of whole numbers on their side.
+        # The small number makes up for rounding where a product is a whole number.
         first, last = (math.ceil(edge * rate - 1e-6) for edge in (start, end))
         first, last = max(first, 0), min(last, frames)
         if first < last:
@@ -61,7 +62,7 @@ def place_turns(
 def turn_means(
     values: Float[np.ndarray, "T *K"], turns: Turns
 ) -> Float[np.ndarray, "n *K"]:
-    """Averages the finite values of each turn; NaN where there is none."""
+    """Averages the finite values of each turn. A turn without any gets NaN."""
     total, count = _turn_sums(values, turns)
     empty = np.full(count.shape, np.nan)
     return np.divide(total, count, out=empty, where=count > 0)
@@ -70,15 +71,16 @@ def turn_means(
 def turn_classes(
     values: Float[np.ndarray, "T"], turns: Turns, num_classes: int
 ) -> Float[np.ndarray, "n"]:
-    """Finds the most frequent class of each turn; NaN where no frame has one.
+    """Finds the most frequent class of each turn, or NaN if no frame has a class.
 
     Args:
-      values: number of the class of each frame; NaN where there is none.
+      values: the number of the class of each frame; NaN where there is none.
       turns: the turns.
-      num_classes: classes are numbered from 0 to one less.
+      num_classes: the number of classes. They are numbered from 0.
 
     Returns:
-      The number of the class; of equally frequent ones, the lowest.
+      The number of the class. If several classes are equally frequent, it is the lowest
+      of their numbers.
     """
     there = values[:, None] == np.arange(num_classes)
     count, _ = _turn_sums(there.astype(np.float64), turns)
@@ -88,7 +90,7 @@ def turn_classes(
 def _turn_sums(
     values: Float[np.ndarray, "T *K"], turns: Turns
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Sum and number of the finite values of each turn."""
+    """Returns the sum and the number of the finite values of each turn."""
     finite = np.isfinite(values)
     zero = np.zeros((1, *values.shape[1:]))
     sums = (
