@@ -1,4 +1,4 @@
-"""Several models as one: the mean of their predictions, frame by frame."""
+"""Several models used as one: the mean of their predictions for each frame."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -12,15 +12,15 @@ from damamba_jax.metrics.trace import Trace
 def average_traces(members: Sequence[Sequence[Trace]]) -> list[Trace]:
     """Averages the predictions of several models for the same people.
 
-    The plain mean, of probabilities where there are classes: what the members do not
-    agree on cancels. It varies less than each of them, so its CCC gains less than its
-    correlation.
+    It is the plain mean; for classes it is the mean of the probabilities. Errors that
+    the models do not share cancel. The mean varies less than each model's prediction,
+    so that the CCC gains less than the correlation.
 
     Args:
-      members: per model, traces in any order.
+      members: the traces of each model, in any order.
 
     Raises:
-      ConfigError: if they did not predict the same people, or saw other annotations.
+      ConfigError: if the models predicted different people, or if annotations differ.
     """
     first, *others = [
         {(trace.split, trace.session, trace.role): trace for trace in member}
@@ -47,7 +47,7 @@ def average_traces(members: Sequence[Sequence[Trace]]) -> list[Trace]:
 
 
 def _mean_trace(traces: Sequence[Trace]) -> Trace:
-    """Averages predictions of one person, or the probabilities of classes."""
+    """Averages the predictions for one person, or the probabilities of classes."""
     first = traces[0]
     if first.classes:
         probabilities = [trace.class_probabilities() for trace in traces]

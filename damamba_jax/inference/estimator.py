@@ -1,4 +1,4 @@
-"""A trained model, ready to score batches."""
+"""The estimator: a trained model that scores batches and recordings."""
 
 import dataclasses
 import functools
@@ -42,7 +42,8 @@ def predict_function(
     Args:
       model: the system and its architecture.
       data: features, frame rate, window and normalization of the batches.
-      platform: the platform that the program is meant for; `None` is this machine's.
+      platform: the platform that the program is meant for; `None` means the platform of
+        this machine.
     """
     return make_predict(abstract_model(model, data, platform)[0], platform)
 
@@ -50,7 +51,7 @@ def predict_function(
 def make_predict(
     graphdef: nnx.GraphDef, platform: str | None = None
 ) -> Callable[..., Array]:
-    """Returns `predict_function` for a structure that is at hand."""
+    """Returns the same function as `predict_function`, from a model's structure."""
     return jax.jit(
         functools.partial(_score, graphdef),
         static_argnames="num_frames",
@@ -66,10 +67,10 @@ def _score(
     *,
     num_frames: int,
 ) -> Array:
-    """Computes the scores of a batch, for every program that predicts."""
+    """Computes the scores of a batch. Every program that predicts uses this."""
     tree = params.to_tree() if isinstance(params, FlatParams) else params
     found = forward(graphdef, tree, batch, statistics, num_frames=num_frames).score
-    # Of classes the model gives log-probabilities.
+    # For classes the model gives log-probabilities.
     return jnp.exp(found) if found.ndim > batch["label_time"].ndim else found
 
 
@@ -79,23 +80,24 @@ def compile_predict(
     """Starts to compile `predict_function` for batches of one shape.
 
     Args:
-      model, data: as for `predict_function`.
-      batch: shapes of the batches; with a sharding over several devices, the scores
-        come to all of them.
-      num_frames: frames of the windows.
+      model, data: the arguments of `predict_function` with these names.
+      batch: the shapes of the batches. If they are sharded over several devices, every
+        device gets all scores.
+      num_frames: the number of frames of the windows.
 
     Returns:
-      `predict(params, batch, statistics)`; the first call waits for the program.
+      A function `predict(params, batch, statistics)`. Its first call waits until the
+      program is compiled.
     """
     return _compile_predict(model, data.for_programs(), batch, num_frames)
 
 
-# The shapes of whole sessions differ.
+# Several programs are kept, because whole sessions have different shapes.
 @functools.lru_cache(maxsize=16)
 def _compile_predict(
     model: SystemConfig, data: DataConfig, batch: Shapes, num_frames: int
 ) -> Callable[[FlatParams, Mapping[str, Any], Statistics], Array]:
-    """As `compile_predict`, for data without what the program does not depend on."""
+    """Does what `compile_predict` says, for the result of `data.for_programs()`."""
     graphdef, tree = abstract_model(model, data)
     sharding = batch.leaves[0].sharding
     everywhere = None if sharding is None else replicate(sharding)
@@ -130,15 +132,16 @@ def _compile_predict(
 
 @dataclasses.dataclass
 class Estimator:
-    """A trained model, ready to score batches.
+    """A trained model that scores batches and recordings.
 
     Attributes:
-      config: the configuration of the run that trained it.
+      config: the configuration of the run that trained the model.
       params: the averaged parameters.
-      statistics: per feature, for standardisation.
-      simulated: trained on the simulated corpus.
+      statistics: the statistics of each feature, for standardisation.
+      simulated: whether the model was trained on the simulated corpus.
       step: the step of the checkpoint.
-      bands: how far scores are from annotations of people who were not trained on.
+      bands: the bands around scores that hold most annotations of people who were not
+        trained on.
     """
 
     config: Config
@@ -149,12 +152,12 @@ class Estimator:
     bands: Bands = Bands()
 
     def __post_init__(self) -> None:
-        """Puts the parameters where validation has them as well."""
+        """Puts the parameters on the device in the form that validation uses too."""
         flat = FlatParams.from_tree(jax.device_get(self.params))
         self._flat = jax.device_put(flat)
 
     def __repr__(self) -> str:
-        """Returns what the model is and what it reads, in a few lines."""
+        """Returns a few lines that say what the model is and what it reads."""
         data = self.config.data
         low, high = data.label_range
         scores = f"scores from {low:g} to {high:g}"
@@ -178,24 +181,26 @@ class Estimator:
             load_checkpoint(W).score({"anna": {"voice": array}}, rates={"voice": 100.0})
 
         Args:
-          people: for each person the features by name, `[T, dim]` each, NaN where
-            missing; what somebody lacks is missing.
-          rates: Hz of each feature; those that are not named have the rate of training.
+          people: for each person the features by name, each `[T, dim]`, with NaN for
+            missing entries. A person need not have all features.
+          rates: the rate of each feature, in Hz. Features without an entry have the
+            rate that they have in training.
 
         Returns:
-          The `ParticipantScores` of each person: times, scores, and a band around them;
-          see `inference/recordings.py`.
+          The `ParticipantScores` of each person: times, scores and a band around the
+          scores. `inference/recordings.py` lists all its fields.
 
         Raises:
-          ConfigError: for an unknown feature, another width, a wrong rate, or nobody.
+          ConfigError: if a feature is unknown or has a wrong number of columns or a
+            wrong rate, or if there are no people.
         """
-        # Whoever only scores batches needs no reader of recordings.
+        # The import is late, because scoring batches needs no reader of recordings.
         from damamba_jax.inference.recordings import score_arrays
 
         return dict(score_arrays([self.member()], people, rates))
 
     def member(self) -> "Member":
-        """Returns what `inference/recordings.py` needs of this model."""
+        """Returns this model in the form that `inference/recordings.py` uses."""
         from damamba_jax.inference.recordings import Member
 
         shares = self.config.model.system == "damamba"
@@ -204,13 +209,16 @@ class Estimator:
     def predict(
         self, batch: Mapping[str, Any], *, num_frames: int | None = None
     ) -> jax.Array:
-        """Scores a batch: float32 [B, Tl], one score in [0, 1] per label time.
-
-        Of a model of classes it is the probability of each, [B, Tl, K].
+        """Scores a batch.
 
         Args:
-          batch: the batch of `schema/batch.py`.
-          num_frames: frames of its windows; those of the configuration when None.
+          batch: the arrays that `schema/batch.py` lists.
+          num_frames: the number of frames of the batch's windows; None means that of
+            the configuration.
+
+        Returns:
+          One score in [0, 1] for each label time, float32 [B, Tl]. For classes, the
+          probability of each class, float32 [B, Tl, K].
         """
         arrays = dict(batch)
         predict = compile_predict(
@@ -227,19 +235,22 @@ def load_checkpoint(workdir: str | Path, *, which: str = "best") -> Estimator:
 
     Args:
       workdir: the workdir of a training run.
-      which: `"best"` by validation, or `"last"`; best falls back to last.
+      which: `"best"` for the best checkpoint by validation, or `"last"` for the newest
+        one. If there is no best one, the last one is loaded.
 
     Raises:
-      CheckpointError: if there is none, or it does not fit its configuration.
+      CheckpointError: if there is no checkpoint, or if it does not fit its
+        configuration.
     """
     workdir = Path(workdir)
     if not (workdir / CONFIG).is_file():
         raise CheckpointError(
-            f"{workdir}: expected a folder of a training run, got one without "
+            f"{workdir}: expected a folder of a training run, got a folder without "
             f"{CONFIG}. Train first: damamba train --config=FILE --workdir={workdir}."
         )
     config = read_config(workdir)
-    # As the program asks for it, which finds it made.
+    # These are the arguments with which the program asks for the model too, so that it
+    # finds the model in the cache.
     _, params = abstract_model(config.model, config.data.for_programs())
     statistics = {
         feature.name: {
@@ -281,14 +292,16 @@ def load_checkpoint(workdir: str | Path, *, which: str = "best") -> Estimator:
 
 
 def load_members(folder: str | Path) -> list[Estimator]:
-    """Loads all models whose mean a folder stands for.
+    """Loads the one model of a run, or all models of a cross-validation.
+
+    The bands of a cross-validation were measured on its single models. They are used
+    for the mean of its models.
 
     Args:
-      folder: the workdir of a training run, or the folder of a cross-validation. The
-        errors of a cross-validation stand for those of its models' mean.
+      folder: the workdir of a training run, or the folder of a cross-validation.
 
     Raises:
-      CheckpointError: as `load_checkpoint` does, for any of them.
+      CheckpointError: if one of the models cannot be loaded.
     """
     folder = Path(folder)
     members = find_members(folder)

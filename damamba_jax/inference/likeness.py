@@ -1,4 +1,4 @@
-"""What about a recording is unlike the recordings that a model was trained on."""
+"""Tells how a recording differs from the recordings that a model was trained on."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,10 +10,10 @@ from damamba_jax.data.batches.session_statistics import sample_frames
 from damamba_jax.data.corpus.sessions import Session
 from damamba_jax.schema.statistics import FeatureStatistics
 
-# A column is far off if its middle lies so many deviations of training from that of
-# training; whole people differ by one or two.
+# A column is far off if its median differs from that of the training data by more than
+# this many of the training data's deviations. People differ by one or two.
 FAR_OFF = 4.0
-# A feature is worth a word if more than this share of its columns is far off.
+# A feature is mentioned if more than this share of its columns is far off.
 SHARE = 0.1
 
 
@@ -23,16 +23,16 @@ def describe_unlike(
     statistics: Mapping[str, FeatureStatistics],
     cache_dir: str | os.PathLike[str],
 ) -> Iterator[str]:
-    """Says which features are missing, empty or far from those of training.
+    """Says which features are missing, empty or far from the training data.
 
     Args:
-      session: a recording.
-      features: that the model reads.
-      statistics: centre and spread of each, from training.
-      cache_dir: where slow sources keep their binary copies.
+      session: the recording.
+      features: the features that the model reads.
+      statistics: the centre and the spread of each feature in training.
+      cache_dir: the folder in which slow sources keep their binary copies.
 
     Yields:
-      A line for each person and feature that is unlike.
+      A line for each person and feature that is unlike the training data.
     """
     for person in session.participants:
         for feature in features:
@@ -50,7 +50,7 @@ def describe_unlike(
                 middle = np.array([_median(column) for column in frames.T])
             distance = np.abs((middle - center) * inverse_scale)
             distance = np.where(np.isfinite(distance), distance, 0.0)
-            # The model never sees them, such as numbers of frames.
+            # The model never sees dropped columns, such as numbers of frames.
             distance[[*feature.drop_columns]] = 0.0
             far = np.flatnonzero(distance > FAR_OFF)
             if len(far) > SHARE * feature.dim:
@@ -58,7 +58,7 @@ def describe_unlike(
                 yield (
                     f"{where} is unlike the training data in {len(far)} of "
                     f"{feature.dim} columns; column {worst} has {middle[worst]:.4g} "
-                    f"in place of {center[worst]:.4g}; check its unit"
+                    f"instead of {center[worst]:.4g}; check its unit"
                 )
 
 

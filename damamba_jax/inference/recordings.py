@@ -24,12 +24,13 @@ from damamba_jax.runs.bands import Bands
 
 
 class Member(NamedTuple):
-    """A trained model, of one or of several whose mean counts.
+    """One trained model of those whose mean scores a recording.
 
     Attributes:
-      config: the configuration of the run that trained it.
-      bands: how far its scores are from annotations of people it was not trained on.
-      predict: scores a batch, as `Estimator.predict` does.
+      config: the configuration of the run that trained the model.
+      bands: the bands around scores that hold most annotations of people on whom the
+        model was not trained.
+      predict: the function that scores a batch, like `Estimator.predict`.
       shares_people: whether `predict` takes batches in which everybody is a target.
     """
 
@@ -44,20 +45,21 @@ class ParticipantScores:
     """The scores of one participant of a recording.
 
     Args:
-      participant: who it is.
-      rate: scores per second, Hz.
-      time: seconds since the recording began.
-      score: in the range of the annotations that the model was trained on, or the
-        number of the likeliest class; NaN where nothing could be scored.
-      low, high: band that holds most annotations of people who were not trained on;
-        `None` where it could not be measured.
-      turns: the turns of the recording, where a table says when they were.
+      participant: the name of the participant.
+      rate: the number of scores per second, in Hz.
+      time: the seconds since the recording began.
+      score: the score in the range of the annotations of training, or the number of the
+        likeliest class; NaN where nothing could be scored.
+      low, high: the band that holds most annotations of people who were not trained on;
+        `None` if it could not be measured.
+      turns: the turns of the recording; `None` if no table lists them.
       turn_score: the score of each turn.
-      turn_band: reach of the band around these, as of `low` and `high`.
-      label_range: lowest and highest annotation.
-      classes: names of the classes; empty where scores are values of a range.
-      probability: probability of each class.
-      turn_probability: the same for each turn.
+      turn_band: the reach of the band below and above the scores of turns; `None` if it
+        could not be measured.
+      label_range: the lowest and the highest annotation.
+      classes: the names of the classes; empty if scores are values of a range.
+      probability: the probability of each class, for each frame.
+      turn_probability: the probability of each class, for each turn.
     """
 
     participant: str
@@ -75,7 +77,7 @@ class ParticipantScores:
     turn_probability: Float[np.ndarray, "n K"] | None = None
 
     def __repr__(self) -> str:
-        """Returns one line, however long the recording is."""
+        """Returns one line, even for a long recording."""
         there = self.score[np.isfinite(self.score)]
         if not there.size:
             return f"{self.participant}: {len(self.time)} frames, none scored"
@@ -97,15 +99,17 @@ def score_arrays(
     """Scores a recording that is in memory.
 
     Args:
-      members: the models, of the same features.
-      people: for each person the features by name, `[T, dim]` each.
-      rates: Hz of each feature; those that are not named have their usual rate.
+      members: the models, which read the same features.
+      people: for each person the features by name, each `[T, dim]`.
+      rates: the rate of each feature, in Hz. Features without an entry have the rate
+        that they have in training.
 
     Returns:
       The scores of each person.
 
     Raises:
-      ConfigError: for an unknown feature, another width, a wrong rate, or nobody.
+      ConfigError: if a feature is unknown or has a wrong number of columns or a wrong
+        rate, or if there are no people.
     """
     data = members[0].config.data
     session = session_of_arrays(
@@ -132,20 +136,22 @@ def score_sessions(
     """Scores everybody in some sessions.
 
     Args:
-      members: the models; the mean of their predictions counts.
-      sessions: recordings, with or without annotations.
-      protocol: as `predict_sessions` takes it.
-      smoothing: `None` takes that of each model's configuration.
-      batch_size: windows per batch; 0 takes the training configuration's.
-      progress: called with (batches done, batches in all), model by model.
-      should_stop: asked before each batch.
+      members: the models. Scores are the mean of their predictions.
+      sessions: the recordings, with or without annotations.
+      protocol: the `protocol` of `predict_sessions`.
+      smoothing: how predictions are smoothed; `None` takes the smoothing of each
+        model's configuration.
+      batch_size: the number of windows of a batch; 0 takes the batch size of training.
+      progress: a function that is called with (batches done, batches in all), where
+        the batches of all models are counted.
+      should_stop: a function that is asked before each batch.
 
     Returns:
-      For each session the scores of each participant.
+      For each session, the scores of each participant.
 
     Raises:
-      ConfigError: if the models differ in what they read or predict.
-      Stopped: once `should_stop` says so.
+      ConfigError: if the models read different features or predict different things.
+      Stopped: if `should_stop` returns true.
     """
     _check_alike([member.config.data for member in members])
     predictions = []
@@ -187,13 +193,13 @@ def _check_alike(sections: Sequence[DataConfig]) -> None:
         ):
             if getattr(first, name) != getattr(other, name):
                 raise ConfigError(
-                    f"`--workdir`: expected models alike in `data.{name}`, got "
+                    f"`--workdir`: expected models with the same `data.{name}`, got "
                     f"{getattr(first, name)!r} and {getattr(other, name)!r}."[:500]
                 )
 
 
 def widest_bands(bands: Sequence[Bands]) -> Bands:
-    """The widest bands of several models; none if one model has none."""
+    """Returns the widest bands of several models, or none if one model has none."""
 
     def widest(found: Sequence[Band | None]) -> Band | None:
         there = [band for band in found if band is not None]

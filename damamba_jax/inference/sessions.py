@@ -1,4 +1,4 @@
-"""Predictions over whole sessions, from the cores of many windows or from one pass."""
+"""Predictions over whole sessions, from the cores of many windows or in one pass."""
 
 import dataclasses
 import functools
@@ -41,29 +41,31 @@ def predict_sessions(
     Traces are in the range of the annotations, `Session.label_range`.
 
     Args:
-      predict: `predict` of an `Estimator`, or any function like it.
+      predict: the method `predict` of an `Estimator`, or any function like it.
       sessions: the sessions of one split.
-      data: says how windows are read.
-      batch_size: windows per batch; a pass over a session is a batch of its own.
-      frame_multiple: the model's; a pass over a session is so many frames long, or a
-        multiple.
-      protocol: `"stitched"`: the model's own windows, of which the core frames are
-        kept, each frame once. `"long"`: one window spans the whole session.
-      targets: only people with an annotation, or everybody.
-      split: name in the traces, if not the sessions' own.
-      progress: called with (batches done, batches in all).
-      should_stop: asked before each batch.
-      shares_people: whether `predict` takes batches in which everybody is a target;
-        what is the same for all of them is then computed once.
+      data: the configuration of the data, which says how windows are read.
+      batch_size: the number of windows of a batch. In the protocol `"long"` each
+        session is a batch of its own.
+      frame_multiple: the model's `frame_multiple`. The number of frames of a long pass
+        is a multiple of it.
+      protocol: `"stitched"` takes the model's own windows and keeps their core frames,
+        each frame once. `"long"` takes one window over the whole session.
+      targets: whether only people with an annotation are scored, or everybody.
+      split: the name of the split in the traces; None means the sessions' own split.
+      progress: a function that is called with (batches done, batches in all).
+      should_stop: a function that is asked before each batch.
+      shares_people: whether `predict` takes batches in which everybody is a target. The
+        parts that all targets have in common are then computed once.
 
     Returns:
-      Traces in the order of sessions and participants.
+      The traces in the order of sessions and participants.
 
     Raises:
-      Stopped: once `should_stop` says so.
+      Stopped: if `should_stop` returns true.
+      ValueError: if the protocol is unknown, or if scores have a wrong shape.
     """
     groups = _group(data, sessions, protocol, frame_multiple)
-    # One session per batch leaves nothing to read ahead for.
+    # With one session in a batch, there is nothing to read ahead.
     size, threads = batch_size, data.num_threads
     if protocol == "long":
         size, threads = 1, 0
@@ -76,7 +78,7 @@ def predict_sessions(
     for (shown, members), source in zip(groups, sources, strict=True):
         for batch, rows in windows.read_batches(source, num_threads=threads):
             if should_stop is not None and should_stop():
-                raise Stopped("evaluation: asked to stop.")
+                raise Stopped("evaluation was asked to stop.")
             scores = predict(batch, num_frames=shown.window.window_frames)
             _place(predictions, sessions, members, np.asarray(scores), rows)
             done += 1
@@ -89,11 +91,11 @@ def predict_sessions(
 
 
 def _show_everybody(data: DataConfig, sessions: Sequence[Session]) -> DataConfig:
-    """Makes batches `data.eval_participants` wide, if there are so many people."""
+    """Makes batches for `data.eval_participants` people, if there are so many."""
     if not data.eval_participants:
         return data
     most = max(len(session.participants) for session in sessions)
-    # A session of fewer than in training has empty seats, as it has there.
+    # A session with fewer people than in training has empty seats, as in training.
     most = max(most, data.participants)
     return dataclasses.replace(data, participants=min(data.eval_participants, most))
 
@@ -101,10 +103,10 @@ def _show_everybody(data: DataConfig, sessions: Sequence[Session]) -> DataConfig
 def _group(
     data: DataConfig, sessions: Sequence[Session], protocol: Mode, frame_multiple: int
 ) -> list[tuple[DataConfig, list[int]]]:
-    """Returns how windows are read, and from which sessions.
+    """Returns, for each group of sessions, how windows are read, and the sessions.
 
-    For long passes, sessions come together whose lengths round up to the same whole
-    number of chunks, which also makes padding the same for everybody.
+    For long passes, the sessions of a group have lengths that round up to the same
+    multiple of `LONG_MULTIPLE_SECONDS`. They thus share one compiled shape.
     """
     data = _show_everybody(data, sessions)
     if protocol == "stitched":
@@ -125,7 +127,7 @@ def _place(
     scores: np.ndarray,
     rows: windows.EvaluationRows,
 ) -> None:
-    """Writes the core frames of one batch to where they belong."""
+    """Writes the scores of one batch's core frames to their places in the sessions."""
     if scores.shape[:2] != rows.label_index.shape:
         raise ValueError(
             f"`predict`: expected scores of shape {rows.label_index.shape}, "
@@ -153,9 +155,10 @@ def make_trace(
 
     Args:
       session: the recording.
-      seat: index of the participant in it.
-      prediction: one value per frame, within [0, 1]; or the probability of each class.
-      split: name in the trace, if not the session's own.
+      seat: the index of the participant in the session.
+      prediction: one value within [0, 1] for each frame, or the probability of each
+        class.
+      split: the name of the split in the trace; None means the session's own split.
     """
     label, values = session.annotation(seat), prediction
     if session.classes:

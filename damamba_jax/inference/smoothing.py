@@ -1,4 +1,4 @@
-"""Smoothing of stitched predictions over time, with gaps left as they are."""
+"""Smoothing of stitched predictions over time, which leaves gaps as they are."""
 
 import dataclasses
 import math
@@ -10,24 +10,25 @@ from damamba_jax.array_types import Float
 from damamba_jax.config.smoothing import SmoothingConfig
 from damamba_jax.metrics.trace import Trace
 
-# Standard deviations at which the Gaussian is cut; beyond lies 0.006 % of it.
+# The Gaussian is cut at this many standard deviations, where 0.006 % of it is left.
 CUT = 4.0
 
 
 def smooth(
     prediction: Float[np.ndarray, "T"], rate: float, smoothing: SmoothingConfig
 ) -> Float[np.ndarray, "T"]:
-    """Smooths one person's predictions; missing frames (NaN) stay missing.
+    """Smooths one person's predictions. Missing frames (NaN) stay missing.
 
-    A frame becomes the weighted mean of the frames around it that have a prediction,
-    so neither a gap nor an end of the recording pulls towards zero. `"exponential"`
-    weighs the frame itself and earlier ones by `exp(-age / seconds)`; `"gaussian"`
-    weighs both sides by `exp(-(distance / seconds)^2 / 2)` and delays nothing.
+    A frame becomes the weighted mean of the frames around it that have a prediction, so
+    that neither a gap nor an end of the recording pulls values towards zero.
+    `"exponential"` weighs the frame itself and earlier frames by `exp(-age / seconds)`.
+    `"gaussian"` weighs both sides by `exp(-(distance / seconds)^2 / 2)`, which causes
+    no delay.
 
     Args:
-      prediction: one value per frame.
-      rate: frames per second.
-      smoothing: kind and time constant.
+      prediction: one value for each frame.
+      rate: the frames per second.
+      smoothing: the kind and the time constant.
     """
     if smoothing.kind == "none":
         return prediction
@@ -50,7 +51,7 @@ def smooth(
 
 
 def smooth_traces(traces: Sequence[Trace], smoothing: SmoothingConfig) -> list[Trace]:
-    """Smooths every trace: its prediction, or the probability of each class."""
+    """Smooths the prediction of every trace, or the probability of each class."""
     return [_smooth_trace(trace, smoothing) for trace in traces]
 
 
@@ -64,7 +65,7 @@ def _smooth_trace(trace: Trace, smoothing: SmoothingConfig) -> Trace:
 
 
 def _decaying_sum(values: np.ndarray, decay: float) -> np.ndarray:
-    """`s_t = decay s_{t-1} + values_t`."""
+    """Computes `s_t = decay s_{t-1} + values_t` for all frames."""
     found, total = np.empty(len(values)), 0.0
     for frame, value in enumerate(values.tolist()):
         total = decay * total + value

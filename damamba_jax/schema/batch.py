@@ -1,14 +1,15 @@
 """Batches of windows: names, shapes, types and meaning of their arrays.
 
 A batch is a dict of arrays, or of dicts with an array for each feature. The loader
-fills them, models read them, and benchmarks and exports make them of noise or of shapes
-alone; all of them take names, shapes and types from here.
+fills batches and models read them. Benchmarks and exports make batches of noise, or of
+shapes only. All of them take names, shapes and types from this module.
 
-A batch whose windows are scored for everybody in them has arrays of labels of the shape
-[B, P, Tl], and its scores are [B P, Tl], the people of a window one after the other.
+A batch may ask for a score of every person in its windows. Its arrays of labels then
+have the shape [B, P, Tl]. The scores have the shape [B P, Tl], where the people of a
+window follow each other.
 
-The letters: `B` windows, `P` participants (the target first), `Tn` rows of a feature at
-its native rate, `Tl` frames of the annotation.
+The letters of the axes are `B` for windows, `P` for participants (the target first),
+`Tn` for rows of a feature at its native rate, and `Tl` for frames of the annotation.
 """
 
 import dataclasses
@@ -28,9 +29,9 @@ class ArraySchema(NamedTuple):
     """One array of a batch.
 
     Attributes:
-      axes: letters, or numbers for axes of fixed length.
-      dtype: type of the entries.
-      per_feature: whether there is one for each feature.
+      axes: the letters of the axes, or numbers for axes of fixed length.
+      dtype: the type of the entries.
+      per_feature: whether there is one array for each feature.
       meaning: the meaning of the entries.
     """
 
@@ -45,7 +46,7 @@ BATCH = {
         ("B", "P", "Tn", "dim"), np.float32, True, "raw values; 0 where not valid"
     ),
     "feature_valid": ArraySchema(
-        ("B", "P", "Tn"), np.bool_, True, "False: gap, missing file, absent person"
+        ("B", "P", "Tn"), np.bool_, True, "False: gap, missing file or absent person"
     ),
     "first_time": ArraySchema(
         ("B", "P"), np.float32, True, "seconds from the window's start to row 0"
@@ -55,20 +56,20 @@ BATCH = {
         ("B", "P", 2, "dim"),
         np.float32,
         True,
-        "centre and spread over the whole recording, NaN if unknown; only with "
+        "centre and spread over the whole recording, NaN where unknown; only with "
         '`data.normalization="session"`',
     ),
     "participant_valid": ArraySchema(
-        ("B", "P"), np.bool_, False, "False: nobody sits there"
+        ("B", "P"), np.bool_, False, "False: there is no such person"
     ),
     "participant_slot": ArraySchema(
-        ("B", "P"), np.int32, False, "0 for the target, 1.. for partners"
+        ("B", "P"), np.int32, False, "0 for the target, 1 and up for partners"
     ),
     "label": ArraySchema(
         ("B", "Tl"),
         np.float32,
         False,
-        "annotation, or the number of its class; 0 where not valid",
+        "the annotation, or the number of its class; 0 where not valid",
     ),
     "label_weight": ArraySchema(
         ("B", "Tl"),
@@ -78,7 +79,7 @@ BATCH = {
         "loader; only with `data.classes`",
     ),
     "label_valid": ArraySchema(
-        ("B", "Tl"), np.bool_, False, "rated, inside the window and the session"
+        ("B", "Tl"), np.bool_, False, "rated, and inside the window and the session"
     ),
     "label_time": ArraySchema(
         ("B", "Tl"), np.float32, False, "seconds from the window's start"
@@ -88,14 +89,14 @@ BATCH = {
 
 
 def native_frames(window: WindowConfig, rate: float) -> int:
-    """Rows of a feature of this rate that a window needs, with one on each side."""
-    # The slack keeps a rounded product of whole numbers from adding a row.
+    """Returns how many rows of a feature a window needs, with one more on each side."""
+    # Without the small number, rounding of a whole product could add a row.
     return math.ceil(window.window_seconds * rate - 1e-6) + 2
 
 
 def label_frames(window: WindowConfig, label_rate: float) -> int:
-    """Most frames of the annotation that a window holds, in exact arithmetic."""
-    # 30000/1001 and decimal rates become the fraction that they stand for.
+    """Returns the most label frames that a window can hold, computed exactly."""
+    # Rates such as 30000/1001 and decimal numbers become the fractions that they mean.
     rate, frame_hz = (
         Fraction(hz).limit_denominator(10**5) for hz in (label_rate, window.frame_hz)
     )
@@ -108,9 +109,9 @@ class BatchShape:
 
     Args:
       windows, participants, labels: the sizes `B`, `P` and `Tl`.
-      rows, dims: for each feature, the sizes `Tn` and `dim`.
-      session_statistics: whether the batch has them.
-      num_classes: classes of the annotations; 0 where they are numbers.
+      rows, dims: the sizes `Tn` and `dim` of each feature.
+      session_statistics: whether the batch has the array `session_statistics`.
+      num_classes: the number of classes of the annotations; 0 if they are values.
     """
 
     windows: int
@@ -135,7 +136,7 @@ class BatchShape:
 
         Args:
           name: the name of the array.
-          feature: whose array it is, if there is one for each feature.
+          feature: the name of the feature, if there is one array for each feature.
         """
         sizes: dict[str | int, int] = {
             "B": self.windows,
@@ -150,12 +151,12 @@ class BatchShape:
 def batch_shape(
     data: DataConfig, *, batch_size: int, label_rate: float = 25.0
 ) -> BatchShape:
-    """Returns the sizes of a configuration's batches, whose features have their rates.
+    """Returns the sizes of a configuration's batches, with features at their own rates.
 
     Args:
       data: features, participants, window and normalization.
-      batch_size: windows of a batch.
-      label_rate: rate of the annotation, Hz.
+      batch_size: the number of windows of a batch.
+      label_rate: the rate of the annotation, in Hz.
     """
     return BatchShape(
         windows=batch_size,
@@ -169,8 +170,9 @@ def batch_shape(
 
 
 def abstract_batch(shape: BatchShape) -> Batch:
-    """Makes a batch of shapes and types alone, to compile for."""
-    import jax  # Whoever only reads data needs no jax.
+    """Makes a batch of shapes and types without arrays, for compilation."""
+    # JAX is imported late, because code that only reads data does not need it.
+    import jax
 
     def struct(name: str, feature: str = "") -> Any:
         return jax.ShapeDtypeStruct(shape.of(name, feature), BATCH[name].dtype)
@@ -186,13 +188,13 @@ def abstract_batch(shape: BatchShape) -> Batch:
 def random_batch(
     data: DataConfig, *, batch_size: int, seed: int, label_rate: float = 25.0
 ) -> Batch:
-    """Makes a batch of noise, complete and everywhere valid.
+    """Makes a batch of noise, in which everything is present and valid.
 
     Args:
-      data: as for `batch_shape`.
-      batch_size: windows of the batch.
-      seed: seed of the noise.
-      label_rate: rate of the annotation, Hz.
+      data: features, participants, window and normalization.
+      batch_size: the number of windows of the batch.
+      seed: the seed of the noise.
+      label_rate: the rate of the annotation, in Hz.
     """
     rng = np.random.default_rng(seed)
     shape = batch_shape(data, batch_size=batch_size, label_rate=label_rate)
@@ -226,7 +228,7 @@ def random_batch(
         batch["label"] = number.astype(np.float32)
         batch["label_weight"] = np.ones(shape.of("label_weight"), np.float32)
     if shape.session_statistics:
-        # Centre 0 and spread 1, which the noise has.
+        # The noise has centre 0 and spread 1.
         unit = np.array([[0.0], [1.0]], np.float32)
         batch["session_statistics"] = each(
             "session_statistics", lambda sizes: np.broadcast_to(unit, sizes).copy()

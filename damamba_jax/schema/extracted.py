@@ -1,11 +1,11 @@
-"""Features that no release holds, and `damamba extract` makes of recordings."""
+"""Features that `damamba extract` makes of recordings. No release holds them."""
 
 from damamba_jax.config.sections import FeatureConfig
 
 EXTRACTED_FEATURES = {
     feature.name: feature
     for feature in (
-        # How likely it is that somebody speaks, in [0, 1].
+        # The probability that somebody speaks, in [0, 1].
         FeatureConfig(
             name="voice_activity",
             dim=1,

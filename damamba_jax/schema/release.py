@@ -1,4 +1,4 @@
-"""Features and annotations that the released corpora hold, by name."""
+"""Features and annotations of the released corpora, by name."""
 
 from damamba_jax.config.sections import FeatureConfig
 
@@ -33,8 +33,8 @@ RELEASED_FEATURES = {
             rate=25.0,
             stems=("clip", "video.clip"),
         ),
-        # Columns 0 and 2 count frames and seconds: they give the position in the
-        # session away.
+        # Columns 0 and 2 count frames and seconds, so they would tell the model the
+        # position in the session.
         FeatureConfig(
             name="openface2",
             dim=714,
@@ -82,7 +82,8 @@ RELEASED_FEATURES = {
     )
 }
 
-# Columns of the features that the simulated corpora hold: as released, and few.
+# Numbers of columns of the features in simulated corpora: as many as in the release,
+# or only a few.
 REAL_DIMS = {
     "egemaps": 88,
     "w2vbert2": 1024,
@@ -92,8 +93,8 @@ REAL_DIMS = {
 }
 DEMO_DIMS = {"egemaps": 8, "w2vbert2": 12, "clip": 10, "openface2": 10, "openpose": 8}
 
-# Annotations, as the names of their files say, and their classes in the official
-# order; those without classes hold values within [0, 1].
+# Annotations, by the names of their files, and their classes in the official order.
+# Annotations without classes hold values within [0, 1].
 ANNOTATIONS: dict[str, tuple[str, ...]] = {
     "engagement": (),
     "task_engagement": ("goaloriented", "aimless", "adultseeking", "noplay"),

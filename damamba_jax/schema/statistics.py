@@ -1,4 +1,4 @@
-"""Centre and spread of a feature, as models and checkpoints hold them."""
+"""Centre and spread of each feature, in the form that models and checkpoints use."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -10,11 +10,12 @@ from damamba_jax.config.sections import FeatureConfig
 
 
 class FeatureStatistics(NamedTuple):
-    """Standardised value = `(x - center) * inverse_scale`.
+    """Statistics for standardising a feature: `(x - center) * inverse_scale`.
 
     Attributes:
-      center: [dim] median of each column; also stands in for missing entries.
-      inverse_scale: [dim] 1 / spread; 0 for dropped and for constant columns.
+      center: the median of each column, [dim]. It also replaces missing entries.
+      inverse_scale: 1 / spread of each column, [dim]; 0 for dropped and for constant
+        columns.
     """
 
     center: Float[np.ndarray, "dim"]
@@ -24,8 +25,8 @@ class FeatureStatistics(NamedTuple):
 def abstract_statistics(
     features: Sequence[FeatureConfig],
 ) -> dict[str, FeatureStatistics]:
-    """Returns shapes in the place of statistics, float32."""
-    # Who only reads data need not wait for it.
+    """Returns the shapes and types of the statistics of some features."""
+    # JAX is imported late, because code that only reads data does not need it.
     import jax
 
     shapes: dict[str, Any] = {
@@ -45,10 +46,11 @@ def from_arrays(
     arrays: Mapping[str, Mapping[str, np.ndarray]],
     features: Sequence[FeatureConfig],
 ) -> dict[str, FeatureStatistics]:
-    """Reverses `to_arrays`.
+    """Makes statistics from the result of `to_arrays`.
 
     Raises:
-      ValueError: if a feature is absent or its width differs from the configuration.
+      ValueError: if a feature is absent, or if its number of columns differs from the
+        configuration.
     """
     statistics = {}
     for feature in features:

@@ -232,7 +232,7 @@ def test_several_models_are_averaged(estimator, root):
         second.config,
         data=dataclasses.replace(second.config.data, label_range=(0.0, 1.0)),
     )
-    with pytest.raises(ConfigError, match="alike in `data.label_range`"):
+    with pytest.raises(ConfigError, match="with the same `data.label_range`"):
         score_sessions(
             [
                 estimator.member(),

@@ -110,7 +110,7 @@ def test_the_folder_stands_for_its_model(found, config, monkeypatch, final, fold
     told = console.export_text().replace("\n", "")
     if not folders:
         assert find_members(out) == (out,) and "damamba predict" not in told
-        with pytest.raises(CheckpointError, match="got one without config.json"):
+        with pytest.raises(CheckpointError, match="got a folder without config.json"):
             load_members(out)
         return
     assert [path.name for path in find_members(out)] == folders
