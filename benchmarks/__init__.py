@@ -1,4 +1,5 @@
-"""Measurements of speed and memory; README.md says how each is run and what it found.
+"""Measurements of speed and memory.
 
-A benchmark runs from the folder of the checkout, as `python -m benchmarks.ROOM.NAME`.
+README.md says how to run each benchmark and gives the results. Benchmarks are run in
+the folder of the checkout, as `python -m benchmarks.ROOM.NAME`.
 """

@@ -16,15 +16,15 @@ _ROOT = Path(__file__).resolve().parents[1]
 def run_module(
     name: str, request: Mapping[str, Any], environment: Mapping[str, str] = os.environ
 ) -> subprocess.CompletedProcess[str]:
-    """Runs a module, which reads its request as JSON from its standard input.
+    """Runs a module that reads its request as JSON from its standard input.
 
     Args:
-      name: the dotted name, e.g. `"benchmarks.step.measure"`.
-      request: whatever JSON can hold.
-      environment: the variables of the process.
+      name: the dotted name of the module, such as `"benchmarks.step.measure"`.
+      request: the request, of values that JSON can hold.
+      environment: the environment variables of the process.
 
     Returns:
-      Exit code, standard output and standard error.
+      The exit code, the standard output and the standard error.
     """
     return subprocess.run(
         [sys.executable, "-m", name],
@@ -36,12 +36,14 @@ def run_module(
 
 
 def find_packages(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """Lets a process find the packages that this one has, from wherever it starts.
+    """Returns environment variables with which a process finds this one's packages.
+
+    The process finds them in every working folder.
 
     Args:
-      environment: the other variables of the process.
+      environment: the other environment variables of the process.
     """
-    # The package may have been found through the working folder alone.
+    # Perhaps this process found the package only through its working folder.
     package = str(Path(damamba_jax.__file__).parents[1])
     paths = [package, str(_ROOT), environment.get("PYTHONPATH", "")]
     found = os.pathsep.join(dict.fromkeys(filter(None, paths)))

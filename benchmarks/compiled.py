@@ -1,4 +1,4 @@
-"""XLA's own account of the memory of a compiled program."""
+"""The memory of a compiled program, as XLA reports it."""
 
 from typing import NamedTuple
 
@@ -9,8 +9,9 @@ class Memory(NamedTuple):
     """Bytes of a program.
 
     Attributes:
-      peak_bytes: arguments, outputs and temporaries; what is donated counts once.
-      temporary_bytes: temporaries alone.
+      peak_bytes: the bytes of arguments, outputs and temporaries. An argument whose
+        memory an output takes over counts once.
+      temporary_bytes: the bytes of temporaries only.
     """
 
     peak_bytes: int
@@ -18,15 +19,15 @@ class Memory(NamedTuple):
 
 
 def account(compiled: jax.stages.Compiled) -> Memory:
-    """Reads the account of a program.
+    """Reads the memory of a program from the compiler.
 
     Raises:
-      NotImplementedError: if this platform's compiler keeps none.
+      NotImplementedError: if this platform's compiler does not report memory.
     """
     memory = compiled.memory_analysis()
     if memory is None:
         raise NotImplementedError(
-            f"the compiler for {jax.default_backend()} keeps no account of memory."
+            f"the compiler for {jax.default_backend()} does not report memory."
         )
     peak = (
         memory.argument_size_in_bytes

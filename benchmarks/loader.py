@@ -2,13 +2,14 @@
 
     python -m benchmarks.loader [--out=runs/benchmarks/loader.png]
 
-Writes two corpora of sparse files in the layout of NoXi at its real widths (88, 1024,
-512, 714 and 139 columns at 25 Hz) into a temporary folder. The first, 2 GB, is read
-into the page cache and then loaded in the batches of the paper (128 windows of 0.96 s,
-two people), with one and with two threads. The second, 20 GB, is loaded once from end
-to end, and the process's anonymous memory (RssAnon; mapped files do not count) is
-watched. No number is printed unless batches of a small corpus of random numbers agree
-with interpolation of the whole streams.
+The command writes two corpora of sparse files into a temporary folder. They have the
+layout of NoXi and its real widths (88, 1024, 512, 714 and 139 columns at 25 Hz). The
+first corpus has 2 GB. It is read into the page cache and then loaded in the batches of
+the paper (128 windows of 0.96 s, two people), with one and with two threads. The second
+corpus has 20 GB. It is loaded once from end to end, while the process's anonymous
+memory is watched (RssAnon, which does not count mapped files). No number is printed
+unless batches of a small corpus of random numbers agree with interpolation of the whole
+streams.
 """
 
 import argparse
@@ -58,7 +59,7 @@ HEADER = """<?xml version="1.0" ?>
 
 
 class Speed(NamedTuple):
-    """Windows per second of one setting: median and best of several passes."""
+    """Windows per second of one setting: the median and the best of several passes."""
 
     num_threads: int
     median: float
@@ -67,7 +68,7 @@ class Speed(NamedTuple):
 
 
 class Memory(NamedTuple):
-    """RssAnon after each part of a pass, in MB, against the share of it."""
+    """RssAnon, in MB, at several shares of one pass."""
 
     gigabytes: float
     windows: int
@@ -82,11 +83,10 @@ def write_corpus(
     """Writes sessions of `session_seconds` and indexes them.
 
     Args:
-      root: a folder that is not there yet.
+      root: a folder that does not exist yet.
       gigabytes: the size of all streams together.
       session_seconds: the length of a session.
-      seed: the seed of random values; `None` leaves holes in the files, which read as
-        zeros.
+      seed: the seed of random values; `None` makes sparse files, which read as zeros.
     """
     layout = released("noxi").layouts[0]
     per_session = len(layout.roles) * BYTES_PER_SECOND * session_seconds
@@ -116,7 +116,7 @@ def write_corpus(
 
 
 def data_config(folder: pathlib.Path) -> DataConfig:
-    """The paper's windows, over the features that are written here."""
+    """Returns the paper's windows, with the features that are written here."""
     paper = from_config_dict(noxi.get_config()).data
     return dataclasses.replace(
         paper, features=FEATURES, cache_dir=str(folder / "cache")
@@ -127,10 +127,10 @@ def check_parity(folder: pathlib.Path) -> int:
     """Compares batches with interpolation of the whole streams at each model frame.
 
     Returns:
-      The number of windows compared.
+      The number of windows that were compared.
 
     Raises:
-      AssertionError: if one differs.
+      AssertionError: if a window differs.
     """
     sessions = write_corpus(folder, gigabytes=0, session_seconds=3, seed=0)
     data = data_config(folder)
@@ -203,7 +203,7 @@ def measure_speed(
 def measure_memory(
     sessions: Sequence[sessions.Session], folder: pathlib.Path, *, gigabytes: float
 ) -> Memory:
-    """Loads one epoch and reads RssAnon fifty times on the way."""
+    """Loads one epoch, and meanwhile reads RssAnon about fifty times."""
     sizing = windows.TrainingSource(
         sessions, data_config(folder), max_participants=4, batch_size=BATCH_SIZE,
         seed=0, num_steps=1,
@@ -225,10 +225,10 @@ def measure_memory(
 
 
 def rss_anon_mb() -> float:
-    """Anonymous memory of this process, in MB.
+    """Returns the anonymous memory of this process, in MB.
 
     Raises:
-      RuntimeError: if this system does not say.
+      RuntimeError: if this system does not tell it.
     """
     for line in pathlib.Path("/proc/self/status").read_text().splitlines():
         if line.startswith("RssAnon:"):
@@ -252,8 +252,8 @@ def table(speeds: Sequence[Speed], memory: Memory, *, cached_gb: float) -> str:
     first, second = np.array_split(rss, 2)
     lines.append(
         f"\nRssAnon over one epoch of {memory.gigabytes:g} GB ({memory.windows:,} "
-        f"windows, {memory.seconds:.0f} s, 2 threads): {mean:.0f} MB, at most "
-        f"{away:.0f} MB away from it; mean of the second half minus the first "
+        f"windows, {memory.seconds:.0f} s, 2 threads): {mean:.0f} MB on average and at "
+        f"most {away:.0f} MB away from it; the second half minus the first half: "
         f"{second.mean() - first.mean():+.0f} MB."
     )
     return "\n".join(lines)
@@ -261,7 +261,7 @@ def table(speeds: Sequence[Speed], memory: Memory, *, cached_gb: float) -> str:
 
 @styled
 def picture(speeds: Sequence[Speed], memory: Memory, out: pathlib.Path) -> None:
-    """Draws the speeds, and the memory along the pass."""
+    """Draws the speeds, and the memory during the pass."""
     figure = make_figure(9.0, 3.5)
     left, right = figure.subplots(1, 2)
     names = [f"threads: {speed.num_threads}" for speed in speeds]
@@ -284,7 +284,7 @@ def picture(speeds: Sequence[Speed], memory: Memory, out: pathlib.Path) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command; returns its exit code."""
+    """Runs the command and returns its exit code."""
     return run(functools.partial(_run, make_parser().parse(argv)))
 
 
@@ -294,21 +294,22 @@ def make_parser() -> Parser:
     add = parser.add_argument
     add(
         "--out", type=pathlib.Path, default=pathlib.Path(PICTURE), metavar="FILE",
-        help="picture",
+        help="file of the picture",
     )  # fmt: skip
     for name, kind, default, text in (
-        ("cached_gb", number(0.0), 2.0, "size of the first corpus"),
-        ("corpus_gb", number(0.0), 20.0, "size of the second corpus"),
-        ("session_seconds", whole(1), 1200, "length of a session"),
-        ("passes", whole(1), 7, "of the speed"),
-        ("batches", whole(1), 40, "of each pass"),
+        ("cached_gb", number(0.0), 2.0, "size of the first corpus, in GB"),
+        ("corpus_gb", number(0.0), 20.0, "size of the second corpus, in GB"),
+        ("session_seconds", whole(1), 1200, "length of a session, in seconds"),
+        ("passes", whole(1), 7, "number of timed passes"),
+        ("batches", whole(1), 40, "number of batches in each pass"),
     ):
         add(f"--{name}", type=kind, default=default, metavar="N", help=text)
     return parser
 
 
 def _run(flags: argparse.Namespace, stop: StopRequest, console: Console) -> int:
-    del stop, console  # Nothing needs saving, and the table is Markdown.
+    # Nothing has to be saved at a signal, and the table is printed as Markdown.
+    del stop, console
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         compared = check_parity(folder / "parity")

@@ -1,11 +1,12 @@
-"""Runs `python -m damamba_jax.study systems` with time and memory of a step.
+"""Runs `python -m damamba_jax.study systems`, and adds time and memory of a step.
 
-    python -m benchmarks.systems --jobs=12           # the published sizes, a GPU
-    python -m benchmarks.systems --preset=small      # the demo's sizes, two cores
+    python -m benchmarks.systems --jobs=12           # the published sizes, on a GPU
+    python -m benchmarks.systems --preset=small      # the demo's sizes, on two cores
 
-Time and memory are those of one training step of each system, alone in a process on an
-idle device, after a check that the step computes the same in another way (as in
-`memory_curve`); on a CPU the memory is the compiled one, good for comparisons only.
+Time and memory are those of one training step of each system. Each step runs alone on
+the device, in a process of its own. Before that, a check computes the same step in
+another way, as `memory_curve` does. On a CPU the memory is what the compiler reports,
+which is good for comparisons only.
 """
 
 import dataclasses
@@ -34,14 +35,15 @@ def measure(study: Study, out: Path, *, jobs: int, console: Console) -> Study:
 
     Args:
       study: the comparison of systems.
-      out: the study's folder, which keeps what was measured.
-      jobs: processes that compile at a time; steps run one by one.
-      console: where the progress goes.
+      out: the study's folder, which keeps the measurements.
+      jobs: the number of processes that compile at a time. Steps run one by one.
+      console: the console that shows progress.
 
     Raises:
-      BenchmarkError: if a step does not compute what it should, or a process fails.
+      BenchmarkError: if a step does not compute what it should, or if a process fails.
     """
-    # The devices are the runs' and the measuring processes'.
+    # The study's runs and the measuring processes need the memory of the devices, so
+    # this process must not reserve it.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     configs = {row.title: row.config for row in reversed(study.rows)}
     steps = Steps(
@@ -70,19 +72,19 @@ def measure(study: Study, out: Path, *, jobs: int, console: Console) -> Study:
 
 
 def measure_step(config: Config, steps: Steps) -> dict[str, Any]:
-    """Checks a step and measures it."""
+    """Checks the step of a configuration, and measures it."""
     parity = steps.check(config)
     row = steps.measure(config, config.data.window.window_frames)
     return {**row, "parity": parity}
 
 
 def describe_costs(steps: Mapping[str, Mapping[str, Any]]) -> systems.Costs:
-    """Writes measurements as the table shows them."""
+    """Writes the measurements in the form that the table shows."""
     times = {name: step["step_ms"] for name, step in steps.items()}
     peaks = {name: memory_table.peak(step) for name, step in steps.items()}
     memory = "peak of the GPU's allocator"
     if any(step["platform"] == "cpu" for step in steps.values()):
-        memory = "compiled, never allocated; for comparisons only"
+        memory = "reported by the compiler; for comparisons only"
     return systems.Costs(
         {name: ABSENT if t is None else f"{t:.1f}" for name, t in times.items()},
         {

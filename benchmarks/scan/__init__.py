@@ -1,1 +1,1 @@
-"""Speed and memory of the selective scan; the command is `speed`."""
+"""Speed and memory of the selective scan. The command is `speed`."""

@@ -1,4 +1,4 @@
-"""Limits of the speed of a selective scan: bytes to move, exponentials to compute."""
+"""Limits of a scan's speed, from bytes to move and exponentials to compute."""
 
 import dataclasses
 import statistics
@@ -9,13 +9,13 @@ import jax.numpy as jnp
 
 from damamba_jax.kernels.selective_scan.arg_specs import ArgSpec
 
-# softplus takes one special-function operation, the sigmoid of the gate two.
+# The softplus takes one special-function operation, and the sigmoid of the gate two.
 OTHER_EXPONENTIALS = 3
-# Passes over the sequence: the backward one computes the decays anew, since keeping
-# them would cost [B, L, D, N] of memory.
+# Passes over the sequence. The backward pass computes the decays again, since keeping
+# them would take [B, L, D, N] of memory.
 PASSES = {"forward": 1, "forward_backward": 2}
-# (streaming multiprocessors, GHz, exponentials per clock and multiprocessor) by a part
-# of the device's name; an H200 was measured at 4.17e12 per second.
+# (streaming multiprocessors, GHz, exponentials per clock and multiprocessor), by a part
+# of the device's name. An H200 was measured at 4.17e12 exponentials per second.
 EXPONENTIAL_UNITS = {
     "H200": (132, 1.98, 16),
     "H100 80GB HBM3": (132, 1.98, 16),
@@ -28,15 +28,15 @@ class Limits:
     """Rates of a device.
 
     Attributes:
-      copy_rate: bytes read and written per second, as measured by a copy.
-      exponential_rate: special-function operations per second; None if unknown.
+      copy_rate: the bytes read and written per second, which a copy measures.
+      exponential_rate: the special-function operations per second; None if unknown.
     """
 
     copy_rate: float
     exponential_rate: float | None
 
     def seconds(self, spec: ArgSpec, *, dtype: str, run: str) -> float | None:
-        """Computes the shortest possible time of a run, None if a rate is unknown."""
+        """Computes the shortest possible time of a run; None if a rate is unknown."""
         if self.exponential_rate is None:
             return None
         operations = PASSES[run] * elements(spec) * (spec.states + OTHER_EXPONENTIALS)
@@ -47,20 +47,21 @@ class Limits:
 
 
 def elements(spec: ArgSpec) -> int:
-    """Number of elements of one sequence [B, L, D]."""
+    """Returns the number of elements of one sequence [B, L, D]."""
     return spec.batch * spec.length * spec.dim
 
 
 def exponentials(spec: ArgSpec, *, run: str) -> int:
-    """Number of decays exp(dt a), [B, L, D, N] once a pass."""
+    """Returns the number of decays exp(dt a): [B, L, D, N] in each pass."""
     return PASSES[run] * elements(spec) * spec.states
 
 
 def minimal_bytes(spec: ArgSpec, *, dtype: str, run: str) -> int:
-    """Counts what must be read and written once.
+    """Counts the bytes that must be read and written at least once.
 
-    Forward reads x, dt, z, b, c, a, d, bias and writes y. The backward pass reads these
-    inputs and the gradient of y, and writes the gradient of each of them.
+    The forward pass reads x, dt, z, b, c, a, d and bias, and writes y. The backward
+    pass reads these inputs and the gradient of y, and writes the gradient of each
+    input.
     """
     item = jnp.dtype(dtype).itemsize
     sequence = elements(spec) * item
@@ -74,7 +75,7 @@ def minimal_bytes(spec: ArgSpec, *, dtype: str, run: str) -> int:
 
 
 def exponential_rate(device: str) -> float | None:
-    """Looks up the rate of a kind of device, operations per second."""
+    """Looks up the operations per second of a kind of device; None if unknown."""
     for name, (processors, ghz, per_clock) in EXPONENTIAL_UNITS.items():
         if name in device:
             return processors * ghz * 1e9 * per_clock

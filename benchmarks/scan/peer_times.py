@@ -1,9 +1,10 @@
 """Times of mamba's CUDA kernel, for machines where `mamba_ssm` cannot be imported.
 
-`selective_scan_cuda.fwd` and `.bwd` of mamba_ssm 2.3.2, called directly, on one NVIDIA
-H200 (132 SM at 1980 MHz, driver 580.159.04), torch 2.11.0+cu130, CUDA 13.0, measured on
-2026-11-23: CUDA events, median of 50 to 60 calls after warm-up, over rotating sets of
-normally distributed inputs of 200 to 400 MB; D skip, gate, bias and softplus included.
+`selective_scan_cuda.fwd` and `.bwd` of mamba_ssm 2.3.2 were called directly on
+2026-11-23, on one NVIDIA H200 (132 SM at 1980 MHz, driver 580.159.04) with torch
+2.11.0+cu130 and CUDA 13.0. The times are medians of 50 to 60 calls after a warm-up,
+measured by CUDA events. The calls went over rotating sets of normally distributed
+inputs of 200 to 400 MB. D skip, gate, bias and softplus are included.
 """
 
 from typing import NamedTuple
@@ -13,13 +14,13 @@ SOURCE = "mamba_ssm 2.3.2, H200, 2026-11-23"
 
 
 class PeerTime(NamedTuple):
-    """Milliseconds of the two passes; together they are forward + backward."""
+    """Milliseconds of the two passes. Their sum is the time of forward + backward."""
 
     forward: float
     backward: float
 
 
-# (name of the shape in `arg_specs`, dtype)
+# The keys are (name of the shape in `arg_specs`, dtype).
 PEER_TIMES = {
     ("window_512", "float32"): PeerTime(0.310, 0.843),
     ("window_512", "bfloat16"): PeerTime(0.311, 0.841),
@@ -40,10 +41,10 @@ def peer_milliseconds(shape: str, dtype: str, run: str, device: str) -> float | 
     """Returns the peer's time, or None for another device or an unmeasured shape.
 
     Args:
-      shape: name of the shape.
+      shape: the name of the shape.
       dtype: the type of the sequences.
       run: `"forward"` or `"forward_backward"`.
-      device: kind of the device that the time is to stand beside.
+      device: the kind of the device with whose times this time is compared.
     """
     times = PEER_TIMES.get((shape, dtype))
     if times is None or HARDWARE not in device:

@@ -1,7 +1,7 @@
-"""Starts `torch_peers.py`: PyTorch lives in a process of its own, and frees its memory.
+"""Starts `torch_peers.py`, in a process of its own that frees its memory at the end.
 
-This side draws small arguments, computes by `reference` what the peers must agree with,
-and writes both to files.
+This module draws small arguments, computes their results with `reference`, and writes
+both to files. The peers must agree with these results.
 """
 
 import argparse
@@ -22,18 +22,18 @@ from damamba_jax.kernels.selective_scan.arg_specs import ARG_SPECS, ArgSpec
 
 PEERS = ("mamba_ssm", "torch loop")
 MODULE = "benchmarks.scan.torch_peers"
-# A window, and more than one of the 2048-step chunks of mamba's kernel.
+# The shape of a window, and a shape longer than one 2048-step chunk of mamba's kernel.
 PARITY = (ArgSpec(2, 96, 64), ArgSpec(1, 2100, 8))
 
 
 def run_peers(
     flags: argparse.Namespace, tolerances: Mapping[str, float]
 ) -> list[dict[str, Any]]:
-    """Returns the rows of all peers; one that says why there are none otherwise.
+    """Returns the rows of all peers, or one row that says why there are none.
 
     Args:
-      flags: those of `speed`.
-      tolerances: the largest error by dtype.
+      flags: the flags of `speed`.
+      tolerances: the largest allowed error for each dtype.
     """
     if not flags.peers:
         return []
@@ -64,7 +64,11 @@ def _sizes(spec: ArgSpec) -> tuple[int, int, int, int]:
 
 
 def _write_parity(folder: str, dtype: str) -> list[str]:
-    """Writes arguments and float32 results of every parity shape; returns the paths."""
+    """Writes arguments and float32 results of every parity shape to files.
+
+    Returns:
+      The paths of the files.
+    """
     paths = []
     for spec in PARITY:
         inputs = timing.draw(spec, dtype)

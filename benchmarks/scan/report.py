@@ -1,7 +1,7 @@
 """Tables and the picture of `speed`.
 
-A row is a dict with `shape`, `dtype`, `by`; a measured one has `run`, `ms` and what was
-measured besides, any other one a `note`.
+A row is a dict with `shape`, `dtype` and `by`. A measured row also has `run`, `ms` and
+the other measurements. Every other row has a `note`.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -29,7 +29,7 @@ Row = Mapping[str, Any]
 
 
 def heading(setting: Mapping[str, Any]) -> str:
-    """Says what was measured on, and the rates of the device."""
+    """Names the device and the software of the measurement, and the device's rates."""
     rate = setting["exponentials_per_second"]
     units = f"{rate:.3g} exponentials/s" if rate else "rate of exponentials unknown"
     return (
@@ -50,14 +50,15 @@ def table(
 ) -> Table:
     """Makes the table of one shape.
 
-    "x reference" and "x peer" say how many times faster than these a row is; the peer
-    is mamba_ssm in the same run, or else its time on record for the same device.
+    "x reference" says how many times faster than the reference a row is, and "x peer"
+    how many times faster than the peer. The peer is mamba_ssm in the same run. If that
+    was not measured, it is the recorded time of mamba_ssm on the same device.
 
     Args:
-      rows: of all shapes.
+      rows: the rows of all shapes.
       shape: the name of the shape.
       dtype: the type of the sequences.
-      rates: what bounds the speed of the device.
+      rates: the rates of the device, which limit the speed.
       device: the kind of the device.
     """
     spec = ARG_SPECS[shape]
@@ -94,7 +95,7 @@ def _name_and_time(row: Row) -> tuple[str, ...]:
 
 
 def _costs(row: Row, rates: Limits) -> tuple[str, ...]:
-    """Cells from the bytes per second on."""
+    """Returns the cells of the columns from "GB/s" on."""
     spec, dtype, run = ARG_SPECS[row["shape"]], row["dtype"], row["run"]
     seconds = row["ms"] / 1e3
     least = rates.seconds(spec, dtype=dtype, run=run)
@@ -113,19 +114,22 @@ def _costs(row: Row, rates: Limits) -> tuple[str, ...]:
 
 def _notes(rows: Sequence[Row], shape: str, *, recorded: bool) -> Iterator[str]:
     yield (
-        "kept: between the passes, without inputs and output, in units of the "
-        "float32 states [B, L, D, N]."
+        "kept: memory that is kept between the passes, without inputs and output, as a "
+        "share of the float32 states [B, L, D, N]."
     )
     if recorded:
         yield (
-            f"x peer: to times on record ({peer_times.SOURCE}), not measured in this "
-            "run."
+            f"x peer: compared with recorded times ({peer_times.SOURCE}), which were "
+            "not measured in this run."
         )
     spec = ARG_SPECS[shape]
     gates = [row.get("gated_on") for row in rows if row.get("shape") == shape]
     partial = {tuple(gate) for gate in gates if gate} - {(spec.batch, spec.length)}
     if partial:
-        yield f"checked on (rows, steps) {sorted(partial)} only, for memory."
+        yield (
+            f"checked only on (rows, steps) {sorted(partial)}, because the whole shape "
+            "takes too much memory."
+        )
 
 
 def _ratio(baseline: float | None, ms: float) -> str:

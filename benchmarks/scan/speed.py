@@ -3,12 +3,14 @@
     python -m benchmarks.scan.speed [--shapes=demo_feature,demo_visual] [--repeats=20]
     python -m benchmarks.scan.speed --shapes=gpu --dtype=float32,bfloat16 --json=PATH
 
-Beside them mamba_ssm's CUDA kernel and a loop in PyTorch, where these can be imported.
-Each must first agree with the reference in float32, outputs and all gradients, at the
-shape that is timed; otherwise no time is printed for it and the exit code is 1. What
-does not fit into memory is said and left out. Times are medians after a warm-up,
-compilation apart; on a GPU of calls back to back over inputs that its caches cannot
-hold. The copy bandwidth behind "of limit" is measured in the same run.
+The command also times mamba_ssm's CUDA kernel and a loop in PyTorch, if they can be
+imported. Each implementation must first agree with the reference in float32, in outputs
+and all gradients, at the shape that is timed. Otherwise no time is printed for it, and
+the exit code is 1. Runs that do not fit into memory are named and left out.
+
+Times are medians after a warm-up, without compilation. On a GPU the calls follow each
+other without a pause, over inputs that are too large for its caches. The copy bandwidth
+behind the column "of limit" is measured in the same run.
 """
 
 import argparse
@@ -76,7 +78,7 @@ def bench(shape: str, dtype: str, flags: argparse.Namespace) -> Iterator[Row]:
                     yield row | _time_run(name, program, sets, by, flags) | {
                         "error": errors.get(name), "gated_on": gated[0]["x"].shape[:2],
                     }  # fmt: skip
-        # Whatever one implementation raises, the others are still to be measured.
+        # After an exception in one implementation, the others are still measured.
         except Exception as error:
             full = "RESOURCE_EXHAUSTED" in str(error)
             first = (str(error).strip().splitlines() or [""])[0]
@@ -95,7 +97,7 @@ def _time_run(
     by: str,
     flags: argparse.Namespace,
 ) -> Row:
-    """Times one program; returns the fields of its row."""
+    """Times one program and returns the fields of its row."""
     fields: Row = {"run": name, "compile_s": program.compile_seconds}
     fields |= {"peak_bytes": program.peak_bytes}
     if _is_over_limit(program, flags):
@@ -113,23 +115,24 @@ def make_parser() -> Parser:
     """Makes the parser of this command."""
     parser = Parser("python -m benchmarks.scan.speed", __doc__)
     for name, kind, default, text in (
-        ("shapes", split_names, None, "names in arg_specs, with commas, or `gpu` for "
-         "six; default: small ones on a CPU and `gpu` elsewhere"),
-        ("dtype", some_of(*TOLERANCES), ["float32"], "with commas"),
-        ("repeats", whole(1), 20, "blocks of calls, at most"),
-        ("seconds", number(0.0), 2.0, "for one row, about, at most"),
-        ("limit_gib", number(0.0), None, "temporaries; default: 3 on a CPU, else 90 %% "
-         "of the device's memory"),
+        ("shapes", split_names, None, "names of shapes in arg_specs, with commas, or "
+         "`gpu` for six large ones; default: small shapes on a CPU, `gpu` elsewhere"),
+        ("dtype", some_of(*TOLERANCES), ["float32"], "types, with commas"),
+        ("repeats", whole(1), 20, "largest number of timed blocks of calls"),
+        ("seconds", number(0.0), 2.0, "seconds that one row takes at most, roughly"),
+        ("limit_gib", number(0.0), None, "largest memory of temporaries, in GiB; "
+         "default: 3 on a CPU, 90 %% of the device's memory elsewhere"),
         ("implementations", some_of(*IMPLEMENTATIONS), list(IMPLEMENTATIONS),
-         "with commas"),
+         "names of implementations, with commas"),
         ("peers", some_of(*peers.PEERS, "none"), list(peers.PEERS),
-         "with commas, or none"),
-        ("copy_gb", number(0.0), None, "size of the copy; default: 0.25 on a CPU, "
-         "else 4"),
-        ("exp2_per_second", number(0.0), None, "of a device that the table in "
-         "limits.py does not know"),
-        ("out", str, PICTURE, "picture"),
-        ("json", str, None, "results as numbers; default: beside the picture"),
+         "names of scans in PyTorch, with commas, or none"),
+        ("copy_gb", number(0.0), None, "size of the copy that measures the bandwidth, "
+         "in GB; default: 0.25 on a CPU, 4 elsewhere"),
+        ("exp2_per_second", number(0.0), None, "exponentials per second of the device, "
+         "if the table in limits.py does not know it"),
+        ("out", str, PICTURE, "file of the picture"),
+        ("json", str, None, "file of the results as numbers; default: a file beside "
+         "the picture"),
     ):  # fmt: skip
         metavar = "FILE" if kind is str else "X"
         parser.add_argument(
@@ -139,7 +142,7 @@ def make_parser() -> Parser:
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    """Reads the flags; what is absent depends on the device."""
+    """Reads the flags. Some defaults depend on the device."""
     flags = make_parser().parse(argv)
     cpu = jax.default_backend() == "cpu"
     if flags.shapes is None:
@@ -168,9 +171,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(flags: argparse.Namespace, stop: StopRequest, console: Console) -> int:
-    del stop  # Every shape is on disk: a signal ends the process at once.
+    # A signal ends the process at once, because every finished shape is on disk.
+    del stop
     device = jax.devices()[0].device_kind
-    # First, while this process holds hardly any memory of the device.
+    # The peers run first, while this process holds hardly any memory of the device.
     rows = peers.run_peers(flags, TOLERANCES)
     rates = Limits(
         copy_rate=limits.measure_copy_rate(num_bytes=int(flags.copy_gb * 1e9)),

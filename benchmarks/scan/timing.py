@@ -1,8 +1,8 @@
-"""The scan by one implementation: is it right, how long does it take, what is kept.
+"""Correctness, time and kept memory of one implementation of the scan.
 
-A timed call is forward, or forward and backward with a given gradient of y (none of
-h_last): as in training, and as other kernels are called. There is no h0, which other
-kernels do not take.
+A timed call is a forward pass, or a forward and a backward pass with a given gradient
+of y and none of h_last. Training and other kernels work in the same way. There is no
+h0, because other kernels do not take one.
 """
 
 import functools
@@ -20,12 +20,13 @@ from benchmarks.compiled import account
 from damamba_jax.kernels import ScanOutput, selective_scan
 from damamba_jax.kernels.selective_scan.arg_specs import ArgSpec, make_arguments
 
-# Bytes of inputs that a GPU goes through in turn, several times its caches.
+# Bytes of all sets of inputs that a GPU uses in turn: several times its caches.
 ROTATING_BYTES = 400e6
 MOST_SETS = 16
-# Shorter calls are put into one program, or a GPU would wait for the host.
+# Calls shorter than this are put into one program. Otherwise a GPU would wait for the
+# host.
 SHORT_SECONDS = 5e-4
-# Shortest time between two looks at the clock on a GPU.
+# Shortest time between two readings of the clock on a GPU.
 BLOCK_SECONDS = 0.02
 
 # Arguments of the scan without h0, and the gradient of y.
@@ -33,7 +34,7 @@ Inputs = tuple[dict[str, jax.Array], jax.Array]
 
 
 class Program(NamedTuple):
-    """A compiled run, and how it came about."""
+    """A compiled run, with its time of compilation and its memory."""
 
     function: Callable[..., Any]
     call: jax.stages.Compiled
@@ -54,7 +55,7 @@ def scan(implementation: str, args: Mapping[str, jax.Array]) -> ScanOutput:
 def forward(
     implementation: str, args: Mapping[str, jax.Array], y_bar: jax.Array
 ) -> ScanOutput:
-    """The outputs."""
+    """Computes the outputs."""
     del y_bar
     return scan(implementation, args)
 
@@ -62,7 +63,7 @@ def forward(
 def forward_backward(
     implementation: str, args: Mapping[str, jax.Array], y_bar: jax.Array
 ) -> tuple[jax.Array, Any]:
-    """The output and the gradients of all arguments."""
+    """Computes the output and the gradients of all arguments."""
     output, pullback = jax.vjp(functools.partial(scan, implementation), args)
     (grads,) = pullback(ScanOutput(y_bar, jnp.zeros_like(output.h_last)))
     return output.y, grads
@@ -80,9 +81,9 @@ def draw(spec: ArgSpec, dtype: str, *, seed: int = 0) -> Inputs:
 
 
 def draw_sets(spec: ArgSpec, dtype: str) -> list[Inputs]:
-    """Draws as many sets as it takes to keep them out of a GPU's caches, one on a CPU.
+    """Draws so many sets of inputs that a GPU's caches cannot hold them; one on a CPU.
 
-    At least four, so that a program of short calls holds several of them.
+    On a GPU there are at least four, so that a program of short calls has several.
     """
     first = draw(spec, dtype)
     if jax.default_backend() == "cpu":
@@ -107,11 +108,11 @@ def shorten(inputs: Inputs, *, rows: int, steps: int) -> Inputs:
 
 
 def truth(inputs: Inputs, limit_bytes: float) -> tuple[Inputs, dict[str, Any]]:
-    """Computes by `reference`, in float32, what every implementation must return.
+    """Computes in float32, with `reference`, what every implementation must return.
 
     Returns:
-      The inputs that it was computed for, shortened to two rows of 1024 steps if the
-      whole takes more temporary memory than allowed, and the results by run.
+      The inputs, and the results of each run. If the whole inputs take more temporary
+      memory than allowed, the inputs are shortened to two rows of 1024 steps.
     """
     exact = jax.tree.map(lambda v: v.astype(jnp.float32), inputs)
     programs = {run: build(run, "reference", exact) for run in RUNS}
@@ -122,7 +123,7 @@ def truth(inputs: Inputs, limit_bytes: float) -> tuple[Inputs, dict[str, Any]]:
 
 
 def disagreement(got: Any, want: Any) -> float:
-    """Largest max |err| / max |ref| over all arrays; NaN if there is one."""
+    """Returns the largest max |err| / max |ref| of all arrays, or NaN if one is NaN."""
     errors = []
     for g, w in zip(jax.tree.leaves(got), jax.tree.leaves(want), strict=True):
         g, w = g.astype(jnp.float32), w.astype(jnp.float32)
@@ -131,9 +132,9 @@ def disagreement(got: Any, want: Any) -> float:
 
 
 def kept_bytes(implementation: str, inputs: Inputs) -> int:
-    """Counts what the forward pass keeps for the backward pass.
+    """Counts the bytes that the forward pass keeps for the backward pass.
 
-    Everything that the pullback closes over, without what is an input or an output.
+    They are the arrays of the pullback that are neither inputs nor outputs.
     """
 
     def residuals(args):
@@ -151,15 +152,16 @@ def kept_bytes(implementation: str, inputs: Inputs) -> int:
 def measure(
     program: Program, sets: Sequence[Inputs], *, repeats: int, seconds: float
 ) -> float:
-    """Times a program that has run before; returns median seconds per call.
+    """Times a program that has run before, and returns the median seconds per call.
 
-    On a GPU calls over the rotating sets are enqueued back to back until they take
-    `BLOCK_SECONDS`, then waited for once. A call that takes `seconds` runs once.
+    On a GPU, calls over the rotating sets are enqueued without a pause until they take
+    `BLOCK_SECONDS`, and there is one wait for all of them. A call that takes `seconds`
+    or longer runs only once.
     """
     call, limits = program.call, {"repeats": repeats, "seconds": seconds}
     if jax.default_backend() == "cpu":
         return measure_calls(call, sets, 0.0, **limits)
-    # One call alone also waits for the host, so that it looks longer than it is.
+    # The time of a single call includes a wait for the host, so it is too long.
     once = _time_block(call, sets, 1)
     if once >= seconds:
         return once
@@ -189,7 +191,7 @@ def measure_calls(
     repeats: int,
     seconds: float,
 ) -> float:
-    """Median seconds per call, over blocks of calls that take at least `block`."""
+    """Returns the median seconds per call, over blocks of at least `block` seconds."""
     calls, last = 1, _time_block(call, sets, 1)
     if last >= seconds:
         return last
@@ -203,10 +205,10 @@ def measure_calls(
 
 
 def _time_block(call: Callable[..., Any], sets: Sequence[Any], calls: int) -> float:
-    """Seconds per call of so many calls, enqueued back to back."""
+    """Returns the seconds per call of `calls` calls that follow without a pause."""
     result, start = None, time.perf_counter()
     for i in range(calls):
-        # Results but the last are freed as they are replaced, in the order of the GPU.
+        # Each result is freed when the next one replaces it, in the order of the GPU.
         result = call(*sets[i % len(sets)])
     jax.block_until_ready(result)
     return (time.perf_counter() - start) / calls

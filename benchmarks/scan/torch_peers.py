@@ -1,14 +1,16 @@
-"""The scan by others, in PyTorch: mamba_ssm's CUDA kernel, and a plain loop over time.
+"""Scans of other projects in PyTorch: mamba_ssm's CUDA kernel, and a plain time loop.
 
-`peers.py` starts this in a process of its own, writes a request as JSON to its
-standard input and reads one row of JSON a line from its standard output:
+`peers.py` starts this module in a process of its own. It writes a request as JSON to
+the standard input, and reads the standard output, which has one row of JSON per line.
+A request is:
 
     {"device": "cuda", "specs": {NAME: [B, L, D, N]}, "dtypes": [...],
      "peers": [...], "parity": {DTYPE: [FILE.npz]}, "tolerance": {DTYPE: 1e-4},
      "repeats": 50, "seconds": 2.0}
 
-A peer is timed in a dtype only if it agrees with our reference, whose arguments and
-results are in the files. Sequences lie as [B, D, L] here; no transpose is timed.
+A peer is timed in a dtype only if it agrees with our reference. The files hold the
+arguments and the results of the reference. Sequences are [B, D, L] here, and no
+transpose is timed.
 """
 
 import json
@@ -20,7 +22,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-# PyTorch is no dependency of this project: without it there are no peers.
+# PyTorch is no dependency of this project. Without it there are no peers.
 import torch  # pyright: ignore[reportMissingImports]
 import torch.nn.functional as F  # pyright: ignore[reportMissingImports]
 
@@ -29,7 +31,7 @@ ROTATING_BYTES = 400e6
 
 
 class Inputs(NamedTuple):
-    """Arguments as our scan names them, sequences [B, D, L], and the gradient of y."""
+    """Arguments with the names of our scan, sequences [B, D, L]; and y's gradient."""
 
     x: torch.Tensor
     dt: torch.Tensor
@@ -43,7 +45,14 @@ class Inputs(NamedTuple):
 
 
 class Peer(NamedTuple):
-    """Two functions of `Inputs`: the output, and the output with all gradients."""
+    """A scan of another project.
+
+    Attributes:
+      forward: the function that computes the output.
+      forward_backward: the function that computes the output and all gradients.
+      kept_bytes: the function that counts the bytes that are kept for the backward
+        pass; None if they are unknown.
+    """
 
     forward: Callable[[Inputs], torch.Tensor]
     forward_backward: Callable[[Inputs], tuple[torch.Tensor, Sequence[torch.Tensor]]]
@@ -51,7 +60,7 @@ class Peer(NamedTuple):
 
 
 def mamba_peer() -> Peer:
-    """Calls the extension without its autograd wrapper."""
+    """Makes the peer that calls mamba_ssm's extension without its autograd wrapper."""
     import selective_scan_cuda  # pyright: ignore[reportMissingImports]  (as above)
 
     def run(v: Inputs) -> list[torch.Tensor]:
@@ -75,7 +84,7 @@ def mamba_peer() -> Peer:
 
 
 def loop_peer() -> Peer:
-    """One step of time after the other, gradients by autograd."""
+    """Makes the peer that loops over time and gets its gradients from autograd."""
 
     def run(v: Inputs) -> torch.Tensor:
         step = F.softplus(v.dt.float() + v.dt_bias[:, None])
@@ -101,7 +110,7 @@ PEERS = {"mamba_ssm": mamba_peer, "torch loop": loop_peer}
 
 
 def draw(spec: Sequence[int], dtype: torch.dtype, device: str, seed: int) -> Inputs:
-    """Draws inputs as `arg_specs.make_arguments` does."""
+    """Draws inputs from the distributions of `arg_specs.make_arguments`."""
     batch, length, dim, states = spec
     generator = torch.Generator(device).manual_seed(seed)
 
@@ -127,7 +136,7 @@ def draw(spec: Sequence[int], dtype: torch.dtype, device: str, seed: int) -> Inp
 
 
 def disagreement(peer: Peer, path: str, dtype: torch.dtype, device: str) -> float:
-    """Largest max |err| / max |ref| against the results in a file; NaN if any."""
+    """Returns the largest max |err| / max |ref| against a file. A NaN gives NaN."""
     with np.load(path) as file:
         arrays = {name: torch.from_numpy(file[name]) for name in file}
 
@@ -157,7 +166,10 @@ def disagreement(peer: Peer, path: str, dtype: torch.dtype, device: str) -> floa
 def measure(
     call: Callable[[Inputs], Any], sets: Sequence[Inputs], repeats: int, seconds: float
 ) -> float:
-    """Median seconds of a call, by events on a GPU; one call if it takes `seconds`."""
+    """Measures the median seconds of a call. On a GPU, CUDA events measure the time.
+
+    A call that takes `seconds` or longer runs only once.
+    """
     gpu = sets[0].x.is_cuda
 
     def timed(inputs: Inputs) -> Callable[[], float]:
@@ -189,7 +201,7 @@ def measure(
 def bench(
     by: str, peer: Peer, name: str, spec: Sequence[int], dtype: str, request: dict
 ) -> Iterator[dict[str, Any]]:
-    """Times both runs at one shape."""
+    """Yields a row for each of the two runs of a peer at one shape."""
     device = request["device"]
     first = draw(spec, getattr(torch, dtype), device, 0)
     size = sum(t.numel() * t.element_size() for t in first)
@@ -203,7 +215,7 @@ def bench(
         if gpu:
             torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats()
-            # Inputs that wait for their turn are no part of one call's memory.
+            # The other sets of inputs do not belong to the memory of one call.
             waiting = torch.cuda.memory_allocated() - size
         taken = measure(call, sets, request["repeats"], request["seconds"])
         peak = torch.cuda.max_memory_allocated() - waiting if gpu else None
@@ -212,7 +224,7 @@ def bench(
 
 
 def rows_of(by: str, request: dict) -> Iterator[dict[str, Any]]:
-    """Checks one peer and times it; whatever goes wrong becomes the note of a row."""
+    """Checks one peer and times it. Every error becomes the note of a row."""
     try:
         peer = PEERS[by]()
     except ImportError as error:
@@ -238,14 +250,14 @@ def rows_of(by: str, request: dict) -> Iterator[dict[str, Any]]:
 
 
 def _explain(error: RuntimeError) -> dict[str, Any]:
-    """Fields of a row that has no time; too little memory is no failure."""
+    """Returns the fields of a row without a time. Too little memory is no failure."""
     if isinstance(error, torch.OutOfMemoryError):
         return {"note": "out of memory"}
     return {"failed": True, "note": str(error).splitlines()[0]}
 
 
 def check(peer: Peer, dtype: str, request: dict) -> float:
-    """Largest error over all parity files."""
+    """Returns the largest error over all parity files."""
     files, type_ = request["parity"][dtype], getattr(torch, dtype)
     errors = [disagreement(peer, file, type_, request["device"]) for file in files]
     return float(np.max(errors))

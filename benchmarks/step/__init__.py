@@ -1,6 +1,7 @@
 """Time and memory of one training step.
 
-Two commands: `memory_curve` (memory against the length of the window) and `variants`
-(scan, precision, rematerialisation, length). Both ask `steps` for their figures, which
-starts `measure` in processes of their own.
+The commands are `memory_curve` (memory against the length of the window), `variants`
+(scan, precision, rematerialisation and length) and `cold_start` (time before the first
+step). They get their figures from processes that run `measure`, each figure from a
+process of its own.
 """

@@ -3,12 +3,12 @@
     python -m benchmarks.step.cold_start
     python -m benchmarks.step.cold_start --config.model.compute_dtype=bfloat16
 
-First a step of `configs/noxi.py` is checked against the reference scan. Then one
-process lowers and compiles the step on its own, and takes steps: the seconds of each
-part, the number of distinct GPU kernels and the median time of a step are shown. Last
+First a step of `configs/noxi.py` is checked against the reference scan. Then a process
+lowers and compiles the step by itself and takes steps. The command shows the seconds of
+each part, the number of distinct GPU kernels and the median time of a step. Last,
 `damamba train` runs in an empty folder with empty caches until its first step is
-logged, and a second time with what the first run kept. Without `--config.data.root` it
-trains on the simulated corpus.
+logged. It runs a second time with the caches of the first run. Without
+`--config.data.root` it trains on the simulated corpus.
 """
 
 import os
@@ -32,9 +32,9 @@ from damamba_jax.runtime import programs
 from damamba_jax.runtime.parser import Parser, whole
 
 DEFAULT_CONFIG = "configs/noxi.py"
-# A run that takes no step for so long is stuck.
+# A run that takes no step for this long is stuck.
 MOST_SECONDS = 600.0
-# Seconds that a run gets to save its state and to end.
+# A run has this many seconds to save its state and to end.
 TO_END = 60.0
 
 
@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command, and returns its exit code.
 
     Args:
-      argv: flags; those of this process if `None`.
+      argv: the flags; `None` means those of this process.
     """
     return command.start(_run, argv)
 
@@ -50,10 +50,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(argv: Sequence[str], console: Console) -> int:
     chosen, configs = command.read(argv, make_parser(), defaults=[DEFAULT_CONFIG])
     if len(configs) > 1:
-        raise ConfigError(f"`--config`: expected one, got {len(configs)}.")
+        raise ConfigError(
+            f"`--config`: expected one configuration, got {len(configs)}."
+        )
     config = command.set_batch_size(configs[0], chosen.batch_size)
     device = process.find_device(chosen.platform, config)
-    # Whatever folder the user has chosen, nothing is read from it.
+    # Nothing may be read from a cache that the user has chosen.
     os.environ.pop("JAX_COMPILATION_CACHE_DIR", None)
     console.print("checking a step")
     parity = Steps(device).check(config)
@@ -80,10 +82,11 @@ def _run(argv: Sequence[str], console: Console) -> int:
 
 
 def make_parser() -> Parser:
-    """Makes the parser of the flags that this command alone has."""
+    """Makes the parser of the flags that only this command has."""
     parser = Parser("python -m benchmarks.step.cold_start", __doc__)
     parser.add_argument(
-        "--repeats", type=whole(1), default=20, metavar="N", help="timed steps",
+        "--repeats", type=whole(1), default=20, metavar="N",
+        help="number of timed steps",
     )  # fmt: skip
     return parser
 
@@ -99,12 +102,15 @@ def train_command(flags: Sequence[str], workdir: Path) -> list[str]:
 def seconds_to_first_step(
     arguments: Sequence[str], metrics: Path, *, environment: Mapping[str, str]
 ) -> float:
-    """Runs a command until its first step is logged, and ends it.
+    """Runs a command until its first step is logged, and then ends it.
 
     Args:
       arguments: the command line.
-      metrics: the file that the step is logged to.
-      environment: the variables of the process.
+      metrics: the file to which the step is logged.
+      environment: the environment variables of the process.
+
+    Returns:
+      The seconds until the first step was logged.
 
     Raises:
       BenchmarkError: if the command ends, or takes too long, before a step is logged.
@@ -136,18 +142,18 @@ def seconds_to_first_step(
 
 
 def _environment(device: str, cache: Path) -> dict[str, str]:
-    """Variables of a training run whose caches lie in a folder."""
+    """Returns environment variables of a training run with its caches in a folder."""
     return {
         **child.find_packages(),
         "JAX_PLATFORMS": {"cpu": "cpu", "gpu": "cuda"}.get(device, ""),
         programs.VARIABLE: str(cache),
-        # The driver keeps what it compiles itself.
+        # The GPU's driver has a cache of its own.
         "CUDA_CACHE_DISABLE": "1",
     }
 
 
 def _show(name: str, parity: Mapping[str, Any], parts: Mapping[str, Any]) -> None:
-    """Prints the check, and the parts of a step's start."""
+    """Prints the check, and the time of each part before the first step."""
     print(
         f"{name}, {parts['device']}, jax {parts['jax']}\n"
         f"parity: loss {parity['loss']:.7f}; {parity['other']} "

@@ -1,4 +1,4 @@
-"""Flags and files that the commands of this room share."""
+"""Flags and files that the commands of this folder share."""
 
 import argparse
 import dataclasses
@@ -23,13 +23,14 @@ FOLDER = "runs/benchmarks"
 def start(
     body: Callable[[Sequence[str], Console], int], argv: Sequence[str] | None
 ) -> int:
-    """Runs the body of a command, whose progress goes to standard error.
+    """Runs the body of a command and shows its progress on standard error.
 
-    Every row is on disk as soon as it is measured: a signal ends the process at once.
+    A signal ends the process at once, because every row is on disk as soon as it is
+    measured.
 
     Args:
-      body: called with the arguments and the console; returns the exit code.
-      argv: flags; those of this process if `None`.
+      body: a function of the arguments and the console that returns the exit code.
+      argv: the flags; `None` means those of this process.
     """
     argv = sys.argv[1:] if argv is None else argv
     console = make_console(stderr=True)
@@ -42,15 +43,19 @@ def read(
     *,
     defaults: Sequence[str],
 ) -> tuple[argparse.Namespace, list[Config]]:
-    """Reads the command line once for each `--config`; flags are the same in all.
+    """Reads the command line once for each `--config`, with the same other flags.
 
     Args:
-      argv: flags.
-      parser: knows the flags that only one command has; the shared ones are added.
-      defaults: the configurations that are taken if none is given.
+      argv: the flags.
+      parser: the parser of the flags that only one command has. The shared flags are
+        added to it.
+      defaults: the configurations that are used if none is given.
+
+    Returns:
+      The flags, and the configurations.
 
     Raises:
-      ConfigError: for a configuration that is given twice.
+      ConfigError: if a configuration is given twice.
     """
     _add_shared(parser, defaults)
     given, rest = _split_configs(argv)
@@ -60,12 +65,14 @@ def read(
         configs.append(from_config_dict(options.config))
     names = [config.name for config in configs]
     if len(set(names)) < len(names):
-        raise ConfigError(f"`--config`: expected each once, got {', '.join(names)}.")
+        raise ConfigError(
+            f"`--config`: expected each configuration once, got {', '.join(names)}."
+        )
     return options, configs
 
 
 def _split_configs(argv: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Takes the files of `--config=FILE` and `--config FILE` out of a command line."""
+    """Splits a command line into the files of `--config` and all other arguments."""
     given: list[str] = []
     rest: list[str] = []
     arguments = iter(argv)
@@ -79,21 +86,21 @@ def _split_configs(argv: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def _add_shared(parser: Parser, defaults: Sequence[str]) -> None:
-    """Adds the flags of every command."""
+    """Adds the flags that every command has."""
     parser.add_config()
     add = parser.add_argument
     add(
         "--batch_size", type=whole(0), default=0, metavar="N",
-        help=f"windows; 0: as in training. Configurations by default: "
-        f"{' and '.join(defaults)}",
+        help=f"windows of a batch; 0 means as many as in training. The default "
+        f"configurations are {' and '.join(defaults)}",
     )  # fmt: skip
     add(
         "--jobs", type=whole(1), default=1, metavar="N",
-        help="processes at a time; they run their steps one by one",
+        help="number of processes at a time; they run their steps one by one",
     )  # fmt: skip
     add(
         "--platform", type=one_of("auto", "cpu", "gpu"), default="auto",
-        metavar="auto|cpu|gpu", help="device",
+        metavar="auto|cpu|gpu", help="kind of device",
     )  # fmt: skip
 
 
@@ -108,10 +115,10 @@ def set_batch_size(config: Config, batch_size: int) -> Config:
 def parse_lengths(
     text: str, named: Mapping[str, Sequence[int]] | None = None
 ) -> list[int]:
-    """Reads lengths of windows; a name in `named` stands for several.
+    """Reads lengths of windows. A name in `named` stands for several lengths.
 
     Raises:
-      ConfigError: if they are none.
+      ConfigError: if the text is neither lengths nor a name.
     """
     named = named or {}
     if text in named:
@@ -124,28 +131,28 @@ def parse_lengths(
         known = "".join(f"`{name}`, or " for name in named)
         raise ConfigError(
             f"`--lengths`: expected {known}whole numbers of at least 3 with commas "
-            f"(e.g. 256,512), got {text!r}."
+            f"(such as 256,512), got {text!r}."
         )
     return lengths
 
 
 def write(table: Table, numbers: Mapping[str, Any], picture: Path) -> None:
-    """Writes a table, as Markdown and as numbers, beside its picture."""
+    """Writes a table as Markdown, and its numbers as JSON, beside its picture."""
     write_text(picture.with_suffix(".md"), table.to_markdown())
     write_json(picture.with_suffix(".json"), numbers)
 
 
 def show(table: Table, picture: Path, *, columns: int, lines: Sequence[str]) -> None:
-    """Prints a table, and where the files are.
+    """Prints a table, and the paths of the files.
 
     Args:
       table: the table.
-      picture: the path of its picture.
-      columns: the width of what is no terminal.
-      lines: lines before the table.
+      picture: the path of the table's picture.
+      columns: the width of the output if it is not a terminal.
+      lines: the lines before the table.
     """
     console = make_console(width=None if sys.stdout.isatty() else columns)
     for line in lines:
         console.print(line)
     console.print(table.to_rich(), soft_wrap=False)
-    console.print(f"picture: {picture}; tables beside it (.md, .json)")
+    console.print(f"picture: {picture}; the tables are beside it (.md, .json)")

@@ -1,7 +1,7 @@
-"""Answers of measuring processes, with which an interrupted benchmark goes on.
+"""Kept answers of measuring processes, from which an interrupted benchmark continues.
 
-An answer is kept under the hash of all that it depends on but the machine: its request,
-the configuration, the kind of device, jax, and the code.
+An answer is kept under a hash of its request, the configuration, the kind of device,
+the version of jax and the code. The hash does not depend on the machine.
 """
 
 import dataclasses
@@ -28,7 +28,8 @@ class KeptAnswers:
     """Answers of one benchmark.
 
     Args:
-      folder: where they outlive the benchmark; None keeps them in memory alone.
+      folder: the folder in which answers outlive the benchmark; None keeps them only in
+        memory.
       device: `"cpu"` or `"gpu"`.
     """
 
@@ -49,7 +50,7 @@ class KeptAnswers:
     def put(
         self, answer: Answer, config: Config, request: Answer, *, for_good: bool
     ) -> None:
-        """Keeps an answer; only one that is kept for good outlives the benchmark."""
+        """Keeps an answer. With `for_good`, the answer outlives the benchmark."""
         name = self._name(config, request)
         self._held[name] = answer
         if self._folder is not None and for_good:
@@ -63,6 +64,6 @@ class KeptAnswers:
 
 @functools.cache
 def _code() -> str:
-    """A hash of the sources that a step is made of."""
+    """Returns a hash of the source files that a step depends on."""
     root = Path(__file__).resolve().parents[2]
     return hash_sources(root / source for source in _SOURCES)

@@ -1,12 +1,13 @@
 """Memory and time of one training step at one length, in a process of its own.
 
-`process.py` starts it for the benchmarks, writes a request as JSON to its standard
-input and reads the answer from the last line of its standard output:
+`process.py` starts this module for the benchmarks. It writes a request as JSON to the
+standard input, and reads the answer from the last line of the standard output. A
+request is:
 
     {"task": "platform" | "parity" | "start" | "compile" | "measure", "config": {...},
      "length": 96, "run_on_cpu": false, "repeats": 10, "turns": "", "parent": 1234}
 
-`compile` is for the compilation cache, from which a later `measure` reads. `start` is
+`compile` fills the compilation cache, from which a later `measure` reads. `start` is
 for `cold_start.py`.
 """
 
@@ -45,19 +46,20 @@ from damamba_jax.training import optim
 from damamba_jax.training import state as train_state
 from damamba_jax.training import step as train_step
 
-# After the first step the optimizer's buffers exist; after the second, nothing is new.
+# Steps before the timed ones. After the first step the optimizer's buffers exist, and
+# after the second one no new buffers appear.
 STEPS = 3
-# Timed steps after these stop early once they took so many seconds together.
+# The timed steps stop early if all of them together took this many seconds.
 MOST_SECONDS = 20.0
 LOSS_TOLERANCE = {"float32": 1e-5, "bfloat16": 2e-2}
-# Of a kernel in a lowered program: equal ones are compiled once.
+# The hash of a kernel in a lowered program. Equal kernels are compiled only once.
 KERNEL_HASH = re.compile(r'kernel_hash = "([^"]*)"')
-# Windows of the check hold so many frames at least.
+# Windows of the check have at least this many frames.
 CHECKED_FRAMES = 32
 
 
 def resize(config: Config, *, length: int, batch_size: int) -> Config:
-    """Sets the window: a third of it core, as in the paper, context on both sides."""
+    """Sets the window. As in the paper, a third of it is core, between two contexts."""
     context = length // 3
     window = dataclasses.replace(
         config.data.window,
@@ -73,7 +75,7 @@ def resize(config: Config, *, length: int, batch_size: int) -> Config:
 
 
 def step_and_shapes(config: Config) -> tuple[Any, tuple[Any, ...]]:
-    """The jitted step as `train.py` runs it, and the shapes of its three arguments."""
+    """Returns the jitted step of a training run, and the shapes of its arguments."""
     graphdef, params = abstract_model(config.model, config.data)
     optimizer = optim.optimizer(config.optim, config.train.steps)
     state = jax.eval_shape(
@@ -90,17 +92,17 @@ def step_and_shapes(config: Config) -> tuple[Any, tuple[Any, ...]]:
 
 
 def _shape(config: Config) -> BatchShape:
-    """Sizes of the configuration's batches."""
+    """Returns the sizes of the configuration's batches."""
     return batch_shape(config.data, batch_size=config.train.batch_size)
 
 
 def _noise(config: Config) -> dict[str, Any]:
-    """A batch of noise."""
+    """Makes a batch of noise."""
     return random_batch(config.data, batch_size=config.train.batch_size, seed=1)
 
 
 def real_arguments(config: Config) -> tuple[Any, ...]:
-    """Arguments of the step, drawn and put on the device."""
+    """Draws the arguments of the step and puts them on the device."""
     params = functional.split_model(
         build_model(config.model, config.data, seed=config.seed)
     )[1]
@@ -116,13 +118,13 @@ def real_arguments(config: Config) -> tuple[Any, ...]:
 
 
 def check_parity(config: Config) -> dict[str, Any]:
-    """Runs a step of two windows, and the same computed in another way.
+    """Runs a step of two windows, and the same step computed in another way.
 
-    Everything but that way is the measured configuration, widths included.
+    Apart from that way and the short windows, the configuration is the measured one.
 
     Returns:
-      `ok`, what the `other` way is, the two losses, gradient norms and the tolerance of
-      the loss.
+      `ok`, whether both agree; `other`, the other way in words; and the two losses, the
+      two gradient norms and the tolerance of the loss.
     """
     frames = max(CHECKED_FRAMES, 2 * config.model.frame_multiple)
     small = resize(config, length=frames, batch_size=2)
@@ -136,7 +138,8 @@ def check_parity(config: Config) -> dict[str, Any]:
         run["ran"]
         and other_run["ran"]
         and abs(loss - other_loss) <= tolerance * max(1.0, abs(other_loss))
-        # Gradients pass through cancelling sums: one digit less than the loss.
+        # Gradients pass through sums of numbers that cancel, so that they have one
+        # digit less than the loss.
         and abs(norm - other_norm) <= 10 * tolerance * other_norm
     )
     return {"ok": ok, "other": other, "tolerance": tolerance,
@@ -145,10 +148,10 @@ def check_parity(config: Config) -> dict[str, Any]:
 
 
 def other_way(model: SystemConfig) -> tuple[SystemConfig, str]:
-    """Changes how a system computes the same, and says how.
+    """Changes how a system computes the same result, and names the change.
 
-    It is without remat (with it, if the configuration has none) and by the reference
-    scan, of what the system has.
+    The change switches `remat` and takes the reference scan, as far as the system has
+    them.
     """
     if not isinstance(model, DAMambaConfig | DATConfig):
         return model, "a second time, having neither remat nor a scan"
@@ -161,9 +164,9 @@ def other_way(model: SystemConfig) -> tuple[SystemConfig, str]:
 
 
 def _run_once(config: Config) -> dict[str, Any]:
-    """Runs one step, and says whether it was one."""
-    # A GPU would multiply float32 matrices in TF32, three digits coarser than what is
-    # compared.
+    """Runs one step, and says whether it changed the state and gave a finite loss."""
+    # A GPU would multiply float32 matrices in TF32, which is three digits too coarse
+    # for the comparison.
     with jax.default_matmul_precision("highest"):
         state, metrics = step_and_shapes(config)[0](*real_arguments(config))
     found = {name: float(metrics[name]) for name in ("loss", "grad_norm", "skipped")}
@@ -179,21 +182,21 @@ def measure(
     repeats: int = 10,
     turns: str = "",
 ) -> dict[str, Any]:
-    """Compiles one step; on a GPU, or if asked to, also runs it.
+    """Compiles one step. On a GPU, or with `run_on_cpu`, the step also runs.
 
     Args:
-      config: what is trained.
-      length: frames of a window.
-      run_on_cpu: whether the step also runs where that takes long.
-      repeats: timed steps, at most.
-      turns: file by whose lock processes that compile side by side run their steps
-        one at a time.
+      config: the configuration whose step is measured.
+      length: the number of frames of a window.
+      run_on_cpu: whether the step also runs on a CPU, which may take long.
+      repeats: the largest number of timed steps.
+      turns: the path of a file. Processes that compile side by side use its lock to run
+        their steps one at a time. If it is empty, there is no lock.
 
     Returns:
-      Number of parameters; bytes of state, input, temporaries and the compiled peak;
-      seconds of compilation; of a step that runs, its median milliseconds, and on a GPU
-      the peak of the allocator over `STEPS` steps and up to the first. These are None
-      where it ran out of memory.
+      The number of parameters; the bytes of state, input, temporaries and the compiled
+      peak; the seconds of compilation. If the step runs, also its median milliseconds,
+      and on a GPU the allocator's peak over the steps and its peak before the first
+      step. Time and peak are None if the step ran out of memory.
     """
     config, compiled, shapes, compile_seconds = _compile(config, length, turns)
     memory = account(compiled)
@@ -217,7 +220,8 @@ def measure(
     }
     if device.platform == "cpu" and not run_on_cpu:
         return result
-    # Compilation tries kernels out on the device, and a peak cannot be reset.
+    # Compilation tries kernels out on the device, and a peak cannot be reset. So the
+    # peak before the steps is kept too.
     result["compilation_bytes"] = _peak_bytes()
     with _turn(turns, fcntl.LOCK_EX):
         return result | _run(config, compiled, repeats=repeats)
@@ -226,7 +230,12 @@ def measure(
 def _compile(
     config: Config, length: int, turns: str
 ) -> tuple[Config, jax.stages.Compiled, tuple[Any, ...], float]:
-    """The resized configuration, its compiled step, shapes of arguments, seconds."""
+    """Compiles the step for windows of `length` frames.
+
+    Returns:
+      The resized configuration, the compiled step, the shapes of its arguments, and the
+      seconds of compilation.
+    """
     config = resize(config, length=length, batch_size=config.train.batch_size)
     step, shapes = step_and_shapes(config)
     with _turn(turns, fcntl.LOCK_SH):
@@ -237,15 +246,16 @@ def _compile(
 
 
 def measure_start(config: Config, *, repeats: int = 10) -> dict[str, Any]:
-    """Times what comes before the first step, one part after the other, and steps.
+    """Times each part of the work before the first step, and later steps.
 
     Args:
-      config: what is trained.
-      repeats: timed steps after the first.
+      config: the configuration whose step is measured.
+      repeats: the largest number of timed steps.
 
     Returns:
-      Seconds of tracing, lowering, compiling and the first step; the number of distinct
-      GPU kernels; the median milliseconds of a step; the device and JAX's version.
+      The seconds of tracing, lowering, compiling and the first step; the number of
+      distinct GPU kernels; the median milliseconds of a step; the device and the
+      version of JAX.
     """
     step, shapes = step_and_shapes(config)
     seconds, previous = {}, time.perf_counter()
@@ -279,10 +289,10 @@ def measure_start(config: Config, *, repeats: int = 10) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _turn(path: str, kind: int) -> Iterator[None]:
-    """Holds the lock of a file, if there is one.
+    """Holds the lock of a file, if a file is given.
 
-    Compilations share it: they try kernels out on the device, and no step is timed
-    meanwhile.
+    Compilations share the lock. They try kernels out on the device, so that no step may
+    be timed at the same time.
     """
     with open(path or os.devnull, "a") as file:
         if path:
@@ -293,7 +303,7 @@ def _turn(path: str, kind: int) -> Iterator[None]:
 def _run(
     config: Config, compiled: jax.stages.Compiled, *, repeats: int
 ) -> dict[str, Any]:
-    """Runs a compiled step; what ran out of memory gives nothing."""
+    """Runs a compiled step. The result is empty if the step ran out of memory."""
     try:
         state, batch, statistics = real_arguments(config)
         for _ in range(STEPS):
@@ -316,7 +326,7 @@ def _run(
 
 
 def _peak_bytes() -> int | None:
-    """Peak of the device's allocator; a CPU has none that counts."""
+    """Returns the peak of the device's allocator, or None on a CPU."""
     counts = jax.local_devices()[0].memory_stats()
     return counts["peak_bytes_in_use"] if counts else None
 
@@ -326,7 +336,7 @@ def _bytes(tree: Any) -> int:
 
 
 def _end_with(parent: int) -> None:
-    """Ends this process soon after the one that started it: nobody reads the answer."""
+    """Ends this process soon after its parent, since nobody would read the answer."""
     while os.getppid() == parent:
         time.sleep(1.0)
     os._exit(1)

@@ -1,31 +1,38 @@
-"""Peak memory of one training step against sequence length, system by system.
+"""Peak memory of one training step against sequence length, for several systems.
 
     python -m benchmarks.step.memory_curve                # DA-Mamba and DAT, published
     python -m benchmarks.step.memory_curve --lengths=all  # 64 ... 8192
     python -m benchmarks.step.memory_curve --config=configs/noxi.py:demo --batch_size=8
 
---config can be given several times; fields that are set (--config.model.remat=False)
-are set in all of them. Parameters, optimizer, moving average and input are included;
-the whole batch goes through in one pass. Every length runs in a fresh process. On a CPU
-the figure is XLA's own account of the compiled step, and nothing is allocated: good for
-slopes, but two to four times what a GPU takes. On a GPU the step runs, and the peak of
-its allocator stands beside the compiled figure, and its time; a length that does not
-fit into memory is the last one of its system. With --jobs=8 so many processes compile
-at a time, which takes longest; when all is compiled, steps are measured one by one.
+--config can be given several times. A field that is set (--config.model.remat=False) is
+set in all configurations. Parameters, optimizer, moving average and input are included,
+and the whole batch goes through in one pass. Every length runs in a new process.
+
+On a CPU the figure is the memory that XLA reports for the compiled step, and nothing is
+allocated. This is good for slopes, but it is two to four times the memory of a GPU. On
+a GPU the step runs. The table then has the peak of the GPU's allocator beside the
+compiled figure, and the time of a step. A length that does not fit into memory is the
+last one of its system.
+
+Compilation takes the most time. With --jobs=8, eight processes compile at the same
+time. When all steps are compiled, they are measured one by one.
 
     python -m benchmarks.step.memory_curve --max_gb=24 --lengths=8192
 
-searches for the longest window that one step of a single window can be trained on.
+searches for the longest window with which a step of a single window fits into 24 GB.
 
-No figure of a system is printed unless a step of it runs and its loss equals that
-computed in another way (without rematerialisation, and by the reference scan, of what
-it has). The exit code is 1 if it does not, or if a doubling from 256 frames on
-multiplies DA-Mamba's peak by more than --max_ratio. Writes a table (Markdown), the same
-as JSON, and a picture; rows are kept in a folder beside them, from which the same
-command goes on when it was interrupted, as long as the code is the same.
+No figure of a system is printed unless a step of it runs and its loss agrees with the
+loss of the same step, computed in another way. The other way is without
+rematerialisation and with the reference scan, if the system has them. The exit code is
+1 if the losses disagree. It is also 1 if a doubling from 256 frames on multiplies
+DA-Mamba's peak by more than --max_ratio.
 
-On two shared cores a system takes 2.4 minutes for the check and 1.2 for each length
-(measured with DA-Mamba). Smaller configurations compile hardly faster.
+The command writes a table (Markdown), the same table as JSON, and a picture. The rows
+are kept in a folder beside these files. If the command was interrupted, the same
+command continues from these rows, as long as the code is the same.
+
+On two shared cores, a system takes 2.4 minutes for the check and 1.2 minutes for each
+length (measured with DA-Mamba). Smaller configurations compile hardly faster.
 """
 
 import collections
@@ -49,12 +56,12 @@ from damamba_jax.runtime.progress import ProgressLine
 LENGTHS = (64, 96, 128, 192, 256, 512, 1024, 2048, 4096, 8192)
 DEFAULT_CONFIGS = ("configs/noxi.py", "configs/dat.py:paper_table")
 DEFAULT_LENGTHS = "64,96,128,192,256,512,1024,2048"
-# A search for the longest window ends here at the latest.
+# A search for the longest window ends at this length at the latest.
 MOST_FRAMES = 2**20
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command; returns its exit code."""
+    """Runs the command and returns its exit code."""
     return command.start(_run, argv)
 
 
@@ -95,7 +102,7 @@ def _measure_all(
     jobs: int,
     console: Console,
 ) -> tuple[list[Series], bool]:
-    """Measures one system after the other; says whether one of them failed."""
+    """Measures one system after the other, and says whether one of them failed."""
     series: list[Series] = []
     failed = False
     for config in configs:
@@ -106,10 +113,11 @@ def _measure_all(
                 max_bytes=report.max_bytes,
             ):  # fmt: skip
                 rows.append(row)
-                # After every row: the machine may be taken away.
+                # The table is written after every row, because the machine may be taken
+                # away.
                 report.write([*series, Series(config, rows)])
         except process.BenchmarkError as error:
-            # Other systems, and the lengths before, keep their figures.
+            # The figures of other systems and of earlier lengths remain.
             print(f"error: {error}", file=sys.stderr)
             failed = True
         series += [Series(config, rows)] * bool(rows)
@@ -127,16 +135,19 @@ def measure(
 ) -> Iterator[dict[str, Any]]:
     """Checks the step and measures every length, each in a process of its own.
 
-    Several processes prepare at a time; on a GPU one step runs at a time. What was
-    compiled ahead is loaded, so that those that wait hold little of its memory.
+    Several processes prepare at a time, but on a GPU one step runs at a time. Programs
+    that were compiled before are only loaded, so that waiting processes hold little
+    memory of the GPU.
 
     Args:
-      config: what is trained.
-      lengths: in frames, ascending; the first that does not fit is the last.
-      steps: answers with a row for each length.
-      console: for progress.
-      max_bytes: if given, the last length doubles for as long as its peak is within.
-      jobs: processes at a time.
+      config: the configuration whose step is measured.
+      lengths: the lengths in frames, in rising order. No length after the first one
+        that does not fit is measured.
+      steps: the object that gives a row for each length.
+      console: the console that shows progress.
+      max_bytes: a budget in bytes, or None. With a budget, the last length is doubled
+        as long as its peak is within the budget.
+      jobs: the number of processes at a time.
 
     Raises:
       BenchmarkError: if the check or a process fails.
@@ -178,7 +189,7 @@ def compile_ahead(
     jobs: int,
     console: Console,
 ) -> None:
-    """Checks and compiles what is not kept, `jobs` at a time."""
+    """Does the checks and compilations that are not kept, `jobs` at a time."""
     tasks = [
         (config, length)
         for config in configs
@@ -195,42 +206,42 @@ def compile_ahead(
 
 
 def _progress(title: str, console: Console, unit: str) -> ProgressLine:
-    """A line for every step: they take minutes."""
+    """Makes a progress line that shows every step, since a step takes minutes."""
     return ProgressLine(title, console, unit=unit, every_seconds=0.0)
 
 
 def make_parser() -> Parser:
-    """Makes the parser of the flags that this command alone has."""
+    """Makes the parser of the flags that only this command has."""
     parser = Parser("python -m benchmarks.step.memory_curve", __doc__)
     add = parser.add_argument
     add(
         "--lengths", default=DEFAULT_LENGTHS, metavar="N,N",
-        help="frames, with commas, or `all`",
+        help="frames of a window, with commas, or `all`",
     )  # fmt: skip
     add(
         "--max_gb", type=number(0.0), metavar="GB",
-        help="go on doubling the last length while the peak is at most so many GB "
-        "(10^9 bytes), and say what fits; --batch_size is 1 by default then",
+        help="double the last length as long as the peak is at most this many GB "
+        "(10^9 bytes), and say which length fits; --batch_size is then 1 by default",
     )  # fmt: skip
     add(
         "--max_ratio", type=number(0.0), default=2.1, metavar="X",
-        help="growth allowed per doubling from 256, for DA-Mamba",
+        help="growth that DA-Mamba is allowed at each doubling from 256 frames on",
     )  # fmt: skip
     add(
         "--out", default=f"{command.FOLDER}/memory_curve.png", metavar="FILE",
-        help="picture; tables beside it",
+        help="file of the picture; the tables are beside it",
     )  # fmt: skip
     return parser
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Report:
-    """Says what was measured.
+    """The report of all measurements.
 
     Args:
-      out: the picture; tables are beside it.
-      max_ratio: the growth that is allowed to DA-Mamba at each doubling.
-      max_bytes: the budget of a search for the longest window.
+      out: the path of the picture. The tables are beside it.
+      max_ratio: the growth that DA-Mamba is allowed at each doubling.
+      max_bytes: the budget of a search for the longest window; None means no search.
     """
 
     out: Path
@@ -238,7 +249,11 @@ class Report:
     max_bytes: float | None = None
 
     def publish(self, series: Sequence[Series]) -> bool:
-        """Prints and writes the report; returns whether what is judged is linear."""
+        """Prints and writes the report.
+
+        Returns:
+          Whether every system that must be linear is linear.
+        """
         parities = [(one.label, one.rows[0]["parity"]) for one in series]
         memory_picture.draw(self.out, series, self.max_ratio)
         lines = [
@@ -251,7 +266,7 @@ class Report:
         return all(memory_table.verdict(g, self.max_ratio)[0] for g in growths)
 
     def write(self, series: Sequence[Series]) -> Table:
-        """Writes the table and the numbers; returns the table."""
+        """Writes the table and the numbers, and returns the table."""
         made = memory_table.table(series, self.max_ratio, self.max_bytes)
         tree = {
             "systems": [self._tree(one) for one in series],

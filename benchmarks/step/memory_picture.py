@@ -1,4 +1,4 @@
-"""The picture of `memory_curve.py`: peaks of all systems, and their growth."""
+"""The picture of `memory_curve.py`: the peaks of all systems, and their growth."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from benchmarks.step.memory_table import FIT_FROM, Series, fit_growth, peak, ratios
 from damamba_jax.reporting.figure import QUIET, make_figure, save, styled
 
-# Okabe and Ito's colours, which stay apart for colour-blind readers.
+# Okabe and Ito's colours, which colour-blind readers can tell apart.
 SYSTEMS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9")
 LIMIT = "#d55e00"
 INK = "#1a1a1a"
@@ -28,7 +28,7 @@ def draw(path: Path, series: Sequence[Series], max_ratio: float) -> None:
         f"Memory of one training step · batch {series[0].config.train.batch_size}",
         fontsize=13, color=INK,
     )  # fmt: skip
-    note = "compiled for a CPU: for slopes only, two to four times a GPU's bytes"
+    note = "compiled for a CPU; for slopes only, two to four times a GPU's bytes"
     if row["platform"] != "cpu":
         note = f"allocator's peak on {row['device']}"
     figure.supxlabel(f"{note} · jax {row['jax']}", fontsize=9, color=QUIET)
@@ -75,7 +75,7 @@ def _draw_curves(axes: Axes, series: Sequence[Series]) -> None:
 
 
 def _draw_ratios(axes: Axes, series: Sequence[Series], max_ratio: float) -> None:
-    """A dot per doubling; 1 is no growth, 2 is linear, 4 is quadratic."""
+    """Draws a dot for each doubling: 1 is no growth, 2 is linear, 4 is quadratic."""
     growths = [ratios(one.peaks) for one in series]
     doublings = sorted(set().union(*growths))
     highest = max([max_ratio, *(v for growth in growths for v in growth.values())])

@@ -1,4 +1,4 @@
-"""The table of `memory_curve`: growth of the peaks, its verdict, the longest window."""
+"""The table of `memory_curve`: growth of the peaks, verdict and longest window."""
 
 import os
 import platform
@@ -11,19 +11,21 @@ from damamba_jax.config.sections import Config
 from damamba_jax.reporting.numbers import ABSENT
 from damamba_jax.reporting.table import Table
 
-# Shorter windows are dominated by what does not depend on their length.
+# Fits start at this number of frames. In shorter windows, most memory does not depend
+# on the length.
 FIT_FROM = 256
 CPU_NOTE = (
-    "Compiled for a CPU, never run: two to four times the memory of a GPU. For slopes "
-    "only; these bytes do not belong beside published gigabytes."
+    "The steps were compiled for a CPU and never run. They take two to four times the "
+    "memory that they take on a GPU. These bytes are for slopes only: do not compare "
+    "them with published gigabytes."
 )
 GPU_NOTE = (
-    "Peak of the GPU's allocator over three steps, in a process per length. A row "
-    "marked * could not be told from the scratch memory of compilation."
+    "The peak is that of the GPU's allocator over three steps, in one process for each "
+    "length. In a row marked * it may come from compilation and not from a step."
 )
 EXPONENT_NOTE = (
-    f"exponent: of the power law through a system's peaks from {FIT_FROM} frames on; 1 "
-    "is linear, 2 quadratic."
+    f"exponent: the exponent of the power law through a system's peaks from {FIT_FROM} "
+    "frames on; 1 is linear, 2 is quadratic."
 )
 NAMES = {"damamba": "DA-Mamba", "dat": "DAT", "baseline": "baseline"}
 
@@ -32,8 +34,9 @@ class Series(NamedTuple):
     """One system at all its lengths.
 
     Attributes:
-      config: what was measured.
-      rows: by length, as `measure.py` answers; the last one may not have fitted.
+      config: the configuration that was measured.
+      rows: the answers of `measure.py`, one for each length. The last length may be one
+        that did not fit into memory.
     """
 
     config: Config
@@ -41,22 +44,22 @@ class Series(NamedTuple):
 
     @property
     def label(self) -> str:
-        """Names the system and its configuration."""
+        """The names of the system and of its configuration."""
         return f"{NAMES[self.config.model.system]}, {self.config.name}"
 
     @property
     def on_cpu(self) -> bool:
-        """Whether the steps were compiled for a CPU, and never ran."""
+        """Whether the steps were only compiled for a CPU and never ran."""
         return self.rows[0]["platform"] == "cpu"
 
     @property
     def peaks(self) -> dict[int, int]:
-        """Peak in bytes by length, of what fitted into memory."""
+        """The peak, in bytes, of each length that fitted into memory."""
         return peaks(self.rows)
 
     @property
     def is_judged(self) -> bool:
-        """Whether it claims to be linear: what it is compared with does not."""
+        """Whether linear growth is demanded. Only DA-Mamba claims to be linear."""
         return self.config.model.system == "damamba"
 
 
@@ -64,8 +67,9 @@ class Fit(NamedTuple):
     """Growth of the peak with the length.
 
     Attributes:
-      exponent: the exponent of the power law through the points, 1 is linear.
-      fixed_bytes, frame_bytes: those of the straight line through them.
+      exponent: the exponent of the power law through the points; 1 is linear.
+      fixed_bytes, frame_bytes: the straight line through the points, as its bytes at
+        length 0 and its bytes for each frame.
     """
 
     exponent: float
@@ -77,10 +81,12 @@ class Longest(NamedTuple):
     """The longest window within a budget of memory.
 
     Attributes:
-      max_bytes: the budget.
-      frames, peak_bytes: those of the longest one that was measured; 0 if none fits.
-      fitted_frames: where the straight line reaches the budget; None without a line.
-      at_limit: whether a longer one was measured and does not fit.
+      max_bytes: the budget, in bytes.
+      frames, peak_bytes: the length and the peak of the longest measured window within
+        the budget; 0 if there is none.
+      fitted_frames: the length at which the straight line reaches the budget; None
+        without a line.
+      at_limit: whether a longer window was measured and did not fit.
     """
 
     max_bytes: float
@@ -116,10 +122,12 @@ def _longest_note(rows: Sequence[Mapping[str, Any]], max_bytes: float) -> str:
 
 
 def fit_growth(peaks: Mapping[int, int]) -> Fit | None:
-    """Fits a power law and a line by relative least squares, from `FIT_FROM` on.
+    """Fits a power law and a line to the peaks, by least squares of relative errors.
+
+    Only lengths of at least `FIT_FROM` frames are used.
 
     Returns:
-      None for fewer than two such lengths.
+      The fit, or None for fewer than two such lengths.
     """
     lengths = np.array([n for n in peaks if n >= FIT_FROM], float)
     if len(lengths) < 2:
@@ -131,21 +139,33 @@ def fit_growth(peaks: Mapping[int, int]) -> Fit | None:
 
 
 def ratios(peaks: Mapping[int, int]) -> dict[int, float]:
-    """Peak of each length over that of its half, where both were measured."""
+    """Returns the peak of each length, divided by the peak of half the length.
+
+    Lengths whose half was not measured are left out.
+    """
     return {
         n: peaks[n] / peaks[n // 2] for n in peaks if n % 2 == 0 and n // 2 in peaks
     }
 
 
 def peak(row: Mapping[str, Any]) -> int | None:
-    """What the curve is made of: the allocator's peak on a GPU, else the compiled."""
+    """Returns the peak that the curve shows, or None if memory ran out.
+
+    It is the allocator's peak on a GPU, and the compiler's figure on a CPU.
+    """
     return row["compiled_bytes" if row["platform"] == "cpu" else "allocated_bytes"]
 
 
 def table(
     series: Sequence[Series], max_ratio: float, max_bytes: float | None = None
 ) -> Table:
-    """Makes the table of all systems and lengths, its notes and the verdicts."""
+    """Makes the table of all systems and lengths, with notes and verdicts.
+
+    Args:
+      series: the systems.
+      max_ratio: the largest allowed growth of a peak when the length doubles.
+      max_bytes: the budget of a search for the longest window, if there is one.
+    """
     cpu = series[0].on_cpu
     columns = ("system", "parameters", "frames", "state GB", "input GB",
                "temporaries GB", *(() if cpu else ("compiled GB",)), "peak bytes",
@@ -189,7 +209,7 @@ def _notes(one: Series, max_ratio: float, max_bytes: float | None) -> Iterator[s
     if fit is not None:
         yield (
             f"From {FIT_FROM} frames on the peak grows as length^{fit.exponent:.3f}; "
-            f"as a line, {gigabytes(fit.fixed_bytes)} GB + "
+            f"the fitted line is {gigabytes(fit.fixed_bytes)} GB + "
             f"{fit.frame_bytes / 1e6:.4g} MB per frame."
         )
     if one.is_judged:
@@ -206,14 +226,17 @@ def verdict(growth: Mapping[int, float], max_ratio: float) -> tuple[bool, str]:
     worst = max(judged, key=judged.__getitem__)
     ok = judged[worst] <= max_ratio
     return ok, (
-        f"{'Linear' if ok else 'NOT linear'}: the largest of {len(judged)} doublings "
-        f"from {FIT_FROM} frames on is {judged[worst]:.3f} (to {worst:,} frames); at "
-        f"most {max_ratio:g} is allowed."
+        f"{'Linear' if ok else 'NOT linear'}: the largest growth in {len(judged)} "
+        f"doublings from {FIT_FROM} frames on is {judged[worst]:.3f} (to {worst:,} "
+        f"frames); at most {max_ratio:g} is allowed."
     )
 
 
 def made_by(rows: Iterable[Mapping[str, Any]]) -> str:
-    """Says what measured the rows, and when; kept ones may be of several machines."""
+    """Says which devices and software measured the rows, and when.
+
+    Kept rows may come from several machines.
+    """
     found = {
         f"{row['device']}, jax {row['jax']}, Python {row['python']}, {row['date']}"
         for row in rows
@@ -222,7 +245,7 @@ def made_by(rows: Iterable[Mapping[str, Any]]) -> str:
 
 
 def _setting(config: Config) -> str:
-    # The baseline has nothing to compute again.
+    # The baseline has no rematerialisation.
     remat = "with" if getattr(config.model, "remat", False) else "without"
     return (
         f"{config.train.batch_size} windows at {config.data.window.frame_hz:g} Hz of "
@@ -232,7 +255,7 @@ def _setting(config: Config) -> str:
 
 
 def peaks(rows: Sequence[Mapping[str, Any]]) -> dict[int, int]:
-    """Peak by length, without the lengths that did not fit into memory."""
+    """Returns the peak of each length that fitted into memory."""
     found = {row["length"]: peak(row) for row in rows}
     return {length: size for length, size in found.items() if size is not None}
 
@@ -242,5 +265,5 @@ def _milliseconds(row: Mapping[str, Any]) -> str:
 
 
 def gigabytes(num_bytes: float) -> str:
-    """Writes bytes in GB, four digits."""
+    """Writes bytes as GB with four digits."""
     return f"{num_bytes / 1e9:.4g}"

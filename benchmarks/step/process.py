@@ -1,7 +1,7 @@
 """Starts `measure.py` for the benchmarks of the training step.
 
-Every measurement gets a process of its own: the peak of an allocator cannot be reset,
-and what ran out of memory must not hold any.
+Every measurement gets a process of its own, because the peak of an allocator cannot be
+reset, and because a step that ran out of memory must not keep any.
 """
 
 import contextlib
@@ -19,13 +19,14 @@ from damamba_jax.config.sections import Config
 from damamba_jax.errors import UserError
 
 MODULE = "benchmarks.step.measure"
-# Machine code of a step that never runs need not be fast; its buffers are the same.
+# A step that never runs needs no fast machine code. Its buffers are the same.
 QUICK_COMPILATION = (
     "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 )
 
-# Locks of all such processes, also those of several commands: they compile side by side
-# and run their steps one at a time; what runs out of memory then has the device alone.
+# Locks of all measuring processes, also if several commands started them. They compile
+# side by side and run their steps one at a time. A step that ran out of memory runs
+# again, alone on the device.
 _LOCKS = Path(tempfile.gettempdir())
 TURNS = str(_LOCKS / f"damamba_jax-{os.getuid()}-step.lock")
 ALONE = str(_LOCKS / f"damamba_jax-{os.getuid()}-alone.lock")
@@ -36,17 +37,21 @@ class BenchmarkError(UserError):
 
 
 def find_device(asked: str, config: Config) -> str:
-    """Resolves `auto`, and makes sure that a GPU that was asked for is there.
+    """Finds the device for `auto`, and makes sure that a demanded GPU exists.
+
+    Args:
+      asked: `"auto"`, `"cpu"` or `"gpu"`.
+      config: any configuration.
 
     Raises:
-      BenchmarkError: if there is none.
+      BenchmarkError: if a GPU was asked for and there is none.
     """
     if asked == "cpu":
         return asked
     found = run({"task": "platform"}, config, "auto")["platform"]
     if asked == "gpu" and found != "gpu":
         raise BenchmarkError(
-            "`--platform`: expected a GPU, jax finds none; install the extra "
+            "`--platform`: expected a GPU, but jax finds none. Install the extra "
             "`gpu`, or leave the flag away."
         )
     return found
@@ -55,13 +60,13 @@ def find_device(asked: str, config: Config) -> str:
 def measure(
     request: dict[str, Any], config: Config, device: str, *, beside_others: bool
 ) -> dict[str, Any]:
-    """Measures a step; what ran out of memory beside others, a second time alone.
+    """Measures a step. If it runs out of memory beside others, it runs again alone.
 
     Args:
-      request: of the task `measure`.
-      config: what is trained.
+      request: the request of the task `measure`.
+      config: the configuration whose step is measured.
       device: `"cpu"` or `"gpu"`.
-      beside_others: whether the caller has several processes at work.
+      beside_others: whether the caller runs several processes at the same time.
 
     Raises:
       BenchmarkError: if the process fails.
@@ -72,7 +77,7 @@ def measure(
         if not (beside_others and is_exhausted(request, row)):
             return row
     except BenchmarkError as error:
-        # While it compiled: kernels are tried out then.
+        # Memory can also run out in compilation, which tries kernels out.
         if not beside_others or "RESOURCE_EXHAUSTED" not in str(error):
             raise
     with _lock(ALONE, fcntl.LOCK_EX):
@@ -80,7 +85,7 @@ def measure(
 
 
 def is_exhausted(request: Mapping[str, Any], row: Mapping[str, Any]) -> bool:
-    """Whether a step that was to run has no time: it ran out of memory."""
+    """Says whether a step that had to run has no time, since it ran out of memory."""
     runs = row["platform"] != "cpu" or request.get("run_on_cpu", False)
     return runs and row["step_ms"] is None
 
@@ -93,14 +98,14 @@ def _lock(path: str, kind: int) -> Iterator[None]:
 
 
 def run(request: dict[str, Any], config: Config, device: str) -> dict[str, Any]:
-    """Hands one request to a fresh process and returns its answer.
+    """Gives one request to a new process, and returns the answer.
 
     Raises:
       BenchmarkError: if the process fails.
     """
     environment = dict(os.environ)
     environment["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
-    # Memory ends where the GPU's does, not at the three quarters that JAX takes.
+    # A step may take nearly all memory of the GPU. JAX takes three quarters by default.
     environment.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", "0.95")
     if device != "auto":
         environment["JAX_PLATFORMS"] = {"cpu": "cpu", "gpu": "cuda"}[device]
@@ -120,7 +125,10 @@ def run(request: dict[str, Any], config: Config, device: str) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def compilation_cache() -> Iterator[None]:
-    """Processes that start meanwhile share what they compile, unless they do anyway."""
+    """Lets processes that start inside this context share their compiled programs.
+
+    If the user has chosen a compilation cache, that one is used.
+    """
     name = "JAX_COMPILATION_CACHE_DIR"
     if name in os.environ:
         yield

@@ -1,4 +1,4 @@
-"""Checked and measured training steps, for every benchmark that shows their figures."""
+"""Checks and measurements of training steps, for all benchmarks that show them."""
 
 from pathlib import Path
 from typing import Any
@@ -12,13 +12,14 @@ _CHECK = {"task": "parity"}
 
 
 class Steps:
-    """Asks measuring processes about steps, and nothing a second time.
+    """Asks measuring processes about steps. No question is asked a second time.
 
     Args:
       device: `"cpu"` or `"gpu"`.
-      folder: where answers are kept for the same command; None keeps none.
-      beside_others: whether several steps are asked about at a time.
-      options: the options of `measure.measure` but the length, e.g. `repeats`.
+      folder: the folder that keeps answers for a later run of the same command; None
+        means that answers are not kept on disk.
+      beside_others: whether several processes run at the same time.
+      options: options of `measure.measure`, such as `repeats`, but not the length.
     """
 
     def __init__(
@@ -35,15 +36,16 @@ class Steps:
         self._compile_seconds: dict[tuple[str, int], float] = {}
 
     def knows(self, config: Config, length: int | None = None) -> bool:
-        """Whether the measurement of a length is kept, or the check if it is None."""
+        """Says whether the measurement of a length is kept; None asks for the check."""
         request = _CHECK if length is None else self._request(length)
         return self._kept.get(config, request) is not None
 
     def check(self, config: Config) -> Answer:
-        """Returns what the check of a configuration's step found.
+        """Returns the result of the check of a configuration's step.
 
         Raises:
-          BenchmarkError: if the step does not agree with the same in another way.
+          BenchmarkError: if the step disagrees with the same step, computed in another
+            way.
         """
         parity = self._kept.get(config, _CHECK)
         if parity is None:
@@ -51,16 +53,16 @@ class Steps:
             self._kept.put(parity, config, _CHECK, for_good=parity["ok"])
         if not parity["ok"]:
             raise BenchmarkError(
-                f"{config.name}: a step of this configuration and the same "
-                f"{parity['other']} disagree; no figure is printed: {parity}"
+                f"{config.name}: a step of this configuration and the same step "
+                f"{parity['other']} disagree. No figure is printed: {parity}"
             )
         return parity
 
     def prepare(self, config: Config, length: int | None) -> None:
-        """Checks a step, or compiles that of a length for a later measurement.
+        """Checks a step (`length` None), or compiles it for a later measurement.
 
-        What fails, for instance for want of memory beside the others, is tried again
-        when its figure is asked for.
+        A failure, for instance too little memory beside other processes, is ignored.
+        The step is tried again when its figure is asked for.
         """
         try:
             if length is None:
@@ -73,7 +75,7 @@ class Steps:
             return
 
     def measure(self, config: Config, length: int) -> Answer:
-        """Returns memory and time of a step, `length` frames a window.
+        """Returns memory and time of a step with windows of `length` frames.
 
         Raises:
           BenchmarkError: if the measuring process fails.
@@ -84,10 +86,11 @@ class Steps:
             row = process.measure(
                 request, config, self.device, beside_others=self._beside_others
             )
-            # The measuring process itself has read it from the cache.
+            # The measuring process only read the program from the cache, so this is the
+            # time of the process that compiled it.
             seconds = self._compile_seconds.get((config.name, length))
             row |= {} if seconds is None else {"compile_seconds": seconds}
-            # There may be more memory another time.
+            # A step that ran out of memory may fit another time.
             for_good = not process.is_exhausted(request, row)
             self._kept.put(row, config, request, for_good=for_good)
         return row

@@ -1,17 +1,20 @@
-"""Time and memory of one training step, by scan, precision, rematerialisation, length.
+"""Time and memory of a step, by scan, precision, rematerialisation and length.
 
     python -m benchmarks.step.variants                          # the paper's step
     python -m benchmarks.step.variants --scans=best,chunked --remat=on,off
     python -m benchmarks.step.variants --precisions=float32,bfloat16 --lengths=64,96,192
 
-The step of `configs/noxi.py` as training runs it (forward, backward, AdamW, moving
-average) on a batch of noise of the real shapes; no corpus is needed. Each row runs in a
-fresh process: median of --repeats steps after three, the peak of a GPU's allocator over
-these three, and seconds of compilation. A scan and a precision get no figure unless a
-step agrees with the one by the reference scan. A row that fails or does not fit says
-so, and the others go on; the exit code is 1 if one failed. Writes a table (Markdown),
-the same as JSON, and a picture; rows are kept in a folder beside them, from which the
-same command goes on when it was interrupted, as long as the code is the same.
+The step is that of `configs/noxi.py`, as training runs it (forward, backward, AdamW,
+moving average). Its input is a batch of noise in the real shapes, so no corpus is
+needed. Each row runs in a new process. A row has the median time of --repeats steps,
+the peak of a GPU's allocator over the three steps before them, and the seconds of
+compilation. A scan and a precision get no figure unless their step agrees with a step
+of the reference scan. If a row fails or does not fit into memory, the table says so and
+the other rows go on. The exit code is 1 if a row failed.
+
+The command writes a table (Markdown), the same table as JSON, and a picture. The rows
+are kept in a folder beside these files. If the command was interrupted, the same
+command continues from these rows, as long as the code is the same.
 """
 
 import argparse
@@ -43,13 +46,13 @@ Row = dict[str, Any]
 
 
 class Variant(NamedTuple):
-    """What tells one row from another.
+    """The settings in which rows differ.
 
     Attributes:
-      scan: name of an implementation; `"best"` leaves the choice to the device.
+      scan: the name of an implementation; `"best"` means the best one for the device.
       precision: the precision of the computation.
-      remat: whether blocks are computed again in the backward pass.
-      length: frames of a window.
+      remat: whether the backward pass computes blocks again.
+      length: the number of frames of a window.
     """
 
     scan: str
@@ -58,7 +61,7 @@ class Variant(NamedTuple):
     length: int
 
     def configure(self, config: Config) -> Config:
-        """Sets what the variant says but the length.
+        """Sets scan, precision and rematerialisation of a configuration.
 
         Raises:
           ConfigError: if the system has no rematerialisation, or no scan to choose.
@@ -77,14 +80,16 @@ class Variant(NamedTuple):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command; returns its exit code."""
+    """Runs the command and returns its exit code."""
     return command.start(_run, argv)
 
 
 def _run(argv: Sequence[str], console: Console) -> int:
     chosen, configs = command.read(argv, make_parser(), defaults=[DEFAULT_CONFIG])
     if len(configs) > 1:
-        raise ConfigError(f"`--config`: expected one, got {len(configs)}.")
+        raise ConfigError(
+            f"`--config`: expected one configuration, got {len(configs)}."
+        )
     config = command.set_batch_size(configs[0], chosen.batch_size)
     variants, out = _choose_variants(chosen), Path(chosen.out)
     steps = Steps(
@@ -100,7 +105,8 @@ def _run(argv: Sequence[str], console: Console) -> int:
         rows.sort(
             key=lambda row: variants.index(Variant(*(row[k] for k in Variant._fields)))
         )
-        # After every row: a machine may be taken away before the last one.
+        # The table is written after every row, because a machine may be taken away
+        # before the last row.
         tree = {"config": dataclasses.asdict(config), "rows": rows}
         command.write(variants_report.table(rows, config), tree, out)
     variants_report.draw(out, rows, config)
@@ -119,11 +125,12 @@ def measure(
     """Checks every scan and precision once, and yields rows as they are done.
 
     Args:
-      config: what is trained.
-      variants: one for each row.
-      steps: answers with checks and rows.
-      jobs: checks and rows that compile side by side; steps run one at a time.
-      console: for progress.
+      config: the configuration whose step is measured.
+      variants: one variant for each row.
+      steps: the object that gives checks and rows.
+      jobs: the number of checks and rows that compile side by side. Steps run one at a
+        time.
+      console: the console that shows progress.
 
     Raises:
       ConfigError: if the system has no rematerialisation, or no scan to choose.
@@ -160,7 +167,7 @@ def _check(steps: Steps, config: Config) -> Row:
 def _measure_row(
     steps: Steps, config: Config, variant: Variant, check: Future[Row]
 ) -> Row:
-    """Measures a variant while its check runs, without which nothing is shown."""
+    """Measures a variant while its check runs. If the check fails, nothing is shown."""
     asked = {**variant._asdict(), "batch_size": config.train.batch_size}
     try:
         row = asked | steps.measure(config, variant.length)
@@ -174,7 +181,7 @@ def _measure_row(
 
 
 def _choose_variants(chosen: argparse.Namespace) -> list[Variant]:
-    """All variants of the flags.
+    """Returns all variants that the flags name.
 
     Raises:
       UsageError: if a flag has an unknown value.
@@ -201,28 +208,32 @@ def _choose(name: str, text: str, known: Sequence[str]) -> list[str]:
     for value in values:
         if value not in known:
             raise UsageError(
-                f"`--{name}`: expected some of {', '.join(known)}, with commas, got "
-                f"{value!r}."
+                f"`--{name}`: expected some of {', '.join(known)}, with commas between "
+                f"them, got {value!r}."
             )
     return values
 
 
 def make_parser() -> Parser:
-    """Makes the parser of the flags that this command alone has."""
+    """Makes the parser of the flags that only this command has."""
     parser = Parser("python -m benchmarks.step.variants", __doc__)
     known = ", ".join((BEST, *IMPLEMENTATIONS))
     for name, default, text in (
         ("scans", BEST, f"implementations, with commas: {known}"),
-        ("precisions", "float32", f"with commas: {', '.join(PRECISIONS)}"),
-        ("remat", "on", "on, off, or both with a comma"),
-        ("lengths", "96", "frames, with commas"),
-        ("out", f"{command.FOLDER}/step_variants.png", "picture; tables beside it"),
+        ("precisions", "float32", f"precisions, with commas: {', '.join(PRECISIONS)}"),
+        ("remat", "on", "rematerialisation: on, off, or both with a comma"),
+        ("lengths", "96", "frames of a window, with commas"),
+        (
+            "out",
+            f"{command.FOLDER}/step_variants.png",
+            "file of the picture; the tables are beside it",
+        ),
     ):
         metavar = "FILE" if name == "out" else "A,B"
         parser.add_argument(f"--{name}", default=default, metavar=metavar, help=text)
     parser.add_argument(
         "--repeats", type=whole(0), default=10, metavar="N",
-        help="timed steps, at most; fewer once they took 20 s",
+        help="largest number of timed steps; timing stops earlier after 20 s",
     )  # fmt: skip
     return parser
 

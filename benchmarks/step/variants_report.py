@@ -17,7 +17,7 @@ COLUMNS = ("scan", "precision", "remat", "frames", "ms / step", "windows / s",
 
 
 def measured(row: Mapping[str, Any]) -> bool:
-    """Whether a row has a time."""
+    """Says whether a row has a time."""
     return row.get("step_ms") is not None
 
 
@@ -27,7 +27,7 @@ def windows_per_second(row: Mapping[str, Any]) -> float:
 
 
 def table(rows: Sequence[Mapping[str, Any]], config: Config) -> Table:
-    """Makes the table of all variants; what has no time says why below."""
+    """Makes the table of all variants. Notes say why a row has no time."""
     cells, notes = [], []
     for row in rows:
         name = (row["scan"], row["precision"], "on" if row["remat"] else "off",
@@ -47,8 +47,8 @@ def table(rows: Sequence[Mapping[str, Any]], config: Config) -> Table:
         )
     notes += _setting(rows, config)
     notes.append(
-        "peak: of the GPU's allocator over three steps, parameters, optimizer, moving "
-        "average and input included; compiled: XLA's own account."
+        "peak: the peak of the GPU's allocator over three steps, with parameters, "
+        "optimizer, moving average and input; compiled: the memory that XLA reports."
     )
     return Table(
         title="One training step", columns=COLUMNS, rows=tuple(cells),
@@ -61,7 +61,7 @@ def _optional_gigabytes(num_bytes: float | None) -> str:
 
 
 def _setting(rows: Sequence[Mapping[str, Any]], config: Config) -> list[str]:
-    """What was trained on what; nothing if no row says so."""
+    """Names the configuration and the machine; empty if no row names a device."""
     known = [row for row in rows if "device" in row]
     if not known:
         return []
@@ -83,7 +83,7 @@ def draw(path: Path, rows: Sequence[Mapping[str, Any]], config: Config) -> None:
     ]
     figure = make_figure(11.0, 1.8 + 0.6 * len(shown))
     left, right = figure.subplots(1, 2, sharey=True)
-    # A CPU has no allocator that counts.
+    # The allocator of a CPU does not count bytes.
     peaks = [row["allocated_bytes"] or row["compiled_bytes"] for row in shown]
     label = "peak GB"
     if any(row["allocated_bytes"] is None for row in shown):

@@ -64,7 +64,7 @@ def test_measures_and_writes_table_numbers_and_picture(tmp_path, capsys):
          "--lengths=256,512", f"--out={out}"]
     )  # fmt: skip
     captured = capsys.readouterr()
-    assert code == 1 and "NOT linear: the largest of 1 doublings" in captured.out
+    assert code == 1 and "NOT linear: the largest growth in 1 doublings" in captured.out
     assert "parity: loss" in captured.out and "with remat" in captured.out
     assert out.read_bytes().startswith(b"\x89PNG")
     assert "for slopes only" in out.with_suffix(".md").read_text().lower()
@@ -120,7 +120,7 @@ def test_a_wrong_step_gets_no_table(monkeypatch, tmp_path, capsys, wrong, ok):
         argv = ["--platform=cpu", f"--out={out}"]
         assert main(argv) == 1
         captured = capsys.readouterr()
-        assert captured.out == "" and "no figure is printed" in captured.err
+        assert captured.out == "" and "No figure is printed" in captured.err
         assert not out.exists()
 
 
@@ -378,7 +378,7 @@ def test_refuses_an_unknown_field_and_an_absent_gpu(monkeypatch, capsys):
     wrong = error_of(["--config.model.dimm=3"], capsys)
     assert "`--config.model.dimm`: unknown field; did you mean 'dim'" in wrong
     twice = 2 * ["--config=configs/noxi.py"]
-    assert "expected each once, got noxi, noxi" in error_of(twice, capsys)
+    assert "expected each configuration once, got noxi, noxi" in error_of(twice, capsys)
     monkeypatch.setattr(process, "run", lambda *args: {"platform": "cpu"})
     assert "`--platform`: expected a GPU" in error_of(["--platform=gpu"], capsys)
 

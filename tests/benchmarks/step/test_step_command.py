@@ -27,5 +27,5 @@ def test_each_configuration_gets_the_same_flags():
 
 
 def test_none_is_given_twice():
-    with pytest.raises(ConfigError, match="expected each once, got dat-m, dat-m"):
+    with pytest.raises(ConfigError, match="configuration once, got dat-m, dat-m"):
         read("--config=configs/dat.py", "--config", "configs/dat.py")

@@ -92,7 +92,7 @@ def test_a_wrong_scan_gets_no_figure_and_the_others_do(monkeypatch, tmp_path, ca
     assert {"device", "compiled_bytes"}.isdisjoint(rows[0])
     assert out.with_suffix(".md").read_text().count("| 250 |") == 2
     assert ["step_ms" in row for row in rows] == [False, False, True, True]
-    assert "no figure is printed" in rows[0]["note"]
+    assert "No figure is printed" in rows[0]["note"]
     assert "disagree" in " ".join(capsys.readouterr().out.split())
 
 
