@@ -16,7 +16,7 @@ _PLATFORMS = {"cuda": "gpu", "rocm": "gpu"}
 
 
 class Support(NamedTuple):
-    """Whether an implementation can do a case. It is false as a condition if not.
+    """Tells whether an implementation can do a case. Conditions read `ok`.
 
     Attributes:
       ok: whether the implementation can do the case.

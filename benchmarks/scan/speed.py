@@ -164,7 +164,8 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit code."""
-    # Before jax starts: the peers' process needs memory on the same device.
+    # This is set before jax starts, because the peers' process needs memory on the same
+    # device.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     console = make_console(width=None if sys.stdout.isatty() else 160)
     return run(functools.partial(_run, _parse(argv)), console=console)

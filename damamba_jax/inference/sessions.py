@@ -105,8 +105,8 @@ def _group(
 ) -> list[tuple[DataConfig, list[int]]]:
     """Returns, for each group of sessions, how windows are read, and the sessions.
 
-    For long passes, the sessions of a group have lengths that round up to the same
-    multiple of `LONG_MULTIPLE_SECONDS`. They thus share one compiled shape.
+    For long passes, the lengths of a group's sessions round up to the same number of
+    frames, so that they share one compiled shape. Their padding is then the same too.
     """
     data = _show_everybody(data, sessions)
     if protocol == "stitched":

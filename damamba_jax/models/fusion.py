@@ -88,7 +88,10 @@ class ModalityFusion(nnx.Module):
         return [self.joint(jnp.concatenate(fused, axis=-1))]
 
     def mix(self, logits: Float[Array, "V B T W"]) -> Float[Array, "B T W"]:
-        """Mixes the logits of all views. Only the weights learn from the mixture."""
+        """Mixes the logits of all views into those of one view.
+
+        If there are several views, only the weights of the mixture learn from it.
+        """
         if len(logits) == 1:
             return logits[0]
         return jnp.tensordot(self.weights[...], jax.lax.stop_gradient(logits), axes=1)

@@ -31,7 +31,7 @@ _LOG = logging.getLogger(__name__)
 # From this length on, a loop over time is bound by kernel launches on an accelerator.
 LONG_STEPS = 1024
 # The gradient of `"associative"` takes about 16 bytes for each element of [B, L, D, N].
-# With more elements than this it no longer fits into memory beside a model.
+# With more elements than this, gradient and model do not fit into memory together.
 MAX_ASSOCIATIVE_ELEMENTS = 2**30
 
 

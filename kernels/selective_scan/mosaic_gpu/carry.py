@@ -27,7 +27,7 @@ from damamba_jax.kernels.selective_scan.mosaic_gpu.walk import Walk
 
 
 class Carries(NamedTuple):
-    """What P parts of chunks pass on.
+    """States that P parts of chunks pass on.
 
     A part that receives the state h passes on `added + exp2(total a) h`, where `a`
     contains the factor log2(e). The chunk that no other chunk follows is left out. It

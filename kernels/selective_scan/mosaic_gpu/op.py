@@ -171,8 +171,8 @@ def _backward(static, residuals, cotangents):
     )
 
 
-# With symbolic zeros, a last state that nobody reads has no adjoint. Otherwise it would
-# be an array of zeros, an eighth as large as the kept states.
+# With symbolic zeros, there is no adjoint of a last state that nobody reads. Otherwise
+# it would be an array of zeros, as large as a state.
 _scan.defvjp(_forward, _backward, symbolic_zeros=True)
 
 
