@@ -63,7 +63,7 @@ def _run(argv: Sequence[str], console: Console) -> int:
     request = {"task": "start", "repeats": chosen.repeats}
     parts = process.run(request, config, device)
     _show(config.name, parity, parts)
-    flags = [flag for flag in argv if flag.startswith("--config")]
+    flags = config_flags(argv)
     if not any(flag.startswith("--config=") for flag in flags):
         flags.insert(0, f"--config={DEFAULT_CONFIG}")
     flags += [f"--config.train.batch_size={config.train.batch_size}"]
@@ -79,6 +79,15 @@ def _run(argv: Sequence[str], console: Console) -> int:
                 f"command to first step, caches {caches}: {seconds:.1f} s", flush=True
             )
     return 0
+
+
+def config_flags(argv: Sequence[str]) -> list[str]:
+    """Takes the flags of the configuration out of a command line, as `--flag=value`."""
+    found, rest = [], iter(argv)
+    for flag in rest:
+        if flag.startswith("--config"):
+            found.append(flag if "=" in flag else f"{flag}={next(rest)}")
+    return found
 
 
 def make_parser() -> Parser:

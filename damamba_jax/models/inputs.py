@@ -27,7 +27,7 @@ from damamba_jax.models.layers import (
 # Arrays of a batch, as `schema/batch.py` lists them.
 Batch = dict[str, Any]
 # `(center, inverse_scale)` of each feature, both [dim].
-Statistics = dict[str, Any]
+Statistics = Mapping[str, Any]
 
 
 class Output(NamedTuple):

@@ -44,3 +44,9 @@ def test_a_run_that_ends_before_its_first_step_says_why(tmp_path):
             tmp_path / "metrics",
             environment=os.environ,
         )
+
+
+def test_flags_of_the_configuration_keep_their_values():
+    argv = ["--config", "configs/dat.py:small", "--repeats", "3", "--config.optim.lr=1"]
+    expected = ["--config=configs/dat.py:small", "--config.optim.lr=1"]
+    assert cold_start.config_flags(argv) == expected
