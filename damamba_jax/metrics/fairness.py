@@ -30,7 +30,8 @@ class Fairness:
         if no stratum holds both, `None` if no gender is known.
       languages: for each language, its mean prediction minus that of all languages with
         the same true value.
-      people: the number of people with each known gender and language.
+      people: the number of people with each known gender and language; somebody who
+        sits in several sessions counts once for each.
     """
 
     gender: float | None

@@ -15,15 +15,11 @@ from damamba_jax.config.systems import (
     DATConfig,
     SystemConfig,
 )
-from damamba_jax.models.inputs import Output, System
+from damamba_jax.models.inputs import Output, Statistics, System
 from damamba_jax.models.layers import Draws
 
 Params = dict[str, Any]
 M = TypeVar("M", bound=nnx.Module)
-
-
-# `(center, inverse_scale)` of each feature, both [dim].
-Statistics = Mapping[str, Any]
 
 
 def build_model(
