@@ -1,7 +1,7 @@
 """Finds what is odd in the values of a corpus: ranges, sentinels, scales, constants.
 
-A bounded number of frames of each stream is read, spread over its length. Everything
-that is found is one line, which names session, participant and file.
+A bounded number of frames of each stream is read, spread over its length. Each finding
+is one line. A line about one stream or annotation names session, participant and file.
 """
 
 import dataclasses
@@ -19,22 +19,24 @@ from damamba_jax.data.corpus.tracks import Track
 from damamba_jax.errors import DataFormatError
 from damamba_jax.schema.missing import MAX_ABS
 
-# Frames read of each stream.
+# At most so many frames of each stream are read.
 _FRAMES = 512
-# Numbers that programs write where they have none.
+# Numbers that programs write if they have no value.
 _SENTINELS = (-1.0, -9.0, -99.0, -999.0, -9999.0, 99.0, 999.0, 9999.0)
-# A sentinel comes again and again.
+# A number counts as a sentinel if at least this share of the values, and at least so
+# many values, are equal to it.
 _SHARE = 0.005
 _TIMES = 3
-# Beyond the other values by so many times their spread.
+# A sentinel is farther from the other values than so many times their range.
 _APART = 3.0
-# Streams of a feature differ from each other, but not by so much.
+# Streams of a feature differ from each other, but not by such a factor.
 _SCALE = 100.0
+# Scales are compared if at least so many streams have values.
 _PEOPLE = 3
-# Lines about the same thing; of more only the first ones are given.
+# At most so many lines of the same kind are given in full.
 _MOST_LINES = 5
 
-# What is odd, in a word, and the line about it.
+# The kind of a finding, and the line about it.
 Oddity: TypeAlias = tuple[str, str]
 
 
@@ -45,10 +47,11 @@ def find_oddities(
 
     Args:
       sessions: all sessions of the corpus.
-      cache_dir: where text is kept in binary form; without it, it is read anew.
+      cache_dir: the folder that keeps a binary copy of text files; without it, text is
+        read each time.
 
     Returns:
-      One line for each oddity. What is damaged is somebody else's to report.
+      One line for each finding. Damaged files are passed over; the index reports them.
     """
     lines: list[Oddity] = []
     sizes: dict[str, dict[str, np.ndarray]] = defaultdict(dict)
@@ -77,7 +80,7 @@ def find_oddities(
 
 
 def _shortened(lines: Iterable[Oddity]) -> list[str]:
-    """The lines, of which only some are about the same thing."""
+    """Returns the lines, but only the first few of each kind."""
     kinds: dict[str, list[str]] = defaultdict(list)
     for kind, line in lines:
         kinds[kind].append(line)
@@ -92,7 +95,7 @@ def _shortened(lines: Iterable[Oddity]) -> list[str]:
 def _labels(
     where: str, person: Participant, session: Session, rated: list[np.ndarray]
 ) -> Iterator[Oddity]:
-    """Oddities of one annotation, in its own numbers."""
+    """Yields findings about one annotation, in the annotation's own numbers."""
     if person.labels_path is None:
         return
     values = np.concatenate([np.zeros(0), *_own_numbers(person)])
@@ -107,14 +110,14 @@ def _labels(
     for mark in marks:
         yield (
             "label marks",
-            f"{where}: {np.count_nonzero(values == mark)} labels are {mark:g}, as "
-            f"programs write where they have none, in {person.labels_path}.",
+            f"{where}: {np.count_nonzero(values == mark)} labels are {mark:g}, which "
+            f"programs often write for a missing value, in {person.labels_path}.",
         )
     values = values[~np.isin(values, marks)]
     outside = (values < low) | (values > high)
     if outside.any():
         share = outside.mean()
-        scale = " Another scale?" if share > 0.5 else ""
+        scale = " Do they have another scale?" if share > 0.5 else ""
         yield (
             "label range",
             f"{where}: {share:.0%} of the labels lie outside of {field}, from "
@@ -126,13 +129,13 @@ def _labels(
     elif high - low > 2.0 and len(values) > 1 and low <= 1 and values.max() <= 1:
         yield (
             "label scale",
-            f"{where}: all labels lie below 1, where {field}: another scale, in "
-            f"{person.labels_path}?",
+            f"{where}: no label is above 1, although {field}. Do the labels in "
+            f"{person.labels_path} have another scale?",
         )
 
 
 def _own_numbers(person: Participant) -> Iterable[np.ndarray]:
-    """What each rater gave, in the annotation's own numbers."""
+    """Returns the values of each rater, in the annotation's own numbers."""
     source = person.label_source
     if source is None:
         return [person.labels()]
@@ -149,11 +152,11 @@ def _constant_split(split: str, values: Sequence[np.ndarray]) -> Iterator[Oddity
 def _sentinels(
     values: np.ndarray, *, inside: tuple[float, float] | None = None
 ) -> list[float]:
-    """Numbers that mark what is missing: they come often, and lie apart.
+    """Finds numbers that mark missing values: they are frequent, and far from others.
 
     Args:
-      values: finite.
-      inside: values in this range mean what they say.
+      values: finite values.
+      inside: a range whose numbers are never taken for such marks.
     """
     found = []
     for mark in _SENTINELS:
@@ -164,7 +167,7 @@ def _sentinels(
         if inside and inside[0] <= mark <= inside[1]:
             continue
         others = values[~here]
-        # Those of other marks do not say where values lie.
+        # Other marks do not say where the true values lie.
         others = others[~np.isin(others, _SENTINELS)] if len(others) else others
         if not len(others):
             continue
@@ -183,7 +186,7 @@ def _gap(mark: float, low: float, high: float) -> float:
 def _sample(
     track: Track, cache_dir: str | os.PathLike | None
 ) -> Float[np.ndarray, "T dim"]:
-    """Some frames of a stream, those that were recorded; float64."""
+    """Reads some of the frames of a stream that were recorded, as float64."""
     stream = track.open(cache_dir)
     parts = [np.zeros((0, stream.data.shape[1]))]
     for first, last in block_rows(len(stream.data), _FRAMES).tolist():
@@ -198,7 +201,7 @@ def _sample(
 
 
 def _features(where: str, track: Track, frames: np.ndarray) -> Iterator[Oddity]:
-    """Oddities of one stream; `frames` is a sample of it."""
+    """Yields findings about one stream; `frames` are some of its frames."""
     path, field = track.path, f"features.{track.feature.name}.missing_value"
     finite = np.isfinite(frames)
     if not finite.any():
@@ -219,8 +222,8 @@ def _features(where: str, track: Track, frames: np.ndarray) -> Iterator[Oddity]:
     for mark, columns in marks.items():
         yield (
             "marks",
-            f"{where} is often {mark:g} in {columns} columns, as programs write where "
-            f"they have none, in {path}. If so, set `{field}`.",
+            f"{where} is often {mark:g} in {columns} columns, in {path}. Many programs "
+            f"write this number for a missing value. If it means that, set `{field}`.",
         )
     plain = np.where(finite & ~large, frames, np.nan)
     first = plain[np.isfinite(plain).all(axis=1)][:1]
@@ -229,7 +232,7 @@ def _features(where: str, track: Track, frames: np.ndarray) -> Iterator[Oddity]:
 
 
 def _size(frames: np.ndarray) -> Float[np.ndarray, "dim"]:
-    """How large the values of each column are; NaN for a column without any."""
+    """Returns the size of the values of each column; NaN for a column without any."""
     plain = np.where(np.abs(frames) <= MAX_ABS, np.abs(frames), np.nan)
     size = np.full(plain.shape[1], np.nan)
     known = np.isfinite(plain).any(axis=0)
@@ -239,7 +242,7 @@ def _size(frames: np.ndarray) -> Float[np.ndarray, "dim"]:
 
 
 def _scales(sizes: Mapping[str, np.ndarray]) -> Iterator[Oddity]:
-    """Streams whose numbers are all far from those of most people."""
+    """Yields findings about streams that are far larger or smaller than most others."""
     if len(sizes) < _PEOPLE or len({len(size) for size in sizes.values()}) > 1:
         return
     table = np.stack(list(sizes.values()))
@@ -256,13 +259,13 @@ def _scales(sizes: Mapping[str, np.ndarray]) -> Iterator[Oddity]:
             if not 1 / _SCALE < factor < _SCALE:
                 yield (
                     "scale",
-                    f"{where} is {factor:.3g} times as large as that of most people: "
-                    "another scale or unit?",
+                    f"{where} is {factor:.3g} times as large as that of most people. "
+                    "Does it have another scale or unit?",
                 )
 
 
 def _people(sessions: Sequence[Session]) -> Iterator[Oddity]:
-    """People of two splits, where it is known who sat where."""
+    """Yields findings about people in two splits, if the people are known."""
     places: dict[str, dict[str, str]] = defaultdict(dict)
     for session in sessions:
         for person in sorted(session.people):

@@ -19,17 +19,23 @@ def open_corpus(
     labels_root: str = "",
     console: Console | None = None,
 ) -> sessions.CorpusIndex:
-    """Indexes `root`, or else the corpus of `data`; without any, the simulated one.
+    """Indexes the corpus in `root`, in `data.root`, or else the simulated corpus.
+
+    Args:
+      data: the `data` section of the configuration.
+      root: a folder that is used in place of `data.root`; empty for none.
+      labels_root: a folder that is used in place of `data.labels_root`; empty for none.
+      console: the console that shows the progress; `None` makes one.
 
     Raises:
-      ConfigError: without any, if no simulated corpus may stand in for it; for classes
-        of the simulated corpus, which has none.
+      ConfigError: if there is neither a root nor a simulated corpus, or if classes are
+        asked of the simulated corpus, which has none.
     """
     root = root or data.root
     if not root and not data.simulated:
         raise ConfigError(
-            "`data.root`: expected the folder of the corpus, for which no simulated "
-            "one stands in, got nothing. Give --config.data.root=DIR."
+            "`data.root`: expected the folder of the corpus, since no simulated corpus "
+            "can take its place, got nothing. Give --config.data.root=DIR."
         )
     if data.classes and not root:
         raise ConfigError(

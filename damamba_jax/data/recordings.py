@@ -1,7 +1,7 @@
-"""Recordings that are only predicted: without labels, splits or a release around them.
+"""Opens recordings that are only predicted, without labels, splits or a release.
 
-They lie as those that a model was trained on, but may begin further down: the folder
-is a whole corpus, holds sessions, or is a single session.
+Their files lie in the same folders as those of the corpus that the model was trained
+on. But the given folder may be a whole corpus, a folder of sessions, or one session.
 """
 
 import dataclasses
@@ -19,13 +19,13 @@ from damamba_jax.data.corpus.releases import RELEASES
 from damamba_jax.data.corpus.sessions import CorpusIndex
 from damamba_jax.errors import CorpusError
 
-# Name of the split that they form.
+# The name of the split that the recordings form.
 SPLIT = "recordings"
 _SESSION = "{session}"
 
 
 class _Reading(NamedTuple):
-    """One way to read a folder; no session named means all of them."""
+    """One way to read a folder; an empty `session` means all sessions."""
 
     root: Path
     layout: LayoutConfig | None
@@ -34,14 +34,15 @@ class _Reading(NamedTuple):
 
 
 def open_recordings(path: str | os.PathLike, data: DataConfig) -> CorpusIndex:
-    """Indexes recordings; their annotations, if there are any, are not looked for.
+    """Indexes recordings, and does not look for their annotations.
 
     Args:
       path: folder of a corpus, of sessions, or of one session.
-      data: says how the recordings lie, which features are read, and what scores mean.
+      data: the `data` section of the model's configuration, which says where the files
+        lie, which features are read, and what scores mean.
 
     Raises:
-      CorpusError: if the folder holds nothing of that kind, saying what was looked for.
+      CorpusError: if the folder holds no such recordings.
       DataFormatError: for a malformed file.
     """
     folder = Path(path).expanduser()
@@ -69,13 +70,13 @@ def open_recordings(path: str | os.PathLike, data: DataConfig) -> CorpusIndex:
     wanted = sorted({_pattern(f, o) for o in _layouts(data) for f in data.features})
     raise CorpusError(
         f"`--input`: expected recordings as the model was trained on, "
-        f"{' or '.join(wanted)}, got {folder} without any. Give the configuration of "
-        "another layout with --config."
+        f"{' or '.join(wanted)}, got {folder}, which has none. If the files lie in "
+        "another layout, give its configuration with --config."
     ) from failed
 
 
 def _readings(folder: Path, data: DataConfig) -> Iterator[_Reading]:
-    """All ways to read a folder, the one of training first."""
+    """Yields all ways to read a folder; the one of training comes first."""
     yield _Reading(folder, data.layout, data.features)
     for layout in _layouts(data):
         below = dataclasses.replace(
@@ -115,7 +116,7 @@ def _feature_below(feature: FeatureConfig) -> FeatureConfig:
 
 
 def _below(pattern: str) -> str:
-    """Leaves out the folders above that of a session, and that of a split."""
+    """Removes the folders above the session, and the folder of the split."""
     parts = pattern.split("/")
     named = [i for i, part in enumerate(parts) if _SESSION in part]
     if named:

@@ -37,7 +37,7 @@ def test_usual_values_are_not_odd(root):
 
 LABELS = {
     "sentinel -1": (lambda v: np.where(np.arange(80) % 9, v, -1), "9 labels are -1,"),
-    "sentinel -999": (lambda v: np.where(np.arange(80) % 9, v, -999), "are -999, as"),
+    "sentinel -999": (lambda v: np.where(np.arange(80) % 9, v, -999), "are -999,"),
     "another scale": (lambda v: 1 + 4 * v, "% of the labels lie outside of .*scale"),
     "some outside": (
         lambda v: np.where(np.arange(80) < 20, 1.5, v), "25% of the labels lie outside",
@@ -70,7 +70,7 @@ def test_labels_of_a_likert_scale(root):
     ssi.write_labels(path, values)
     (line,) = odd(root, scale=scale)
     assert "10% of the labels lie outside of `data.label_range` = (1, 5)" in line
-    unit = [line for line in odd(root) if "Another scale?" in line]
+    unit = [line for line in odd(root) if "Do they have another scale?" in line]
     assert len(unit) == 4
 
 

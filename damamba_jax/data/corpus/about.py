@@ -1,6 +1,6 @@
-"""The language of a session and the gender of a person, as files of releases say.
+"""Reads the language of a session and the gender of a person from released files.
 
-Both files have lines of `start;end;value;confidence`.
+Both kinds of files have lines of the form `start;end;value;confidence`.
 """
 
 import math
@@ -14,12 +14,15 @@ from damamba_jax.data.formats.headers import decode_text, parse_number
 from damamba_jax.metrics.trace import Gender
 
 _BYTES = 4096
-# The release's code; every other number is a man's.
+# The release's code of a woman. Every other number counts as the code of a man.
 _FEMALE = 2
 
 
 def read_language(files: SplitFiles, session: str) -> str | None:
-    """Reads the third field of the session's language file; `None` without one.
+    """Reads the third field of the session's language file.
+
+    Returns:
+      The language, or `None` if the session has no language file.
 
     Raises:
       ValueError: if the file names no language.
@@ -33,10 +36,13 @@ def read_language(files: SplitFiles, session: str) -> str | None:
 
 
 def read_gender(files: SplitFiles, session: str, role: str) -> Gender | None:
-    """Reads the third field of a person's gender file; `None` without one.
+    """Reads the third field of a person's gender file.
+
+    Returns:
+      The gender, or `None` if the person has no gender file.
 
     Raises:
-      ValueError: if the file holds no code, or several.
+      ValueError: if the file holds no code, or several different ones.
     """
     for path in _beside(files, session, (role,), GENDER_FILE.format(role=role)):
         try:
@@ -52,7 +58,7 @@ def read_gender(files: SplitFiles, session: str, role: str) -> Gender | None:
 def _beside(
     files: SplitFiles, session: str, roles: tuple[str, ...], name: str
 ) -> Iterator[Path]:
-    """Files of a name beside the streams of a session and the labels of some roles."""
+    """Yields files called `name` beside the session's streams and the roles' labels."""
     streams = files.streams.get(session, {})
     paths = [path for stems in streams.values() for path in stems.values()]
     for role in roles:
@@ -65,7 +71,7 @@ def _beside(
 
 
 def _read_values(path: Path) -> list[str]:
-    """The third field of each line; an empty one where a line has fewer."""
+    """Returns the third field of each line; it is empty if a line has fewer fields."""
     with open(path, "rb") as file:
         lines = decode_text(file.read(_BYTES)).splitlines()
     return [(line.split(";") + ["", "", ""])[2].strip() for line in lines if line]

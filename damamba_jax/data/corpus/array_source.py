@@ -1,4 +1,4 @@
-"""One recording in memory -> a session like one on disk."""
+"""Makes a session, like those on disk, from a recording that is in memory."""
 
 import dataclasses
 import os
@@ -17,7 +17,7 @@ from damamba_jax.data.corpus.tracks import Track
 from damamba_jax.data.formats.ssi import Stream
 from damamba_jax.errors import ConfigError, nearest
 
-# Name of the session, in place of a folder's.
+# The name of the session, which has no folder that could name it.
 IN_MEMORY = "in memory"
 
 Arrays = Mapping[str, Mapping[str, Any]]
@@ -28,8 +28,9 @@ class ArraySource:
     """The samples of one feature of one person.
 
     Args:
-      data: float32 or float64 `[T, dim]`; NaN where missing.
-      rate: Hz.
+      data: float32 or float64 `[T, dim]`; NaN where a sample is missing.
+      rate: frames per second, Hz.
+      pieces: files that the samples come from; there are none.
     """
 
     data: Float[np.ndarray, "T dim"]
@@ -50,18 +51,20 @@ def session_of_arrays(
     label_rate: float,
     scale: Scale,
 ) -> Session:
-    """Makes a session of the arrays of each person.
+    """Makes a session from the arrays of each person.
 
     Args:
-      people: for each person the features by name, `[T, dim]` each; what somebody
-        lacks is missing.
-      rates: Hz of each feature; those that are not named have their usual rate.
-      features: what the model was trained on.
+      people: arrays `[T, dim]` by person and by name of the feature. A feature that a
+        person does not have counts as missing.
+      rates: rate of each feature, Hz. A feature that is not named here has the rate of
+        its configuration.
+      features: the features that the model was trained on.
       label_rate: rate of the scores, Hz.
       scale: range or classes of the scores.
 
     Raises:
-      ConfigError: for an unknown feature, another width, a wrong rate, or nobody.
+      ConfigError: for an unknown feature, a malformed array, one of another width, a
+        rate that is not positive, no person, or a person without any sample.
     """
     known = {feature.name: feature for feature in features}
     for name in rates:

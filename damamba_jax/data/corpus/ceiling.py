@@ -1,4 +1,4 @@
-"""How well human raters of a corpus agree: the ceiling of what a model can reach."""
+"""Agreement between the human raters of a corpus, the ceiling for a model's scores."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -11,7 +11,7 @@ class Ceiling(NamedTuple):
     """Agreement of each rater with the others.
 
     Attributes:
-      raters: the score of each rater; empty where there is one alone.
+      raters: the score of each rater; empty if there is only one rater.
       measure: the name of the score, `"CCC"` or `"kappa"`.
     """
 
@@ -37,8 +37,8 @@ def human_ceiling(
     """Measures how well the raters of some sessions agree.
 
     Args:
-      sessions: the sessions, of one corpus.
-      is_asked: whether the annotation of a role of a session counts.
+      sessions: sessions of one corpus.
+      is_asked: tells whether the annotation of a role in a session counts.
     """
     classes = sessions[0].classes if sessions else ()
     raters = rater_agreement(

@@ -12,10 +12,10 @@ from damamba_jax.data.formats.suffixes import READABLE, STREAM, is_readable
 
 
 class Finder:
-    """Finds files by patterns, without those that are to be left out.
+    """Finds files by patterns, except those that the configuration leaves out.
 
     Args:
-      exclude: files and folders below a root, by name or pattern.
+      exclude: names or patterns of files and folders, below a root, to leave out.
       problems: gets a line for each link or folder that cannot be followed.
     """
 
@@ -38,13 +38,13 @@ class Finder:
                 yield match
 
     def forget(self, path: Path) -> None:
-        """Takes back a file that was found, but that nothing reads."""
+        """Forgets a file that was found, because nothing reads it."""
         self._found.discard(path)
 
     def left_out(self) -> list[str]:
-        """Says how many files `data.exclude` leaves out; names what it does not find.
+        """Says in a line, if there is anything to say, what `data.exclude` leaves out.
 
-        The second goes to the problems.
+        An entry of `data.exclude` that fits no file is added to the problems.
         """
         for pattern in self._exclude.keys() - self._used:
             self.problems.append(
@@ -58,21 +58,22 @@ class Finder:
     def report_rest(
         self, folder: Path, *, is_release: bool, without: Collection[str] = ()
     ) -> None:
-        """Adds to the problems what lies below a folder and was not found.
+        """Adds files below a folder that no pattern has found to the problems.
 
         Args:
           folder: the root of a corpus.
-          is_release: it holds much that is not read: only folders of streams count in
-            which nothing was found.
-          without: names of folders, in lower case, that are reported elsewhere.
+          is_release: whether the corpus is a released one, which holds many files that
+            nothing reads. Its streams are reported only if nothing was found in
+            their folder, and its other files are never reported.
+          without: names of folders, in lower case, which are reported elsewhere.
         """
         seen = look(folder)
         for parts in seen.odd:
             self.problems.append(
-                f"{folder.joinpath(*parts)}: is neither a file nor a folder, but a "
-                "pipe or a device, and was passed over."
+                f"{folder.joinpath(*parts)}: this is neither a file nor a folder, but "
+                "a pipe or a device, and was passed over."
             )
-        # Other files, such as videos, are no pattern's business.
+        # No pattern is meant to read other files, such as videos.
         suffixes = (STREAM,) if is_release else READABLE
         known = {path.parent for path in self._found} if is_release else set()
         rest = [

@@ -1,4 +1,4 @@
-"""Fingerprints of sessions: whether a corpus in another folder is the same one."""
+"""Fingerprints of sessions, which tell whether two folders hold the same corpus."""
 
 import hashlib
 import os
@@ -6,17 +6,19 @@ from pathlib import Path
 
 from damamba_jax.data.corpus.sessions import CorpusIndex, Session
 
-# Read of each file, at its start and at its end. Whole recordings would take hours.
+# So many bytes are read at the start and at the end of each file. Reading whole
+# recordings would take hours.
 _BYTES = 4096
-# Files read of each track, spread over all.
+# At most so many files of each track are read. They are spread over the whole track.
 _MAX_FILES = 100
 
 
 def fingerprints(index: CorpusIndex) -> dict[str, str]:
-    """Fingerprints every session, by `split/session`, wherever it lies.
+    """Returns the fingerprint of every session by its name, `split/session`.
 
-    Names of people and features, lengths, rates, and the size, start and end of every
-    file count; folders and times of files do not.
+    A fingerprint depends on the roles of people and the names of features, on lengths
+    and rates, and on the size, start and end of the files. It does not depend on the
+    folder of a file or on the time when the file was written.
     """
     return {f"{s.split}/{s.id}": _fingerprint(s) for s in index.sessions}
 
@@ -36,7 +38,7 @@ def _fingerprint(session: Session) -> str:
 
 
 def _sketch(path: Path) -> bytes:
-    """Size, start and end of a file; nothing for a file that is not there."""
+    """Returns the size, start and end of a file; nothing if it cannot be read."""
     try:
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size

@@ -11,8 +11,9 @@ from damamba_jax.data.corpus.patterns import Match
 class Found:
     """Files by the session and role in their names.
 
-    A file whose name lacks one of them belongs to all. Of files with the same fields
-    the first counts.
+    A file whose name has no session belongs to all sessions, and a file whose name has
+    no role belongs to all roles. If several files have the same fields, the first one
+    counts.
     """
 
     def __init__(self, matches: Iterable[Match] = ()):
@@ -20,7 +21,7 @@ class Found:
         self.add(matches)
 
     def add(self, matches: Iterable[Match]) -> None:
-        """Adds files behind those that are there."""
+        """Adds files after those that are already there."""
         for match in matches:
             fields = match.fields
             key = (fields.get("session", ""), fields.get("role", ""))
@@ -32,11 +33,11 @@ class Found:
 
     @property
     def sessions(self) -> frozenset[str]:
-        """Sessions that the names of files hold."""
+        """Sessions that the names of the files contain."""
         return frozenset(session for session, _ in self._files if session)
 
     def of(self, session: str, role: str) -> tuple[Match, ...]:
-        """Files of one person, those that belong to the person alone first."""
+        """Returns the files of one person; files of that person alone come first."""
         keys = ((session, role), (session, ""), ("", role), ("", ""))
         return tuple(m for key in keys for m in self._files.get(key, {}).values())
 
@@ -46,15 +47,16 @@ class SplitFiles:
     """The files of one split, before any of them is opened.
 
     Args:
-      layout: by which they were found.
-      split: name of the folder.
-      streams: session -> role -> stem in lower case -> header.
+      layout: the layout by which the files were found.
+      split: name of the split's folder.
+      streams: header files by session, by role, and by stem in lower case.
       tables: files of each feature that lies in tables.
       labels: label files.
       turns: tables of turns.
-      seats: session -> roles that were there; `None` means all that have files.
+      seats: roles that took part, by session. In a session that is not named, or if
+        `seats` is `None`, all roles with files took part.
       roots: resolved folders outside of which nothing is read.
-      labels_expected: whether a person without annotation is worth a word.
+      labels_expected: whether a person without annotation is reported.
     """
 
     layout: LayoutConfig
@@ -74,10 +76,10 @@ class SplitFiles:
 
     @property
     def sessions(self) -> list[str]:
-        """Sessions with any feature, in the order of their names."""
+        """Sessions with at least one feature, in the order of their names."""
         found = [frozenset(self.streams), *(t.sessions for t in self.tables.values())]
         return sorted(frozenset().union(*found))
 
     def fields(self, session: str, role: str) -> dict[str, str]:
-        """Fields of patterns that are known for one person."""
+        """Returns the fields of patterns that are known for one person."""
         return {"split": self.split, "session": session, "role": role}

@@ -1,7 +1,8 @@
-"""Who sat where: people who come again in other sessions are told by their names.
+"""Finds out which person sat in which seat of each session.
 
-A table of the layout names everybody, `data.layout.people`. Without one, roles are
-names where not everybody is everywhere, such as `ann`, `bob` and `eve`.
+One person may take part in several sessions. The table `data.layout.people` names
+everybody. Without a table, roles count as names of people if no role is in every
+session, such as `ann`, `bob` and `eve`.
 """
 
 import dataclasses
@@ -15,26 +16,29 @@ from damamba_jax.data.formats.open_table import open_table
 from damamba_jax.data.formats.tables import check_columns
 from damamba_jax.errors import format_error
 
-# No corpus has so many seats.
+# A longer table is refused, since no corpus has so many seats.
 _MAX_ROWS = 1 << 20
-# Seats that a problem names.
+# A problem names at most so many seats.
 _NAMED = 3
 
 
 class Seat(NamedTuple):
-    """A row of the table: where somebody sat. Empty fields stand for all."""
+    """The place where a person sat, as a row of the table gives it.
+
+    An empty split stands for all splits, and an empty role for the only person there.
+    """
 
     split: str
     session: str
     role: str
 
     def __str__(self) -> str:
-        """Returns e.g. `train/monday pupil`."""
+        """Returns a text such as `train/monday pupil`."""
         return " ".join(filter(None, ("/".join(filter(None, self[:2])), self.role)))
 
 
 def read_people(path: Path, *, with_roles: bool) -> dict[Seat, str]:
-    """Reads a table of people, with lower-case names of seats.
+    """Reads a table of people, and turns the names of seats into lower case.
 
     Args:
       path: a table with the columns `session` and `person`, and maybe `role` and
@@ -42,7 +46,8 @@ def read_people(path: Path, *, with_roles: bool) -> dict[Seat, str]:
       with_roles: whether it must have the column `role`.
 
     Raises:
-      DataFormatError: for an absent column, too many rows, or a seat of two people.
+      DataFormatError: if a column is absent, if there are too many rows, or if two
+        people have the same seat.
     """
     table = open_table(path)
     places = [name for name in Seat._fields if name in table.names]
@@ -75,13 +80,13 @@ def read_people(path: Path, *, with_roles: bool) -> dict[Seat, str]:
 def name_people(
     sessions: Sequence[Session], table: Path | None, problems: list[str]
 ) -> list[Session]:
-    """Names everybody in some sessions, where it can be known.
+    """Adds the names of people to sessions; a name that is not known is empty.
 
     Args:
       sessions: all sessions of a corpus.
       table: the table of people; `None` where there is none.
-      problems: gets a line for seats that the table does not name, and for rows that
-        are of no seat.
+      problems: gets a line about seats that the table does not name, and a line about
+        rows that fit no seat.
 
     Raises:
       DataFormatError: for a malformed table.
@@ -112,7 +117,7 @@ def name_people(
 
 
 def _seats(session: Session, person: Participant) -> list[Seat]:
-    """Rows that may name somebody, the one that says most first."""
+    """Returns the rows that may name a person; the most detailed one comes first."""
     split, name, role = (
         text.casefold()
         for text in (session.split.rsplit("/", 1)[-1], session.id, person.role)
@@ -130,7 +135,7 @@ def _name(session: Session, people: Mapping[str, str]) -> Session:
 
 
 def _are_names(sessions: Sequence[Session]) -> bool:
-    """Whether roles are names of people: not everybody is everywhere."""
+    """Says whether roles are names of people: no role is in every session."""
     counts = Counter(person.role for s in sessions for person in s.participants)
     return len(counts) > 1 and all(n < len(sessions) for n in counts.values())
 

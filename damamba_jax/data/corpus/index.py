@@ -1,8 +1,8 @@
 """Finds the sessions of a corpus: who took part, which streams and labels there are.
 
-`index` reads names and headers, and counts the lines of label files (and of ASCII
-streams); no sample is read before a `Track` is opened. What is missing or odd is
-listed in `CorpusIndex.problems`, one line each, naming session, role and file.
+`index` reads names and headers, and counts the lines of label files and of ASCII
+streams. No sample is read before a `Track` is opened. `CorpusIndex.problems` lists
+everything that is missing or odd; each line names session, role and file.
 """
 
 import dataclasses
@@ -51,25 +51,28 @@ def index(
     Args:
       root: folder of one corpus, or a folder that holds several.
       features: streams and tables to look for.
-      labels_root: where labels lie, if not beside the features; the same corpora, by
-        the same patterns. Labels beside the features count where it has none.
+      labels_root: the folder of the labels, if they do not lie beside the features. It
+        holds the same corpora as `root`, with the same patterns. A session without
+        labels in this folder has those that lie beside its features.
       layout: the layout of a custom corpus; `None` recognises the released ones.
-      scale: range or classes, and delay, of the annotations. Of released corpora those
-        are read that have such annotations; `None` reads all of them, each with its
-        first annotation as it is.
-      cache_dir: where it is kept what tables hold; without it they are read each time.
-      strict: malformed streams, and streams of another width than their feature,
-        raise; otherwise they are problems, and the width on disk counts.
-      sessions: names of the only sessions that are looked for; none means all.
-      with_labels: whether annotations are looked for, and missed where there are none.
-      exclude: files and folders below a root that are left out, by name or pattern.
-      skip_damaged: files that would raise are left out, and are problems. All text is
-        read for that.
+      scale: range or classes, and delay, of the annotations. Only those released
+        corpora are read that have such annotations. `None` reads all of them, each
+        with its first annotation as it is.
+      cache_dir: the folder that keeps the contents of tables. Without it, tables are
+        read each time.
+      strict: whether an error is raised for a malformed stream, or for a stream whose
+        width is not that of its feature. Otherwise such a stream is a problem, and the
+        width on disk counts.
+      sessions: names of the sessions that are looked for; none means all sessions.
+      with_labels: whether annotations are looked for, and reported if they are missing.
+      exclude: names or patterns of files and folders, below a root, to leave out.
+      skip_damaged: whether files that would raise an error are left out and become
+        problems. All text files are read to find them.
 
     Raises:
       CorpusError: if a root is missing, empty or holds no known corpus.
-      DataFormatError: for a malformed or misfit stream, if `strict`, unless
-        `skip_damaged`; for a malformed table of people.
+      DataFormatError: for a malformed table of people, and for a malformed stream or
+        one of another width, if `strict` is set and `skip_damaged` is not.
     """
     folder = _check_folder(root, "data.root")
     label_folder = _check_folder(labels_root or root, "data.labels_root")
@@ -103,11 +106,13 @@ class _Search:
 
     Args:
       finder: finds files.
-      root, label_root: resolved folders; `None` where labels lie with the features.
+      root: the resolved folder of the features.
+      label_root: the resolved folder of the labels; `None` if they lie beside the
+        features.
       features: streams and tables to look for.
-      sessions: names of the only sessions that are looked for; none means all.
+      sessions: names of the sessions that are looked for; none means all sessions.
       with_labels: whether annotations are looked for.
-      make_builder: makes the builder of a split's files, given their `scale` too.
+      make_builder: makes the builder of a split from its files and their `scale`.
     """
 
     finder: Finder
@@ -122,7 +127,12 @@ class _Search:
     damaged: list[str] = dataclasses.field(default_factory=list)
 
     def add(self, release: Release, scale: Scale) -> None:
-        """Looks for the sessions of one release, whose annotations have a scale."""
+        """Looks for the sessions of one release.
+
+        Args:
+          release: the release.
+          scale: range or classes, and delay, of its annotations.
+        """
         problems = self.finder.problems
         folders = find_folders(self.root, release, problems)
         trees = list(folders)
@@ -149,7 +159,7 @@ class _Search:
                 self.damaged += builder.left_out
 
     def name_people(self, layout: LayoutConfig | None) -> None:
-        """Finds out who sat where."""
+        """Finds out who sat in which seat, and adds the names to the sessions."""
         problems, pattern = self.finder.problems, layout.people if layout else ""
         tables = list(self.finder.files(self.root, pattern, {})) if pattern else []
         if pattern and not tables:
@@ -158,15 +168,16 @@ class _Search:
         self.built = name_people(self.built, table, problems)
 
     def finish(self, *, is_release: bool, without: frozenset[str]) -> CorpusIndex:
-        """Reports what nothing read, and makes the index of what was found.
+        """Reports the files that nothing reads, and makes the index of the sessions.
 
         Args:
-          is_release, without: as `Finder.report_rest` takes them.
+          is_release: as in `Finder.report_rest`.
+          without: as in `Finder.report_rest`.
         """
         if self.label_root is not None:
             _report_no_labels(self.built, self.label_root, self.finder.problems)
         left_out = self._left_out()
-        # Of a part of a corpus the rest is nobody's concern.
+        # If only some sessions were asked for, the other files do not matter.
         if self.with_labels and not self.sessions:
             for tree in dict.fromkeys([self.root, self.label_root or self.root]):
                 self.finder.report_rest(tree, is_release=is_release, without=without)
@@ -181,7 +192,7 @@ class _Search:
         )
 
     def _left_out(self) -> list[str]:
-        """Says which files were left out on demand."""
+        """Returns lines about the files that the configuration leaves out."""
         found = self.finder.left_out()
         if self.damaged:
             number, first = len(self.damaged), self.damaged[0]
@@ -192,7 +203,7 @@ class _Search:
 def _report_no_labels(
     sessions: Sequence[Session], label_folder: Path, problems: list[str]
 ) -> None:
-    """Says so if no label lies where labels were said to lie."""
+    """Adds a problem if the folder of the labels holds no label of any session."""
     paths = [p.labels_path for s in sessions for p in s.participants]
     if not any(path and path.is_relative_to(label_folder) for path in paths):
         problems.append(
@@ -250,13 +261,13 @@ def _find_split(
 
 
 def _table_path(feature: FeatureConfig, layout: LayoutConfig) -> str:
-    """The pattern of a feature's tables."""
+    """Returns the pattern of the names of a feature's tables."""
     own = feature.table.files if feature.table else ""
     return own or layout.feature_path
 
 
 def _find_tables(feature: FeatureConfig, matches: Iterable[patterns.Match]) -> Found:
-    """The tables of a feature; of several stems the first that is there counts."""
+    """Returns the tables of a feature; the first of its stems that has any counts."""
     order = [stem.lower() for stem in feature.stems]
     stems: dict[str, list[patterns.Match]] = {}
     for match in matches:
@@ -279,7 +290,8 @@ def _find_seats(
 ) -> dict[str, frozenset[str]] | None:
     """Finds the seats that were taken, by recordings, audio streams and labels.
 
-    Sessions in which nothing tells (only visual streams were downloaded) are left out.
+    A session is left out if nothing tells which seats were taken, for example because
+    only visual streams were downloaded.
     """
     if not release.audio_paths:
         return None
@@ -295,7 +307,8 @@ def _find_seats(
         if not taken[session]:
             finder.problems.append(
                 f"{release.name}/{known['split'][0]}/{session}: neither audio nor "
-                "labels tell which seats were taken; all with streams count."
+                "labels tell which seats were taken, so that all seats with streams "
+                "count."
             )
     return {session: frozenset(roles) for session, roles in taken.items() if roles}
 
@@ -319,7 +332,7 @@ def _others(features: Sequence[FeatureConfig]) -> list[FeatureConfig]:
 def _choose_releases(
     scale: Scale | None,
 ) -> tuple[tuple[Release, ...], frozenset[str]]:
-    """The releases that have an annotation, and the folders of those that do not."""
+    """Returns the releases with such an annotation, and the folders of the others."""
     if scale is None:
         return RELEASES, frozenset()
     chosen = [release.with_annotation(scale.classes) for release in RELEASES]
@@ -333,17 +346,22 @@ def _choose_releases(
 
 
 def _report_unread(folder: Path, unread: Collection[str], problems: list[str]) -> None:
-    """Names the corpora whose annotations are of another kind."""
-    fix = "set `data.classes`, or describe it with `data.layout`"
+    """Adds a problem for each corpus whose annotations are of another kind.
+
+    Raises:
+      CorpusError: if the folder itself is such a corpus.
+    """
+    fix = "set `data.classes`, or describe the corpus with `data.layout`"
     if folder.name.lower() in unread:
         raise CorpusError(
             f"`data.root`: expected a corpus with annotations of the configured kind, "
-            f"got {folder}, whose annotations are of another; {fix}."
+            f"got {folder}, whose annotations are of another kind; {fix}."
         )
     for path in sorted(folder.iterdir()):
         if path.name.lower() in unread and path.is_dir():
             problems.append(
-                f"{path}: not read, since its annotations are of another kind; {fix}."
+                f"{path}: this corpus is not read, since its annotations are of "
+                f"another kind; {fix}."
             )
 
 

@@ -9,7 +9,7 @@ from damamba_jax.data.corpus.ceiling import human_ceiling
 from damamba_jax.data.corpus.sessions import CorpusIndex, Participant, Session
 from damamba_jax.data.corpus.tracks import Track
 
-# (session's split, session's id, role) -> share of frames with a label
+# The share of frames with a label, by the session's split, the session's id and role.
 Coverage = dict[tuple[str, str, str], float]
 
 SESSION_COLUMNS = (
@@ -19,7 +19,7 @@ SPLIT_COLUMNS = ("split", "sessions", "people", "labelled", "coverage", "hours")
 
 
 def label_coverage(sessions: Sequence[Session], problems: list[str]) -> Coverage:
-    """Reads all labels; what cannot be read is added to the problems."""
+    """Reads all labels, and adds a problem for each file that cannot be read."""
     coverage: Coverage = {}
     for session in sessions:
         for participant in session.participants:
@@ -82,7 +82,7 @@ def feature_lines(
 
 
 def rater_lines(found: CorpusIndex, coverage: Coverage) -> Iterator[str]:
-    """Says for each split that several people have rated how well they agree."""
+    """Says how well the raters agree, for each split that several people rated."""
     for split in dict.fromkeys(session.split for session in found.sessions):
         ceiling = human_ceiling(
             found.split(split),

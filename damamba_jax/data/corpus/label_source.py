@@ -1,4 +1,4 @@
-"""The annotations of one person, whatever they came from, as values with a mask."""
+"""Reads the annotations of one person from any kind of file, as values at one rate."""
 
 import dataclasses
 import logging
@@ -34,23 +34,23 @@ from damamba_jax.metrics.trace import to_unit
 
 _log = logging.getLogger(__name__)
 
-# Rater of annotations that name none.
+# The name of the rater if the annotation does not name one.
 ONLY_RATER = ""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Scale:
-    """What the values of annotations mean.
+    """The meaning of the values of annotations.
 
     Args:
       low, high: values that the model sees as 0 and 1.
-      classes: the names of the classes, which become the numbers 0, 1, ...; empty where
+      classes: the names of the classes, which become the numbers 0, 1, ...; empty if
         annotations are numbers.
       ordered: whether the classes are steps of a scale.
-      delay_seconds: how late annotations are, s.
-      unit: what counts as one: a frame or a turn.
-      chosen: whether a configuration says so; a file whose values mostly lie outside
-        is then an error.
+      delay_seconds: time by which annotations come too late, s.
+      unit: what has one score of its own, a frame or a turn.
+      chosen: whether a configuration gives the scale. A file most of whose values lie
+        outside of the range is then an error.
     """
 
     low: float = 0.0
@@ -63,7 +63,7 @@ class Scale:
 
     @classmethod
     def of(cls, data: DataConfig) -> "Scale":
-        """Takes range or classes, delay and unit of a configuration's annotations."""
+        """Makes the scale that the `data` section of a configuration describes."""
         low, high = data.label_range
         return cls(
             low=low,
@@ -88,10 +88,10 @@ class LabelSource:
     """The annotations of one person.
 
     Args:
-      pieces: files, at least one.
-      config: how they are read; `None` for one value per line.
+      pieces: files of the annotation, at least one.
+      config: how the files are read; `None` if they have one value per line.
       fields: known fields of patterns: split, session and role.
-      turns: when the turns of the session were.
+      turns: start and end of each turn, by its name in lower case.
       rate: frames per second of the result, Hz.
       limit_seconds: length of the recording, which no annotation exceeds.
       scale: range and delay of the annotations.
@@ -108,7 +108,7 @@ class LabelSource:
     def read(self) -> Float[np.ndarray, "T"]:
         """Reads the annotation: the mean of the raters, NaN where nobody rated.
 
-        Of classes it is what the raters agree on; see `agree_on_class`.
+        For classes it is the class on which the raters agree; see `agree_on_class`.
 
         Raises:
           DataFormatError: for a malformed file, or one without any number or class.
@@ -120,7 +120,7 @@ class LabelSource:
         return agree_on_class(raters, num_classes=size, ordered=ordered)
 
     def read_raters(self) -> dict[str, Float[np.ndarray, "T"]]:
-        """Reads what each rater said, all of the same length.
+        """Reads the values of each rater; all arrays have the same length.
 
         Raises:
           DataFormatError: as `read`.
@@ -152,8 +152,8 @@ class LabelSource:
     def spans(self) -> list[Span]:
         """Finds the stretches that were rated as a whole, in the order of their starts.
 
-        These are the turns of the session, or else the intervals of the annotation;
-        there are none where every frame has a value of its own.
+        These are the turns of the session, if they are known, and otherwise the
+        intervals of the annotation. The list is empty if every frame has its own value.
 
         Raises:
           DataFormatError: as `read`.
@@ -172,7 +172,7 @@ class LabelSource:
         return [Span(a, b, str(i + 1)) for i, (a, b) in enumerate(sorted(edges))]
 
     def _rates_intervals(self) -> bool:
-        """Whether values belong to intervals, not to points in time or frames."""
+        """Says whether values belong to intervals, not to points in time or frames."""
         path = self.pieces[0].path
         suffix = path.suffix.lower()
         if suffix == ".annotation":
@@ -203,7 +203,7 @@ class LabelSource:
                 f"--config.data.label_range={least:g},{most:g}",
             )
         scaled = to_unit(values, self.scale.label_range)
-        if scaled is values:  # as released
+        if scaled is values:  # The range is [0, 1] already.
             return values
         if outside.any():
             warn_once(
@@ -300,7 +300,7 @@ class LabelSource:
     def _read_texts(
         self, piece: Match, field: str, texts: Sequence[str]
     ) -> Float[np.ndarray, "n"]:
-        """Reads texts as numbers or classes; what is neither is not rated."""
+        """Reads texts as numbers or classes; any other text counts as not rated."""
         classes = self.scale.classes
         if classes:
             expected = f"the classes {', '.join(classes)}"
@@ -324,7 +324,7 @@ class LabelSource:
     def _place(
         self, times: np.ndarray, turns: Sequence[str], value: np.ndarray
     ) -> Ratings:
-        """Gives values their place in time."""
+        """Gives each value the start and the end of the time for which it holds."""
         assert self.config is not None, "plain lines are no table"
         if self.config.time:
             return ratings.from_points(times[:, 0], value)
@@ -337,7 +337,8 @@ class LabelSource:
             return Ratings(time - 0.5 / self.rate, time + 0.5 / self.rate, value)
         if not self.turns:
             raise ConfigError(
-                "`data.layout.labels`: values belong to turns; set `data.layout.turns`."
+                "`data.layout.labels`: the values belong to turns, but nothing says "
+                "when the turns were; set `data.layout.turns`."
             )
         nowhere = Span(np.nan, np.nan)
         spans = [self.turns.get(str(t).casefold(), nowhere)[:2] for t in turns]
@@ -347,7 +348,7 @@ class LabelSource:
     def _value_columns(
         self, table: Table, fields: Mapping[str, str]
     ) -> dict[str, tuple[str, str]]:
-        """Finds the columns of values: rater and turn that the name of each gives."""
+        """Finds the columns of values, with the rater and the turn in each name."""
         config = self.config
         assert config is not None, "plain lines are no table"
         found: dict[str, tuple[str, str]] = {}
@@ -370,7 +371,7 @@ class LabelSource:
 def _read_numbers(
     piece: Match, field: str, texts: Sequence[str]
 ) -> tuple[Float[np.ndarray, "n"], list[int]]:
-    """Reads texts as numbers; returns the places of those that are none, too."""
+    """Reads texts as numbers, and lists the indices of texts that are no numbers."""
     values, refused, numbers = np.full(len(texts), np.nan), [], Numbers()
     for i, text in enumerate(texts):
         try:

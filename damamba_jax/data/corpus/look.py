@@ -1,4 +1,4 @@
-"""Names of the files below a folder, as many as can be looked at in a moment."""
+"""Lists the files below a folder, at most as many as can be listed in a moment."""
 
 import itertools
 import os
@@ -7,20 +7,20 @@ from collections import deque
 from pathlib import Path
 from typing import NamedTuple
 
-# Names that are looked at: in all, in one folder, and that many folders deep.
+# The largest number of names in all, of names in one folder, and of nested folders.
 MAX_ENTRIES = 100_000
 MAX_IN_FOLDER = 20_000
 MAX_DEPTH = 6
 
 
 class Seen(NamedTuple):
-    """What lies below a folder.
+    """The files below a folder.
 
     Attributes:
-      files: regular files, as the names of their folders and their own, sorted by
-        depth and name.
+      files: regular files, sorted by depth and name. Each is a tuple of the names of
+        its folders and its own name.
       odd: pipes, devices and the like, in the same form.
-      notes: sentences about what was passed over.
+      notes: sentences about links, folders and names that were passed over.
     """
 
     files: tuple[tuple[str, ...], ...]

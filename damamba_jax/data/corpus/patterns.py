@@ -1,8 +1,8 @@
 """Finds files by patterns such as `{split}/{session}/{role}.{stem}.stream`.
 
-Names match without regard to case (downloads of one release differ in it). Nothing
-outside the root is ever reached: `..` and absolute patterns are refused, and links
-that lead elsewhere are reported instead of followed.
+Names match in upper and lower case, since downloads of one release differ in case.
+Nothing outside the root is ever reached: `..` and absolute patterns are refused, and
+links that lead out of the root are reported instead of followed.
 """
 
 import dataclasses
@@ -19,7 +19,7 @@ FIELDS = ("split", "session", "role", "stem", "turn", "rater", "frame")
 
 @dataclasses.dataclass(frozen=True)
 class Match:
-    """One path, and the values that the fields of the pattern took for it."""
+    """One path, and the values that the fields of the pattern have in it."""
 
     path: Path
     fields: Mapping[str, str]
@@ -34,7 +34,8 @@ def check_pattern(pattern: str, *, name: str, required: Sequence[str]) -> None:
       required: fields that must occur.
 
     Raises:
-      ConfigError: if it is not a plain relative path of known fields.
+      ConfigError: if the pattern is not a relative path, lacks a required field, or has
+        an unknown one.
     """
     try:
         parts = string.Formatter().parse(pattern)
@@ -47,8 +48,8 @@ def check_pattern(pattern: str, *, name: str, required: Sequence[str]) -> None:
     missing = [field for field in required if field not in used]
     if unknown or missing:
         raise ConfigError(
-            f"`{name}`: expected the fields {list(required)}, of "
-            f"{list(FIELDS)}, got {pattern!r}."
+            f"`{name}`: expected a pattern with the fields {list(required)} and no "
+            f"other fields than {list(FIELDS)}, got {pattern!r}."
         )
     if any(part in ("", ".", "..") or "\\" in part for part in pattern.split("/")):
         raise ConfigError(
@@ -57,7 +58,7 @@ def check_pattern(pattern: str, *, name: str, required: Sequence[str]) -> None:
 
 
 def is_inside(path: Path, root: Path) -> bool:
-    """True when `path`, with links resolved, lies in `root` (itself resolved)."""
+    """Says whether `path`, with its links resolved, lies in the resolved `root`."""
     try:
         return path.resolve().is_relative_to(root)
     except (OSError, RuntimeError):  # a circle of links
@@ -65,11 +66,11 @@ def is_inside(path: Path, root: Path) -> bool:
 
 
 def _odd_link(path: Path, root: Path) -> str:
-    """Says why a link is not followed; empty if it is."""
+    """Says why a link is not followed; the text is empty if the link is followed."""
     try:
         path.resolve(strict=True)
     except (OSError, RuntimeError):
-        return f"{path}: is a link in a circle or to nothing; ignored."
+        return f"{path}: is a link in a circle or to nothing, and was ignored."
     if is_inside(path, root):
         return ""
     return (
@@ -89,8 +90,9 @@ def find(
 
     Args:
       root: resolved folder.
-      pattern: as `check_pattern` wants it.
-      known: values that a field may take; others may take any, but no hidden name.
+      pattern: a pattern that `check_pattern` accepts.
+      known: values that a field may take. A field that is not named may take any value
+        that does not begin with a point, as the names of hidden files do.
       problems: gets a line for each link that leads out of the root and each folder
         that cannot be read.
     """
@@ -140,8 +142,8 @@ def compile_part(
     Args:
       part: text with fields, such as `{role}.{stem}.stream`.
       bound: values of fields that are known already.
-      known: values that other fields may take; without any they take all but hidden
-        names.
+      known: values that other fields may take. A field that is not named may take any
+        value that does not begin with a point, as the names of hidden files do.
     """
     text, here = "", set()
     for literal, field, _, _ in string.Formatter().parse(part):
@@ -153,7 +155,8 @@ def compile_part(
         elif field in here:
             text += f"(?P={field})"
         else:
-            # Longest first: `pos10` must not be read as `pos1` and a rest.
+            # The longest value is tried first, so that `pos10` is not read as `pos1`
+            # with a rest.
             values = sorted(known.get(field, ()), key=len, reverse=True)
             free = r"\d{1,15}" if field == "frame" else r"[^.].*?"
             choice = "|".join(map(re.escape, values)) or free
@@ -165,7 +168,7 @@ def compile_part(
 def _canonical(
     values: Mapping[str, str], known: Mapping[str, Sequence[str]]
 ) -> dict[str, str]:
-    """Spells the values as `known` does."""
+    """Returns the values in the spelling of `known`."""
     spelled = {}
     for field, value in values.items():
         same = [v for v in known.get(field, ()) if v.lower() == value.lower()]

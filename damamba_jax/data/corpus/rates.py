@@ -1,10 +1,12 @@
 """Sample rates of streams whose headers are wrong.
 
 Streams of the 2023-24 extractions carry `sr=40`, which is the stride in milliseconds,
-for samples at 25 Hz. A header's rate stays when it is the feature's nominal one, or
-when it gives the duration of the recording, known from its labels or from another
-stream, within 5 %. Otherwise the rate is frames / duration if that is a usual rate
-within 2 %. If it is none, the stream or the labels stop early, at their own rate.
+for samples at 25 Hz. The rate of a header is kept if it is the nominal rate of the
+feature. It is also kept if the frames at this rate last as long as the recording,
+within 5 %; labels or another stream tell how long the recording is. Otherwise the rate
+is frames / duration, if that is a usual rate within 2 %. If it is not a usual rate, the
+stream or the labels stop early, and the stream has the header's rate or the nominal
+rate, whichever is nearer to frames / duration.
 """
 
 import os
@@ -13,8 +15,8 @@ from collections.abc import Mapping, Sequence
 
 from damamba_jax.errors import format_error
 
-# A file at another rate than its feature is read at its own, up to so many times as
-# fast or as slow. A window takes memory for each of its frames.
+# The rate of a file may be so many times as fast or as slow as the nominal rate of its
+# feature. There is a limit because a window takes memory for each of its frames.
 MAX_RATIO = 20.0
 MAX_HOURS = 24.0
 TOLERANCE = 0.05
@@ -23,20 +25,20 @@ USUAL_RATES = (2.0, 25.0, 30.0, 40.0)
 
 
 def is_possible(rate: float, nominal: float) -> bool:
-    """Whether a feature may have such a rate, where `nominal` is expected."""
+    """Says whether a feature with the nominal rate `nominal` may have this rate."""
     return nominal / MAX_RATIO <= rate <= nominal * MAX_RATIO
 
 
 def check_rate(
     path: str | os.PathLike, rate: float, *, nominal: float, name: str
 ) -> None:
-    """Refuses times of rows that cannot be.
+    """Refuses a rate of rows that is not possible.
 
     Args:
       path: file that the error names.
-      rate: frames per second, as the times say, Hz.
+      rate: frames per second according to the times of the rows, Hz.
       nominal: rate that the feature should have, Hz.
-      name: of the feature.
+      name: the name of the feature.
 
     Raises:
       DataFormatError: if the rate is far from the nominal one.
@@ -52,15 +54,15 @@ def check_rate(
 
 
 def check_length(path: str | os.PathLike, num_frames: int, rate: float) -> None:
-    """Refuses what would be longer than a day.
+    """Refuses a recording that is longer than a day.
 
     Args:
       path: file that the error names.
-      num_frames: its frames.
+      num_frames: number of frames in the file.
       rate: frames per second, Hz.
 
     Raises:
-      DataFormatError: if nobody can have recorded that in one go.
+      DataFormatError: if the frames last longer than `MAX_HOURS`.
     """
     hours = num_frames / rate / 3600
     if hours > MAX_HOURS:
@@ -79,8 +81,8 @@ def repair_rate(
 
     Args:
       num_frames: frames on disk.
-      header_rate: what the header says, Hz; 0 where it says nothing.
-      duration: the duration of the recording, s; `None` when nothing tells.
+      header_rate: the rate in the header, Hz; 0 if the header gives none.
+      duration: the duration of the recording, s; `None` if it is unknown.
       nominal: rate that the feature should have, Hz.
     """
     if duration is None or not duration > 0:
@@ -98,29 +100,31 @@ def repair_rate(
 
 
 def fits(seconds: float, duration: float) -> bool:
-    """Whether a stream lasts about as long as its session."""
+    """Says whether a stream lasts about as long as its session."""
     return abs(seconds - duration) <= TOLERANCE * duration
 
 
 def is_snapped(rate: float, usual: float) -> bool:
-    """Whether a rate is so near a usual one that it is taken for it."""
+    """Says whether a rate is so near to a usual one that it counts as the usual one."""
     return abs(rate - usual) <= SNAP * usual
 
 
 def reference_duration(
     labels: Sequence[float], streams: Mapping[str, tuple[int, float]]
 ) -> float | None:
-    """Returns how long a recording lasts, s; `None` when nothing tells.
+    """Returns how long a recording lasts, s; `None` if that is unknown.
 
-    The first label file counts that agrees with most streams, or differs from them by
-    a header's wrong rate. When none does, labels are cut short if two streams or more,
-    the majority, agree on a duration. Without labels it is the OpenPose stream, whose
-    rate was always right, or else the upper median of the streams (wrong headers claim
-    too high a rate, and so too short a duration).
+    With labels, the duration is that of the first label file that agrees with the
+    streams, or that would agree if a wrong rate in the headers were corrected. If no
+    label file does, and most streams, at least two, agree on a duration, then the
+    labels are cut short and the streams give the duration. Otherwise the first label
+    file gives it. Without labels, the OpenPose stream gives the duration, since its
+    rate was always right. If there is none, the upper median of the streams gives it:
+    a wrong header claims a rate that is too high, and so a duration that is too short.
 
     Args:
-      labels: durations of label files, the participant's own one first, s.
-      streams: frames and header rate of each stream by name.
+      labels: durations of label files, s; the participant's own file comes first.
+      streams: number of frames and rate in the header, by the name of the stream.
     """
     seconds = {k: frames / rate for k, (frames, rate) in streams.items() if rate}
     middle = statistics.median_high(seconds.values()) if seconds else None

@@ -1,4 +1,4 @@
-"""Places of the files of the released corpora.
+"""Places where the files of the released corpora lie.
 
 NoXi:
     noxi/{train,val,test-base,test-additional}/<session>/<role>.<stem>.stream
@@ -6,15 +6,15 @@ NoXi:
 MPIIGroupInteraction, named so or mpii/MultiMediate25:
     {val,test}/precomputed-features-<split>/<session>/<role>.<stem>.stream
     {val,test}/engagement-annotations-<split>/<session>/<role>.engagement.annotation.csv
-    or flat, as NoXi
+    or without the inner folders, as in NoXi
 NoXi-J:
-    noxi-j/{train,val,test}/<session>/..., as NoXi
-PInSoRo, pairs of children (cc), or a child and a robot (cr):
+    noxi-j/{train,val,test}/<session>/..., as in NoXi
+PInSoRo, with pairs of two children (cc) or of a child and a robot (cr):
     pinsoro/{train,val,test}-{cc,cr}/<session>/{purple,yellow}.<stem>.stream
     and, beside it, <role>.{task,social}_engagement.annotation.csv
 
-Folders are found in any case. Features and labels may have roots of their own, each
-of them one corpus or the parent of several.
+The names of folders may be in upper or lower case. Features and labels may each have a
+root of their own, which is one corpus or the parent folder of several.
 """
 
 import dataclasses
@@ -26,32 +26,32 @@ from damamba_jax.config.sections import FeatureConfig
 from damamba_jax.data.corpus import patterns
 from damamba_jax.schema.release import ANNOTATIONS
 
-# Written into the root of a corpus that was drawn, not recorded.
+# This file lies in the root of a simulated corpus.
 SIMULATED_FILE = "simulated.json"
-# Beside the streams of a session.
+# These files lie beside the streams of a session.
 LANGUAGE_FILE = "language.annotation.csv"
 GENDER_FILE = "{role}.gender.annotation.csv"
 
-# Names of the files, without the folders that another tree has in place of these.
+# The names of the files alone, since the folders differ from one layout to another.
 _STREAM = LayoutConfig.feature_path.rpartition("/")[2]
 _LABEL = LayoutConfig.label_path.rpartition("/")[2]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Release:
-    """One corpus and the trees in which it is found.
+    """One corpus and the layouts in which it is found.
 
     Args:
       name: the name of the corpus.
-      folders: names that it has below a parent folder.
-      layouts: variants with the same splits and roles, the likeliest first.
-      audio_paths: patterns of recordings that prove a seat to be taken. A release
-        with any of them has features of empty seats too, so that a seat counts only
-        if it has a recording, a stream `audio.*` or a label.
-      annotations: names of `ANNOTATIONS`; the layouts have the label files of the
+      folders: names that the corpus may have below a parent folder.
+      layouts: variants with the same splits and roles; the likeliest comes first.
+      audio_paths: patterns of recordings that prove that a seat was taken. A release
+        that has such patterns holds features of empty seats too. A seat then counts
+        only if it has a recording, a stream `audio.*` or a label.
+      annotations: names of `ANNOTATIONS`; the layouts name the label files of the
         first one.
-      needs_name: another release has the same tree, so that a folder of another name
-        is never taken for this one.
+      needs_name: whether a folder must have the name of this release. This is so if
+        another release has the same layout.
     """
 
     name: str
@@ -63,18 +63,22 @@ class Release:
 
     @property
     def is_custom(self) -> bool:
-        """Whether a user describes it, as `data.layout`."""
+        """Whether a user describes the corpus with `data.layout`."""
         return not self.folders
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Classes of the annotation; none where it has values."""
+        """Classes of the annotation; there are none if it has continuous values."""
         return ANNOTATIONS[self.annotations[0]]
 
     def with_annotation(self, classes: Sequence[str]) -> "Release | None":
-        """The same release with the annotation that has these classes, in any order.
+        """Returns the same release with the annotation that has these classes.
 
-        `None` if it has no such annotation; without classes values are continuous.
+        Args:
+          classes: names of the classes, in any order; none for continuous values.
+
+        Returns:
+          The release, or `None` if it has no such annotation.
         """
         names = [
             n for n in self.annotations if sorted(ANNOTATIONS[n]) == sorted(classes)
@@ -96,7 +100,7 @@ _SEATS = ("subjectPos1", "subjectPos2", "subjectPos3", "subjectPos4")
 
 
 def _pinsoro(pairs: str, *, partner_roles: tuple[str, ...] = ()) -> Release:
-    """The sessions of one kind of pairs; both kinds are one corpus."""
+    """Makes the release with one kind of pairs; both kinds form one corpus."""
     annotations = ("task_engagement", "social_engagement")
     return Release(
         name=f"pinsoro-{pairs}",
@@ -165,7 +169,7 @@ RELEASES = (
         needs_name=True,
     ),
     _pinsoro("cc"),
-    # The robot is seen as a partner; it has label files, which are not scored.
+    # The robot is only a partner. It has label files, but they are not scored.
     _pinsoro("cr", partner_roles=("yellow",)),
 )
 
@@ -174,13 +178,13 @@ def released(name: str) -> Release:
     """Looks a release up by its name.
 
     Raises:
-      KeyError: if there is none of this name.
+      KeyError: if there is no release of this name.
     """
     return {release.name: release for release in RELEASES}[name]
 
 
 def custom_release(layout: LayoutConfig, features: Sequence[FeatureConfig]) -> Release:
-    """Makes a user's layout searchable like a released one.
+    """Makes a release of a user's layout, so that both are searched in the same way.
 
     Raises:
       ConfigError: if a pattern lacks a field, or reaches out of the root.
@@ -220,12 +224,12 @@ def custom_release(layout: LayoutConfig, features: Sequence[FeatureConfig]) -> R
 
 
 def _not_in(texts: Sequence[str], fields: Sequence[str]) -> list[str]:
-    """The fields that no other pattern holds."""
+    """Returns the fields that occur in none of the texts."""
     return [f for f in fields if not any(f"{{{f}}}" in text for text in texts)]
 
 
 def find_folders(root: Path, release: Release, problems: list[str]) -> list[Path]:
-    """Lists the folders that may be the corpus: `root`, then those below it."""
+    """Lists the folders that may be the corpus: first `root`, then folders below it."""
     found = [root] if _may_be(root, release) else []
     for name in release.folders:
         for match in patterns.find(root, name, known={}, problems=problems):
@@ -235,7 +239,7 @@ def find_folders(root: Path, release: Release, problems: list[str]) -> list[Path
 
 
 def _may_be(folder: Path, release: Release) -> bool:
-    """Whether the name of a folder allows that it is the corpus itself."""
+    """Says whether a folder of this name may be the corpus itself."""
     name = folder.name.lower()
     owners = [
         other.name

@@ -1,4 +1,4 @@
-"""The files found for one split -> its sessions, with repaired rates, and problems."""
+"""Builds the sessions of one split from its files, repairs rates, lists problems."""
 
 import collections
 import dataclasses
@@ -22,7 +22,7 @@ from damamba_jax.metrics.trace import Gender
 
 _log = logging.getLogger(__name__)
 
-_FORMS = "the names differ in case, or in how accents are written (NFC, NFD)"
+_FORMS = "The names differ in case, or in how accents are written (NFC, NFD)"
 
 
 class SplitBuilder:
@@ -30,14 +30,16 @@ class SplitBuilder:
 
     Args:
       files: the files of the split.
-      features: wanted.
+      features: the features that the sessions shall have.
       references: other features; their headers may tell how long a recording lasts.
-      scale: range and delay of the annotations.
-      cache_dir: where it is kept what tables hold.
-      columns: feature -> its first table and the columns of all, for all splits.
-      strict: a malformed or misfit stream raises; otherwise it is a problem, and the
-        width on disk counts.
-      skip_damaged: what would raise is left out, and is a problem.
+      scale: range or classes, and delay, of the annotations.
+      cache_dir: the folder that keeps the contents of tables.
+      columns: the first table of each feature and its columns. The builders of all
+        splits share this dictionary, since the columns must be the same everywhere.
+      strict: whether an error is raised for a malformed stream or one of another width.
+        Otherwise such a stream is a problem, and the width on disk counts.
+      skip_damaged: whether files that would raise an error are left out and become
+        problems.
     """
 
     def __init__(
@@ -69,14 +71,15 @@ class SplitBuilder:
             report=self._problem,
         )
         self._people = 0
-        # What a problem is about -> a line for each person concerned.
+        # The lines about each kind of problem, one for each person concerned.
         self._lines: dict[str, list[str]] = collections.defaultdict(list)
 
     def build(self) -> tuple[Session, ...]:
         """Builds the sessions in the order of their names.
 
         Raises:
-          DataFormatError: for a malformed or misfit stream, if `strict`.
+          DataFormatError: for a malformed stream or one of another width, if `strict`
+            is set and `skip_damaged` is not.
         """
         sessions = self._files.sessions
         self._report_names(sessions)
@@ -92,16 +95,16 @@ class SplitBuilder:
         for name in sessions:
             other = alike.setdefault(_plain(name), name)
             if other != name:
-                text = f"is another session than {other!r}: {_FORMS}"
+                text = f"is another session than {other!r}. {_FORMS}"
                 self._problem("alike", name, "", text)
         for name in sorted(self._files.labels.sessions.difference(sessions)):
-            text = "has labels, but no stream; ignored"
+            text = "has labels, but no stream, and is ignored"
             if other := alike.get(_plain(name)):
-                text += f". Labels of {other!r}? {_FORMS}"
+                text += f". Are these the labels of {other!r}? {_FORMS}"
             self._problem("orphan", name, "", text)
 
     def problems(self) -> list[str]:
-        """Lists the problems; what holds for everybody in the split takes one line."""
+        """Lists the problems; one that everybody in the split has takes one line."""
         listed = []
         for lines in self._lines.values():
             if len(lines) == self._people > 3:
@@ -117,7 +120,7 @@ class SplitBuilder:
         )
 
     def _opens(self, session: str, role: str, track: Track) -> bool:
-        """Whether a file can be read to its end, where damaged ones are left out."""
+        """Says whether the track is kept: damaged files may have to be left out."""
         if not self._skip:
             return True
         try:
@@ -166,7 +169,7 @@ class SplitBuilder:
                 )
             )
         labelled = max([p.num_labels / rate for p in participants], default=0.0)
-        # Labels that are cut short leave the rest of the session to be predicted.
+        # If labels are cut short, the rest of the session can still be predicted.
         duration = max([labelled, *streamed])
         if rates.fits(duration, labelled):
             duration = labelled
@@ -186,7 +189,7 @@ class SplitBuilder:
         )
 
     def _language(self, session: str) -> str | None:
-        """Reads the language of a session, if a file beside its own names it."""
+        """Reads the language of a session, if it has a language file."""
         try:
             return about.read_language(self._files, session)
         except ValueError as error:
@@ -194,7 +197,7 @@ class SplitBuilder:
             return None
 
     def _gender(self, session: str, role: str) -> Gender | None:
-        """Reads the gender of a person, if a file beside the others names it."""
+        """Reads the gender of a person, if the person has a gender file."""
         try:
             return about.read_gender(self._files, session, role)
         except ValueError as error:
@@ -202,7 +205,7 @@ class SplitBuilder:
             return None
 
     def _named(self, session: str, role: str) -> bool:
-        """Whether the name of any file holds the role."""
+        """Says whether the role is part of the name of any file with features."""
         files = [found.of(session, role) for found in self._files.tables.values()]
         names = [m.fields.get("role") for matches in files for m in matches]
         return role in names or role in self._files.streams.get(session, {})
@@ -242,19 +245,20 @@ class SplitBuilder:
                 "ghost",
                 session,
                 role,
-                f"{len(streams)} streams, but neither audio nor label: an empty seat",
+                f"has {len(streams)} streams, but neither audio nor label: the seat "
+                "was empty",
             )
         return False
 
     def _count_lines(self, session: str, role: str) -> int:
-        """Counts the frames of an annotation of plain lines; 0 for any other."""
+        """Counts the frames of an annotation with one value per line; 0 for others."""
         layout, count = self._files.layout, 0
         if role in layout.partner_roles:
             return 0
         for match in self._files.labels.of(session, role):
             try:
                 if layout.label_reading is None and self._skip:
-                    # Read as in training, where what is wrong would raise.
+                    # The file is read as in training, to find what raises there.
                     source = self._tables.labels(session, role, {}, 0.0)
                     count = max(count, len(source.read()) if source else 0)
                 elif layout.label_reading is None:
@@ -318,7 +322,7 @@ class SplitBuilder:
     def _read(
         self, session: str, role: str, features: Sequence[FeatureConfig], *, quiet: bool
     ) -> Iterator[Track]:
-        """Yields the streams that are there, still at the rates of their headers."""
+        """Yields the streams that exist, still at the rates of their headers."""
         stems = self._files.streams.get(session, {}).get(role, {})
         for feature in features:
             if feature.table is not None:
@@ -376,5 +380,5 @@ class SplitBuilder:
 
 
 def _plain(name: str) -> str:
-    """A name without regard to case and to how accents are written."""
+    """Returns a form of the name that does not depend on case and on accents' form."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFD", name).casefold())

@@ -22,16 +22,16 @@ class Participant:
     """One person of a session.
 
     Args:
-      role: e.g. `"expert"`.
-      tracks: by feature name; what is not on disk is absent.
-      labels_path: its first file; `None` where there is no annotation.
-      num_labels: frames of the annotation.
-      label_source: how it is read; `None` for one value per line.
-      turns: when the turns of the session were, if a table says so.
+      role: the role of the person in the session, such as `"expert"`.
+      tracks: features by name; a feature that is not on disk is absent.
+      labels_path: the first file of the annotation; `None` if there is no annotation.
+      num_labels: number of frames of the annotation.
+      label_source: what reads the annotation; `None` for one value per line.
+      turns: start and end of the session's turns, if a table gives them.
       is_target: whether the person is rated and scored; `False` for somebody who is
         only a partner, such as a robot.
-      gender: as the release says it; `None` where unknown.
-      person: who it is in all sessions; empty where that is not known.
+      gender: the gender that the release gives; `None` if it is unknown.
+      person: the name of the person, the same in all sessions; empty if it is unknown.
     """
 
     role: str
@@ -51,19 +51,19 @@ class Participant:
             return ()
         pieces = self.label_source.pieces if self.label_source else ()
         paths = [piece.path for piece in pieces] or [self.labels_path]
-        # NOVA's samples lie beside the header.
+        # The samples of a NOVA annotation lie in a file beside its header.
         beside = [path.with_name(f"{path.name}~") for path in paths]
         return (*paths, *(path for path in beside if path.is_file()))
 
     def labels(self) -> Float[np.ndarray, "Tl"]:
-        """Reads the annotation: float64 `[num_labels]`, NaN where not annotated.
+        """Reads the annotation: float64 `[num_labels]`, NaN where nobody annotated.
 
-        Values lie in [0, 1] whatever the range of the annotations, or are the numbers
-        of classes.
+        The values lie in [0, 1], whatever the range of the annotations, or they are the
+        numbers of classes.
 
         Raises:
           ValueError: if there is no annotation.
-          DataFormatError: if it is malformed.
+          DataFormatError: if the annotation is malformed.
         """
         if self.labels_path is None:
             raise ValueError(
@@ -75,10 +75,13 @@ class Participant:
         return self.label_source.read()
 
     def raters(self) -> dict[str, Float[np.ndarray, "Tl"]]:
-        """Reads what each rater said, as `labels`; empty where there is one alone.
+        """Reads the values of each rater, in the form of `labels`.
+
+        Returns:
+          Values by the name of the rater; empty if there is only one rater.
 
         Raises:
-          DataFormatError: if it is malformed.
+          DataFormatError: if the annotation is malformed.
         """
         source = self.label_source
         if source is None or (source.config is None and len(source.pieces) == 1):
@@ -92,19 +95,19 @@ class Session:
     """One recorded conversation.
 
     Args:
-      corpus: e.g. `"noxi"`, or the name of a custom layout.
-      split: corpus and folder, e.g. `"noxi/train"`.
-      id: name of the session's folder.
-      participants: those who were there, in the order of the layout's roles.
-      duration: seconds; of the longest label file, or of the longest stream where
+      corpus: name of the corpus, such as `"noxi"`, or of a custom layout.
+      split: names of corpus and folder, such as `"noxi/train"`.
+      id: name of the session, as in the names of its files or folder.
+      participants: the people who took part, in the order of the layout's roles.
+      duration: duration of the longest label file, s; that of the longest stream if
         labels are missing or cut short.
-      label_rate: Hz.
-      language: as the release spells it; `None` where unknown.
+      label_rate: rate of the annotations, Hz.
+      language: the language as the release spells it; `None` if it is unknown.
       label_range: lowest and highest value of the annotations, which
         `Participant.labels` maps to 0 and 1.
-      label_unit: what is learned and scored as one: a frame or a turn.
-      classes: the names of the classes, whose numbers annotations hold; empty where
-        annotations are values of a range.
+      label_unit: what is learned and scored as a whole, a frame or a turn.
+      classes: the names of the classes; annotations then hold the numbers of classes.
+        Empty if annotations are values of a range.
       classes_ordered: whether the classes are steps of a scale.
     """
 
@@ -122,25 +125,27 @@ class Session:
 
     @property
     def people(self) -> frozenset[str]:
-        """Everybody who is scored here, as far as it is known who that is."""
+        """Names of the people who are scored in this session, as far as known."""
         return frozenset(p.person for p in self.participants if p.is_target) - {""}
 
     def num_frames(self, seat: int) -> int:
         """Counts the frames of one participant's annotation.
 
-        Without one they are those of the recording, so that scores have a time axis.
+        Without an annotation this is the number of frames that the recording would
+        have at `label_rate`, so that scores have a time axis.
         """
         if self.participants[seat].labels_path is not None:
             return self.participants[seat].num_labels
         return round(self.duration * self.label_rate)
 
     def annotation(self, seat: int) -> Float[np.ndarray, "T"]:
-        """Reads one participant's annotation; NaN where there is none.
+        """Reads one participant's annotation; NaN where nobody annotated.
 
-        Values lie within [0, 1], or are the numbers of classes.
+        The values lie within [0, 1], or they are the numbers of classes.
 
         Raises:
-          DataFormatError: if it is malformed, or not the one that was indexed.
+          DataFormatError: if the annotation is malformed, or if its number of frames
+            has changed since it was indexed.
         """
         person, frames = self.participants[seat], self.num_frames(seat)
         if person.labels_path is None:
@@ -159,8 +164,11 @@ class Session:
     def turns(self, seat: int) -> Turns | None:
         """Finds the turns of one participant, on the frames of the annotation.
 
-        These are the turns of a table, or else the intervals that the annotation rates
-        as a whole; there are none where neither is known. `None` where frames count.
+        These are the turns of a table, if there is one, and otherwise the intervals
+        that the annotation rates as a whole.
+
+        Returns:
+          The turns; `None` if the corpus is scored by frames.
 
         Raises:
           DataFormatError: if the annotation is malformed.
@@ -178,9 +186,10 @@ class Session:
         )
 
     def ratings(self, seat: int) -> dict[str, Float[np.ndarray, "n"]]:
-        """Reads what each rater said about what counts: frames, or turns.
+        """Reads the values of each rater, one for each frame or for each turn.
 
-        Empty where there is one rater alone.
+        Returns:
+          Values by the name of the rater; empty if there is only one rater.
 
         Raises:
           DataFormatError: if the annotation is malformed.
@@ -201,12 +210,13 @@ class CorpusIndex:
     """Everything that was found below a root.
 
     Args:
-      root: the folder.
-      simulated: the corpus was drawn, not recorded.
-      sessions: by split in the order of the layout, then by name.
-      problems: one line each; what is missing, odd or ignored.
-      searched: for each split that the layouts know, where sessions were looked for.
-      left_out: one line for each reason to leave files out that was given.
+      root: the folder of the corpus, or of several corpora.
+      simulated: whether the corpus was drawn, not recorded.
+      sessions: all sessions, by split in the order of the layout, then by name.
+      problems: lines about everything that is missing, odd or ignored.
+      searched: the patterns and folders that were searched, for each known split.
+      left_out: lines about files that the configuration leaves out, one for each
+        setting.
     """
 
     root: Path
@@ -220,8 +230,7 @@ class CorpusIndex:
         """Returns the sessions of a split, at least one.
 
         Raises:
-          CorpusError: if the split is unknown or empty; says where it was looked for
-            and which splits exist.
+          CorpusError: if the split is unknown or empty.
         """
         found = tuple(session for session in self.sessions if session.split == name)
         if found:

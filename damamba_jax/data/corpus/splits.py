@@ -7,7 +7,7 @@ from damamba_jax.config.sections import DataConfig
 from damamba_jax.data.corpus.sessions import CorpusIndex, Session
 from damamba_jax.errors import ConfigError, CorpusError, nearest
 
-# Ends the names of splits that `data.test_sessions` make.
+# The names of splits that are made of `data.test_sessions` end with this.
 HELD_OUT = " held out"
 
 SplitKind = Literal["test", "validation", "training", "other"]
@@ -22,7 +22,7 @@ class EvaluationSplit(NamedTuple):
 
 
 def training_sessions(index: CorpusIndex, data: DataConfig) -> tuple[Session, ...]:
-    """Sessions of `data.train_splits`, without those that validate or test."""
+    """Returns the sessions of `data.train_splits` that neither validate nor test."""
     sessions = _of_train_splits(index, data)
     if not data.num_folds:
         return sessions
@@ -30,16 +30,20 @@ def training_sessions(index: CorpusIndex, data: DataConfig) -> tuple[Session, ..
 
 
 def fold_sessions(index: CorpusIndex, data: DataConfig) -> tuple[Session, ...]:
-    """Every `data.num_folds`-th training session, from `data.fold` on; or none."""
+    """Returns every `data.num_folds`-th untested session of `data.train_splits`.
+
+    The first is the one with the index `data.fold`. There are none without folds.
+    """
     if not data.num_folds:
         return ()
     return _of_train_splits(index, data)[data.fold :: data.num_folds]
 
 
 def validation_sessions(index: CorpusIndex, data: DataConfig) -> tuple[Session, ...]:
-    """The fold that validates if there is one, else `data.val_split`; or none.
+    """Returns the fold that validates, or, without folds, sessions of `data.val_split`.
 
-    Whoever is in `data.test_sessions` chooses nothing in other sessions either.
+    Sessions of `data.val_split` that are tested, or in which somebody is scored who is
+    also scored in a tested session, are left out. Without a split there are none.
     """
     if (fold := fold_sessions(index, data)) or not data.val_split:
         return fold
@@ -59,7 +63,7 @@ def session_name(session: Session) -> str:
 
 
 def test_splits(index: CorpusIndex, data: DataConfig) -> list[EvaluationSplit]:
-    """Returns the sessions of `data.test_sessions`, by the split that they belong to.
+    """Returns the sessions of `data.test_sessions`, grouped by split.
 
     Raises:
       CorpusError: if one of them is not among the training splits.
@@ -82,11 +86,12 @@ def test_splits(index: CorpusIndex, data: DataConfig) -> list[EvaluationSplit]:
 
 
 def check_splits(index: CorpusIndex, data: DataConfig) -> None:
-    """Checks that a run has sessions to train and to validate on, and no session twice.
+    """Checks the splits of a run: all exist, and none is used twice.
 
     Raises:
-      CorpusError: from `index.split` for a split that is unknown or empty.
-      ConfigError: for a split that is trained on twice, or trained on and validated.
+      CorpusError: from `index.split` if a split is unknown or empty.
+      ConfigError: if a split occurs twice among the training splits, or is used both
+        for training and for validation.
     """
     if len(set(data.train_splits)) < len(data.train_splits):
         raise ConfigError(
@@ -104,7 +109,7 @@ def check_splits(index: CorpusIndex, data: DataConfig) -> None:
 
 
 def split_kind(name: str, data: DataConfig) -> SplitKind:
-    """Says how a split may be used; one that was trained on is never a test."""
+    """Says how a split may be used; a split that was trained on is never a test."""
     if name in data.train_splits:
         return "training"
     if name == data.val_split:
@@ -120,13 +125,14 @@ def split_kind(name: str, data: DataConfig) -> SplitKind:
 def evaluation_splits(
     index: CorpusIndex, data: DataConfig, names: Sequence[str] = ()
 ) -> tuple[EvaluationSplit, ...]:
-    """Lists what an evaluation covers, tests first.
+    """Lists the splits that an evaluation covers; tests come first.
 
     Args:
       index: the corpus.
       data: the `data` section of the model that is evaluated.
-      names: splits asked for; none means `data.eval_splits`, and none there means
-        every split of the corpus that was not trained on. A fold that validates and
+      names: names of the splits that are asked for. If there are none, the splits of
+        `data.eval_splits` count. If there are none either, every split of the corpus
+        counts that was not trained on, and the fold that validates and
         `data.test_sessions` are added under names of their own.
 
     Returns:
@@ -155,6 +161,6 @@ def evaluation_splits(
 
 
 def _of_train_splits(index: CorpusIndex, data: DataConfig) -> tuple[Session, ...]:
-    """The sessions of `data.train_splits` that do not test."""
+    """Returns the sessions of `data.train_splits` that are not tested."""
     sessions = (s for name in data.train_splits for s in index.split(name))
     return tuple(s for s in sessions if session_name(s) not in data.test_sessions)

@@ -1,4 +1,4 @@
-"""The tables of a split -> tracks and annotations of each person."""
+"""Builds the tracks and the annotations of each person from the tables of a split."""
 
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -13,17 +13,17 @@ from damamba_jax.errors import DataFormatError, format_error
 
 
 class TableBuilder:
-    """Builds what lies in tables, one person after the other.
+    """Builds tracks and annotations from tables, one person after the other.
 
     Args:
       files: the files of the split.
-      features: wanted; those without `table` are left out.
-      scale: range and delay of the annotations.
-      cache_dir: where it is kept what tables hold.
-      columns: feature -> its first table in any split, and the columns that all others
-        must have, too.
-      strict: a malformed file raises; otherwise it is a problem.
-      report: takes a problem: what it is about, session, role and text.
+      features: the features that people shall have; those without `table` are left out.
+      scale: range or classes, and delay, of the annotations.
+      cache_dir: the folder that keeps the contents of tables.
+      columns: for each feature its first table in any split, and the columns of this
+        table, which all other tables must have too.
+      strict: whether a malformed file raises an error; otherwise it is a problem.
+      report: takes the kind of a problem, its session and role, and a text about it.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class TableBuilder:
         self._columns = columns
 
     def turns(self, session: str, role: str) -> dict[str, Span]:
-        """Reads when the turns of one person were; empty without tables of turns."""
+        """Reads the turns of one person by name; none without tables of turns."""
         config = self._files.layout.turns
         if config is None:
             return {}
@@ -62,7 +62,7 @@ class TableBuilder:
     def labels(
         self, session: str, role: str, turns: Mapping[str, Span], seconds: float
     ) -> LabelSource | None:
-        """Finds the annotation of one person, if there is any file of it."""
+        """Finds the annotation of one person; `None` if there is no file of it."""
         pieces = self._files.labels.of(session, role)
         if not pieces or role in self._files.layout.partner_roles:
             return None
@@ -77,7 +77,7 @@ class TableBuilder:
         )
 
     def count_labels(self, session: str, role: str, source: LabelSource | None) -> int:
-        """Reads an annotation that is no plain lines, to count its frames."""
+        """Counts the frames of an annotation that does not have one value per line."""
         if source is None or source.config is None:
             return 0
         try:
@@ -98,7 +98,7 @@ class TableBuilder:
         """Finds the features that lie in tables."""
         if not self._features:
             return {}
-        # Most corpora hold streams alone.
+        # This is imported here because most corpora hold no tables.
         from damamba_jax.data.corpus.table_source import TableSource
 
         tracks = {}
@@ -138,7 +138,7 @@ class TableBuilder:
         return tracks
 
     def _check_columns(self, feature: str, own: Path, columns: tuple[str, ...]) -> None:
-        """Checks that everybody's columns mean the same."""
+        """Checks that the columns are those of the feature's first table."""
         path, first = self._columns.setdefault(feature, (own, columns))
         if columns != first:
             odd = next((a, b) for a, b in zip(columns, first, strict=True) if a != b)

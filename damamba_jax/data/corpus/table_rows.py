@@ -1,4 +1,4 @@
-"""Rows of tables: to whom they belong, and when they were recorded."""
+"""Reads rows of tables: which person they belong to, and when they were recorded."""
 
 import dataclasses
 import re
@@ -20,7 +20,7 @@ from damamba_jax.data.formats.tables import (
 )
 from damamba_jax.errors import format_error
 
-# A table may claim so many rows, and so many for each of its bytes.
+# A table may have so many rows, and in addition so many for each byte of its file.
 _MAX_ROWS = 1 << 22
 _MAX_ROWS_PER_BYTE = 8
 
@@ -31,9 +31,9 @@ class Rows(NamedTuple):
     """Rows of a table that belong to one person.
 
     Attributes:
-      row: their numbers in the file, from 0 on.
-      numbers: a column for each one that was asked for.
-      fields: what patterns of `rows` found in each row, such as its turn.
+      row: numbers of the rows in the file, from 0 on.
+      numbers: columns of times, in seconds, and the columns that were asked for.
+      fields: values of the fields in patterns of `rows`, such as the turn of each row.
       texts: the texts of each column that was asked for as text.
     """
 
@@ -44,7 +44,7 @@ class Rows(NamedTuple):
 
 
 def open_with(path: Path, reading: TableReading) -> Table:
-    """Opens a table as a configuration says."""
+    """Opens a table with the settings of a configuration."""
     options = TextOptions(
         delimiter=reading.delimiter,
         decimal=reading.decimal,
@@ -54,7 +54,7 @@ def open_with(path: Path, reading: TableReading) -> Table:
 
 
 def key_columns(reading: TableReading) -> list[str]:
-    """Lists the columns that say whose rows these are."""
+    """Lists the columns that say to whom a row belongs."""
     return [entry.partition("=")[0] for entry in reading.rows]
 
 
@@ -75,12 +75,13 @@ def read_rows(
       reading: how rows and times are read.
       fields: known fields of patterns, such as session and role.
       times: columns of times; they come first among the numbers, in seconds.
-      numbers: columns that are read.
+      numbers: columns that are read as numbers.
       texts: columns that are read as text.
-      nominal_rate: frames per second where the configuration gives none, Hz.
+      nominal_rate: frames per second if the configuration gives no `frame_rate`, Hz.
 
     Raises:
-      DataFormatError: for a column that is absent or a value that is no number.
+      DataFormatError: for a column that is absent, a value that is no number, or a
+        table with too many rows for the size of its file.
     """
     clocks = times if reading.time_unit == "mm:ss" else ()
     keys = [entry.partition("=")[::2] for entry in reading.rows]
@@ -105,12 +106,13 @@ def read_rows(
         keep, bound = _match_keys(rules, columns, len(values))
         row = first + np.flatnonzero(keep)
         first += len(values)
-        if first > _MAX_ROWS + _MAX_ROWS_PER_BYTE * table.path.stat().st_size:
+        most = _MAX_ROWS + _MAX_ROWS_PER_BYTE * table.path.stat().st_size
+        if first > most:
             raise format_error(
                 table.path,
                 "rows",
-                expected="rows of an eighth of a byte or more",
-                got=f"{first} and more",
+                expected=f"at most {most} in a file of this size",
+                got=f"{first} or more",
             )
         asked = dict(zip(texts, found_texts, strict=True))
         fields_kept, texts_kept = (
@@ -136,7 +138,7 @@ def _match_keys(
 
 
 class AllRows(NamedTuple):
-    """All rows of a person at once; as `Rows`, but each row has its own texts."""
+    """All rows of a person at once, like `Rows`, but with a text for each row."""
 
     numbers: Float[np.ndarray, "n columns"]
     fields: Mapping[str, np.ndarray]
@@ -146,7 +148,17 @@ class AllRows(NamedTuple):
 def read_all(
     table: Table, reading: TableReading, fields: Mapping[str, str], **options: Any
 ) -> AllRows:
-    """Reads what `read_rows` yields, as a whole; meant for annotations and turns."""
+    """Reads all rows that `read_rows` yields; this is meant for annotations and turns.
+
+    Args:
+      table: the open table.
+      reading: how rows and times are read.
+      fields: known fields of patterns, such as session and role.
+      options: keywords of `read_rows`.
+
+    Raises:
+      DataFormatError: as `read_rows`, and if one person has too many rows.
+    """
     parts, total = [], 0
     for part in read_rows(table, reading, fields, **options):
         total += len(part.row)
@@ -154,8 +166,8 @@ def read_all(
             raise format_error(
                 table.path,
                 "rows",
-                expected=f"up to {_MAX_ROWS} of one person",
-                got=f"{total} and more",
+                expected=f"at most {_MAX_ROWS} rows of one person",
+                got=f"{total} or more",
             )
         parts.append(part)
     if not parts:
@@ -183,7 +195,7 @@ class Span(NamedTuple):
 
     Attributes:
       start, end: seconds since the recording began.
-      name: as it is spelt in the table.
+      name: the name of the stretch as the table spells it.
     """
 
     start: float
@@ -205,7 +217,8 @@ def read_turns(
       Spans by the name of the turn, in lower case.
 
     Raises:
-      DataFormatError: for a time that is blank or runs backwards.
+      DataFormatError: for a malformed table, a time that is blank, or an end that is
+        before its start.
     """
     turns: dict[str, Span] = {}
     reading = dataclasses.replace(
@@ -225,7 +238,7 @@ def read_turns(
                 raise format_error(
                     path,
                     f"turn {name}",
-                    expected="a start, and an end behind it",
+                    expected="a start, and an end that is not before it",
                     got=f"{start} to {end} s",
                 )
             turns[str(name).casefold()] = Span(start, end, str(name))

@@ -1,7 +1,8 @@
-"""One feature of one person that lies in tables, as a stream at one rate.
+"""Reads one feature of one person from tables, as a stream at one rate.
 
-Times are read first, without the values, so that memory follows the frames. The values
-then go block by block into the binary cache, which is mapped into memory.
+The times are read first, without the values, so that the memory needed depends on the
+number of frames. The values then go block by block into the binary cache, which is
+mapped into memory.
 """
 
 import dataclasses
@@ -38,9 +39,10 @@ from damamba_jax.files import keep_file, read_kept
 
 _log = logging.getLogger(__name__)
 
-# Part of every cache key: raise it when what a copy holds changes.
+# This is part of every cache key. Raise it when the contents of a copy change.
 _VERSION = 3
-# Where the frames come from, until the values are in the cache.
+# A file that says where the frames come from. It is kept until the values are in the
+# cache.
 _PLACES = ".places"
 _CONDITION = re.compile(r"\s*(.+?)\s*(>=|<=|==|!=|>|<)\s*([-+.\deE]+)\s*")
 _COMPARISONS: dict[str, Callable] = {
@@ -54,12 +56,12 @@ _COMPARISONS: dict[str, Callable] = {
 
 
 class Placed(NamedTuple):
-    """Where the frames of a stream come from.
+    """The places that the frames of a stream come from.
 
     Attributes:
-      rate: Hz.
+      rate: frames per second, Hz.
       samples: rows of the tables.
-      frames: for each frame the index of its sample, -1 where there is none.
+      frames: for each frame the index of its sample, or -1 if it has none.
       columns: names of the columns that were taken.
     """
 
@@ -69,7 +71,7 @@ class Placed(NamedTuple):
     columns: tuple[str, ...]
 
     def rows(self) -> Int[np.ndarray, "2 T"]:
-        """For each frame its piece and the row in it; -1 where there is none."""
+        """Returns the piece and the row of each frame, -1 where there is none."""
         found = np.full((2, len(self.frames)), -1, self.samples.row.dtype)
         there = self.frames >= 0
         sample = self.frames[there]
@@ -82,8 +84,8 @@ class Summary(NamedTuple):
     """A stream without its values.
 
     Attributes:
-      rate: Hz.
-      valid: which frames were recorded.
+      rate: frames per second, Hz.
+      valid: whether each frame was recorded.
       columns: names of the columns that were taken.
     """
 
@@ -99,7 +101,7 @@ def _read_summary(path: Path) -> Summary:
 
 
 def _small(rows: Int[np.ndarray, "n"]) -> Int[np.ndarray, "n"]:
-    """Numbers of rows in four bytes each, unless there are too many rows."""
+    """Stores numbers of rows in four bytes each, unless a number is too large."""
     return rows if rows.size and rows[-1] >= 2**31 else rows.astype(np.int32)
 
 
@@ -112,10 +114,10 @@ class TableSource:
     """The tables of one feature of one person.
 
     Args:
-      feature: the feature, with `table`.
-      pieces: its files, at least one.
+      feature: the feature, whose `table` is set.
+      pieces: files of the feature, at least one.
       fields: known fields of patterns: split, session and role.
-      turns: when the turns of the session were.
+      turns: start and end of each turn, by its name in lower case.
     """
 
     feature: FeatureConfig
@@ -125,7 +127,7 @@ class TableSource:
 
     @property
     def table(self) -> TableConfig:
-        """How the tables are read, with what the preset says."""
+        """The settings for reading the tables, including those of the preset."""
         assert self.feature.table is not None, "`feature.table` is given"
         return with_preset(self.feature.table)
 
@@ -133,8 +135,8 @@ class TableSource:
         """Finds rate and frames of the stream from the times of its rows.
 
         Raises:
-          DataFormatError: for a malformed table, other columns than the feature has,
-            or times that are too far apart.
+          DataFormatError: for a malformed table, a wrong number of columns, times that
+            are too far apart, or a rate that is not possible.
           ConfigError: if nothing says when the rows of a turn were recorded.
         """
         parts, columns, known = [], (), {}
@@ -164,7 +166,7 @@ class TableSource:
         return Placed(rate, samples, frames, columns)
 
     def summarize(self, cache_dir: str | os.PathLike | None) -> Summary:
-        """Says what the stream is like; kept in `cache_dir`, if there is one.
+        """Returns the stream without its values; `cache_dir`, if given, keeps them.
 
         Raises:
           DataFormatError: as `place`.
@@ -181,7 +183,7 @@ class TableSource:
         return found
 
     def _rows(self, cache_dir: str | os.PathLike | None) -> tuple[np.ndarray, tuple]:
-        """The piece and the row of each frame, -1 where there is none; the columns."""
+        """Returns piece and row of each frame, -1 where there is none, and columns."""
         if cache_dir:
             path = Path(cache_dir) / "tables" / f"{self._key()}.npz"
             found = read_kept(path, _read_summary, _log)
@@ -195,11 +197,11 @@ class TableSource:
         """Opens the stream: float32 `[frames, feature.dim]`, read-only.
 
         Args:
-          cache_dir: where the frames are kept in binary form; without it they are read
-            into memory.
+          cache_dir: the folder that keeps the frames in binary form; without it they
+            are read into memory.
 
         Raises:
-          DataFormatError: as `place`, or for a value that is no number.
+          DataFormatError: as `place`, and for a value that is no number.
         """
         found = self.summarize(cache_dir)
         shape = (len(found.valid), self.feature.dim)
@@ -212,7 +214,7 @@ class TableSource:
             path = Path(cache_dir or "") / "tables" / f"{self._key()}.npy"
             fill = functools.partial(self._fill, cache_dir=cache_dir)
             data = cached_array(path, shape, np.dtype("<f4"), fill)
-            # Nobody asks for them again.
+            # The file of places is not needed again.
             path.with_suffix(_PLACES).unlink(missing_ok=True)
         found.valid.flags.writeable = False
         return Stream(data, found.rate, None if found.valid.all() else found.valid)
@@ -230,7 +232,7 @@ class TableSource:
         return columns
 
     def _conditions(self) -> dict[str, list[tuple[str, float]]]:
-        """Column -> comparisons that a row must pass."""
+        """Returns, for each column, the comparisons that a row must pass."""
         found: dict[str, list[tuple[str, float]]] = {}
         for text in self.table.valid:
             match = _CONDITION.fullmatch(text)
@@ -247,12 +249,12 @@ class TableSource:
     def _times(
         self, table: Table, piece: Match, column: str
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Rows that count: their times, the ends of their turns, and their numbers.
+        """Returns the times of the rows that count, the ends of their turns, and rows.
 
         Args:
           table: the open table.
-          piece: its file.
-          column: any column of values, which says how many rows there are.
+          piece: the file of the table.
+          column: any column of values, which tells how many rows there are.
         """
         config, conditions = self.table, self._conditions()
         times, ends, kept = [np.zeros(0)], [np.zeros(0)], [np.zeros(0, np.int32)]
@@ -281,7 +283,7 @@ class TableSource:
             total += number
             check_length(piece.path, total, self.feature.rate)
             times.append(time[inside])
-            # Without turns nothing ends: one number stands for all.
+            # Without turns there are no ends: one infinite number stands for all.
             endless = not np.isfinite(end).any()
             ends.append(np.broadcast_to(np.inf, number) if endless else end[inside])
             kept.append(_small(rows.row[inside]))
@@ -295,10 +297,12 @@ class TableSource:
     def _shift(
         self, time: np.ndarray, turn: Texts, count: dict[str, int], piece: Match
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Moves times to their turn, where rows without times follow each other.
+        """Moves times to the turns of their rows.
+
+        Rows without times follow each other within a turn at the rate of the feature.
 
         Returns:
-          Times, NaN outside of the turn, and the ends of the turns.
+          The times, which are NaN outside of the turn, and the ends of the turns.
         """
         config, time = self.table, time.copy()
         for code, name in enumerate(turn.values if not config.time else ()):
@@ -320,11 +324,11 @@ class TableSource:
         nowhere = Span(np.nan, np.nan)
         spans = [self.turns.get(n.casefold(), nowhere)[:2] for n in turn.values]
         start, end = np.array(spans, np.float64).reshape(-1, 2)[turn.codes].T
-        # What goes on behind the turn belongs to the next one.
+        # Rows after the end of a turn belong to the next turn.
         return np.where(start + time < end, start + time, np.nan), end
 
     def _mapped(self, found: Summary) -> np.ndarray | None:
-        """Maps an npy file whose rows are the frames as they are."""
+        """Maps an npy file into memory if its rows are the frames just as they are."""
         piece = self.pieces[0]
         plain = not (self.table.rows or self.table.time or piece.fields.get("turn"))
         if len(self.pieces) > 1 or piece.path.suffix.lower() != ".npy" or not plain:
@@ -349,7 +353,8 @@ class TableSource:
             first = 0
             for values in self._values(piece, columns):
                 lo, hi = np.searchsorted(row, [first, first + len(values)])
-                with np.errstate(over="ignore"):  # beyond float32: inf, as missing
+                # A number that is too large for float32 becomes inf, which is missing.
+                with np.errstate(over="ignore"):
                     data[frames[lo:hi]] = values[row[lo:hi] - first]
                 first += len(values)
 

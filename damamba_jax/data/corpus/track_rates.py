@@ -1,4 +1,4 @@
-"""Tracks whose header gives a wrong rate, at the rate that they have."""
+"""Corrects the rate of tracks whose header gives a wrong one."""
 
 import dataclasses
 import logging
@@ -14,7 +14,13 @@ _log = logging.getLogger(__name__)
 
 
 class Repaired(NamedTuple):
-    """A track, and what is odd about its rate: a key and a text, or nothing."""
+    """A track with its rate.
+
+    Attributes:
+      track: the track.
+      about: the kind of problem with the rate; empty if there is none.
+      text: what the problem is; empty if there is none.
+    """
 
     track: Track
     about: str = ""
@@ -22,22 +28,22 @@ class Repaired(NamedTuple):
 
 
 def claimed_rate(track: Track) -> float:
-    """The rate that a header gives; 0 where it gives none, or one that cannot be."""
+    """Returns the rate in the header; 0 if it gives none, or one that is impossible."""
     rate = track.header_rate
     return rate if rates.is_possible(rate, track.feature.rate) else 0.0
 
 
 def repair(track: Track, duration: float | None, split: str) -> Repaired:
-    """Gives a stream its rate; see `rates.py`.
+    """Gives a stream its true rate; see `rates.py`.
 
     Args:
       track: a stream, at the rate of its header.
-      duration: of the recording, s; `None` when nothing tells.
-      split: for the log.
+      duration: the duration of the recording, s; `None` if it is unknown.
+      split: the name of the split, for the log.
 
     Raises:
-      DataFormatError: for a stream of more than a day, or one with gaps that were
-        placed at a rate that cannot be.
+      DataFormatError: for a stream that is longer than a day, or one that has gaps and
+        an impossible rate in its header.
     """
     claimed = claimed_rate(track)
     rate = rates.repair_rate(
@@ -52,19 +58,19 @@ def repair(track: Track, duration: float | None, split: str) -> Repaired:
     name, said = track.feature.name, f"sr={track.header_rate:g}"
     if has_gaps:
         text = f"{name} has {said} in its header, but its {track.num_frames} frames "
-        text += f"last {duration or 0.0:.1f} s; kept, since it has gaps that were "
-        return Repaired(track, "gaps", f"{text}placed at that rate")
-    # The same for every session of a split, as a rule: one line in the log.
+        text += f"last {duration or 0.0:.1f} s; the rate is kept, since the gaps of "
+        return Repaired(track, "gaps", f"{text}the stream were placed at that rate")
+    # As a rule this is the same in every session of a split, so it is logged once.
     warn_once(
         _log,
-        f"{split}: {name} has {said} in its headers, but lasts as long as at "
-        f"{rate:.4g} Hz; read at that rate.",
+        f"{split}: {name} has {said} in its headers, but its frames fit the length of "
+        f"the recording at {rate:.4g} Hz; they are read at that rate.",
     )
     return Repaired(dataclasses.replace(track, rate=rate))
 
 
 def _impossible(track: Track, rate: float, *, has_gaps: bool) -> Repaired:
-    """A track whose header gives a rate that nobody records at."""
+    """Handles a track whose header gives an impossible rate."""
     nominal, field = track.feature.rate, f"features.{track.feature.name}.rate"
     if has_gaps:
         raise format_error(
@@ -74,5 +80,5 @@ def _impossible(track: Track, rate: float, *, has_gaps: bool) -> Repaired:
             got=f"{track.header_rate:g}",
         )
     text = f"{track.feature.name} has sr={track.header_rate:g} in its header, far from "
-    text += f"{nominal:g} Hz (`{field}`); read at {rate:.4g} Hz"
+    text += f"{nominal:g} Hz (`{field}`); it is read at {rate:.4g} Hz"
     return Repaired(dataclasses.replace(track, rate=rate), "rate of", text)

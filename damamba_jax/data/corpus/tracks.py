@@ -1,4 +1,4 @@
-"""Feature streams of participants, whatever their samples lie in."""
+"""Feature streams of participants, from stream files, tables or arrays."""
 
 import dataclasses
 import os
@@ -14,15 +14,15 @@ from damamba_jax.errors import format_error
 
 @runtime_checkable
 class Source(Protocol):
-    """What holds the samples of a track, if no stream does."""
+    """The tables or arrays that hold the samples of a track, in place of a stream."""
 
     @property
     def pieces(self) -> Sequence[Match]:
-        """The files; none for what lies in memory."""
+        """The files; there are none if the samples lie in memory."""
         ...
 
     def open(self, cache_dir: str | os.PathLike | None) -> ssi.Stream:
-        """Opens the samples, with a binary copy in `cache_dir` where that is slow."""
+        """Opens the samples; `cache_dir` may keep a binary copy of them."""
         ...
 
 
@@ -31,14 +31,14 @@ class Track:
     """One feature stream of one participant.
 
     Args:
-      feature: what it should hold.
-      path: the path of its header, or of its first table.
-      rate: at which it is read, Hz.
-      num_frames: that it spans, gaps included.
-      header_rate: what the header says, Hz; differs from `rate` where that is wrong.
-      source: the tables or the array that hold it; `None` for a stream.
-      stops_early: it ends long before the recording; what follows is missing, while
-        the last value of other tracks holds.
+      feature: the feature that the track should hold.
+      path: the path of the stream's header, or of the first table.
+      rate: the rate at which the samples are read, Hz.
+      num_frames: number of frames, including those in gaps.
+      header_rate: the rate in the header, Hz; it differs from `rate` if it is wrong.
+      source: the tables or the array that hold the samples; `None` for a stream.
+      stops_early: whether the track ends long before the recording. Its values are then
+        missing from its end on, while the last value of any other track is held.
     """
 
     feature: FeatureConfig
@@ -51,14 +51,14 @@ class Track:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """All files that hold it."""
+        """All files that hold the track."""
         if self.source is None:
             return self.path, self.path.with_name(f"{self.path.name}~")
         return tuple(piece.path for piece in self.source.pieces)
 
     @property
     def seconds(self) -> float:
-        """Duration of the stream."""
+        """Duration of the track, s."""
         return self.num_frames / self.rate
 
     def open(self, cache_dir: str | os.PathLike | None = None) -> ssi.Stream:

@@ -157,8 +157,8 @@ def test_mpiigroupinteraction(tmp_path, name):
         assert found.sessions[0].corpus == "mpiigroupinteraction"
         assert all(p.labels().size for p in found.sessions[1].participants)
         assert found.problems == (
-            "mpiigroupinteraction/test/001 subjectPos4: 2 streams, but neither audio "
-            "nor label: an empty seat.",
+            "mpiigroupinteraction/test/001 subjectPos4: has 2 streams, but neither "
+            "audio nor label: the seat was empty.",
         )
 
 
@@ -183,7 +183,7 @@ def test_several_corpora_below_one_root(tmp_path):
     (tmp_path / "pinsoro").mkdir()
     found = find(tmp_path, scale=Scale())
     assert {s.corpus for s in found.sessions} == {"noxi", "mpiigroupinteraction"}
-    assert [p for p in found.problems if "pinsoro: not read" in p]
+    assert [p for p in found.problems if "pinsoro: this corpus is not read" in p]
 
 
 def test_labels_in_a_root_of_their_own(tmp_path):
@@ -252,7 +252,7 @@ def test_what_is_missing_names_session_role_and_file(tmp_path):
         f"noxi/train/003 expert: {tmp_path}/train/003/"
         "expert.engagement.annotation.csv is empty.",
         "noxi/train/003 novice: no file at all.",
-        "noxi/train/004: has labels, but no stream; ignored.",
+        "noxi/train/004: has labels, but no stream, and is ignored.",
     }
     assert "clip" not in found.sessions[0].participants[1].tracks
     assert [p.role for p in found.sessions[1].participants] == ["expert"]

@@ -116,7 +116,7 @@ def test_annotations_choose_the_corpora(tmp_path):
     write_noxi_j(tmp_path / "noxi-j", "train", "101", "Japanese")
     reverse = find(tmp_path, scale=Scale(classes=TASK[::-1]))
     assert {s.corpus for s in reverse.sessions} == {"pinsoro"}
-    assert any("noxi-j: not read, since its anno" in p for p in reverse.problems)
+    assert any("noxi-j: this corpus is not read" in p for p in reverse.problems)
     assert {s.corpus for s in find(tmp_path, scale=Scale()).sessions} == {"noxi-j"}
     assert {s.corpus for s in find(tmp_path).sessions} == {"noxi-j", "pinsoro"}
     with pytest.raises(CorpusError, match="expected a corpus of a known layout"):
