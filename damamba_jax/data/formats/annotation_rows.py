@@ -1,7 +1,7 @@
 """Labels of NOVA annotations, as lines and as packed records.
 
 A row is `(score, confidence)` for CONTINUOUS, `(start, stop, id, confidence)` for
-DISCRETE and `(start, stop, text, confidence)` for FREE, seconds throughout.
+DISCRETE and `(start, stop, text, confidence)` for FREE. All times are seconds.
 """
 
 import os
@@ -30,7 +30,7 @@ def parse_lines(path: str | os.PathLike, raw: bytes, kind: str) -> list[tuple]:
     lines = decode_text(raw).replace("\r\n", "\n").split("\n")
     if not lines[-1]:
         lines.pop()
-    # A blank line is a frame without a score, but no segment.
+    # A blank line is a frame without a score, but it is not a segment.
     while kind != "CONTINUOUS" and lines and not lines[-1].strip():
         lines.pop()
     rows, numbers = [], Numbers()
@@ -86,12 +86,13 @@ def parse_records(
     """Views the bytes of a BINARY annotation as records.
 
     Raises:
-      DataFormatError: if they are no whole number of records.
+      DataFormatError: if the bytes are not a whole number of records.
     """
     if len(raw) % record.itemsize:
         hint = ""
         if size and len(raw) == 16 * size:
-            hint = " (discover-utils writes 16 bytes, in milliseconds: save as ASCII)"
+            hint = " (discover-utils writes 16 bytes for each label, with times in "
+            hint += "milliseconds; save the annotation as ASCII)"
         raise format_error(
             f"{os.fspath(path)}~",
             "size",
@@ -102,9 +103,13 @@ def parse_records(
 
 
 def parse_texts(path: str | os.PathLike, raw: bytes, size: int | None) -> list[tuple]:
-    """Parses text segments; the length counts bytes, or characters as NOVA writes."""
+    """Parses text segments; a length counts bytes, or characters if NOVA wrote it.
+
+    Raises:
+      DataFormatError: if the bytes are no segments.
+    """
     problem = "nothing"
-    # The last try takes implausible confidences as they are.
+    # The last try accepts confidences outside of [0, 1].
     for in_characters, plausible in ((False, True), (True, True), (False, False)):
         try:
             return _split_free(raw, size, in_characters, plausible)
@@ -147,7 +152,7 @@ def encode_lines(columns: Sequence[Iterable]) -> bytes:
     """Writes one line per row; numbers keep every digit.
 
     Raises:
-      ValueError: if text holds what separates fields or lines.
+      ValueError: if a text contains `;` or a line end, which separate fields and lines.
     """
     lines = []
     for row in zip(*columns, strict=True):
@@ -162,7 +167,7 @@ def encode_lines(columns: Sequence[Iterable]) -> bytes:
 
 
 def encode_records(columns: Sequence[np.ndarray], record: np.dtype) -> bytes:
-    """Packs numeric columns."""
+    """Packs numeric columns into records."""
     records = np.empty(len(columns[0]), record)
     for name, column in zip(record.names or (), columns, strict=True):
         records[name] = column

@@ -6,9 +6,10 @@
 | DISCRETE   | `from;to;id;confidence[;meta]`        | f8, f8, i4, f4               |
 | FREE       | `from;to;label;confidence[;meta]`     | f8, f8, u4 length, bytes, f4 |
 
-Times are seconds, id -1 means none of the classes. At most `size` labels are read; a
-template has no `info` or `size="0"`, and no data file. Frames that nobody annotated
-are NaN. The challenge's own label files are another format: `ssi.read_labels`.
+Times are seconds, and the id -1 means none of the classes. At most `size` labels are
+read. A template has no `info` or has `size="0"`, and it has no data file. Frames that
+nobody annotated are NaN. The label files of the challenge have another format, which
+`ssi.read_labels` reads.
 """
 
 import dataclasses
@@ -40,11 +41,11 @@ class ContinuousAnnotation:
 
     Args:
       name: the name of the scheme.
-      sample_rate: Hz.
+      sample_rate: frames per second, Hz.
       minimum, maximum: range that the scheme allows.
-      score: NaN where nothing was annotated.
+      score: the score of each frame; NaN where nothing was annotated.
       confidence: the confidence of each score.
-      meta: the metadata of the header, e.g. annotator and role.
+      meta: the metadata of the header, such as annotator and role.
     """
 
     name: str
@@ -62,8 +63,8 @@ class DiscreteAnnotation:
 
     Args:
       name: the name of the scheme.
-      classes: id -> name.
-      start, stop: seconds.
+      classes: names of the classes by id.
+      start, stop: start and end of each segment, s.
       id: the id of the class; -1 means none of them.
       confidence: the confidence of each segment.
       meta: the metadata of the header.
@@ -84,7 +85,7 @@ class FreeAnnotation:
 
     Args:
       name: the name of the scheme.
-      start, stop: seconds.
+      start, stop: start and end of each segment, s.
       label: text of each segment.
       confidence: the confidence of each segment.
       meta: the metadata of the header.
@@ -128,8 +129,8 @@ def read_annotation(path: str | os.PathLike) -> Annotation:
     if size is not None and len(rows) != size:
         warn_once(
             _log,
-            f"{os.fspath(path)}: claims size={size} labels, the data file holds "
-            f"{len(rows)}; reading {min(size, len(rows))}.",
+            f"{os.fspath(path)}: the header claims size={size} labels, but the data "
+            f"file holds {len(rows)}; {min(size, len(rows))} of them are read.",
         )
     meta = root.child("meta")
     shared = {
@@ -145,7 +146,9 @@ def write_annotation(
     *,
     ftype: Literal["ASCII", "BINARY"] = "ASCII",
 ) -> None:
-    """Writes an annotation as NOVA and SSI read it; without labels only the header.
+    """Writes an annotation in a form that NOVA and SSI can read.
+
+    If there are no labels, only the header is written.
 
     Raises:
       ValueError: for an unknown `ftype`, or text that an ASCII line cannot hold.
@@ -162,7 +165,7 @@ def write_annotation(
 
 
 def _info(root: Fields) -> tuple[str, int | None]:
-    """Reads `(ftype, size)`; the size is `None` when the header does not know."""
+    """Reads `(ftype, size)`; the size is `None` if the header does not give it."""
     info = root.child("info")
     if info is None:
         return "ASCII", 0

@@ -1,4 +1,4 @@
-"""Tables of NumPy: npy and npz, mapped into memory and never unpickled."""
+"""Tables in NumPy files, npy and npz, which are mapped and never unpickled."""
 
 import tempfile
 import zipfile
@@ -12,7 +12,8 @@ from damamba_jax.data.formats.tables import Block, Texts, unique_names
 from damamba_jax.errors import format_error
 
 _BLOCK_ROWS = 1 << 14
-# Arrays of an npz may take this, and so many times the bytes of the file.
+# The arrays of an npz file may take so many bytes, and in addition so many times the
+# bytes of the file.
 _MAX_BYTES = 64 << 20
 _MAX_FACTOR = 200
 
@@ -27,7 +28,7 @@ class ArrayTable:
             arrays = _open_npz(path) if zipped else {"": _map_npy(path)}
         except FileNotFoundError:
             raise
-        except Exception as error:  # damaged headers raise whatever their parsers do
+        except Exception as error:  # The parsers of a damaged header raise any error.
             raise format_error(
                 path, "array", expected="arrays of numbers", got=f"{error!r}"
             ) from error
@@ -48,7 +49,7 @@ class ArrayTable:
             raise format_error(
                 self.path,
                 "columns",
-                expected="arrays of one length (name those that are meant)",
+                expected="arrays of the same length (name the columns to read)",
                 got=f"lengths {sorted(lengths)}",
             )
         for row in range(0, max(lengths, default=0), _BLOCK_ROWS):
@@ -74,17 +75,18 @@ class ArrayTable:
         found, codes = np.unique(values, return_inverse=True)
         try:
             texts = found.tolist()
-        except (ValueError, SystemError) as error:  # NumPy checks no code points
+        except (ValueError, SystemError) as error:
+            # NumPy does not check that characters are valid before.
             raise format_error(
                 self.path, "dtype", expected="text", got=f"{error}"
             ) from error
-        # A number that is whole is written as people write it.
+        # A whole number is written without a decimal point, as people write it.
         spelled = [f"{v:g}" if isinstance(v, float) else str(v) for v in texts]
         return Texts(codes.astype(np.int64), spelled)
 
 
 def _map_npy(path: Path) -> np.ndarray:
-    # The map of a file that is shorter than its header claims is refused.
+    # NumPy refuses to map a file that is shorter than its header claims.
     return np.load(path, mmap_mode="r", allow_pickle=False)
 
 
@@ -96,10 +98,10 @@ def _map_open(file: IO[bytes]) -> np.ndarray:
         (2, 0): np.lib.format.read_array_header_2_0,
     }.get(np.lib.format.read_magic(file))
     if read is None:
-        raise ValueError("a version of the format that NumPy does not write")
+        raise ValueError("the file has a version of the format that is not supported")
     shape, fortran, dtype = read(file)
     if dtype.hasobject:
-        raise ValueError("Python objects")
+        raise ValueError("the array holds Python objects")
     if 0 in shape:
         return np.zeros(shape, dtype)
     order = "F" if fortran else "C"
@@ -107,7 +109,7 @@ def _map_open(file: IO[bytes]) -> np.ndarray:
 
 
 def _open_npz(path: Path) -> dict[str, np.ndarray]:
-    """Unpacks arrays into temporary files, which are mapped and already deleted."""
+    """Unpacks arrays into temporary files, maps them, and deletes their names."""
     left = _MAX_BYTES + _MAX_FACTOR * path.stat().st_size
     arrays = {}
     with zipfile.ZipFile(path) as archive:
@@ -119,8 +121,8 @@ def _open_npz(path: Path) -> dict[str, np.ndarray]:
                     left -= len(block)
                     if left < 0:
                         raise ValueError(
-                            "more than 200 times as many bytes as the file has; save "
-                            "it with `np.save`"
+                            "the arrays take more than 200 times as many bytes as the "
+                            "file; save each of them with `np.save`"
                         )
                     file.write(block)
                 arrays[item.filename.removesuffix(".npy")] = _map_open(file)
@@ -130,7 +132,10 @@ def _open_npz(path: Path) -> dict[str, np.ndarray]:
 def _name_columns(
     arrays: Mapping[str, np.ndarray],
 ) -> dict[str, tuple[np.ndarray, int | None]]:
-    """Names the columns: the array of each, and its index in an array of two axes."""
+    """Names the columns, and returns the array of each and its index in that array.
+
+    The index is `None` for an array of one axis, which is a column as a whole.
+    """
     columns: list[tuple[str, np.ndarray, int | None]] = []
     for name, array in arrays.items():
         if array.ndim == 1 and array.dtype.names:

@@ -1,7 +1,7 @@
 """Tables that pyarrow reads: delimited text and parquet.
 
-Columns of text are read as text and converted here, so that blanks, booleans and
-decimal commas mean the same in every file, and a number is never guessed at.
+If pyarrow cannot read a column as numbers, the column is read as text and converted
+here, so that blanks, booleans and decimal commas mean the same in every file.
 """
 
 import codecs
@@ -30,18 +30,18 @@ from damamba_jax.data.formats.tables import (
 )
 from damamba_jax.errors import format_error
 
-# Its functions are made when it is imported: type checkers do not see them.
+# Pyarrow makes these functions when it is imported, so type checkers do not see them.
 pc: Any = pyarrow.compute
 
 _BLOCK_BYTES = 4 << 20
 _PARQUET_ROWS = 1 << 14
 _HEAD_LINES = 200
 _DELIMITERS = ("\t", ";", ",", "|")
-# What programs write where they have no value, in lower case.
+# Texts that programs write if they have no value, in lower case.
 _BLANKS = pa.array(
     ["", "nan", "na", "n/a", "#n/a", "null", "none", "-", "--", "?", "missing"]
 )
-# The same in the cases that programs write.
+# The same texts in lower and upper case, and in the other forms that programs write.
 _NULLS = sorted(
     {
         word
@@ -75,7 +75,7 @@ class CsvTable:
             raise format_error(path, "line 1", expected="names of columns", got="none")
         self._delimiter = options.delimiter or _delimiter(lines[0])
         if len(head) == HEAD_BYTES and len(lines) > 1:
-            del lines[-1]  # which may be cut
+            del lines[-1]  # The last line may be cut.
         some = [self._split(line) for line in lines[:_HEAD_LINES]]
         self._named = not all(map(_is_number, some[0]))
         self._is_empty = len(lines) == self._named
@@ -92,8 +92,9 @@ class CsvTable:
             return
         done = 0
         if not set(numbers) & set(texts):
-            # Pyarrow's numbers are twice as fast. What they do not know, from `true`
-            # to a fault that needs a name, is read as text, from there on.
+            # It is twice as fast to let pyarrow convert the numbers. From the first
+            # text on that it cannot convert, such as `true`, the rest is read as text
+            # and converted here, where a fault is named.
             try:
                 for batch in self._batches(numbers, texts, pa.float64()):
                     block = _block(self.path, batch, numbers, texts, self._decimal)
@@ -101,7 +102,7 @@ class CsvTable:
                     yield block
                 return
             except (pa.ArrowException, UnicodeError, OSError):
-                pass  # said below, if it is a fault
+                pass  # If this is a fault, reading the text below raises an error.
         with _arrow_errors(self.path):
             for batch in self._batches(numbers, texts, pa.string()):
                 skipped = min(done, batch.num_rows)
@@ -113,8 +114,8 @@ class CsvTable:
     def _batches(
         self, numbers: Sequence[str], texts: Sequence[str], kind: pa.DataType
     ) -> Iterator[pa.RecordBatch]:
-        """Yields the rows of some columns as pyarrow reads them; numbers as `kind`."""
-        # Without any column pyarrow would not count the rows.
+        """Yields the rows of some columns; pyarrow reads numbers as the type `kind`."""
+        # If no column were read, pyarrow would not count the rows.
         wanted = list(dict.fromkeys([*numbers, *texts])) or [self.names[0]]
         types = {name: kind if name in numbers else pa.string() for name in wanted}
         with (
@@ -177,7 +178,7 @@ class ParquetTable:
 
 
 def _source(path: Path) -> Any:
-    """What pyarrow opens: the path, or a file whose name it could not encode."""
+    """Returns the path, or an open file if pyarrow could not encode the path."""
     try:
         os.fspath(path).encode()
     except UnicodeEncodeError:
@@ -204,7 +205,7 @@ def _arrow_errors(path: Path) -> Iterator[None]:
             path, "rows", expected="a table that can be read", got=f"{error}"
         ) from error
     except OSError as error:
-        # pyarrow says so of bytes that it cannot decode, too.
+        # Pyarrow raises this, without a number, for bytes that it cannot decode, too.
         if error.errno is not None:
             raise
         raise format_error(
@@ -213,7 +214,7 @@ def _arrow_errors(path: Path) -> Iterator[None]:
 
 
 def _delimiter(line: str) -> str:
-    """The separator that comes most often; a space only where there is no other."""
+    """Returns the most frequent separator; a space if there is no other."""
     found = max(_DELIMITERS, key=line.count)
     return found if found in line else " "
 
@@ -255,13 +256,13 @@ def _texts(column: pa.Array) -> Texts:
         column = pc.dictionary_encode(column, null_encoding="encode")
     codes = column.indices.fill_null(0).to_numpy(zero_copy_only=False)
     values = ["" if v is None else v for v in column.dictionary.to_pylist()]
-    # A number that is whole is written as people write it.
+    # A whole number is written without a decimal point, as people write it.
     spelled = [f"{v:g}" if isinstance(v, float) else str(v).strip() for v in values]
     return Texts(codes.astype(np.int64), spelled)
 
 
 def _floats(path: Path, name: str, column: pa.Array, decimal: str) -> np.ndarray:
-    """Converts a column to numbers; NaN where blank."""
+    """Converts a column to numbers; a blank entry becomes NaN."""
     kind = column.type
     if pa.types.is_dictionary(kind):
         column = column.dictionary_decode()
@@ -286,7 +287,7 @@ def _microseconds(kind: pa.DataType) -> pa.DataType:
 
 
 def _parse(path: Path, name: str, column: pa.Array, decimal: str) -> pa.Array:
-    """Converts text to numbers; a file has one decimal sign."""
+    """Converts text to numbers, all of which have the decimal sign of the file."""
     text = pc.utf8_trim_whitespace(column)
     lower = pc.utf8_lower(text)
     text = pc.if_else(pc.is_in(lower, _BLANKS), None, text)
@@ -307,13 +308,17 @@ def _refuse_points(path: Path, name: str, text: pa.Array) -> None:
         raise format_error(
             path,
             name,
-            expected="numbers with the decimal sign ',' as elsewhere in the file",
+            expected="numbers with the decimal sign ',', as elsewhere in the file",
             got=repr(mixed.drop_null()[0].as_py()),
         )
 
 
 def _parse_slowly(path: Path, name: str, text: pa.Array, decimal: str) -> pa.Array:
-    """Converts what a C runtime prints, such as `1.#INF`, or names the first fault."""
+    """Converts numbers as a C runtime prints them, such as `1.#INF`.
+
+    Raises:
+      DataFormatError: for the first text that is not a number.
+    """
     values = []
     for value in text.to_pylist():
         try:
@@ -322,8 +327,8 @@ def _parse_slowly(path: Path, name: str, text: pa.Array, decimal: str) -> pa.Arr
             raise format_error(
                 path,
                 name,
-                expected=f"numbers with the decimal sign {decimal!r} (another sign, "
-                "delimiter or unit is set in the configuration)",
+                expected=f"numbers with the decimal sign {decimal!r} (set another "
+                "sign, delimiter or unit in the configuration)",
                 got=repr(value),
             ) from error
     return pa.array(values, pa.float64())

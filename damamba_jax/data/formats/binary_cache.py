@@ -12,7 +12,7 @@ from damamba_jax.files import read_kept, replace_path
 
 _log = logging.getLogger(__name__)
 
-# A folder that another user owns, or a disk that cannot be written.
+# Errors for a folder that another user owns, and for a disk that cannot be written.
 _REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
@@ -22,22 +22,22 @@ def cached_array(
     dtype: np.dtype,
     fill: Callable[[np.ndarray], None],
 ) -> np.ndarray:
-    """Maps an array that lies in the cache, or writes it there first.
+    """Maps an array from the cache into memory, and writes it there first if needed.
 
-    A file that is damaged, holds another array or may not be read is written anew. In
-    a folder that refuses it the array is made in memory.
+    A file that is damaged, holds another array or may not be read is written again. If
+    nothing may be written into the folder, the array is made in memory.
 
     Args:
-      path: `.npy` file; its name holds all that the values depend on.
+      path: `.npy` file; its name depends on everything that the values depend on.
       shape, dtype: the shape and type of the array.
-      fill: writes the values into the array; called only if there is no such file.
+      fill: writes the values into the array; called only if there is no good file.
 
     Raises:
-      OSError: if it cannot be written for want of space.
+      OSError: if the file cannot be written, for example because the disk is full.
     """
 
     def read(path: Path) -> np.ndarray:
-        # Unlike `np.load` it leaves no damaged file open.
+        # Unlike `np.load`, this function does not leave a damaged file open.
         data = np.lib.format.open_memmap(path, mode="r")
         if data.shape != shape or data.dtype != dtype:
             raise ValueError(
@@ -54,7 +54,7 @@ def cached_array(
     except OSError as error:
         if error.errno not in _REFUSED:
             raise
-        _log.warning("%s: kept in memory alone: %s", path, error)
+        _log.warning("%s: the array is kept in memory alone: %s", path, error)
         data = np.empty(shape, dtype)
         fill(data)
         data.flags.writeable = False
@@ -70,7 +70,7 @@ def _write(
     with replace_path(path) as part:
         data = np.lib.format.open_memmap(part, mode="w+", dtype=dtype, shape=shape)
         if hasattr(os, "posix_fallocate"):
-            # A full disk is an error here; in a mapping it would be a crash.
+            # A full disk raises an error here. In the mapping it would be a crash.
             with open(part, "r+b") as file:
                 os.posix_fallocate(file.fileno(), 0, part.stat().st_size)
         fill(data)

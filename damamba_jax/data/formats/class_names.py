@@ -1,4 +1,4 @@
-"""Names of classes in text -> numbers of classes."""
+"""Turns the names of classes, as texts, into the numbers of the classes."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,10 @@ from damamba_jax.data.formats.headers import MixedDecimalsError, Numbers
 
 
 class ClassNames:
-    """Reads texts as classes: by name in any case, or by an equal number.
+    """Reads texts as classes.
+
+    A text names a class in upper or lower case. If the name of a class is a number, a
+    text with an equal number names the class too.
 
     Args:
       names: the names, in the order of the numbers 0, 1, ...
@@ -24,7 +27,7 @@ class ClassNames:
                 self._by_number[number] = i
 
     def __call__(self, text: str) -> float:
-        """Returns the number of the class; NaN for a text that says nothing.
+        """Returns the number of the class; NaN for a blank text.
 
         Raises:
           ValueError: for a text that names no class.
@@ -42,11 +45,11 @@ class ClassNames:
         return float(self._by_number[number])
 
     def read(self, texts: Sequence[str]) -> tuple[Float[np.ndarray, "n"], list[int]]:
-        """Reads many texts, few of which differ.
+        """Reads many texts; each different text is looked up once.
 
         Returns:
-          The number of each class, NaN where there is none; and the places of the
-          texts that name no class.
+          The number of the class of each text, NaN where there is none, and the indices
+          of the texts that name no class.
         """
         known: dict[str, float] = {}
         refused: set[str] = set()

@@ -21,7 +21,7 @@ _log = logging.getLogger(__name__)
 
 
 class Interval(NamedTuple):
-    """One annotation: seconds, and its text."""
+    """One annotation: its start and end in seconds, and its text."""
 
     start: float
     end: float
@@ -31,11 +31,11 @@ class Interval(NamedTuple):
 def read_tiers(path: str | os.PathLike) -> dict[str, list[Interval]]:
     """Reads all tiers of an ELAN file, by name.
 
-    Annotations whose slots have no time are left out, with one line in the log.
+    Annotations whose slots have no time are left out, and a line in the log says so.
 
     Raises:
-      DataFormatError: if the file is too large, no well-formed XML, or refers to what
-        is not there.
+      DataFormatError: if the file is too large, is not well-formed XML, or refers to a
+        slot or an annotation that does not exist.
     """
     size = os.path.getsize(path)
     if size > MAX_BYTES:
@@ -73,7 +73,8 @@ def read_tiers(path: str | os.PathLike) -> dict[str, list[Interval]]:
             text = (element.findtext("ANNOTATION_VALUE") or "").strip()
             found.append(Interval(start, end, text))
     if left_out:
-        warn_once(_log, f"{os.fspath(path)}: {left_out} annotations have no time.")
+        text = f"{left_out} annotations have no time and are left out."
+        warn_once(_log, f"{os.fspath(path)}: {text}")
     return tiers
 
 
@@ -83,7 +84,7 @@ _Span = tuple[float | None, float | None]
 def _spans(
     path: str | os.PathLike, root: Element, slots: dict[str, float | None]
 ) -> dict[str, _Span]:
-    """Start and end of each annotation by its id."""
+    """Returns start and end of each annotation by its id."""
     spans: dict[str, _Span] = {}
     parents: dict[str, str] = {}
     for element in root.iterfind("TIER/ANNOTATION/*"):

@@ -1,4 +1,4 @@
-"""Common parts of SSI's and NOVA's files: XML headers, numbers as Windows prints them.
+"""Common parts of SSI and NOVA files: XML headers, and numbers as Windows prints them.
 
 Headers are untrusted: their size is bounded, document types and entities are refused,
 and every error names the file, the field, what was expected and what was found.
@@ -19,11 +19,12 @@ from damamba_jax.errors import DataFormatError, format_error
 
 MAX_HEADER_BYTES = 1 << 18
 
-# Days of annotations, whatever their form.
+# Annotations of several days fit into so many bytes in any form.
 MAX_LABEL_BYTES = 1 << 26
 
 
-# `%f` of the largest double has 309 digits before the point and 6 behind it.
+# The format `%f` prints the largest double with 309 digits before the point and 6 after
+# it.
 MAX_NUMBER_CHARS = 340
 
 
@@ -36,7 +37,8 @@ _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?", re.IGNOR
 _NAN = re.compile(r"[+-]?(nan(\s*\(.*\))?|1\.#[a-z]+[0-9]*)", re.IGNORECASE | re.DOTALL)
 
 
-# NaN as .NET writes it in the language of a Windows; most others write "NaN (...)".
+# NaN as .NET writes it in some languages of Windows. In most others it writes
+# "NaN (...)".
 _NAN_WORDS = frozenset(
     (
         "n. def.", "non numérique", "neun", "non un numero reale", "nem szám",
@@ -56,11 +58,11 @@ def parse_number(text: str) -> float:
     """Reads a number, in any spelling that a C runtime prints.
 
     NaN is `nan`, `-nan`, `nan(ind)`, `-nan(ind)`, `1.#IND00`, `-1.#IND00`,
-    `1.#QNAN0`, or what .NET writes in another language, such as `n. def.`; infinity is
-    `inf` or `1.#INF00`. Decimal commas: `Numbers`.
+    `1.#QNAN0`, or the word of .NET in another language, such as `n. def.`. Infinity is
+    `inf` or `1.#INF00`. `Numbers` reads decimal commas too.
 
     Raises:
-      ValueError: when it is none of these.
+      ValueError: if the text is not a number.
     """
     text = text.strip()
     if len(text) <= MAX_NUMBER_CHARS:
@@ -74,13 +76,13 @@ def parse_number(text: str) -> float:
 
 
 class MixedDecimalsError(ValueError):
-    """A file has numbers with a decimal point and others with a comma."""
+    """An error: a file has numbers with a decimal point and others with a comma."""
 
 
 class Numbers:
     """Reads the numbers of one file, which all have the same decimal sign.
 
-    A Windows in German, French and other languages prints decimal commas.
+    Windows prints decimal commas in German, French and other languages.
     """
 
     def __init__(self) -> None:
@@ -90,8 +92,8 @@ class Numbers:
         """Reads a number as `parse_number` does, or one with a decimal comma.
 
         Raises:
-          MixedDecimalsError: when earlier numbers have the other sign.
-          ValueError: when it is no number.
+          MixedDecimalsError: if earlier numbers have the other sign.
+          ValueError: if the text is not a number.
         """
         text = text.strip()
         comma = _WITH_COMMA.fullmatch(text) is not None
@@ -100,17 +102,21 @@ class Numbers:
         return parse_number(text.replace(",", ".") if comma else text)
 
     def see(self, sign: str, text: str) -> None:
-        """Notes the decimal sign of some numbers; raises if others have another."""
+        """Notes the decimal sign of a text with numbers.
+
+        Raises:
+          MixedDecimalsError: if earlier numbers have the other sign.
+        """
         if self._sign not in ("", sign):
             raise MixedDecimalsError(
-                f"the decimal sign {sign!r} in {text[:40]!r} behind numbers with "
+                f"the decimal sign {sign!r} in {text[:40]!r} after numbers with "
                 f"{self._sign!r}"
             )
         self._sign = sign
 
 
 def decode_text(raw: bytes) -> str:
-    """Decodes UTF-8 (with or without a byte order mark), or else Latin-1."""
+    """Decodes UTF-8, with or without a byte order mark; other bytes are Latin-1."""
     raw = raw.removeprefix(codecs.BOM_UTF8)
     try:
         return raw.decode("utf-8")
@@ -119,10 +125,10 @@ def decode_text(raw: bytes) -> str:
 
 
 def read_bounded(path: str | os.PathLike, limit: int = MAX_LABEL_BYTES) -> bytes:
-    """Reads a file as a whole, if it is not too large.
+    """Reads a whole file, if it is not too large.
 
     Raises:
-      DataFormatError: if it is larger than `limit` bytes.
+      DataFormatError: if the file is larger than `limit` bytes.
     """
     with open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size
@@ -135,7 +141,7 @@ def read_bounded(path: str | os.PathLike, limit: int = MAX_LABEL_BYTES) -> bytes
 
 @functools.lru_cache(maxsize=4096)
 def warn_once(logger: logging.Logger, message: str) -> None:
-    """Logs a warning the first time that it comes up in this process."""
+    """Logs a warning once in this process, however often it comes up."""
     logger.warning("%s", message)
 
 
@@ -143,8 +149,9 @@ def read_xml(path: str | os.PathLike, root: str) -> "Fields":
     """Parses a header whose root element is `root`.
 
     Raises:
-      DataFormatError: if it is larger than `MAX_HEADER_BYTES`, not well-formed, holds
-        a document type or entities, or has another root or an `ssi-v` below 2.
+      DataFormatError: if the header is larger than `MAX_HEADER_BYTES`, is not
+        well-formed, holds a document type or entities, or has another root or an
+        `ssi-v` below 2.
     """
     with open(path, "rb") as file:
         raw = file.read(MAX_HEADER_BYTES + 1)
@@ -156,7 +163,7 @@ def read_xml(path: str | os.PathLike, root: str) -> "Fields":
             got=f"{os.path.getsize(path)}",
         )
     try:
-        # A string, so that the declared encoding of the file is not looked up.
+        # A string is parsed, so that the encoding that the file declares has no effect.
         element = defusedxml.ElementTree.fromstring(
             decode_text(raw).strip(), forbid_dtd=True
         )
@@ -186,12 +193,12 @@ class Fields:
         self.element = element
 
     def child(self, tag: str) -> "Fields | None":
-        """Returns the first element of this name below, if there is one."""
+        """Returns the first child of this name, or `None` if there is none."""
         found = self.element.find(tag)
         return None if found is None else Fields(self.path, found)
 
     def children(self, tag: str) -> list["Fields"]:
-        """Returns all elements of this name directly below."""
+        """Returns all children of this name."""
         return [Fields(self.path, found) for found in self.element.findall(tag)]
 
     def error(self, key: str, *, expected: str, got: object) -> DataFormatError:
@@ -201,7 +208,11 @@ class Fields:
         )
 
     def text(self, key: str, default: str | None = None) -> str:
-        """The attribute `key`; required unless a default is given."""
+        """Returns the attribute `key`, which is required unless there is a default.
+
+        Raises:
+          DataFormatError: if a required attribute is missing.
+        """
         value = self.element.get(key, default)
         if value is None:
             raise self.error(key, expected="a value", got="nothing")
@@ -210,7 +221,12 @@ class Fields:
     def number(
         self, key: str, *, low: float, high: float, default: float | None = None
     ) -> float:
-        """The attribute `key` as a finite number in `[low, high]`."""
+        """Returns the attribute `key` as a finite number in `[low, high]`.
+
+        Raises:
+          DataFormatError: if the attribute is missing and has no default, or is not
+            such a number.
+        """
         if default is not None and key not in self.element.keys():
             return default
         text = self.text(key)
@@ -225,7 +241,11 @@ class Fields:
         return value
 
     def integer(self, key: str, *, low: int, high: int) -> int:
-        """The attribute `key` as an integer in `[low, high]`."""
+        """Returns the attribute `key` as an integer in `[low, high]`.
+
+        Raises:
+          DataFormatError: if the attribute is missing or not such an integer.
+        """
         text = self.text(key).strip()
         if not _INTEGER.fullmatch(text) or not low <= int(text) <= high:
             raise self.error(

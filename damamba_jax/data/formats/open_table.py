@@ -31,4 +31,4 @@ def open_table(path: Path, options: TextOptions | None = None) -> Table:
 
         return CsvTable(path, options or TextOptions())
     known = ", ".join(suffixes.TABLES)
-    raise format_error(path, "name", expected=f"one that ends in {known}", got=suffix)
+    raise format_error(path, "suffix", expected=f"one of {known}", got=suffix)

@@ -33,7 +33,7 @@ _NAMES = tuple(
 class OpenPoseTable:
     """Columns `pose_0_x`, `pose_0_y`, `pose_0_c`, ...; see `tables.Table`.
 
-    Points that were not found, whose confidence is 0, are NaN.
+    The coordinates of a point with the confidence 0, which was not found, are NaN.
     """
 
     names = _NAMES

@@ -1,4 +1,4 @@
-"""Samples with times of their own -> frames at one rate."""
+"""Places samples that have times of their own on frames at one rate."""
 
 import os
 from typing import NamedTuple
@@ -13,16 +13,17 @@ from damamba_jax.data.formats.stream_header import (
 )
 from damamba_jax.errors import format_error
 
-# A frame takes the nearest sample within this many frames; beyond, it is missing. Half
-# a frame is the jitter of a steady clock, a whole one is a sample that was dropped.
+# A frame takes the nearest sample if it is at most this many frames away. Otherwise the
+# frame is missing. The times of a steady clock vary by half a frame, and a distance of
+# a whole frame means that a sample was dropped.
 REACH_FRAMES = 0.75
-# Bytes that placing takes for each frame, beside its values.
+# The bytes that placing needs for each frame, in addition to the values of the frame.
 _PLACING_BYTES = 48
 _SNAP = 0.02
-# Fewer steps between samples tell no rate.
+# The rate is estimated if there are at least so many steps between samples.
 _MIN_STEPS = 8
 _ENOUGH_SAMPLES = 1 << 18
-# Frames that are placed at a time.
+# So many frames are placed at a time.
 _BLOCK_FRAMES = 1 << 16
 
 
@@ -30,10 +31,10 @@ class Samples(NamedTuple):
     """Samples of one recording, in any order.
 
     Attributes:
-      time: seconds since the recording began.
-      piece: the file of each one, as an index.
-      row: its row in that file.
-      until: seconds, where its turn ends; infinite without turns.
+      time: time of each sample, in seconds since the recording began.
+      until: end of the turn of each sample, in seconds; infinite without turns.
+      piece: index of the file of each sample.
+      row: row of each sample in its file.
     """
 
     time: Float[np.ndarray, "n"]
@@ -43,16 +44,16 @@ class Samples(NamedTuple):
 
 
 def steady_rate(samples: Samples, nominal: float) -> float:
-    """Estimates how many samples there are in a second, where none was dropped.
+    """Estimates how many samples there are in a second if none was dropped, Hz.
 
     Args:
       samples: the samples; pauses, doubled times and order do not matter.
-      nominal: rate that is taken when the estimate is within 2 % of it, or when there
+      nominal: rate that is returned if the estimate is within 2 % of it, or if there
         are too few samples, Hz.
     """
     time, piece = samples.time, samples.piece
     if _is_sorted(samples):
-        # Hours of them tell as much as days.
+        # Hours of samples are enough for the estimate.
         time, piece = time[:_ENOUGH_SAMPLES], piece[:_ENOUGH_SAMPLES]
     else:
         order = np.lexsort((time, piece))
@@ -75,20 +76,24 @@ def place_samples(
     row_bytes: int,
     hold: bool = False,
 ) -> Int[np.ndarray, "T"]:
-    """Finds the sample of each frame: the nearest one, or -1 where none is near.
+    """Finds the index of the sample that is nearest to each frame.
 
-    Of samples with equal times the first counts. Times before 0 are left out.
+    Of samples with equal times the first counts. Samples that lie half a frame or more
+    before the start of the recording are left out.
 
     Args:
       path: file that errors name.
-      samples: at least one with a time from 0 on.
-      rate: frames per second.
-      row_bytes: bytes of a frame, which bound how far apart samples may lie.
-      hold: a sample holds until the next one, or until its turn ends.
+      samples: the samples, in any order.
+      rate: frames per second, Hz.
+      row_bytes: bytes of the values of a frame. They limit how long pauses may be.
+      hold: whether a sample holds until the next one or until its turn ends.
+
+    Returns:
+      The index of the sample of each frame, or -1 if no sample is near it.
 
     Raises:
-      DataFormatError: if the rate is absurd, or pauses would take more filler than
-        `MAX_GAP_BYTES` and `MAX_GAP_FACTOR` times the samples.
+      DataFormatError: if the rate is not possible, or if the frames in pauses would
+        take more than `MAX_GAP_BYTES` plus `MAX_GAP_FACTOR` times the samples.
     """
     if not 0 < rate <= MAX_SAMPLE_RATE:
         raise format_error(
@@ -110,7 +115,7 @@ def place_samples(
             end = float(until[np.isfinite(until)].max())
             last = max(last, np.ceil(end) - 1)
     _check_pauses(path, len(place), last, rate, row_bytes + _PLACING_BYTES)
-    # Equal times: the first stays.
+    # Of samples with equal times the first is kept.
     first = np.concatenate([[True], place[1:] > place[:-1]])
     if not first.all():
         order = np.flatnonzero(first) if order is None else order[first]
@@ -132,35 +137,35 @@ def place_samples(
 def _check_pauses(
     path: str | os.PathLike, count: int, last: float, rate: float, sample_bytes: int
 ) -> None:
-    """Refuses samples whose times are so far apart that filler would fill memory."""
+    """Refuses samples so far apart that the frames between them would fill memory."""
     limit = MAX_GAP_BYTES + (1 + MAX_GAP_FACTOR) * count * sample_bytes
     if (last + 1) * sample_bytes > limit:
         raise format_error(
             path,
             "time",
-            expected=f"pauses that take at most {limit} bytes of filler (is the unit "
-            "right, and where times count from?)",
+            expected=f"pauses that take at most {limit} bytes of filler (check the "
+            "unit of the times, and the moment from which they count)",
             got=f"{count} samples over {last / rate:g} s",
         )
 
 
 def _is_sorted(samples: Samples) -> bool:
-    """Whether samples of a single file follow each other in time."""
+    """Says whether all samples come from one file and follow each other in time."""
     one = not len(samples.piece) or bool((samples.piece == samples.piece[0]).all())
     ordered = bool((samples.time[1:] >= samples.time[:-1]).all())
     return one and ordered and bool((samples.row[1:] > samples.row[:-1]).all())
 
 
 def _held(frames: np.ndarray, place: np.ndarray, until: np.ndarray) -> np.ndarray:
-    """The sample that holds at each frame, -1 where none does."""
-    # The slack keeps rounded products of whole numbers on their side.
+    """Returns the sample that holds at each frame, -1 where no sample holds."""
+    # The small number makes up for rounding errors: times on a frame stay on it.
     latest = np.searchsorted(place, frames + 1e-6, side="right") - 1
     held = (latest >= 0) & (frames < until[latest] - 1e-6)
     return np.where(held, latest, -1)
 
 
 def _nearest(frames: np.ndarray, place: np.ndarray) -> np.ndarray:
-    """The sample that is near each frame, -1 where none is."""
+    """Returns the sample that is nearest to each frame, -1 where none is near."""
     after = np.searchsorted(place, frames).clip(0, len(place) - 1)
     before = (after - 1).clip(0)
     nearer = frames - place[before] <= place[after] - frames

@@ -1,7 +1,7 @@
-"""Ratings with a place in time -> one value per frame.
+"""Turns ratings that have a place in time into one value per frame.
 
-Whatever a label came from, it is a list of intervals with a value here: a point in time
-stands for the time around it, up to half-way to its neighbours.
+Labels from any kind of file become a list of intervals, each with a value. A point in
+time stands for the time around it, up to half-way to its neighbours.
 """
 
 import math
@@ -12,16 +12,16 @@ import numpy as np
 
 from damamba_jax.array_types import Float
 
-# A point stands for at most this share of the usual distance of points, on each side.
+# On each side, a point stands for at most this share of the usual distance of points.
 REACH = 0.75
 
 
 class Ratings(NamedTuple):
-    """What one rater said about one person.
+    """The values that one rater gave to one person.
 
     Attributes:
-      start, end: seconds since the recording began.
-      value: as the rater gave it; NaN where nothing was given.
+      start, end: start and end of each interval, in seconds since the recording began.
+      value: value of each interval as the rater gave it; NaN if there is none.
     """
 
     start: Float[np.ndarray, "n"]
@@ -30,7 +30,7 @@ class Ratings(NamedTuple):
 
     @property
     def seconds(self) -> float:
-        """The end of the last interval with a value; 0 without any."""
+        """The end of the last interval with a value, s; 0 without such an interval."""
         given = np.isfinite(self.value) & np.isfinite(self.end - self.start)
         return float(self.end[given].max()) if given.any() else 0.0
 
@@ -42,15 +42,15 @@ def join(parts: Iterable[Ratings]) -> Ratings:
 
 
 def from_points(time: Float[np.ndarray, "n"], value: Float[np.ndarray, "n"]) -> Ratings:
-    """Gives each point in time the time around it.
+    """Makes an interval of the time around each point in time.
 
-    Of points with equal times the first counts.
+    If several points have the same time, the first one counts.
     """
     keep = np.isfinite(time)
     time, first = np.unique(time[keep], return_index=True)
     value = value[keep][first]
     if len(time) < 2:
-        # A single point says nothing about its duration.
+        # A single point does not tell how long it holds.
         return Ratings(time, time, value)
     steps = np.diff(time)
     reach = REACH * float(np.median(steps))
@@ -62,19 +62,19 @@ def from_points(time: Float[np.ndarray, "n"], value: Float[np.ndarray, "n"]) -> 
 def sample(ratings: Ratings, *, rate: float, frames: int) -> Float[np.ndarray, "T"]:
     """Samples ratings at the times `i / rate`; NaN where nothing was rated.
 
-    An interval ends at the latest where the next one starts.
+    An interval ends where the next one starts, if not earlier.
 
     Args:
       ratings: intervals, in any order.
-      rate: frames per second.
-      frames: length of the result; what lies beyond is left out.
+      rate: frames per second, Hz.
+      frames: number of frames of the result; later ratings are left out.
     """
     out = np.full(frames, np.nan)
     keep = np.isfinite(ratings.start) & np.isfinite(ratings.end)
     order = np.flatnonzero(keep)[np.argsort(ratings.start[keep], kind="stable")]
     start, end = ratings.start[order], ratings.end[order]
     end = np.minimum(end, np.append(start[1:], np.inf))
-    # The slack keeps rounded products of whole numbers on their side.
+    # The small number makes up for rounding errors: times on a frame stay on it.
     first, last = (
         np.clip(np.ceil(edge * rate - 1e-6), 0, frames).astype(np.int64)
         for edge in (start, end)
@@ -86,5 +86,11 @@ def sample(ratings: Ratings, *, rate: float, frames: int) -> Float[np.ndarray, "
 
 
 def num_frames(seconds: float, rate: float, *, limit_seconds: float) -> int:
-    """Frames up to the last rating, and no more than the recording has."""
+    """Counts the frames up to the last rating, at most those of the recording.
+
+    Args:
+      seconds: end of the last rating.
+      rate: frames per second, Hz.
+      limit_seconds: length of the recording.
+    """
     return max(0, math.ceil(min(seconds, limit_seconds) * rate - 1e-6))

@@ -1,12 +1,12 @@
-"""Streams of the Social Signal Interpretation framework, and the label csv.
+"""Streams of the Social Signal Interpretation framework, and label files in csv form.
 
 A stream is an XML header `X.stream` and its samples in `X.stream~`: row-major
 `[T, dim]`, little-endian for `BINARY`, one line per row for `ASCII`. A recording that
-was interrupted has several chunks. The data file holds no filler for the time between
-them, so that each chunk is placed at `round(from * sr)` and the gap is masked.
+was interrupted has several chunks. The data file holds nothing for the time between
+them. Each chunk is therefore placed at `round(from * sr)`, and the gap is masked.
 
-Headers and the bounds on what they may claim: `stream_header.py`. NOVA's annotations:
-`annotations.py`.
+`stream_header.py` reads headers and limits what they may claim. `annotations.py` reads
+the annotations of NOVA.
 """
 
 import codecs
@@ -52,10 +52,11 @@ class Stream:
     """Samples of one stream, read-only.
 
     Args:
-      data: `[T, dim]` in the type of the file; a memory map unless the samples had to
-        be rearranged and no `cache_dir` was given. Gaps hold NaN (0 for integers).
-      sample_rate: Hz.
-      valid: `[T]`, False inside gaps; `None` when every row is a recorded one.
+      data: `[T, dim]` in the type of the file. It is a memory map, unless the samples
+        had to be rearranged and no `cache_dir` was given. Gaps hold NaN, or 0 for
+        integers.
+      sample_rate: frames per second, Hz.
+      valid: `[T]`, False inside gaps; `None` if every row was recorded.
     """
 
     data: np.ndarray
@@ -64,12 +65,12 @@ class Stream:
 
     @property
     def num_frames(self) -> int:
-        """Rows of the stream."""
+        """Number of rows of the stream."""
         return self.data.shape[0]
 
     @property
     def dim(self) -> int:
-        """Columns of the stream."""
+        """Number of columns of the stream."""
         return self.data.shape[1]
 
 
@@ -81,19 +82,22 @@ def read_stream(
 ) -> Stream:
     """Opens a stream; `BINARY` samples without gaps are memory-mapped.
 
-    Frames are `min(num, rows on disk)` per chunk; a difference is logged once.
+    Each chunk has `min(num, rows on disk)` frames. If the two numbers differ, this is
+    logged once.
 
     Args:
       path: the path of the header.
       mode: `"place"` puts each chunk at `round(from * sr)`, never before the end of
         the previous one, and masks the gaps; `"concatenate"` closes the gaps, as the
         other Python readers and NOVA do.
-      cache_dir: ASCII streams and streams with gaps are copied there once, as binary,
-        and then memory-mapped like the others. Without it they are read into memory.
+      cache_dir: folder for binary copies of ASCII streams and of streams with gaps.
+        Each is copied once and then memory-mapped like the others. Without the folder
+        they are read into memory.
 
     Raises:
-      DataFormatError: for a malformed header, samples that do not fit it (no whole
-        number of rows, a wrong number of columns), a missing data file, or gaps that
+      ValueError: for an unknown `mode`.
+      DataFormatError: for a malformed header, samples that do not fit it (not a whole
+        number of rows, or a wrong number of columns), a missing data file, or gaps that
         would take more filler than allowed.
     """
     if mode not in ("place", "concatenate"):
@@ -120,9 +124,10 @@ def read_stream(
 
 
 def count_frames(header: StreamHeader) -> int:
-    """Counts the frames that `read_stream` yields, gaps included, without samples.
+    """Counts the frames that `read_stream` returns, including those in gaps.
 
-    The size of a BINARY file tells; an ASCII file is read once to count its lines.
+    For a BINARY stream the size of the file is enough. An ASCII file is read once to
+    count its lines.
 
     Raises:
       DataFormatError: as `read_stream`.
@@ -140,19 +145,20 @@ def write_stream(
     ftype: Literal["BINARY", "ASCII"] = "BINARY",
     delim: str = " ",
 ) -> None:
-    """Writes a stream: the samples first, then the header, each in one move.
+    """Writes a stream: first all samples at once, then the header.
 
     Args:
       path: the path of the header; the samples go to `path~`.
       data: `[T, dim]`, float32, float64, bool or an integer type.
-      sample_rate: Hz.
-      valid: rows where it is False are left out; what remains becomes one chunk per
-        run of rows, at its own time.
-      ftype: `"ASCII"` keeps six decimals only.
-      delim: between ASCII columns.
+      sample_rate: frames per second, Hz.
+      valid: which rows are written. Rows where it is False are left out, and each run
+        of the other rows becomes a chunk at its own time. `None` writes all rows.
+      ftype: how the samples are written; `"ASCII"` keeps only six decimals.
+      delim: separator of ASCII columns.
 
     Raises:
-      ValueError: for data of another rank or type, or a `valid` of another length.
+      ValueError: for data of another rank or type, an unknown `ftype`, a rate out of
+        range, or a `valid` of another length.
     """
     kind = f"{data.dtype.kind}{data.dtype.itemsize}"
     if data.ndim != 2 or kind not in TYPE_NAMES or data.shape[1] == 0:
@@ -187,7 +193,7 @@ def write_stream(
         file.write(text.encode())
 
 
-# Lines with a decimal point or none, or without a number.
+# Lines that are blank or hold `nan` or a number without a decimal comma.
 _PLAIN_LABELS = re.compile(
     r"((?:[+-]?[0-9]{1,20}(?:\.[0-9]{0,20})?(?:[eE][+-]?[0-9]{1,3})?|nan|)\r?\n)*+",
     re.ASCII,
@@ -195,23 +201,23 @@ _PLAIN_LABELS = re.compile(
 
 
 def read_labels(path: str | os.PathLike) -> Float[np.ndarray, "Tl"]:
-    """Reads a label csv: one value per line, line `i` is frame `i`.
+    """Reads a label csv with one value per line; line `i` is frame `i`.
 
-    Blank lines, `nan`, `-nan(ind)` and lines that are no finite number become NaN, as
-    in the organisers' loader, but keep their frame. Latin-1 is read where the file is
-    not UTF-8.
+    Blank lines, `nan`, `-nan(ind)` and lines that are not a finite number become NaN,
+    as in the organisers' loader, but keep their frame. A file that is not UTF-8 is read
+    as Latin-1.
 
     Returns:
       float64 `[Tl]`, NaN where nothing was annotated.
 
     Raises:
-      DataFormatError: for a file beyond `MAX_LABEL_BYTES`; when lines hold text but
-        not one of them is a number, or some have a decimal point and others a comma.
+      DataFormatError: if the file is larger than `MAX_LABEL_BYTES`, if it holds text
+        but no number, or if some numbers have a decimal point and others a comma.
     """
     text = decode_text(read_bounded(path))
     lines = _split_lines(text)
     if _PLAIN_LABELS.fullmatch(text):
-        # Nearly every file; the checks below take a hundred times as long.
+        # Nearly all files are read here. The checks below take a hundred times as long.
         plain = np.array([float(line.strip() or "nan") for line in lines])
         return np.where(np.isinf(plain), np.nan, plain)
     values, numbers = np.full(len(lines), np.nan), Numbers()
@@ -239,7 +245,7 @@ def read_labels(path: str | os.PathLike) -> Float[np.ndarray, "Tl"]:
         warn_once(
             _log,
             f"{os.fspath(path)}: {len(refused)} of {len(lines)} lines are no numbers "
-            f"(first: line {refused[0] + 1}) and count as not annotated.",
+            f"(the first is line {refused[0] + 1}) and count as not annotated.",
         )
     values[np.isinf(values)] = np.nan
     return values
@@ -289,7 +295,7 @@ def _place(
 
 
 def _is_one_slice(placements: tuple[Placement, ...], row_bytes: int) -> bool:
-    """True when the rows lie on disk exactly as they lie in time."""
+    """Says whether the rows lie on disk exactly as they lie in time."""
     first = placements[0]
     return (
         first.start == 0
@@ -304,7 +310,7 @@ def _frozen(array: np.ndarray) -> np.ndarray:
 
 
 def _runs(num: int, valid: np.ndarray | None) -> list[tuple[int, int]]:
-    """Finds the runs `(start, stop)` of valid rows; at least one, perhaps empty."""
+    """Finds the runs `(start, stop)` of valid rows; there is at least an empty one."""
     if valid is None:
         return [(0, num)]
     edges = np.flatnonzero(np.diff(np.pad(valid.astype(np.int8), 1)))

@@ -1,8 +1,8 @@
-"""Copies of streams that cannot be mapped as they lie on disk: ASCII, and gaps.
+"""Copies of streams that cannot be mapped from disk: those in ASCII or with gaps.
 
-A copy goes into memory or, with a cache folder, into two `.npy` files that are
-memory-mapped from then on. Both are filled block by block, so that resident memory
-stays constant however long a recording is.
+A copy goes into memory or, with a cache folder, into an `.npy` file that is then
+memory-mapped. The file is filled block by block, so that resident memory stays constant
+however long a recording is.
 """
 
 import hashlib
@@ -18,16 +18,16 @@ from damamba_jax.data.formats.stream_header import Placement, StreamHeader, find
 from damamba_jax.errors import format_error
 
 _BLOCK_BYTES = 1 << 22
-# Part of every cache key: raise it when what a copy holds changes.
+# This is part of every cache key. Raise it when the contents of a copy change.
 _VERSION = 1
 
 
 def count_rows(header: StreamHeader) -> list[int]:
-    """Counts the lines of each chunk of an ASCII stream; blank ones do not count.
+    """Counts the lines of each chunk of an ASCII stream, without blank lines.
 
     Raises:
-      DataFormatError: if a chunk does not begin at a line, or its lines are too short
-        for `dim` columns.
+      DataFormatError: if a chunk does not begin with a line, or if its lines are too
+        short or too long for `dim` columns.
     """
     regions = find_regions(header)
     _check_begins(header, [begin for begin, end in regions if 0 < begin < end])
@@ -54,7 +54,8 @@ def copy(
     """Copies rows to their places in time.
 
     Returns:
-      `[T, dim]`, and `[T]` that is False in gaps, or `None` without gaps.
+      The samples `[T, dim]`, and a mask `[T]` that is False in gaps. The mask is `None`
+      if there are no gaps.
     """
     num_frames = placements[-1].stop
     has_gaps = sum(p.num for p in placements) < num_frames
@@ -87,10 +88,10 @@ def _cache_key(header: StreamHeader, placements: Sequence[Placement]) -> str:
 def _fill(
     header: StreamHeader, placements: Sequence[Placement], data: np.ndarray
 ) -> None:
-    """Writes rows and the filler between them into `data`, `[T, dim]`."""
+    """Writes the rows into `data`, `[T, dim]`, with filler in the gaps between them."""
     end = 0
     for place in placements:
-        # Integers have no NaN; there only the mask tells.
+        # Integers have no NaN, so that only the mask marks their gaps.
         data[end : place.start] = np.nan if data.dtype.kind == "f" else 0
         _fill_chunk(header, place, data[place.start : place.stop])
         end = place.stop
@@ -117,7 +118,7 @@ def _fill_chunk(header: StreamHeader, place: Placement, data: np.ndarray) -> Non
     numbers = Numbers()
     for row in range(place.num):
         number, line = next(lines)
-        where = f"line {number} behind byte {place.offset}"
+        where = f"line {number} after byte {place.offset}"
         data[row] = _parse_row(header, line, where, numbers)
 
 
@@ -129,7 +130,7 @@ def _check_begins(header: StreamHeader, begins: Sequence[int]) -> None:
                 raise format_error(
                     header.path,
                     "chunk.byte",
-                    expected="the beginning of a line (were line ends converted?)",
+                    expected="the beginning of a line (were the line ends converted?)",
                     got=f"{begin}",
                 )
 
@@ -137,7 +138,9 @@ def _check_begins(header: StreamHeader, begins: Sequence[int]) -> None:
 def _read_lines(
     header: StreamHeader, begin: int, end: int
 ) -> Iterator[tuple[int, bytes]]:
-    """Yields `(number, line)` from 1, without blank lines and line ends.
+    """Yields `(number, line)` of the lines that are not blank, without line ends.
+
+    Numbers count all lines of the chunk, from 1 on.
 
     Raises:
       DataFormatError: if a line is longer than `dim` numbers can be.
@@ -177,7 +180,7 @@ def _parse_row(
         )
     try:
         if "_" in text:
-            raise ValueError("underscores are legal in Python's numbers only")
+            raise ValueError("a number must not contain an underscore")
         if header.dtype.kind != "f":
             return np.array([int(token) for token in tokens], header.dtype)
         try:

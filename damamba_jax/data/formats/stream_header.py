@@ -1,8 +1,9 @@
-"""Headers of streams, read and written, and where their chunks lie on disk and in time.
+"""Reads and writes headers of streams, and places chunks on disk and in time.
 
-What a header claims is checked against the bytes on disk; only these are ever
-allocated for. Filler of gaps may take `MAX_GAP_BYTES` plus `MAX_GAP_FACTOR` times the
-size of the data file. `to` is never read: released files hold wrong values.
+The claims of a header are checked against the bytes on disk, and memory is allocated
+only for rows that exist. In addition, the filler of gaps may take `MAX_GAP_BYTES` plus
+`MAX_GAP_FACTOR` times the size of the data file. `to` is never read, since released
+files hold wrong values.
 """
 
 import dataclasses
@@ -25,8 +26,8 @@ MAX_GAP_FACTOR = 10
 
 _log = logging.getLogger(__name__)
 
-# The width is the header's `byte`: LONG, ULONG and LDOUBLE depend on the platform
-# that wrote them.
+# The header's `byte` gives the width of a type, since LONG, ULONG and LDOUBLE depend on
+# the platform that wrote the file.
 _TYPES = {
     "CHAR": "i",
     "UCHAR": "u",
@@ -41,7 +42,7 @@ _TYPES = {
     "LDOUBLE": "f",
     "BOOL": "u",
 }
-# What is written.
+# The names of types in headers that are written here.
 TYPE_NAMES = {
     "i1": "CHAR",
     "u1": "UCHAR",
@@ -60,12 +61,12 @@ _WIDTHS = {"i": (1, 2, 4, 8), "u": (1, 2, 4, 8), "f": (2, 4, 8)}
 
 @dataclasses.dataclass(frozen=True)
 class Chunk:
-    """One uninterrupted piece of a stream, as its header claims it.
+    """One uninterrupted piece of a stream, as its header describes it.
 
     Args:
       start: seconds since the beginning of the recording (`from`).
-      offset: position of its first sample in the data file, bytes (`byte`).
-      num: frames; `None` when the header does not know.
+      offset: position of its first sample in the data file, in bytes (`byte`).
+      num: number of frames; `None` if the header does not give it.
     """
 
     start: float
@@ -75,16 +76,16 @@ class Chunk:
 
 @dataclasses.dataclass(frozen=True)
 class StreamHeader:
-    """What a `.stream` file says about the samples beside it.
+    """The contents of a `.stream` file, which describes the samples beside it.
 
     Args:
       path: the path of the header; the samples lie in `data_path`.
       ftype: how the samples are written.
-      sample_rate: Hz; 0 where the stream has no fixed rate.
-      dim: columns.
+      sample_rate: frames per second, Hz; 0 if the stream has no fixed rate.
+      dim: number of columns.
       dtype: the type of the samples, little-endian.
-      delim: between the columns of an ASCII row.
-      chunks: at least one, in the order of the data file.
+      delim: separator of the columns of an ASCII row.
+      chunks: chunks of the stream, at least one, in the order of the data file.
     """
 
     path: Path
@@ -102,7 +103,7 @@ class StreamHeader:
 
     @property
     def has_gaps(self) -> bool:
-        """True when the place of a frame depends on more than its number."""
+        """Whether the time of a frame depends on more than its number."""
         return len(self.chunks) != 1 or self.chunks[0].start * self.sample_rate >= 0.5
 
     @property
@@ -112,18 +113,18 @@ class StreamHeader:
 
     @property
     def min_row_bytes(self) -> int:
-        """Bytes that one row takes on disk at least."""
+        """The least number of bytes that one row takes on disk."""
         return self.row_bytes if self.ftype == "BINARY" else 2 * self.dim - 1
 
 
 @dataclasses.dataclass(frozen=True)
 class Placement:
-    """Where the rows of one chunk lie on disk and in time.
+    """The place of the rows of one chunk on disk and in time.
 
     Args:
-      offset: bytes into the data file.
-      start: first frame.
-      num: rows that are really there.
+      offset: position of the first row in the data file, in bytes.
+      start: index of the first frame.
+      num: number of rows that are read.
     """
 
     offset: int
@@ -132,7 +133,7 @@ class Placement:
 
     @property
     def stop(self) -> int:
-        """Row behind the last one."""
+        """Index of the frame after the last one."""
         return self.start + self.num
 
 
@@ -140,8 +141,8 @@ def read_header(path: str | os.PathLike) -> StreamHeader:
     """Reads a `.stream` header; the samples are not opened.
 
     Raises:
-      DataFormatError: for a header that is malformed or not supported (`BIN_LZ4`,
-        `ssi-v` below 2, types without scalars).
+      DataFormatError: for a header that is malformed or not supported, such as one with
+        `BIN_LZ4`, an `ssi-v` below 2, or a type that is not a number.
     """
     root = read_xml(path, "stream")
     info = root.child("info")
@@ -174,12 +175,17 @@ def place_chunks(
     *,
     mode: Literal["place", "concatenate"],
 ) -> tuple[Placement, ...]:
-    """Places chunks in time, given the rows that each has on disk.
+    """Places chunks in time.
 
-    A chunk gets `min(num, rows)`; chunks without any are left out.
+    A chunk gets `min(num, rows)` frames. Chunks without frames are left out.
+
+    Args:
+      header: the header of the stream.
+      rows: number of rows that each chunk has on disk.
+      mode: as in `ssi.read_stream`.
 
     Raises:
-      DataFormatError: when the gaps would need more filler than allowed.
+      DataFormatError: if the gaps would need more filler than allowed.
     """
     placements: list[Placement] = []
     end = 0
@@ -188,8 +194,8 @@ def place_chunks(
         if chunk.num is not None and chunk.num != found:
             warn_once(
                 _log,
-                f"{header.path}: chunk {k} claims num={chunk.num} frames, the data "
-                f"file holds {found}; reading {num}.",
+                f"{header.path}: chunk {k} claims num={chunk.num} frames, but the data "
+                f"file holds {found}; {num} of them are read.",
             )
         if num == 0:
             continue
@@ -199,8 +205,8 @@ def place_chunks(
             if wanted < end - 1:
                 warn_once(
                     _log,
-                    f"{header.path}: chunk {k} should start at frame {wanted}, inside "
-                    f"the one before it, which ends at {end}; placed behind it.",
+                    f"{header.path}: chunk {k} should start at frame {wanted}, but the "
+                    f"chunk before it ends at {end}; it is placed after that chunk.",
                 )
             start = max(wanted, end)
         placements.append(Placement(chunk.offset, start, num))
@@ -222,7 +228,8 @@ def find_regions(header: StreamHeader) -> list[tuple[int, int]]:
     """Finds the bytes `(begin, end)` of each chunk in the data file.
 
     Raises:
-      DataFormatError: if the data file is missing or `byte` runs backwards.
+      DataFormatError: if the data file is missing, or if a chunk begins before the end
+        of the first row of the chunk before it.
     """
     if not header.data_path.is_file():
         raise format_error(
@@ -251,7 +258,7 @@ def rows_by_size(header: StreamHeader) -> list[int]:
     """Counts the rows of each chunk of a BINARY stream by its bytes.
 
     Raises:
-      DataFormatError: if a chunk is no whole number of rows.
+      DataFormatError: if a chunk is not a whole number of rows.
     """
     regions = find_regions(header)
     for k, (begin, end) in enumerate(regions):
@@ -281,12 +288,13 @@ def header_text(
 
     Args:
       dtype: the type of the samples, one of `TYPE_NAMES`.
-      dim: columns.
-      sample_rate: Hz.
-      chunks: first frame, position in the data file in bytes, and frames of each.
+      dim: number of columns.
+      sample_rate: frames per second, Hz.
+      chunks: for each chunk its first frame, its position in the data file in bytes,
+        and its number of frames.
       ftype: how the samples are written.
-      delim: between ASCII columns.
-      notes: attributes of `meta`.
+      delim: separator of ASCII columns.
+      notes: attributes of the element `meta`.
     """
     kind = f"{dtype.kind}{dtype.itemsize}"
     meta = "".join(f"{key}={quoteattr(text)} " for key, text in (notes or {}).items())
@@ -338,7 +346,7 @@ def _chunks(root: Fields) -> tuple[Chunk, ...]:
         num = None
         if element.text("num", "").strip() not in ("", "None"):
             num = element.integer("num", low=0, high=2**63 - 1)
-        # A recorder that never came back to its header leaves 0 there.
+        # A recorder that stopped before it completed its header leaves 0 there.
         if num == 0 and len(elements) == 1:
             num = None
         offset = 0

@@ -1,4 +1,4 @@
-"""Streams that are written a few rows at a time, with notes on how they were made."""
+"""Writes streams a few rows at a time, with notes on how they were made."""
 
 import os
 from collections.abc import Iterable, Mapping
@@ -24,18 +24,19 @@ def write_rows(
 ) -> int:
     """Writes a stream of float32 in constant memory.
 
-    A header that is there is removed first, and the new one is written last: whatever
-    ends the process, no header stands beside samples that are not its own.
+    An old header is removed before the samples are replaced, and the new header is
+    written last. If the process ends at any moment, no header is left beside samples of
+    another stream.
 
     Args:
       path: the path of the header; the samples go to `path~`.
-      blocks: `[rows, dim]` each, any number of rows.
-      sample_rate: Hz.
-      dim: columns of every block.
+      blocks: blocks of rows, `[rows, dim]` each; they may differ in length.
+      sample_rate: frames per second, Hz.
+      dim: number of columns of every block.
       notes: attributes of the header's `meta`; `read_notes` reads them.
 
     Returns:
-      Rows that were written.
+      The number of rows that were written.
 
     Raises:
       ValueError: for a block of another width.
@@ -57,10 +58,10 @@ def write_rows(
 
 
 def read_notes(path: str | os.PathLike) -> dict[str, str]:
-    """Reads the attributes of a header's `meta`; without one there are none.
+    """Reads the attributes of a header's `meta`; none if it has no `meta`.
 
     Raises:
-      DataFormatError: for a file that is no header.
+      DataFormatError: for a file that is not a header of a stream.
     """
     meta = read_xml(path, "stream").child("meta")
     return {} if meta is None else dict(meta.element.items())

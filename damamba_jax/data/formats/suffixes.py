@@ -1,4 +1,4 @@
-"""Suffixes of the files that can be read: their ends say which reader reads them."""
+"""Suffixes of the files that can be read. The suffix of a file decides who reads it."""
 
 STREAM = ".stream"
 ANNOTATION = ".annotation"
@@ -13,16 +13,16 @@ KEYPOINTS = "_keypoints.json"
 TABLES = (*TEXTS, *ARRAYS, *PARQUETS, JSON)
 READABLE = (STREAM, ANNOTATION, ELAN, *TEXTS, *ARRAYS, *PARQUETS, KEYPOINTS)
 
-# Texts that lie beside recordings and tell about them.
+# The names of texts that lie beside recordings and describe them begin like this.
 _ABOUT = ("readme", "license", "licence", "changelog", "requirements")
 
 
 def is_readable(name: str, suffixes: tuple[str, ...] = READABLE) -> bool:
-    """Whether a file's name ends as one that is read, and not as a text about it.
+    """Says whether a file has a suffix that is read, and is no text about the corpus.
 
     Args:
       name: the name of a file, without its folders.
-      suffixes: the ends that count.
+      suffixes: the suffixes that count.
     """
     lower = name.lower()
     return lower.endswith(suffixes) and not lower.startswith(_ABOUT)

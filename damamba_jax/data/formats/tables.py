@@ -1,14 +1,14 @@
 """Tables of named columns: csv, npy, npz, parquet, read block by block.
 
-A column becomes float64 numbers or texts; what is blank is NaN. Text and parquet are
-read by pyarrow, which is imported when such a file opens.
+A column becomes float64 numbers or texts; a blank number is NaN. Pyarrow reads text and
+parquet files. It is imported when such a file is opened.
 
 | file          | columns                                                     |
 |---------------|-------------------------------------------------------------|
 | csv, tsv, txt | named by the first line; the second `frame` is `frame.1`;   |
 |               | `0`, `1`, ... if the first line holds numbers alone         |
 | parquet       | named in the file                                           |
-| npy           | `0`, `1`, ... of `[T]` or `[T, columns]`, or a record's     |
+| npy           | `0`, `1`, ... of `[T]` or `[T, columns]`, or named fields   |
 | npz           | a name for `[T]`; `name.0`, `name.1`, ... for `[T, columns]`|
 | json          | one frame of OpenPose; see `openpose.py`                    |
 """
@@ -24,18 +24,19 @@ import numpy as np
 from damamba_jax.array_types import Float, Int
 from damamba_jax.errors import format_error, nearest
 
-# Longest first line, and as much text as shows delimiter, decimal sign and encoding.
+# So many bytes are read to find delimiter, decimal sign and encoding. The first line
+# must not be longer.
 HEAD_BYTES = 1 << 20
 
 
 @dataclasses.dataclass(frozen=True)
 class TextOptions:
-    """How the text of a table is written; what is empty is found out.
+    """How the text of a table is written; an empty field is found out from the text.
 
     Args:
       delimiter: separator of columns.
       decimal: decimal sign, a point or a comma.
-      encoding: a name that Python knows.
+      encoding: the name of an encoding that Python knows.
     """
 
     delimiter: str = ""
@@ -59,8 +60,8 @@ class Block(NamedTuple):
     """Rows that follow each other.
 
     Attributes:
-      numbers: a column for each one that was asked for as numbers; NaN where blank.
-      texts: each column that was asked for as texts.
+      numbers: the columns that were asked for as numbers; a blank entry is NaN.
+      texts: the columns that were asked for as texts.
     """
 
     numbers: Float[np.ndarray, "n columns"]
@@ -73,7 +74,7 @@ class Table(Protocol):
 
     Attributes:
       path: file that errors name.
-      names: names of the columns; no name comes twice.
+      names: names of the columns; all names are different.
     """
 
     path: Path
@@ -96,15 +97,16 @@ def find_columns(
     """Resolves names and patterns of columns, such as `AU*_r`.
 
     Args:
-      table: whose columns are looked for.
-      wanted: names, or shell patterns for several; none means every column.
-      without: columns that patterns and "every column" leave out.
+      table: the table whose columns are looked for.
+      wanted: names of columns, or shell patterns that match several; none means every
+        column.
+      without: columns that are found only if `wanted` has their full names.
 
     Returns:
-      Names in the order of `wanted`, each once.
+      Names in the order of `wanted`, each of them once.
 
     Raises:
-      DataFormatError: for a name or pattern that no column has.
+      DataFormatError: for a name or pattern that fits no column.
     """
     others = [name for name in table.names if name not in without]
     if not wanted:
@@ -135,7 +137,7 @@ def check_columns(table: Table, names: Sequence[str]) -> None:
 
 
 def unique_names(names: Sequence[str]) -> tuple[str, ...]:
-    """Tells columns of the same name apart: `frame`, `frame.1`."""
+    """Makes the names of columns different: two `frame` become `frame`, `frame.1`."""
     found: dict[str, None] = {}
     for i, name in enumerate(names):
         name = name.strip() or f"column.{i}"
