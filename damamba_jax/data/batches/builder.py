@@ -1,6 +1,6 @@
-"""Windows -> batches: one slice copy per (window, person, feature), the rest in NumPy.
+"""Makes batches of windows, with one slice copy per window, person and feature.
 
-The arrays of a batch are described in `schema/batch.py`.
+`schema/batch.py` describes the arrays of a batch.
 """
 
 import functools
@@ -23,31 +23,33 @@ from damamba_jax.data.corpus.tracks import Track
 from damamba_jax.data.formats.ssi import Stream
 from damamba_jax.schema.batch import BATCH, Batch, label_frames, native_frames
 
-# Windows has neither limits of files nor advice for memory maps.
+# The Windows system has no limits on open files and no advice for memory maps.
 try:
     import resource
 except ImportError:
     resource = None
 _WILL_NEED = getattr(mmap, "MADV_WILLNEED", None)
 
-# Enough for every corpus; some systems set no limit at all.
+# This is enough for every corpus. There must be a limit, as some systems set none.
 _MOST_OPEN_FILES = 65_536
-# Streams of a feature whose statistics stay in memory: 23 MB at 1,408 columns.
+# The statistics of so many streams of a feature stay in memory. At 1,408 columns they
+# take 23 MB.
 _STATISTICS_KEPT = 2_048
-# Features of the training and the evaluation source that share the limit on open files.
+# So many features, of the training and the evaluation source together, share the limit
+# on open files.
 _SHARES = 16
 
 
 class BatchRows(NamedTuple):
-    """What each row of a batch shows.
+    """The people, the time and the labels that each row of a batch shows.
 
     Attributes:
-      people: [B, P] ids in `People`, the target first; -1 for nobody.
-      slot: [B, P] which participant embedding each one takes.
+      people: [B, P] ids in `People`; the target comes first, and -1 stands for nobody.
+      slot: [B, P] the participant embedding that each person takes.
       core: [B] model frame at which the core starts, counted from the session's start.
-      row_valid: [B] False for the rows that fill up the last batch.
-      rated: [B, 2] first frame of the target's annotation that is shown, and the one
-        behind the last: all of them, or those of one turn.
+      row_valid: [B] False for rows that only fill up the last batch.
+      rated: [B, 2] first frame of the target's annotation that is shown, and the frame
+        after the last one. These are all frames, or those of one turn.
     """
 
     people: Int[np.ndarray, "B P"]
@@ -58,7 +60,7 @@ class BatchRows(NamedTuple):
 
 
 class _Track:
-    """One feature of everybody: files, rates and lengths. Opens files when needed."""
+    """Files, rates and lengths of one feature of everybody; opens files when needed."""
 
     def __init__(
         self, feature: FeatureConfig, tracks: Sequence[Track | None], cache_dir: str
@@ -66,7 +68,7 @@ class _Track:
         self.feature = feature
         self._tracks = tracks
         self._cache_dir = cache_dir
-        # The entry behind the last person stands for nobody (id -1).
+        # The entry after the last person stands for nobody (id -1).
         self.length = np.array([t.num_frames if t else 0 for t in [*tracks, None]])
         self.rate = np.array(
             [t.rate if t and t.num_frames else feature.rate for t in [*tracks, None]]
@@ -95,7 +97,15 @@ class _Track:
 
 
 class Rows(NamedTuple):
-    """An open stream; `data` lies in `mapping`, if in a file, from byte `offset` on."""
+    """An open stream.
+
+    Attributes:
+      data: the samples, `[T, dim]`.
+      valid: which rows were recorded; `None` if all were.
+      mapping: the map of the file that holds the samples; `None` if they do not lie in
+        a file.
+      offset: position of the samples in the file, in bytes.
+    """
 
     data: np.ndarray
     valid: np.ndarray | None
@@ -105,21 +115,23 @@ class Rows(NamedTuple):
     @classmethod
     def of(cls, stream: Stream) -> "Rows":
         """Opens the rows of a stream, without reading them."""
-        # A plain view of the mapping: slicing a `memmap` costs several times as much.
+        # This is a plain view of the map, since slices of a `memmap` cost several times
+        # as much.
         data = np.asarray(stream.data)
         base = data
         while isinstance(base, np.ndarray):
             base = base.base
         if not isinstance(base, mmap.mmap) or not data.size:
             return cls(data, stream.valid, None, 0)
-        # Reading ahead of a random window fetches up to 8 MB that nobody asked for.
+        # If the kernel read ahead, it would fetch up to 8 MB for each random window
+        # that nobody needs.
         base.madvise(mmap.MADV_RANDOM)
         start = np.frombuffer(base, np.uint8).__array_interface__["data"][0]
         offset = data.__array_interface__["data"][0] - start
         return cls(data, stream.valid, base, offset)
 
     def announce(self, first: int, frames: int) -> None:
-        """Has the kernel fetch rows that are not in memory, without waiting."""
+        """Tells the kernel to fetch rows that are not in memory, and does not wait."""
         if self.mapping is not None and _WILL_NEED is not None:
             row_bytes = self.data.strides[0]
             start = self.offset + first * row_bytes
@@ -129,8 +141,8 @@ class Rows(NamedTuple):
 
 
 def _streams_kept_open(count: int) -> int:
-    # Every memory map keeps one descriptor. Evicting and reopening streams in random
-    # order would cost more than reading them, so the soft limit is raised first.
+    # Every memory map keeps one file descriptor. To close streams and open them again
+    # in random order would cost more than to read them, so the soft limit is raised.
     if resource is None:
         return max(1, min(count, _MOST_OPEN_FILES))
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -145,22 +157,22 @@ def _streams_kept_open(count: int) -> int:
 class BatchBuilder:
     """Fills batches from the sessions' memory maps.
 
-    Rows are copied as they are stored (converted to float32 where they are not), so a
-    batch is as wide as the window at each feature's native rate: `native_frames` of the
-    highest rate of that feature in `sessions`.
-    Slices lie wholly inside their stream; the last row of a shorter stream repeats.
-    Behind a stream that stops early there are rows that are not valid, as there are
-    behind a window that hides the future.
+    Rows are copied at the native rate of the stream and converted to float32 if needed.
+    A batch has `native_frames` rows for each feature, at the highest rate that the
+    feature has in `sessions`.
+    Slices lie wholly inside their stream; the last row of a shorter stream is repeated.
+    Rows after the end of a stream that stops early are not valid. If a window hides the
+    future, rows after the end of the window are not valid either.
 
     Args:
-      sessions: whose `participants[i].tracks` and labels are read.
+      sessions: the sessions whose tracks and labels are read.
       features: the features of a batch.
       window: length and core of the windows.
-      cache_dir: where ASCII streams and streams with gaps are kept in binary form, and
-        statistics of recordings.
-      normalization: `"session"` adds these statistics to a batch.
-      num_classes: classes of the annotations, whose weights are added to a batch; 0
-        where annotations are numbers.
+      cache_dir: folder that keeps binary copies of ASCII streams and of streams with
+        gaps, and the statistics of recordings.
+      normalization: `"session"` adds the statistics of each recording to a batch.
+      num_classes: number of classes of the annotations, whose weights are added to a
+        batch; 0 if annotations are numbers.
     """
 
     def __init__(
@@ -195,7 +207,7 @@ class BatchBuilder:
         )
 
     def labels(self, rows: BatchRows) -> tuple[Batch, Int[np.ndarray, "B Tl"]]:
-        """Fills the arrays of labels alone; returns as `build` does."""
+        """Fills only the arrays of labels, and returns the same values as `build`."""
         batch: Batch = {}
         return batch, self._add_labels(batch, rows, rows.core - self.window.past_frames)
 
@@ -203,8 +215,9 @@ class BatchBuilder:
         """Fills one batch.
 
         Returns:
-          The batch, and for each of its labels the index in the target's annotation:
-          -1 outside the core, the session, or in a row that only fills up.
+          The batch, and the index of each of its labels in the target's annotation. The
+          index is -1 outside the core, the session or the rated frames, and in a row
+          that only fills up the batch.
         """
         start = rows.core - self.window.past_frames
         batch: Batch = {
@@ -235,12 +248,12 @@ class BatchBuilder:
         first = np.clip(first, 0, np.maximum(last, 0))
         values = np.empty((people.size, frames, dim), BATCH["features"].dtype)
         valid = np.repeat((length > 0).ravel()[:, None], frames, axis=1)
-        # A double beyond float32 becomes inf, which the model takes as missing.
+        # A double that is too large for float32 becomes inf, which counts as missing.
         with np.errstate(over="ignore", invalid="ignore"):
             _copy_slices(track, values, valid, people, first, length)
         if self.window.hides_future:
-            # The last frames would be interpolated from the row behind the window, and
-            # those that fill up an attention chunk from the rows behind that.
+            # Otherwise the last frames would be interpolated from the row after the
+            # window, and those that fill up an attention chunk from later rows.
             end = start_seconds + self.window.window_seconds
             times = (first[..., None] + np.arange(frames)) / rate[..., None]
             valid &= (times < end[:, None, None] - 1e-6).reshape(valid.shape)
@@ -290,7 +303,7 @@ class BatchBuilder:
 def _statistics(
     track: _Track, people: Int[np.ndarray, "B P"]
 ) -> Float[np.ndarray, "B P 2 dim"]:
-    """Statistics of everybody's recording; NaN for nobody."""
+    """Returns the statistics of each person's recording; NaN in the place of nobody."""
     found = np.stack([track.statistics(person) for person in people.ravel().tolist()])
     return found.reshape(*people.shape, *found.shape[1:])
 
@@ -303,11 +316,15 @@ def _copy_slices(
     first: Int[np.ndarray, "B P"],
     length: Int[np.ndarray, "B P"],
 ) -> None:
-    """Copies `data[first : first + Tn]` of each person; the loader's inner loop."""
+    """Copies `data[first : first + Tn]` of each person into `values` and `valid`.
+
+    This is the inner loop of the loader.
+    """
     frames = values.shape[1]
     columns = (people.ravel(), first.ravel(), length.ravel())
     table = np.stack(columns, axis=1).tolist()
-    # All slices are asked for before the first is awaited: storage works in parallel.
+    # The kernel is told about all slices before the first one is read, so that storage
+    # works in parallel.
     for person, lo, count in table:
         if lo < count:
             track.open(person).announce(lo, min(frames, count - lo))

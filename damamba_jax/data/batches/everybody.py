@@ -1,7 +1,7 @@
-"""Windows that are shown once for all of their people: whoever sits there is a target.
+"""Windows that are shown once for all of their people, each of whom is a target.
 
-What a model computes of each person by itself is then computed once, and not again for
-each target.
+The model then computes the part that depends on one person alone once for each person,
+and not again for each target.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,11 @@ from damamba_jax.data.corpus.sessions import Session
 
 
 def all_alike(sessions: Sequence[Session], data: DataConfig) -> bool:
-    """Whether everybody in each session is scored, and sees all others in a window."""
+    """Says whether all people of each session can be targets of the same windows.
+
+    Everybody must be scored, a window must hold all people of its session, and their
+    annotations must be equally long, or all of them missing.
+    """
     return data.participants > 1 and all(
         len(session.participants) == data.participants
         and all(one.is_target for one in session.participants)
@@ -26,7 +30,7 @@ def all_alike(sessions: Sequence[Session], data: DataConfig) -> bool:
 
 
 def each_as_target(rows: BatchRows, people: People) -> BatchRows:
-    """Repeats each row for each of its people as the target, who comes first."""
+    """Repeats each row once for each of its people, who then comes first as target."""
     count = rows.people.shape[1]
     turns = [[p, *(q for q in range(count) if q != p)] for p in range(count)]
     seated = rows.people[:, np.array(turns)].reshape(-1, count)

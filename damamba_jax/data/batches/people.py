@@ -1,4 +1,4 @@
-"""People of a set of sessions: who is scored, and on which frames."""
+"""The people of a set of sessions, with their partners, labels and turns."""
 
 from collections.abc import Sequence
 
@@ -15,18 +15,18 @@ class People:
 
     Attributes:
       seats: [N, 2] session index and participant index of each person.
-      partners: [N, max people - 1] the others of each person's session in role order,
-        padded with -1.
-      labels: annotations of all people, one after the other; NaN where not rated.
-      label_start, label_count: [N] where each person's annotation lies in `labels`.
-        A person without a file has `round(duration * label_rate)` frames of NaN, so
-        that predictions have a time axis.
-      label_rate: [N] Hz.
-      labelled: [N] whether there is a file.
-      is_target: [N] whether the person is scored, not only a partner.
-      turns: [N] the turns of each person; empty where frames count.
+      partners: [N, max people - 1] the other people of each person's session, in role
+        order, padded with -1.
+      labels: annotations of all people, one after the other; NaN where nobody rated.
+      label_start, label_count: [N] start and length of each person's annotation in
+        `labels`. A person without a file has `round(duration * label_rate)` frames of
+        NaN, so that predictions have a time axis.
+      label_rate: [N] rate of each person's annotation, Hz.
+      labelled: [N] whether the person has an annotation file.
+      is_target: [N] whether the person is scored, and not only a partner.
+      turns: [N] the turns of each person; empty if frames are scored.
       turn: number of the turn that each entry of `labels` belongs to, counted over all
-        people; -1 outside of turns. Empty where nobody has turns.
+        people; -1 outside of turns. The array is empty if nobody has turns.
     """
 
     def __init__(self, sessions: Sequence[Session]):
@@ -56,7 +56,7 @@ class People:
         self.label_rate = np.array(rates, np.float64)
         self.labelled = np.array(labelled, bool)
         self.is_target = np.array(targets, bool)
-        # Frames that count by themselves need no numbers of turns.
+        # If nobody has turns, the array of their numbers is empty.
         self.turn = np.full(len(self.labels) * any(self.turns), -1, np.int64)
         first_turn = 0
         for start, turns in zip(self.label_start.tolist(), self.turns, strict=True):
@@ -69,18 +69,18 @@ class People:
         return len(self.seats)
 
     def annotations(self, persons: Int[np.ndarray, "n"]) -> Int[np.ndarray, "n 2"]:
-        """Returns the first frame of each whole annotation, and the end."""
+        """Returns 0 and the number of frames of each annotation: all of its frames."""
         count = self.label_count[persons]
         return np.stack([np.zeros_like(count), count], axis=1)
 
     def class_weights(self, num_classes: int) -> Float[np.ndarray, "K"]:
-        """Weighs classes so that all of them together count alike, 1 on average.
+        """Returns weights with which all classes count alike, 1 for the average label.
 
-        `n / (K n_k)` for a class with `n_k` of `n` labels; labels of turns count once
-        a turn. A class without any label weighs 0.
+        The weight is `n / (K n_k)` for a class with `n_k` of `n` labels. The label of a
+        turn counts once. A class without any label has the weight 0.
 
         Args:
-          num_classes: how many classes there are; 0 where annotations are numbers.
+          num_classes: number of classes; 0 if annotations are numbers.
         """
         labels = self.labels
         if len(self.turn):

@@ -1,8 +1,8 @@
-"""Centre and spread of one stream over its whole recording.
+"""Estimates centre and spread of one stream over its whole recording.
 
-Each stream of a person is sampled as in `statistics.py`, so that the cost and the
-memory of a recording do not grow with its length. The result is a function of the
-stream alone: the same in training, after a resume, and for a recording that is only
+Each stream of a person is sampled as in `statistics.py`, so that time and memory do not
+grow with the length of the recording. The result depends on the stream alone. It is the
+same in training, after training was resumed, and for a recording that is only
 predicted.
 """
 
@@ -25,28 +25,30 @@ from damamba_jax.files import read_kept, replace_file
 
 _log = logging.getLogger(__name__)
 
-# Frames read per stream. Neighbours are alike, so blocks are short and far apart.
+# At most so many frames of each stream are read. Neighbouring frames are alike, so the
+# blocks of frames are short and far apart.
 MAX_FRAMES = 2_000
-# A column with fewer valid entries in the sample says nothing about its recording.
+# A column with fewer valid entries in the sample has no statistics.
 MIN_ENTRIES = 50
-# Part of the cache's key: raise it whenever the same sample would give other numbers.
+# This is part of the cache's key. Raise it whenever the same sample would give other
+# numbers.
 _VERSION = 2
 
 
 def ensure_statistics(
     track: Track, *, cache_dir: str | os.PathLike[str]
 ) -> pathlib.Path:
-    """Estimates centre and spread of each column of one person's stream, once.
+    """Estimates centre and spread of each column of one person's stream.
 
-    Robust as in `fit_statistics`. NaN stands for a column that has fewer than
-    `MIN_ENTRIES` valid entries in the sample.
+    The estimates are those of `fit_statistics`. They are NaN for a column that has
+    fewer than `MIN_ENTRIES` valid entries in the sample.
 
     Args:
       track: the stream.
-      cache_dir: results are kept here by content.
+      cache_dir: folder that keeps the results; the sample decides the file's name.
 
     Returns:
-      A `.npy` file of float32 [2, dim], for `read_statistics`.
+      The path of a `.npy` file of float32 [2, dim], which `read_statistics` reads.
     """
     frames = sample_frames(track, cache_dir)
     folder = pathlib.Path(cache_dir) / "session-statistics"
@@ -64,11 +66,11 @@ def read_statistics(path: pathlib.Path, *, dim: int) -> Float[np.ndarray, "2 dim
       ValueError: if the file is damaged.
     """
     try:
-        # Opened here: `np.load` leaves a damaged file open.
+        # The file is opened here, because `np.load` leaves a damaged file open.
         with open(path, "rb") as file:
             found = np.load(file, allow_pickle=False)
     except (ValueError, EOFError) as error:
-        raise ValueError(f"{path}: not readable ({error})") from error
+        raise ValueError(f"{path}: the file cannot be read ({error})") from error
     if found.shape != (2, dim) or found.dtype != np.float32:
         raise ValueError(
             f"{path}: expected float32 (2, {dim}), got {found.dtype} {found.shape}"
@@ -81,10 +83,10 @@ def sample_frames(track: Track, cache_dir: str | os.PathLike[str]) -> np.ndarray
 
     Args:
       track: the stream.
-      cache_dir: where slow sources keep their binary copies.
+      cache_dir: folder for binary copies of files that are slow to read.
 
     Returns:
-      [frames, dim]; missing entries are NaN.
+      The frames, float32 [frames, dim]; missing entries are NaN.
     """
     stream = track.open(cache_dir)
     blocks = block_rows(stream.data.shape[0], MAX_FRAMES).tolist()
@@ -101,7 +103,7 @@ def _estimate(frames: np.ndarray) -> np.ndarray:
 
 
 def _key(frames: np.ndarray) -> str:
-    """Of the sample itself: equal keys mean equal statistics."""
+    """Returns a key of the sample; equal keys mean equal statistics."""
     settings = (_VERSION, MIN_ENTRIES, frames.shape)
     digest = hashlib.sha256(repr(settings).encode())
     digest.update(np.ascontiguousarray(frames).data)

@@ -1,9 +1,9 @@
-"""Per-feature centre and spread of the training split, for standardisation.
+"""Estimates centre and spread of each feature in the training split, to standardise it.
 
-Corpora of hundreds of gigabytes are sampled, not read: each stream contributes short
-blocks of consecutive frames, evenly spaced over its whole length, and all streams of a
-feature together at most `MAX_FRAMES` frames. The blocks are a function of the streams'
-lengths alone, so the same corpus gives the same numbers.
+A corpus may have hundreds of gigabytes, so it is sampled. From each stream short blocks
+of consecutive frames are read, evenly spaced over its whole length. All streams of a
+feature together give at most `MAX_FRAMES` frames. The blocks depend only on the number
+of streams and on their lengths, so the same corpus gives the same numbers.
 """
 
 import hashlib
@@ -28,32 +28,35 @@ from damamba_jax.schema.statistics import FeatureStatistics, from_arrays
 
 _log = logging.getLogger(__name__)
 
-# Frames read per feature: the median of this many independent values is known to 1 % of
-# their spread; at 1,408 columns (the widest feature) they take 113 MB.
+# At most so many frames of each feature are read. The median of so many independent
+# values is known to 1 % of their spread. For the widest feature, with 1,408 columns,
+# they take 113 MB.
 MAX_FRAMES = 20_000
 
 
-# Consecutive frames of one block: neighbours tell little more than one frame, but cost
-# little more than one seek.
+# Consecutive frames of one block. Neighbouring frames tell little more than one frame
+# does, but reading them costs little more than reading one.
 BLOCK_FRAMES = 8
 
 
-# A column whose spread is below this share of its centre is constant up to rounding.
+# A column counts as constant if its spread is below this share of its centre.
 SPREAD_FLOOR = 1e-6
 
 
-# Part of the cache's key: raise it whenever the same data would give other numbers.
+# This is part of the cache's key. Raise it whenever the same data would give other
+# numbers.
 _VERSION = 2
 
 
 class Progress(NamedTuple):
-    """How far `fit_statistics` has come, after each stream.
+    """The progress of `fit_statistics` after each stream.
 
     Attributes:
       feature: name of the feature that is being read.
-      done, total: streams, over all features.
-      seconds: since the start.
-      eta_seconds: expected until the end.
+      done, total: number of streams that are done and of all streams, over all
+        features.
+      seconds: time since the start, s.
+      eta_seconds: time that is expected until the end, s.
     """
 
     feature: str
@@ -68,10 +71,10 @@ def missing_entries(
 ) -> tuple[Bool[np.ndarray, "T dim"], Bool[np.ndarray, "T"]]:
     """Finds missing entries and missing frames.
 
-    The rule stands in `schema/missing.py`; all entries of a missing frame are missing.
+    `schema/missing.py` has the rule. All entries of a missing frame are missing.
 
     Returns:
-      (missing entries, missing frames).
+      Two masks: the missing entries, and the missing frames.
     """
     with np.errstate(invalid="ignore"):
         usable = usable_entries(frames, feature.missing_value)
@@ -88,17 +91,17 @@ def fit_statistics(
 ) -> dict[str, FeatureStatistics]:
     """Estimates centre and spread of each feature over everybody in `sessions`.
 
-    The centre is the median of the valid entries. The spread is the larger of
-    `IQR / 1.349` (a Gaussian's standard deviation) and the standard deviation after
-    cutting the values at their 1st and 99th percentile (which is not zero for a column
-    that is mostly constant, and not carried away by outliers); a column for which both
-    are zero takes its plain standard deviation.
+    The centre is the median of the valid entries. The spread is the larger of two
+    numbers. One is `IQR / 1.349`, which is the standard deviation of a Gaussian. The
+    other is the standard deviation after the values are cut at their 1st and 99th
+    percentiles, which is not zero if only most values are equal, and which outliers
+    change little. If both are zero, the spread is the plain standard deviation.
 
     Args:
-      sessions: the training split; every participant counts, rated or not.
-      features: which streams to read.
-      cache_dir: results are kept here by content: a fingerprint of the streams' shapes,
-        rates and a few frames of each.
+      sessions: sessions of the training split; every participant counts, rated or not.
+      features: the features to read.
+      cache_dir: folder that keeps the results. The name of a file depends on the shapes
+        and gaps of the streams, and on a few frames of each.
       progress: called after each stream that was read.
 
     Raises:
@@ -127,8 +130,8 @@ def fit_statistics(
                 raise CorpusError(
                     f"feature {feature.name!r}: expected valid frames in split "
                     f"{splits or '(no sessions)'}, got none in {len(found)} streams of "
-                    f"{len(sessions)} sessions. Leave it out of `data.features`, or "
-                    f"check that its files are there."
+                    f"{len(sessions)} sessions. Leave the feature out of "
+                    f"`data.features`, or check that its files are there."
                 )
             fitted = _estimate(frames, feature)
             _save(path, fitted)
@@ -145,7 +148,7 @@ def _kept(feature: FeatureConfig) -> np.ndarray:
 
 
 def block_rows(length: int, budget: int) -> Int[np.ndarray, "blocks 2"]:
-    """(first, last + 1) of evenly spaced blocks, at most `budget` rows in all."""
+    """Returns (first, last + 1) of evenly spaced blocks, `budget` rows at most."""
     if length <= budget:
         return np.array([[0, length]])
     count = max(budget // BLOCK_FRAMES, 1)
@@ -161,9 +164,9 @@ def _sample(
     cache_dir: str | os.PathLike[str],
     report: "_Reporter",
 ) -> np.ndarray:
-    """[frames, dim] valid frames in float32; missing entries are NaN."""
+    """Reads valid frames, float32 [frames, dim]; missing entries are NaN."""
     budget = max(MAX_FRAMES // max(len(tracks), 1), 1)
-    # More streams than frames: every n-th stream gives one.
+    # If there are more streams than frames, every n-th stream gives one frame.
     every = -(-len(tracks) // MAX_FRAMES) if tracks else 1
     sample = []
     for index, track in enumerate(tracks):
@@ -178,12 +181,16 @@ def _sample(
 def valid_frames(
     stream: Stream, first: int, last: int, feature: FeatureConfig
 ) -> np.ndarray:
-    """[frames, dim] valid frames of `[first, last)` in float32; missing entries NaN."""
-    with np.errstate(over="ignore"):  # doubles beyond float32 become inf: missing
+    """Reads the valid frames of `[first, last)`, float32 [frames, dim].
+
+    Missing entries are NaN.
+    """
+    # A double that is too large for float32 becomes inf, which counts as missing.
+    with np.errstate(over="ignore"):
         frames = np.array(stream.data[first:last], np.float32)
     entry, frame = missing_entries(frames, feature=feature)
     if stream.valid is not None:
-        # Gaps of integers hold 0, which is no value of theirs.
+        # The gaps of a stream of integers hold 0, but 0 is not a recorded value.
         frame |= ~stream.valid[first:last]
     frames[entry] = np.nan
     return frames[~frame]
@@ -192,7 +199,7 @@ def valid_frames(
 def _estimate(frames: np.ndarray, feature: FeatureConfig) -> FeatureStatistics:
     center = np.zeros(feature.dim, np.float64)
     spread = np.zeros(feature.dim, np.float64)
-    # Columns one group after the other: a sorted copy of everything is not needed.
+    # Columns are handled in groups, so that not all of them are sorted at once.
     for lo in range(0, feature.dim, 128):
         columns = slice(lo, min(lo + 128, feature.dim))
         center[columns], spread[columns] = center_and_spread(frames[:, columns])
@@ -203,7 +210,7 @@ def _estimate(frames: np.ndarray, feature: FeatureConfig) -> FeatureStatistics:
 
 
 def center_and_spread(columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Median and robust spread of each column of [frames, n], NaN being missing."""
+    """Returns median and robust spread of each column of [frames, n], without NaN."""
     # NaN sorts to the end, so the first `count` entries of a row are the valid ones.
     ordered = np.sort(columns.T, axis=1).astype(np.float64)
     count = np.isfinite(ordered).sum(axis=1)
@@ -217,7 +224,7 @@ def center_and_spread(columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _quantile(ordered: np.ndarray, count: np.ndarray, q: float) -> np.ndarray:
-    """Linear between neighbours; 0 for a column without a valid entry."""
+    """Interpolates the quantile `q` of each row; 0 for a row without a valid entry."""
     place = q * np.maximum(count - 1, 0)
     lower = np.floor(place).astype(np.int64)
     upper = np.minimum(lower + 1, np.maximum(count - 1, 0))
@@ -239,7 +246,7 @@ def _fingerprint(
     feature: FeatureConfig,
     cache_dir: str | os.PathLike[str],
 ) -> str:
-    """Depends on the content alone, so a corpus may move."""
+    """Returns a key that depends on content alone, so that a corpus may be moved."""
     settings = (_VERSION, MAX_FRAMES, BLOCK_FRAMES, MAX_ABS, SPREAD_FLOOR)
     rules = (feature.dim, feature.drop_columns, feature.missing_value)
     digest = hashlib.sha256(repr((settings, rules, len(tracks))).encode())
@@ -258,7 +265,7 @@ def _fingerprint(
 
 def _load(path: pathlib.Path, feature: FeatureConfig) -> FeatureStatistics | None:
     def read(path: pathlib.Path) -> FeatureStatistics:
-        # Opened here: `np.load` leaves a damaged file open.
+        # The file is opened here, because `np.load` leaves a damaged file open.
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
             tree = {feature.name: {key: arrays[key] for key in arrays.files}}
         return from_arrays(tree, [feature])[feature.name]

@@ -1,7 +1,7 @@
-"""Times of model frames and labels, compared exactly.
+"""Compares the times of model frames and labels exactly.
 
-Times are compared as fractions: the core that a label belongs to must not depend on
-rounding.
+Times are compared as fractions, because the core that a label belongs to must not
+depend on rounding.
 """
 
 import functools
@@ -18,15 +18,15 @@ def first_label(
     frame_hz: float,
     label_rate: float | Float[np.ndarray, "..."],
 ) -> Int[np.ndarray, "..."]:
-    """Smallest `i` with `i / label_rate >= frame / frame_hz`, in exact arithmetic.
+    """Returns the smallest `i` with `i / label_rate >= frame / frame_hz`, exactly.
 
     The labels of model frames `[a, b)` are therefore `[first_label(a),
-    first_label(b))`: neighbouring cores share no label and leave none out.
+    first_label(b))`. Neighbouring cores share no label and leave none out.
 
     Args:
-      frame: model frames, may be negative.
+      frame: model frames, which may be negative.
       frame_hz: frames of the model per second.
-      label_rate: labels per second; one for all frames, or one per frame.
+      label_rate: labels per second; one rate for all frames, or one for each frame.
     """
     rates, which = np.unique(label_rate, return_inverse=True)
     ratios = [ratio(rate, frame_hz) for rate in rates.tolist()]
@@ -38,8 +38,8 @@ def first_label(
 
 @functools.cache
 def ratio(label_rate: float, frame_hz: float) -> tuple[int, int]:
-    """Returns labels per frame as a fraction: numerator and denominator."""
-    # 30000/1001 and decimal rates become the fraction that they stand for.
+    """Returns labels per model frame as a fraction: numerator and denominator."""
+    # Rates such as 30000/1001 or 0.1 become the exact fractions that they stand for.
     exact = Fraction(label_rate).limit_denominator(10**5)
     ratio = exact / Fraction(frame_hz).limit_denominator(10**5)
     return ratio.numerator, ratio.denominator
@@ -48,7 +48,7 @@ def ratio(label_rate: float, frame_hz: float) -> tuple[int, int]:
 def num_cores(
     num_labels: int, *, every_frames: int, frame_hz: float, label_rate: float
 ) -> int:
-    """Cores, one every `every_frames`, that start at or before the last label."""
+    """Counts cores, one every `every_frames`, that start by the last label."""
     if num_labels <= 0:
         return 0
     # Core k starts at or before label i if and only if k * every * up / down <= i.

@@ -1,4 +1,4 @@
-"""What training visits: cores with a rated frame, or rated turns."""
+"""The windows of training: cores with a rated frame, or rated turns."""
 
 from typing import ClassVar, NamedTuple
 
@@ -14,9 +14,10 @@ class Visit(NamedTuple):
     """Windows of training.
 
     Attributes:
-      person: [B] the target.
+      person: [B] the target, as an id in `People`.
       core: [B] model frame at which the core starts.
-      rated: [B, 2] first frame of the annotation that is shown, and the end.
+      rated: [B, 2] first frame of the annotation that is shown, and the frame after the
+        last one.
     """
 
     person: Int[np.ndarray, "B"]
@@ -25,10 +26,10 @@ class Visit(NamedTuple):
 
 
 class VisitCores:
-    """Cores that hold a rated frame, one every `stride_frames`.
+    """Cores that hold a rated frame; one core starts every `stride_frames`.
 
     Args:
-      people: who is trained on.
+      people: the people of the training sessions.
       window: length and core of the windows.
     """
 
@@ -49,10 +50,10 @@ class VisitCores:
 
 
 class VisitTurns:
-    """Rated turns; a core lies somewhere in its turn, or around it if it is longer.
+    """Rated turns; a core lies in its turn, or covers the turn if the core is longer.
 
     Args:
-      people: who is trained on.
+      people: the people of the training sessions.
       window: length and core of the windows.
     """
 
@@ -75,10 +76,10 @@ class VisitTurns:
         return len(self._person)
 
     def __call__(self, number: Int[np.ndarray, "B"], rng: np.random.Generator) -> Visit:
-        """Draws a window for each of some turns, given by their numbers."""
+        """Draws a window for each of the turns with these numbers."""
         rated = self._rated[number]
         start, end = (rated / self._rate[number, None] * self._window.frame_hz).T
-        # The slack keeps rounded products of whole numbers on their side.
+        # The small number makes up for rounding errors: times on a frame stay on it.
         start = np.floor(start + 1e-6).astype(np.int64)
         end = np.ceil(end - 1e-6).astype(np.int64) - self._window.core_frames
         core = rng.integers(np.minimum(start, end), np.maximum(start, end) + 1)
@@ -86,7 +87,7 @@ class VisitTurns:
 
 
 def _rated_cores(people: People, window: WindowConfig) -> tuple[np.ndarray, np.ndarray]:
-    """(person, core start) of every training window whose core holds a valid label."""
+    """Returns person and core of each training window whose core has a valid label."""
     person, core = people.cores(
         np.flatnonzero(people.labelled),
         every_frames=window.stride_frames,

@@ -1,19 +1,19 @@
-"""Sessions -> windows -> batches, through grain.
+"""Makes windows of sessions, and batches of windows, with grain.
 
-A window is `(target, core)`: the person who is scored and the model frame at which the
-scored core starts; its context lies before and behind it. In evaluation the cores tile
-each session, core `k` being model frames `[k * core_frames, (k + 1) * core_frames)`; in
-training they start every `stride_frames`. Label `i`, at `i / label_rate` seconds,
-belongs to the core whose time span holds it, decided in exact arithmetic: each label
-of a session has exactly one core. Windows reach beyond the ends of a session; the last
-core may do so too.
+A window is `(target, core)`: the person who is scored, and the model frame at which the
+scored core starts. The context lies before and after the core. In evaluation the cores
+cover each session without overlap: core `k` has the model frames `[k * core_frames,
+(k + 1) * core_frames)`. In training a core starts every `stride_frames`. Label `i`, at
+`i / label_rate` seconds, belongs to the core whose time span holds it. Times are
+compared exactly, so that each label of a session has exactly one core in evaluation.
+Windows may reach beyond both ends of a session, and the last core may too.
 
-Where turns are rated as a whole (`data.label_unit`), training visits turns instead of
-cores: the core lies somewhere in the turn, or around it if the turn is the shorter one,
-anew each time, and no frame of another turn counts.
+If turns are rated as a whole (`data.label_unit`), training visits turns in place of
+cores. The core lies somewhere in the turn, at a new place each time, or covers the turn
+if the turn is shorter. No frame of another turn counts.
 
-One record of the grain data set is one whole batch, so grain's cost per record is paid
-once per batch. The arrays of a batch are described in `schema/batch.py`.
+One record of the grain data set is one whole batch, so that grain's cost per record
+arises once per batch. `schema/batch.py` describes the arrays of a batch.
 """
 
 import dataclasses
@@ -34,31 +34,34 @@ from damamba_jax.data.corpus.sessions import Session
 from damamba_jax.errors import ConfigError, CorpusError
 from damamba_jax.schema.batch import Batch
 
-# Streams of the random generator, beside the seed.
+# These numbers, together with the seed, select independent random generators.
 _EPOCHS, _PARTNERS = 0, 1
 
 
 class TrainingSource:
-    """Batch of step `s`, a pure function of `(seed, s)`; `source[s]` is a batch.
+    """Batches of training: `source[s]` is the batch of step `s`.
 
-    Epoch `e` visits every window, or turn, once, in the permutation drawn from
-    `(seed, e)`; a batch may lie across two epochs. Windows whose core holds no valid
-    label are left out. Sessions with more people than `data.participants` take random
-    partners, in role order, and every partner takes a random slot of
-    `1 .. max_participants - 1`, so that all slots are trained on dyads too.
+    A batch depends on the seed and the step alone. Epoch `e` visits every window, or
+    turn, once, in an order drawn from `(seed, e)`; a batch may lie across two epochs.
+    Windows whose core holds no valid label are left out. If a session has more people
+    than `data.participants`, random partners are taken, in role order. Every partner
+    takes a random slot of `1 .. max_participants - 1`, so that all slots are trained on
+    sessions of two people too.
 
     Args:
       sessions: the training sessions.
       data: features, participants, window and cache of the batches.
-      max_participants: slots of the model, the target's included.
-      batch_size: windows of the global batch.
+      max_participants: number of slots of the model, including the target's.
+      batch_size: number of windows of the global batch.
       seed: the seed of the order, the partners and the slots.
-      num_steps: length of the source.
-      process_index, process_count: this process builds its contiguous share of each
-        global batch.
+      num_steps: number of batches of the source.
+      process_index, process_count: index of this process and number of processes. Each
+        process builds its contiguous share of each global batch.
 
     Raises:
-      CorpusError: if there is no window to train on, naming the split and the files.
+      CorpusError: if there is no window to train on.
+      ConfigError: if the batch size is not a multiple of `process_count`.
+      ValueError: if an argument is out of range.
     """
 
     def __init__(
@@ -89,12 +92,13 @@ class TrainingSource:
         self._batch_size = batch_size
         self._num_steps = num_steps
         self._seed = seed
-        # Batches across two epochs need two orders, with threads ahead and behind.
+        # A batch across two epochs needs two orders, and threads may work on batches
+        # before and after it.
         self._order = functools.lru_cache(maxsize=4)(self._permutation)
 
     @property
     def num_windows(self) -> int:
-        """Windows of one epoch."""
+        """Number of windows of one epoch."""
         return len(self._visit)
 
     def __len__(self) -> int:
@@ -130,16 +134,16 @@ class TrainingSource:
 
 
 class EvaluationRows(NamedTuple):
-    """Where the scores of a batch belong; stays on the host.
+    """The places that the scores of a batch belong to; these arrays stay on the host.
 
     Attributes:
       session: [B] index into the source's sessions.
-      participant: [B] index into that session's `participants`, the target.
-      label_index: [B, Tl] index into the target's annotation of each core label; -1
+      participant: [B] index of the target in that session's `participants`.
+      label_index: [B, Tl] index of each core label in the target's annotation; -1
         elsewhere. Over all batches each label of each target comes exactly once.
-      row_valid: [B] False for rows that fill up the last batch.
+      row_valid: [B] False for rows that only fill up the last batch.
       turn: [B, Tl] number of the turn that each core label belongs to, counted over all
-        people; -1 elsewhere, and where turns do not count.
+        people; -1 elsewhere, and everywhere if there are no turns.
     """
 
     session: Int[np.ndarray, "B"]
@@ -150,6 +154,8 @@ class EvaluationRows(NamedTuple):
 
 
 class EvaluationBatch(NamedTuple):
+    """One batch, and the places that its scores belong to."""
+
     batch: Batch
     rows: EvaluationRows
 
@@ -157,24 +163,25 @@ class EvaluationBatch(NamedTuple):
 class EvaluationSource:
     """All cores of all targets in a fixed order; `source[i]` is an `EvaluationBatch`.
 
-    A session with more people than `data.participants` shows the first partners in role
-    order; partners take the slots 1, 2, ... in that order. The last batch repeats its
-    last window in rows that are not valid.
+    If a session has more people than `data.participants`, its first partners in role
+    order are taken. Partners take the slots 1, 2, ... in that order. The last batch
+    repeats its last window in rows that are not valid.
 
     Args:
       sessions: the sessions of any splits.
       data: features, participants, window and cache of the batches.
-      batch_size: windows of the global batch.
-      targets: `"labelled"` scores everybody with an annotation file, `"all"`
-        everybody but those who are partners alone.
+      batch_size: number of targets of the global batch.
+      targets: `"labelled"` scores everybody with an annotation file; `"all"` scores
+        everybody who is not only a partner.
       max_batches: if not 0, at most this many batches of windows, spread evenly.
-      everybody: each window is there once, for all of its people as targets: the arrays
-        of labels are [B, P, Tl], and `EvaluationRows` has a row for each person of each
-        window. Only for sessions that are `all_alike`.
-      process_index, process_count: this process builds its contiguous share.
+      everybody: whether each window comes once, with all of its people as targets. The
+        arrays of labels are then [B, P, Tl], and `EvaluationRows` has a row for each
+        person of each window. The sessions must be `all_alike`.
+      process_index, process_count: as in `TrainingSource`.
 
     Raises:
-      CorpusError: if there is no window, naming the split and the files.
+      CorpusError: if there is no window.
+      ConfigError, ValueError: as in `TrainingSource`.
     """
 
     def __init__(
@@ -215,7 +222,7 @@ class EvaluationSource:
 
     @property
     def num_windows(self) -> int:
-        """Windows of all targets."""
+        """Number of windows of all targets."""
         return len(self._windows[0])
 
     def __len__(self) -> int:
@@ -269,18 +276,22 @@ def read_batches(
 
     Args:
       source: batches by index.
-      num_threads: threads that build batches; 0 builds them when asked.
-      start_step: first batch; the ones before it are not read.
+      num_threads: number of threads that build batches; with 0, a batch is built when
+        it is asked for.
+      start_step: index of the first batch; earlier batches are not read.
+
+    Raises:
+      ValueError: if `start_step` is out of range.
     """
     if not 0 <= start_step <= len(source):
         raise ValueError(
             f"`start_step`: expected [0, {len(source)}], got {start_step}."
         )
-    # Two batches per thread: one being filled, one waiting.
+    # For each thread, one batch is being filled and one is waiting.
     options = grain.ReadOptions(
         num_threads=num_threads, prefetch_buffer_size=2 * num_threads
     )
-    # Grain asks for one type of batch; these sources have one each.
+    # The annotations of grain want one type for both sources.
     batches = cast(Sequence[Batch | EvaluationBatch], source)
     dataset = grain.MapDataset.source(batches)[start_step:]
     return iter(dataset.to_iter_dataset(options))
@@ -292,14 +303,14 @@ def long_passes(
     """Groups sessions for evaluation in one pass: one window covers a whole session.
 
     Args:
-      sessions: the sessions of any lengths.
-      data: whose `window.frame_hz` is kept.
+      sessions: sessions of any lengths.
+      data: the settings of the batches, of which only the window is changed.
       multiple_frames: the window's length is rounded up to a multiple of this, so that
         sessions of similar lengths share one compiled shape.
 
     Returns:
-      (data with a window as long as the sessions of the group, indices of these
-      sessions), shortest first. Each goes through `EvaluationSource` as it is.
+      For each group, the shortest sessions first, `data` with a window that covers the
+      sessions, and the indices of the sessions. `EvaluationSource` takes both.
     """
     groups: dict[int, list[int]] = {}
     for index, session in enumerate(sessions):
@@ -332,7 +343,7 @@ def _builder(sessions: Sequence[Session], data: DataConfig) -> BatchBuilder:
 
 
 def _draw(rng: np.random.Generator, partners: np.ndarray, count: int) -> np.ndarray:
-    """Chooses `count` partners per row, in role order; -1 (nobody) only when short."""
+    """Chooses `count` partners per row, in role order; -1 only if there are too few."""
     partners = _pad(partners, count)
     keys = np.where(partners >= 0, rng.random(partners.shape), 2.0)
     chosen = np.sort(keys.argsort(axis=1)[:, :count], axis=1)
@@ -365,7 +376,8 @@ def _take(rows: BatchRows, share: slice) -> BatchRows:
 def _no_windows(sessions: Sequence[Session], expected: str) -> str:
     if not sessions:
         return (
-            "`sessions`: expected at least one session, got none; is the split empty?"
+            "`sessions`: expected at least one session, got none. Check that the split "
+            "is not empty."
         )
     splits = ", ".join(sorted({session.split for session in sessions}))
     seats = [
