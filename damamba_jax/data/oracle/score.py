@@ -1,14 +1,14 @@
 """The best score that any estimator can reach on a simulated corpus.
 
-A smoother that knows the generator's parameters (`smoother.py`) sees the cues before
-they were lifted into features. Its estimate correlates with the annotation by `r`, and
-no estimator that sees the same part of the recording does better, up to sampling error.
-The best CCC is `r` too: the estimate is shrunk, and only after stretching it by `1 / r`
-does its variance fit. Unstretched it scores `2 r^2 / (1 + r^2)` in expectation.
+A smoother that knows the generator's parameters (`smoother.py`) sees the cues that the
+features are made of. Its estimate correlates with the annotation by `r`, and no
+estimator that sees the same part of the recording does better, up to sampling error.
+The best CCC is `r` too. It is reached if the estimate, whose variance is too small, is
+stretched by `1 / r`. Without this its CCC is `2 r^2 / (1 + r^2)` in expectation.
 
 In shifted domains (other languages, groups) the smoother keeps the parameters of the
-base domain: the *transfer* oracle, what knowing the training domain perfectly is worth
-there. It is a yardstick, not a bound.
+base domain. This *transfer* oracle shows what perfect knowledge of the training domain
+is worth in another domain. Other estimators can do better there.
 """
 
 import functools
@@ -46,14 +46,15 @@ _FIT_SESSIONS = 8
 
 
 class OracleScore(NamedTuple):
-    """How well the oracle does on one split.
+    """The scores of the oracle on one split.
 
     Attributes:
-      r: correlation of estimate and annotation over all scored frames; the ceiling.
-      ccc: CCC of the estimate rescaled by the affine map that is best on training
-        sessions; NaN when the corpus has no training split.
+      r: correlation of estimate and annotation over all scored frames; this is the
+        ceiling for every estimator.
+      ccc: CCC of the estimate after the affine map that is best on training sessions;
+        NaN if the corpus has no training split.
       bare_ccc: CCC of the posterior mean as it is.
-      num_frames: scored frames.
+      num_frames: number of scored frames.
     """
 
     r: float
@@ -71,25 +72,25 @@ def oracle_ccc(
     partners: bool = True,
     causal: bool = False,
 ) -> OracleScore:
-    """Scores the oracle on the frames of a split that carry an annotation.
+    """Scores the oracle on the frames of a split that have an annotation.
 
     Args:
-      root: folder of the corpus (the one with `simulated.json`).
-      split: e.g. `"noxi/test-base"`.
-      window: each frame is estimated from the window whose core it lies in, as the
-        model does it; `None` means from the whole recording.
-      groups: modality groups that are seen.
-      partners: whether the partners are seen, or the target alone.
-      causal: estimate from the past and the present only.
+      root: folder of the corpus, in which `simulated.json` lies.
+      split: name of the split, such as `"noxi/test-base"`.
+      window: the window of the model; each frame is estimated from the window whose
+        core holds it. `None` estimates each frame from the whole recording.
+      groups: modality groups that the oracle sees.
+      partners: whether the oracle sees the partners, too.
+      causal: whether the oracle sees only the past and the present.
 
     Raises:
-      ValueError: if `root` is no simulated corpus, or for an unknown split or group.
+      ValueError: if `root` is not a simulated corpus, or for an unknown split or group.
     """
     view = View(tuple(groups), partners, causal)
     return _score_view(os.path.abspath(root), split, view, window)
 
 
-# Models of several seeds are compared with one and the same oracle.
+# Results are kept, since models with several seeds are compared with the same oracle.
 @functools.lru_cache(maxsize=64)
 def _score_view(
     root: str, split: str, view: View, window: WindowConfig | None
@@ -108,7 +109,14 @@ def score(
     label: Float[np.ndarray, "N"],
     scale: tuple[float, float] | None,
 ) -> OracleScore:
-    """Scores pooled estimates; `scale` is `fit_scale`'s, from other recordings."""
+    """Scores pooled estimates.
+
+    Args:
+      estimate: estimates of the annotated frames.
+      label: annotations of these frames.
+      scale: slope and intercept that `fit_scale` found on other recordings; `None`
+        leaves out the CCC of rescaled estimates.
+    """
     return OracleScore(
         r=float(np.corrcoef(estimate, label)[0, 1]),
         ccc=_ccc(scale[0] * estimate + scale[1], label) if scale else float("nan"),
@@ -120,7 +128,11 @@ def score(
 def fit_scale(
     estimate: Float[np.ndarray, "N"], label: Float[np.ndarray, "N"]
 ) -> tuple[float, float]:
-    """Slope and intercept that make the CCC of pooled estimates best."""
+    """Returns the slope and the intercept with which pooled estimates fit the labels.
+
+    The rescaled estimates have the mean and the variance of the labels, which makes
+    their CCC as large as their correlation.
+    """
     slope = float(label.std() / estimate.std())
     return slope, float(label.mean() - slope * estimate.mean())
 
@@ -128,7 +140,7 @@ def fit_scale(
 def pooled(
     recordings: Sequence[Cues], values: Sequence[Float[np.ndarray, "_ _"]]
 ) -> Float[np.ndarray, "N"]:
-    """Concatenates per-recording `[P, T]` values on the annotated frames."""
+    """Concatenates the values, `[P, T]` per recording, of all annotated frames."""
     return np.concatenate(
         [
             value[np.isfinite(recording.label)]
@@ -138,12 +150,15 @@ def pooled(
 
 
 def pooled_labels(recordings: Sequence[Cues]) -> Float[np.ndarray, "N"]:
-    """Concatenates the annotations, as `pooled` does the estimates."""
+    """Concatenates the annotations in the same way as `pooled` does estimates."""
     return pooled(recordings, [recording.label for recording in recordings])
 
 
 def training_cues(root: str | os.PathLike) -> list[Cues]:
-    """Recordings that scales and regressions are fitted on; empty without a `train`."""
+    """Reads the recordings that scales and regressions are fitted on.
+
+    There are none if the corpus has no split `train`.
+    """
     train = [name for name in list_splits(root) if name.endswith("/train")]
     return load_cues(root, train[0])[:_FIT_SESSIONS] if train else []
 

@@ -1,11 +1,11 @@
 """Kalman smoothing of many conversations, or windows of them, at once.
 
 The state is that of `dialogue.py`, ordered [process, person]: engagement, low-pass, two
-nuisances, artefact, two offsets. Matrices carry the batch as their *last* axis, so that
-every step is a handful of array operations over contiguous memory. Observations of one
-frame are taken in one by one (they are independent given the state), which needs no
-matrix inverse; the way back is the Bryson-Frazier recursion, which needs none either
-and touches vectors only, since means are all that is asked for.
+nuisances, artefact, two offsets. The batch is the *last* axis of matrices, so that
+every step is a few array operations over contiguous memory. The observations of one
+frame are independent given the state. They are therefore used one after the other,
+which needs no matrix inverse. The backward pass is the Bryson-Frazier recursion. It
+needs no inverse either, and it needs only vectors, since only means are asked for.
 
 Source: Bierman, "Fixed interval smoothing with discrete measurements", 1973.
 """
@@ -21,7 +21,8 @@ from damamba_jax.data.simulated.dialogue import Domain
 # Cues of one person, in this order.
 CUES = ("audio", "mouth", "visual")
 _STORE_BYTES = 256 << 20
-# Covariances of the sequences that are smoothed together stay in the cache.
+# As many sequences are smoothed together as have covariances of this size, so that
+# these stay in the processor's cache.
 _CACHE_BYTES = 1 << 20
 
 
@@ -29,8 +30,8 @@ class Posterior(NamedTuple):
     """Posterior means of engagement.
 
     Attributes:
-      smoothed: given the whole sequence.
-      filtered: given the sequence up to and with the frame.
+      smoothed: means given the whole sequence.
+      filtered: means given the sequence up to this frame and including it.
     """
 
     smoothed: Float[np.ndarray, "B P T"]
@@ -43,16 +44,16 @@ def smooth(
     speaking: Bool[np.ndarray, "B P T"],
     domain: Domain,
 ) -> Posterior:
-    """Posterior mean of every person's engagement given the observed cues.
+    """Returns the posterior mean of every person's engagement given the observed cues.
 
     Args:
-      cues: ordered as `CUES`; unobserved values are ignored, whatever they are.
-      observed: which of them the smoother may use.
-      speaking: known.
-      domain: parameters that the smoother believes in.
+      cues: the cues in the order of `CUES`; values that are not observed are ignored.
+      observed: whether the smoother may use each value of the cues.
+      speaking: whether each person speaks, which the smoother knows.
+      domain: parameters that the smoother assumes.
 
     Returns:
-      Means in engagement's own unit (variance 1 a priori), float64.
+      Means in the unit of engagement, whose prior variance is 1, as float64.
     """
     batch, people, _, frames = cues.shape
     num_states = dialogue.NUM_PROCESSES * people
@@ -69,7 +70,10 @@ def smooth(
 
 
 class _Cue(NamedTuple):
-    """One scalar observation: sum of `gain * x[state]`, plus `x[gated]` in speech."""
+    """One scalar observation of a state `x`.
+
+    It is the sum of `gain * x[state]`, plus `x[gated]` while the person speaks.
+    """
 
     person: int
     cue: int
@@ -105,7 +109,7 @@ def _smooth_part(cues, observed, speaking, domain) -> Posterior:
     batch, people, _, frames = cues.shape
     step = dialogue.dynamics(domain, people)
     num_states = len(step.prior)
-    # [frames, person, cue, batch]; a silent person's audio cues tell nothing.
+    # [frames, person, cue, batch]; the audio cues of a silent person are not used.
     seen = np.moveaxis(observed, (3, 0), (0, 3)).copy()
     speech = np.moveaxis(speaking, (2, 0), (0, 2)).astype(np.float64)
     seen[:, :, :2] &= speech[:, :, None] > 0
@@ -157,7 +161,7 @@ def _smooth_part(cues, observed, speaking, domain) -> Posterior:
 
 
 def _apply(x: np.ndarray, spec: _Cue, gate: np.ndarray) -> np.ndarray:
-    """`h @ x` for `x` of shape `[state, batch]`."""
+    """Returns `h @ x` for `x` of shape `[state, batch]`."""
     (first, factor), *others = spec.states
     total = factor * x[first]
     for state, factor in others:
@@ -168,7 +172,7 @@ def _apply(x: np.ndarray, spec: _Cue, gate: np.ndarray) -> np.ndarray:
 
 
 def _project(cov: np.ndarray, spec: _Cue, gate: np.ndarray) -> np.ndarray:
-    """`cov @ h`, `[state, batch]`; `cov` is symmetric, so rows serve as columns."""
+    """Returns `cov @ h`, `[state, batch]`, using that `cov` is symmetric."""
     return _apply(cov, spec, gate)
 
 
@@ -187,7 +191,7 @@ def _predict_adjoint(adjoint: np.ndarray, step: dialogue.Dynamics) -> np.ndarray
 
 
 def _predict_cov(cov: np.ndarray, step: dialogue.Dynamics) -> np.ndarray:
-    """`F P F' + Q` with the block structure of `F`."""
+    """Returns `F P F' + Q`, using the block structure of `F`."""
     pairs, num_states, batch = len(step.transition), len(cov), cov.shape[2]
     out = np.empty_like(cov)
     upper = (step.transition @ cov[:pairs].reshape(pairs, -1)).reshape(

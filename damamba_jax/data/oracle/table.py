@@ -1,11 +1,11 @@
-"""The oracle's table of a simulated corpus, and the gaps that it predicts.
+"""Makes the oracle's table of a simulated corpus, and the gaps that it predicts.
 
-Per split and span (one window, whole recordings): the oracle's `r` with everything
-seen, with one modality group, without partners, and causal; beside them two estimators
-that anything worth training has to beat. `per-frame linear` regresses the annotation on
-the cues of one frame. `late fusion` mixes, linearly, the best estimates of the audio
-and of the visual group: what is left without fusing the groups inside the model; with
-`target only` the partners' share is left out too.
+For each split and each span (one window, or whole recordings) the table has the
+oracle's `r` if it sees everything, one modality group, no partners, or no future. It
+also has simple estimators that a trained model should beat. `per-frame linear` is a
+regression of the annotation on the cues of one frame. `late fusion` is a linear mix of
+the best estimates from the audio and from the visual group, as if the model did not
+fuse the groups. With `target only` the partners are not seen either.
 """
 
 import math
@@ -34,17 +34,17 @@ VIEWS = {
     "both, causal": View(causal=True),
 }
 _LEGEND = (
-    "Correlation r of the best estimate with the annotation: the highest CCC that an\n"
-    "estimator can expect which sees no more. Splits marked (transfer) come from\n"
-    "another domain and are estimated with the training domain's parameters: no bound\n"
-    "there."
+    "The numbers are the correlation r of the best estimate with the annotation. This\n"
+    "is the highest CCC that an estimator can expect if it sees no more. Splits\n"
+    "marked (transfer) come from another domain and are estimated with the parameters\n"
+    "of the training domain. There, other estimators can do better."
 )
 LINEAR = "per-frame linear"
 LATE, LATE_ALONE = "late fusion", "late fusion, target only"
-# What the gaps of an ablation follow from.
+# The views that the gaps of an ablation are computed from.
 _GAP_VIEWS = tuple(name for name in VIEWS if name != "both, causal")
 
-# The published window (96 frames at 100 Hz) and the same count at the native rate.
+# The window of the paper, 96 frames at 100 Hz, and as many frames at the native rate.
 WINDOWS = tuple(
     WindowConfig(
         frame_hz=hz, past_frames=32, core_frames=32, future_frames=32, stride_frames=32
@@ -54,14 +54,14 @@ WINDOWS = tuple(
 
 
 class PredictedGaps(NamedTuple):
-    """What the oracle loses without a part of what it sees; differences of `r`.
+    """The losses of `r` when the oracle sees less.
 
     Attributes:
-      best: `r` with everything seen.
-      partner: lost without the partners.
-      modality: lost by the best linear mix of the two groups' estimates.
-      joint: lost by the same mix without the partners.
-      num_frames: scored frames.
+      best: `r` of the oracle that sees everything.
+      partner: loss without the partners.
+      modality: loss of the best linear mix of the two groups' estimates.
+      joint: loss of the same mix without the partners.
+      num_frames: number of scored frames.
     """
 
     best: float
@@ -78,17 +78,17 @@ def predict_gaps(
 
     Args:
       root: folder of a simulated corpus with a training split.
-      split: e.g. `"noxi/test-base"`.
-      window: what the model sees.
+      split: name of the split, such as `"noxi/test-base"`.
+      window: the window that the model sees.
 
     Raises:
-      ValueError: if `root` is no such corpus, or for an unknown split.
+      ValueError: if `root` is not such a corpus, or for an unknown split.
     """
     train = oracle_score.training_cues(root)
     if not train:
         raise ValueError(
-            f"`root`: expected a corpus with a training split, which the linear mix is "
-            f"fitted on, got {str(root)!r} without one."
+            f"`root`: expected a corpus with a training split, since the linear mix is "
+            f"fitted on it, got {str(root)!r}, which has none."
         )
     parts = {split: oracle_views.load_cues(root, split)}
     views = {name: VIEWS[name] for name in _GAP_VIEWS}
@@ -113,15 +113,19 @@ def build_table(
 
     Args:
       root: folder of a simulated corpus.
-      splits: which ones; by default all but the training splits (all, when there is
-        nothing else).
-      windows: spans beside the whole recording.
-      progress: called with (spans done, spans in total).
+      splits: names of the splits. By default these are all splits except for training
+        splits, or all splits if there are no others.
+      windows: windows that are scored in addition to whole recordings.
+      progress: called with the number of spans that are done and of all spans.
 
     Returns:
       A tree of plain values: `{"spans": [{"name", "window_seconds", "splits": [{"name",
       "transfer", "num_frames", "scores": {view: {"r", "ccc", "bare_ccc"}},
-      "partner_gap", "modality_gap", "joint_gap"}]}]}`; what does not apply is None.
+      "partner_gap", "modality_gap", "joint_gap"}]}]}`. A value that does not apply is
+      `None`.
+
+    Raises:
+      ValueError: if `root` is not a simulated corpus, or for an unknown split.
     """
     known = oracle_views.list_splits(root)
     chosen = splits or [s for s in known if not s.endswith("/train")] or known
@@ -139,14 +143,14 @@ def build_table(
 
 
 def write_table(root: str | os.PathLike, table: Mapping[str, Any]) -> None:
-    """Stores a table in the corpus, beside what the oracle sees: JSON and Markdown."""
+    """Stores a table, as JSON and as Markdown, beside the cues that the oracle sees."""
     folder = Path(root) / ORACLE_FOLDER
     write_json(folder / "table.json", table)
     write_text(folder / "table.md", to_markdown(table))
 
 
 def to_markdown(table: Mapping[str, Any]) -> str:
-    """Renders the `r` of a table, one part per span; rows are views."""
+    """Renders the `r` of a table as Markdown: a part per span, and a row per view."""
     lines = ["# Oracle of the simulated corpus", "", _LEGEND]
     for span in table["spans"]:
         head, *rows = _cells(span)
@@ -157,7 +161,7 @@ def to_markdown(table: Mapping[str, Any]) -> str:
 
 
 def to_text(table: Mapping[str, Any]) -> str:
-    """Renders the same for a terminal."""
+    """Renders the `r` of a table for a terminal."""
     lines = [_LEGEND]
     for span in table["spans"]:
         rows = _cells(span)
@@ -173,7 +177,7 @@ def to_text(table: Mapping[str, Any]) -> str:
 
 
 def _cells(span: Mapping[str, Any]) -> list[list[str]]:
-    """One column per split, one row per view; the first row names the splits."""
+    """Makes rows of cells, one per view; the first row names the splits."""
     splits = span["splits"]
     marks = [" (transfer)" if split["transfer"] else "" for split in splits]
     rows = [
@@ -266,7 +270,7 @@ def _numbers(found: oracle_score.OracleScore) -> dict[str, float | None]:
 
 
 def _frame_inputs(cues: Cues) -> np.ndarray:
-    """One frame's cues of the target and of the partners' mean, `[P, T, 6]`."""
+    """Returns each target's cues and the mean of its partners' cues, `[P, T, 6]`."""
     values = np.where(cues.observed, cues.cues, 0.0).transpose(0, 2, 1)
     return np.concatenate([values, _partners_mean(values)], axis=2)
 
@@ -276,7 +280,7 @@ def _partners_mean(values: np.ndarray) -> np.ndarray:
 
 
 def _regress(train: list[Cues], inputs: list[np.ndarray]) -> list[np.ndarray]:
-    """Least squares on the training recordings, `[P, T]` estimates for all."""
+    """Fits a linear map on the training recordings, and estimates `[P, T]` for all."""
     label = oracle_score.pooled_labels(train)
     x = np.concatenate(
         [

@@ -1,4 +1,4 @@
-"""Estimates of the oracle's smoother: for whole recordings, or window by window."""
+"""Estimates of the oracle's smoother, from whole recordings or window by window."""
 
 import functools
 import os
@@ -22,7 +22,7 @@ _GROUP_CUES = {"audio": (0, 1), "visual": (2,)}
 
 
 class View(NamedTuple):
-    """Which part of a recording is seen; see `oracle_ccc`."""
+    """The part of a recording that the oracle sees; see `oracle_ccc`."""
 
     groups: tuple[str, ...] = ("audio", "visual")
     partners: bool = True
@@ -30,14 +30,14 @@ class View(NamedTuple):
 
 
 class Cues(NamedTuple):
-    """What the oracle sees of one recording, and the annotation.
+    """The cues of one recording that the oracle sees, and the annotation.
 
     Attributes:
-      session, roles: whose it is.
-      cues: ordered as `smoother.CUES`.
+      session, roles: name of the session, and roles of its people.
+      cues: cues in the order of `smoother.CUES`.
       observed: False where the extractors lost the person.
-      speaking: who speaks.
-      label: NaN where not annotated.
+      speaking: whether each person speaks.
+      label: annotation of each person; NaN where nobody annotated.
     """
 
     session: str
@@ -52,7 +52,7 @@ def load_cues(root: str | os.PathLike, split: str) -> list[Cues]:
     """Reads the cues of a split, in the order of the sessions' names.
 
     Raises:
-      ValueError: if `root` is no simulated corpus or has no such split.
+      ValueError: if `root` is not a simulated corpus or has no such split.
     """
     root = Path(root)
     if not (root / SIMULATED_FILE).is_file():
@@ -69,13 +69,13 @@ def load_cues(root: str | os.PathLike, split: str) -> list[Cues]:
 
 
 def list_splits(root: str | os.PathLike) -> list[str]:
-    """Names the splits of a simulated corpus, e.g. `noxi/val`, as they were written."""
+    """Names the splits of a simulated corpus, such as `noxi/val`, in their order."""
     description = read_json(Path(root) / SIMULATED_FILE)
     return [split["name"] for split in description["splits"]]
 
 
 def is_shifted(root: str | os.PathLike, split: str) -> bool:
-    """True when a split comes from another domain than the training sessions."""
+    """Says whether a split comes from another domain than the training sessions."""
     description = read_json(Path(root) / SIMULATED_FILE)
     return any(
         entry["name"] == split and entry["domain"] != "base"
@@ -91,11 +91,17 @@ def estimates(
 ) -> list[list[Float[np.ndarray, "_ _"]]]:
     """Estimates everybody's annotation.
 
+    Args:
+      recordings: the cues of the recordings.
+      views: the parts of a recording that the oracle sees.
+      window: as in `oracle_ccc`.
+
     Returns:
-      For every view, for every recording: `[P, T]`, in the label's unit.
+      A list for every view, with an array `[P, T]` for every recording, in the unit of
+      the labels.
 
     Raises:
-      ValueError: for an unknown group, or none.
+      ValueError: if a view has an unknown group or no group.
     """
     for view in views:
         unknown = [group for group in view.groups if group not in _GROUP_CUES]
@@ -104,7 +110,7 @@ def estimates(
                 f"`groups`: expected some of {', '.join(_GROUP_CUES)}, got "
                 f"{list(view.groups)}."
             )
-    # Recordings of one shape are smoothed together.
+    # Recordings of the same shape are smoothed together.
     shapes: dict[tuple[int, ...], list[int]] = {}
     for index, recording in enumerate(recordings):
         shapes.setdefault(recording.label.shape, []).append(index)
@@ -120,20 +126,21 @@ def estimates(
 def _means(
     recordings: Sequence[Cues], views: Sequence[View], window: WindowConfig | None
 ) -> np.ndarray:
-    """Posterior means `[view, recording, P, T]` of recordings of one shape."""
+    """Returns posterior means `[view, recording, P, T]` of recordings of one shape."""
     cues, observed, speaking = (
         np.stack([getattr(recording, name) for recording in recordings])
         for name in ("cues", "observed", "speaking")
     )
     batch, people, _, frames = cues.shape
     cut = None if window is None else cut_windows(window, frames)
-    # A run is one call for what is seen: of everybody, or of one target alone. Causal
-    # and offline views share it.
+    # A run is one pass of the smoother over the cues of everybody, or of one target
+    # alone. A causal view and one that sees the future share a run.
     runs: dict[tuple, list[int]] = {}
     for v, view in enumerate(views):
         for target in [None] if view.partners else range(people):
             runs.setdefault((view.groups, target), []).append(v)
-    # A step costs the same for few sequences as for fifty: whole recordings share it.
+    # A step costs the same for a few sequences as for fifty, so that several runs over
+    # whole recordings share one call.
     per_call = max(1, 60 // batch) if cut is None else 1
     means = np.empty((len(views), batch, people, frames))
     for first in range(0, len(runs), per_call):
@@ -166,12 +173,13 @@ def _visible(
 
 
 class Cut(NamedTuple):
-    """How windows are cut out of a recording.
+    """The windows that are cut out of a recording.
 
     Attributes:
       frames: native frames of each window, clipped to the recording.
-      inside: False for frames beyond the window's or the recording's end.
-      window, offset: the window whose core holds each frame, and where in it.
+      inside: False for frames outside of the window or of the recording.
+      window, offset: the window whose core holds each frame, and the index of the frame
+        in this window.
     """
 
     frames: Int[np.ndarray, "windows frames"]
@@ -181,16 +189,17 @@ class Cut(NamedTuple):
 
 
 def cut_windows(window: WindowConfig, frames: int) -> Cut:
-    """Cuts one recording; a window holds every native frame that is interpolated from.
+    """Cuts one recording into windows.
 
-    Interpolating to model frames `first .. last` touches the native frames from
-    `floor(first)` to `ceil(last)`, but for those that the window hides.
+    A window holds every native frame that the model interpolates from. Interpolation to
+    the model frames `first .. last` needs the native frames from `floor(first)` to
+    `ceil(last)`, except for those that the window hides.
     """
     core, hz = window.core_frames, window.frame_hz
     count = num_cores(frames, every_frames=core, frame_hz=hz, label_rate=FRAME_HZ)
     starts = np.arange(count) * core - window.past_frames
     ceil = functools.partial(first_label, frame_hz=hz, label_rate=FRAME_HZ)
-    # floor(x) = -ceil(-x)
+    # This uses floor(x) = -ceil(-x).
     first, last = -ceil(-starts), ceil(starts + window.window_frames - 1)
     label_stop = ceil((np.arange(count) + 1) * core)
     if window.hides_future:
@@ -210,7 +219,10 @@ def cut_windows(window: WindowConfig, frames: int) -> Cut:
 def _posterior(
     cues: np.ndarray, used: np.ndarray, speaking: np.ndarray, cut: Cut | None
 ) -> smoother.Posterior:
-    """The base domain's smoother, `[batch, P, T]`, stitched from cores if `cut`."""
+    """Smooths with the parameters of the base domain, `[batch, P, T]`.
+
+    With `cut`, each window is smoothed, and the cores are joined.
+    """
     if cut is None:
         return smoother.smooth(cues, used, speaking, DOMAINS["base"])
     batch, people = cues.shape[:2]

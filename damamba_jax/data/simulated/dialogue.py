@@ -1,26 +1,26 @@
-"""The process that simulated conversations are drawn from.
+"""The random process that simulated conversations are drawn from.
 
-Every person has a drive `u_p` and its low-pass `l_p`, and is engaged by the own drive
-and by the partners', a little later:
+Every person `p` has a drive `u_p` and its low-pass `l_p`. The engagement `e_p` of a
+person depends on the person's own drive and, a little later, on the partners' drives:
 
     du_p = -u_p dt / engagement_seconds + sqrt(2 / engagement_seconds) dW
     dl_p = -(l_p - u_p) dt / lag_seconds
     e_p  = (u_p + coupling * mean of the partners' l_q) / c
 
-`c` makes Var e_p = 1; two people's engagements correlate by 0.92 with the default
-parameters. The process is stationary for every coupling, is discretised exactly at
-`FRAME_HZ`, and is kept in the basis `(e, l)`. Each person has further, independent
+`c` makes Var e_p = 1. With the default parameters the engagements of two people
+correlate by 0.92. The process is stationary for every coupling. It is discretised
+exactly at `FRAME_HZ` and kept in the basis `(e, l)`. Each person also has independent
 Ornstein-Uhlenbeck processes (two nuisances and a mouth artefact `m`) and constant
-offsets. What the feature groups see of one person, with `w` white noise of variance
-`noise` in every cue and frame:
+offsets. The feature groups see the following cues of one person, where `w` is white
+noise of variance `noise` in every cue and frame:
 
     audio  = speaking ? gain * e + audio nuisance + audio offset + bias + w : cross-talk
     mouth  = (speaking ? m : 0) + w                                  (audio group only)
     visual = gain * e + visual nuisance + visual offset + bias + (speaking ? m : 0) + w
 
-Given who speaks, this is linear and Gaussian, so a Kalman smoother that knows the
-parameters is the best estimator there is. It stays so because speech, missing frames
-and annotation gaps are drawn without looking at engagement.
+If it is known who speaks, this is linear and Gaussian, so that a Kalman smoother that
+knows the parameters is the best possible estimator. This also needs speech, missing
+frames and annotation gaps that are drawn independently of engagement, as they are.
 """
 
 import dataclasses
@@ -33,13 +33,13 @@ from damamba_jax.array_types import Bool, Float
 
 FRAME_HZ = 25.0
 
-# Indices of a person's processes in the state, which is ordered [process, person].
+# The indices of a person's processes in the state, which is ordered [process, person].
 ENGAGEMENT, LOW_PASS, AUDIO_NUISANCE, VISUAL_NUISANCE, ARTEFACT = range(5)
 AUDIO_OFFSET, VISUAL_OFFSET = 5, 6
 NUM_PROCESSES = 7
 
-# Label = LABEL_MEAN + LABEL_SCALE * engagement: 0 and 1 lie 4.5 deviations away, since
-# slow processes that get so far stay there for a while.
+# Label = LABEL_MEAN + LABEL_SCALE * engagement. The ends of the scale, 0 and 1, lie 4.5
+# standard deviations away, since a slow process that reaches an end stays there long.
 LABEL_MEAN, LABEL_SCALE = 0.5, 0.11
 
 
@@ -50,16 +50,16 @@ class Domain:
     Args:
       coupling: weight of the partners' low-passed drive in a person's engagement.
       engagement_seconds, lag_seconds: time constants of engagement and low-pass.
-      audio_gain, visual_gain: those of engagement in the two cues.
-      audio_nuisance, visual_nuisance: variances; `nuisance_seconds` their time
-        constant.
+      audio_gain, visual_gain: gains of engagement in the audio and the visual cue.
+      audio_nuisance, visual_nuisance: variances of the nuisances.
+      nuisance_seconds: time constant of the nuisances.
       artefact, artefact_seconds: variance and time constant of the mouth artefact.
       noise: variance of the white noise in every cue.
       cross_talk: variance of the audio cue while the person is silent.
       audio_offset, visual_offset: variances of the persons' constant offsets.
-      audio_bias, visual_bias: the same for everybody in this domain.
+      audio_bias, visual_bias: offsets that are the same for everybody in this domain.
       turn_seconds: mean length of a turn.
-      backchannel_hz: short utterances per second while listening.
+      backchannel_hz: number of short utterances of a listener per second.
     """
 
     coupling: float = 0.8
@@ -83,10 +83,11 @@ class Domain:
 
 
 class Dynamics(NamedTuple):
-    """One frame's step `x' = transition @ x + N(0, noise)` and its stationary prior.
+    """The step from one frame to the next, and the stationary prior of the state.
 
-    The first `2 * people` states (engagement, low-pass) are coupled: `transition` and
-    `noise` are matrices over them; every other state has its own `decay`.
+    The first `2 * people` states, engagement and low-pass, are coupled. Their step is
+    `x' = transition @ x + N(0, transition_noise)`, where both are matrices. Every other
+    state has a number `decay` and a variance `decay_noise` of its own.
     """
 
     transition: Float[np.ndarray, "coupled coupled"]  # coupled = 2P
@@ -100,10 +101,11 @@ class Recording(NamedTuple):
     """One drawn conversation.
 
     Attributes:
-      engagement: unit variance.
-      speaking: who speaks.
+      engagement: engagement of each person, with unit variance.
+      speaking: whether each person speaks.
       audio, mouth, visual: the cues.
-      fast: onsets and nods, in both groups; tells nothing about engagement.
+      fast: a process of onsets and nods, which is in the features of both groups and
+        does not depend on engagement.
       audio_valid, visual_valid: False where a group's extractors lose the person.
       label_valid: False in the gaps of the annotation.
     """
@@ -121,10 +123,10 @@ class Recording(NamedTuple):
 
 @functools.cache
 def dynamics(domain: Domain, people: int) -> Dynamics:
-    """Discretises the process for `people` participants (at least two).
+    """Discretises the process for `people` participants.
 
     Raises:
-      ValueError: for fewer.
+      ValueError: for fewer than two participants.
     """
     if people < 2:
         raise ValueError(f"`people`: expected at least 2, got {people}.")
@@ -158,16 +160,16 @@ def dynamics(domain: Domain, people: int) -> Dynamics:
 
 
 def _engagement_step(domain: Domain, people: int) -> tuple[np.ndarray, np.ndarray]:
-    """Exact step and stationary covariance of all `(e, l)`, each `[2P, 2P]`."""
+    """Returns exact step and stationary covariance of all `(e, l)`, each `[2P, 2P]`."""
     eye = np.eye(people)
     partners = (1 - eye) / (people - 1)
     tau, lag = domain.engagement_seconds, domain.lag_seconds
-    # In the basis (u, l): decay and stationary covariance (of one person, in closed
-    # form: Var u = 1, Var l = Cov(u, l) = tau / (tau + lag)).
+    # First in the basis (u, l): the decay, and the stationary covariance, whose closed
+    # form for one person is Var u = 1 and Var l = Cov(u, l) = tau / (tau + lag).
     drift = np.kron([[-1 / tau, 0.0], [1 / lag, -1 / lag]], eye)
     shared = tau / (tau + lag)
     covariance = np.kron([[1.0, shared], [shared, shared]], eye)
-    # To (e, l), with e scaled to unit variance.
+    # Then in the basis (e, l), where e is scaled to unit variance.
     basis = np.block([[eye, domain.coupling * partners], [0 * eye, eye]])
     scale = np.sqrt((basis @ covariance @ basis.T)[0, 0])
     basis[:people] /= scale
@@ -225,14 +227,14 @@ def draw_recording(
 def draw_speech(
     domain: Domain, *, people: int, frames: int, rng: np.random.Generator
 ) -> Bool[np.ndarray, "P T"]:
-    """Draws who speaks when: turns, pauses, overlaps and backchannels.
+    """Draws who speaks when, with turns, pauses, overlaps and backchannels.
 
-    A semi-Markov chain that knows nothing of engagement.
+    This is a semi-Markov chain, which does not depend on engagement.
     """
     speaking = np.zeros((people, frames), bool)
     seconds = frames / FRAME_HZ
     speaker = int(rng.integers(people))
-    # The recording starts in the middle of a turn, not with one.
+    # The recording starts in the middle of a turn, not at its beginning.
     start = -float(rng.uniform(0, domain.turn_seconds))
     while start < seconds:
         end = start + max(0.4, rng.gamma(2.0, domain.turn_seconds / 2))
@@ -244,7 +246,7 @@ def draw_speech(
                     _mark(speaking[listener], at, at + rng.uniform(0.3, 0.8))
         offset = rng.normal(0.4, 0.6)
         if rng.random() < 0.75:
-            # The next speaker may start early: an overlap.
+            # The next speaker may start early, so that two people speak at once.
             others = [person for person in range(people) if person != speaker]
             speaker = others[int(rng.integers(people - 1))]
             start = end + max(offset, -0.5 * (end - start))
@@ -292,7 +294,7 @@ def _draw_state(
 
 
 def _draw_fast(people: int, frames: int, rng: np.random.Generator) -> np.ndarray:
-    """A unit-variance process with a memory of 0.1 s."""
+    """Draws a process of unit variance with a time constant of 0.1 s."""
     decay = np.exp(-1.0 / (0.1 * FRAME_HZ))
     fast = rng.standard_normal((frames, people))
     fast[1:] *= np.sqrt(1 - decay**2)
@@ -302,6 +304,6 @@ def _draw_fast(people: int, frames: int, rng: np.random.Generator) -> np.ndarray
 
 
 def _root(covariance: np.ndarray) -> np.ndarray:
-    """A square root of a covariance that may be singular."""
+    """Returns a square root of a covariance that may be singular."""
     values, vectors = np.linalg.eigh(covariance)
     return vectors * np.sqrt(np.maximum(values, 0.0))

@@ -1,12 +1,12 @@
-"""Low-dimensional cues -> feature streams at any width.
+"""Makes feature streams of any width from a few cues.
 
-A feature stream is `centre + spread * (map @ cues + noise)`. Map, centre and spread are
-drawn from the feature's name and width alone, so all sessions of a corpus, and all
-corpora of that width, share them. The columns of the map are orthogonal, so least
-squares gives every cue back with an error of `LIFT_NOISE^2 * num_cues / dim` of its
-variance (at most 2 % at the widths of the presets). The noise is independent of
-everything: features tell less than the cues, never more. All features of a group carry
-the same cues.
+A feature stream is `centre + spread * (map @ cues + noise)`. Map, centre and spread
+depend only on the name and the width of the feature, so all sessions of a corpus, and
+all corpora with features of that width, share them. The columns of the map are
+orthogonal, so that least squares gives every cue back with an error of `LIFT_NOISE^2 *
+num_cues / dim` of its variance, at most 2 % at the widths of the presets. The noise is
+independent of everything else, so that features tell less than the cues. All features
+of a group carry the same cues.
 """
 
 import functools
@@ -20,12 +20,12 @@ from damamba_jax.data.simulated.dialogue import FRAME_HZ, Recording
 
 LIFT_NOISE = 0.15
 
-# Columns of an OpenFace 2 row that are no measurements of the face: frame number,
-# face id, time stamp, confidence, success.
+# The first columns of an OpenFace 2 row do not measure the face: frame number, face id,
+# time stamp, confidence, success.
 _OPENFACE_HEAD = 5
 
-# Standard deviations of the cues, speech and silence together: what each is divided by
-# so that no cue drowns the others.
+# The standard deviations of the cues, over speech and silence together. Each cue is
+# divided by its own, so that all cues are equally large.
 _AUDIO_SCALE, _MOUTH_SCALE, _VISUAL_SCALE = 1.7, 2.2, 2.6
 _INDICATOR_NOISE = 0.1
 
@@ -43,8 +43,9 @@ STEMS = {
     "openface2": "openface2",
     "openpose": "openpose",
 }
-# Powers of ten between which the spread of a column lies, and its centre's reach in
-# units of the spread: eGeMAPS mixes Hz, dB and ratios, OpenFace degrees and pixels.
+# The powers of ten between which the spread of a column lies, and the largest distance
+# of its centre from 0 in units of the spread. EGeMAPS mixes Hz, dB and ratios, and
+# OpenFace mixes degrees and pixels.
 _RANGES = {
     "egemaps": (-2.0, 4.0, 3.0),
     "w2vbert2": (-0.7, -0.2, 2.0),
@@ -55,7 +56,7 @@ _RANGES = {
 
 
 class Lift(NamedTuple):
-    """The fixed map of one feature; see the module's formula."""
+    """The fixed map of one feature; see the formula at the top of this module."""
 
     mapping: Float[np.ndarray, "cues columns"]
     centre: Float[np.ndarray, "columns"]
@@ -65,11 +66,11 @@ class Lift(NamedTuple):
 def group_cues(
     recording: Recording, person: int, group: str, rng: np.random.Generator
 ) -> Float[np.ndarray, "T cues"]:
-    """What one group's features are made of.
+    """Returns the cues that the features of one group are made of.
 
-    Beside the cues of `dialogue.py`, audio carries voice activity and visual lip
-    motion, clean enough that nobody has to guess who speaks; both carry the shared fast
-    process that frame-by-frame alignment of the groups can hold on to.
+    In addition to the cues of `dialogue.py`, the audio group has voice activity and the
+    visual group has lip motion, which show clearly who speaks. Both groups have the
+    fast process, which lets a model align the groups frame by frame.
     """
     speaking = 2.0 * recording.speaking[person] - 1.0
     indicator = speaking + _INDICATOR_NOISE * rng.standard_normal(speaking.shape)
@@ -93,12 +94,13 @@ def lift(
 ) -> Float[np.ndarray, "T dim"]:
     """Writes cues into the columns of one feature.
 
-    Frames that are not `valid` hold what the feature's extractor leaves behind: NaN
-    (eGeMAPS, CLIP on a lost face), a zero row (w2v-BERT, OpenFace with success 0) or -1
-    (OpenPose, which also loses a person now and then when the others do not).
+    Frames that are not `valid` hold the values that the feature's extractor writes if
+    it fails: NaN (eGeMAPS, and CLIP without a face), a row of zeros (w2v-BERT, and
+    OpenFace with success 0) or -1 (OpenPose). OpenPose sometimes fails when the other
+    extractors do not.
 
     Raises:
-      ValueError: if `dim` leaves no column for the cues.
+      ValueError: if `dim` is so small that no column is left for the cues.
     """
     head = _OPENFACE_HEAD if name == "openface2" else 0
     if dim <= head:

@@ -1,4 +1,4 @@
-"""Presets of the simulation: domains of conversation, and corpora made of them."""
+"""Presets of the simulation: domains of conversations, and corpora made of them."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -7,9 +7,10 @@ from damamba_jax.data.simulated.dialogue import FRAME_HZ, Domain
 from damamba_jax.errors import ConfigError, nearest
 from damamba_jax.schema.release import DEMO_DIMS, REAL_DIMS
 
-# The conversations that models are trained on, and two that they are not: other
-# languages (cues weaker and offset, quicker turns, noisier), and groups (looser
-# coupling, faces seen from the side).
+# Models are trained on conversations of the first domain alone. In the second domain
+# people speak other languages: cues are weaker, noisier and have an offset, and turns
+# are shorter. In the third domain groups talk: the coupling is weaker, and faces are
+# seen from the side.
 DOMAINS = {
     "base": Domain(),
     "additional": Domain(
@@ -43,10 +44,10 @@ class SplitPreset:
     """Recordings of one split.
 
     Args:
-      name: `corpus/folder`, e.g. `"noxi/train"`.
+      name: names of corpus and folder, such as `"noxi/train"`.
       sessions: number of recordings.
-      seconds: length of each.
-      domain: key of `DOMAINS`.
+      seconds: length of each recording.
+      domain: name of the domain in `DOMAINS`.
     """
 
     name: str
@@ -67,12 +68,14 @@ class SplitPreset:
 
     @property
     def groups(self) -> bool:
-        """True for three or four people, False for two."""
+        """Whether a recording shows three or four people, and not two."""
         return self.name.startswith("mpiigroupinteraction/")
 
     def roles(self, index: int) -> tuple[str, ...]:
-        """Seats taken in one recording; every third group lacks the first seat, as
-        some do in the release."""
+        """Returns the seats that are taken in one recording.
+
+        In every third group nobody takes the first seat, as in some of the release.
+        """
         if not self.groups:
             return ("expert", "novice")
         return tuple(f"subjectPos{seat}" for seat in range(1 + (index % 3 == 2), 5))
@@ -80,14 +83,19 @@ class SplitPreset:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Preset:
-    """A corpus to be drawn: width of each feature, and its splits."""
+    """A corpus that can be drawn.
+
+    Args:
+      dims: number of columns of each feature.
+      splits: the splits of the corpus.
+    """
 
     dims: Mapping[str, int]
     splits: tuple[SplitPreset, ...]
 
     @property
     def num_bytes(self) -> int:
-        """Size of the streams on disk; labels and cues add about an eighth at most."""
+        """Size of the streams on disk; labels and cues add at most about an eighth."""
         people = sum(
             split.seconds * len(split.roles(index))
             for split in self.splits
@@ -97,7 +105,7 @@ class Preset:
 
 
 def _noxi(train: int, val: int, test: int, add: int, seconds: float, long: float = 0.0):
-    """The four splits; test-base may hold longer recordings."""
+    """Makes the four splits of NoXi; `test-base` may hold longer recordings."""
     return (
         SplitPreset(name="noxi/train", sessions=train, seconds=seconds),
         SplitPreset(name="noxi/val", sessions=val, seconds=seconds),
@@ -134,9 +142,10 @@ def _group_test(sessions: int, seconds: float):
     )
 
 
-# "demo": many short recordings, because what limits a model is how many people it has
-# heard. "ablation": enough test dyads to tell rows of a table apart, and enough people
-# to learn from that rows come near their oracles; "ablation-noxi": real widths, 9 GB.
+# "demo" has many short recordings, because the number of people in training limits how
+# good a model becomes. "ablation" has so many test recordings that the rows of a table
+# differ clearly, and so many people in training that the rows come near their oracles.
+# "ablation-noxi" has the real widths and takes 9 GB.
 PRESETS = {
     "tiny": Preset(
         dims=DEMO_DIMS,
@@ -165,10 +174,10 @@ PRESETS = {
 
 
 def get_preset(preset: "Preset | str") -> Preset:
-    """Looks a preset up by its name.
+    """Looks a preset up by its name, or returns a given one.
 
     Raises:
-      ConfigError: for an unknown name, listing the known ones.
+      ConfigError: for an unknown name.
     """
     if isinstance(preset, Preset):
         return preset

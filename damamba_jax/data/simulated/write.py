@@ -1,15 +1,15 @@
-"""The simulated corpus: drawn conversations in the releases' own layout and formats.
+"""Writes the simulated corpus in the layout and the formats of the released corpora.
 
-One loader reads both. The draws are those of `dialogue.py` and `lift.py`.
+The same code reads both. `dialogue.py` and `lift.py` draw the conversations.
 
-    OUT/simulated.json                                    marks the corpus: what it is
+    OUT/simulated.json                                    marks and describes the corpus
     OUT/noxi/{split}/{session}/{role}.{stem}.stream(~)    features
     OUT/noxi/{split}/{session}/{role}.engagement.annotation.csv
     OUT/noxi/{split}/{session}/language.annotation.csv
-    OUT/mpiigroupinteraction/{split}/...                  its labels in a parallel tree
-    OUT/oracle/{corpus}/{split}/{session}.npz             what the oracle sees
+    OUT/mpiigroupinteraction/{split}/...                  with labels in their own tree
+    OUT/oracle/{corpus}/{split}/{session}.npz             the cues that the oracle sees
 
-Unlike the released test sets, simulated ones are labelled.
+The simulated test sets have labels, unlike the released ones.
 """
 
 import dataclasses
@@ -57,16 +57,21 @@ __all__ = [
 
 _log = logging.getLogger(__name__)
 
-# Raised whenever the same preset and seed would give other numbers.
+# Raise this number whenever the same preset and seed would give other numbers.
 VERSION = 3
-# Names of the folders in a cache begin so.
+# The names of folders of simulated corpora in a cache begin with this.
 CORPUS_PREFIX = "simulated-"
-# The folder below a corpus that holds what its oracle sees.
+# The folder in a corpus that holds the cues which its oracle sees.
 ORACLE_FOLDER = "oracle"
 
 
 class Progress(NamedTuple):
-    """Recordings written so far, of how many, and the seconds it took."""
+    """The progress of `write_corpus` after each recording.
+
+    Attributes:
+      done, total: number of recordings that are written, and of all recordings.
+      seconds: time since the start, s.
+    """
 
     done: int
     total: int
@@ -83,20 +88,20 @@ def write_corpus(
     """Draws a corpus and writes it; the same preset and seed give the same bytes.
 
     Args:
-      out: folder; created, must be empty if it exists.
-      preset: a name in `PRESETS`, or one's own.
-      seed: the seed of all draws but the lifts of the features, which depend on their
-        names.
+      out: the folder of the corpus, which is created; it must be empty if it exists.
+      preset: a name in `PRESETS`, or a preset of your own.
+      seed: the seed of all draws, except for the maps of the features, which depend on
+        the names and widths of the features.
       progress: called after every recording.
 
     Raises:
-      ConfigError: for an unknown preset, or an `out` that holds something already.
+      ConfigError: for an unknown preset, or if `out` is not empty.
     """
     out, spec = Path(out), get_preset(preset)
     if out.exists() and any(out.iterdir()):
         raise ConfigError(
             f"`out`: expected a new or empty folder, got {str(out)!r}, which is not "
-            "empty. Delete it or choose another."
+            "empty. Delete it, or choose another folder."
         )
     out.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
@@ -107,7 +112,7 @@ def write_corpus(
         done += 1
         if progress is not None:
             progress(Progress(done, total, time.monotonic() - started))
-    # Last, so that a folder without it is known to be unfinished.
+    # This file is written last: a folder without it is not complete.
     text = json.dumps(_description(preset, seed), indent=2, sort_keys=True)
     write_text(out / SIMULATED_FILE, text + "\n")
 
@@ -119,10 +124,20 @@ def ensure_corpus(
     seed: int = 0,
     progress: Callable[[Progress], None] | None = None,
 ) -> Path:
-    """Returns the folder of a corpus under `cache_dir`; writes it when it is not there.
+    """Returns the folder of a corpus below `cache_dir`, and writes it if needed.
 
-    The folder's name holds a fingerprint of everything that the numbers depend on. It
-    appears in one move: an interrupted or a second, simultaneous writer does no harm.
+    The folder's name contains a fingerprint of everything that the numbers depend on.
+    The finished folder is moved into its place in one step, so that a writer that is
+    interrupted, or a second one at the same time, does no harm.
+
+    Args:
+      preset: as in `write_corpus`.
+      cache_dir: the folder that holds simulated corpora.
+      seed: as in `write_corpus`.
+      progress: as in `write_corpus`.
+
+    Raises:
+      ConfigError: for an unknown preset.
     """
     text = json.dumps(_description(preset, seed), sort_keys=True)
     digest = hashlib.sha256(text.encode()).hexdigest()[:12]
@@ -136,12 +151,12 @@ def ensure_corpus(
         work.chmod(0o755)
         write_corpus(work, preset, seed=seed, progress=progress)
         if target.exists() and not _is_whole(target):
-            # Part of it is gone. In the way of `work` it goes in one move as well.
+            # The folder is damaged and in the way. It is also moved away in one step.
             target.rename(work.with_name(f"{work.name}-damaged"))
         try:
             work.rename(target)
         except OSError:
-            # Somebody else was quicker; their folder holds the same bytes.
+            # Another process was quicker. Its folder holds the same bytes.
             if not _is_whole(target):
                 raise
     finally:
@@ -151,7 +166,7 @@ def ensure_corpus(
 
 
 def _is_whole(corpus: Path) -> bool:
-    """Whether the file is there, and can be read, that is written last."""
+    """Says whether the file that is written last exists and can be read."""
     marker = read_kept(corpus / SIMULATED_FILE, read_json, _log)
     return isinstance(marker, dict) and bool(marker)
 
@@ -173,7 +188,7 @@ def _description(preset: Preset | str, seed: int) -> dict:
 
 
 def _sessions(spec: Preset) -> Iterator[tuple[SplitPreset, int, str]]:
-    """Yields (split, index within it, id); ids count through each corpus from 001."""
+    """Yields split, index in the split, and id; ids count from 001 in each corpus."""
     used: dict[str, int] = {}
     for split in spec.splits:
         corpus = split.name.split("/")[0]
@@ -229,7 +244,7 @@ def _write_session(
 def _write_oracle(
     path: Path, recording: Recording, roles: tuple[str, ...], label: np.ndarray
 ) -> None:
-    """Stores what a smoother needs that knows the generator, cues before the lift."""
+    """Stores what the oracle's smoother needs: the cues that features are made of."""
     cues = np.stack([recording.audio, recording.mouth, recording.visual], axis=1)
     with replace_file(path) as file:
         np.savez(
