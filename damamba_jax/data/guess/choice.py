@@ -16,10 +16,10 @@ class Choice(NamedTuple):
     """The clusters that are read.
 
     Attributes:
-      sources: of features.
-      rated: that may hold annotations, the likeliest first.
-      labels: columns of annotations in the tables of a cluster, by its `id`.
-      turns: tables that say no more than when turns were.
+      sources: clusters of features.
+      rated: clusters that may hold annotations; the likeliest comes first.
+      labels: columns of annotations in the tables of a cluster, by the cluster's `id`.
+      turns: the cluster of tables that only say when turns were; `None` without one.
     """
 
     sources: list[Cluster]
@@ -32,7 +32,7 @@ def choose(clusters: Sequence[Cluster], notes: list[str]) -> Choice:
     """Chooses the clusters that are read.
 
     Args:
-      clusters: all that were found.
+      clusters: all clusters that were found.
       notes: gets a sentence about each cluster that is left out.
     """
     turns = max(filter(is_turns, clusters), key=_size, default=None)
@@ -49,7 +49,7 @@ def _size(cluster: Cluster) -> int:
 
 
 def _choose_labels(clusters: Sequence[Cluster], turns: Cluster | None) -> list[Cluster]:
-    """Clusters that may hold annotations, the likeliest first."""
+    """Returns the clusters that may hold annotations; the likeliest comes first."""
     found = [
         cluster
         for cluster in clusters
@@ -72,7 +72,7 @@ def _is_feature_named(cluster: Cluster) -> bool:
 def _is_source(
     cluster: Cluster, rated: Sequence[Cluster], turns: Cluster | None
 ) -> bool:
-    """Whether a cluster holds features, perhaps beside annotations."""
+    """Says whether a cluster holds features, perhaps in addition to annotations."""
     if cluster is turns or cluster.kind in ("nova", "eaf"):
         return False
     fields = cluster.pattern.text
@@ -81,7 +81,7 @@ def _is_source(
         return False
     if cluster not in rated:
         return cluster.kind != "table" or bool(cluster.columns.values)
-    # A table of features with a column of labels.
+    # This is a table of features if most of its columns are not labels.
     named = {*label_columns(cluster)}
     rest = [v for v in cluster.columns.values if v not in named]
     return (
@@ -97,7 +97,7 @@ def _is_only_rated(cluster: Cluster) -> bool:
 
 
 def _largest(clusters: Sequence[Cluster], notes: list[str]) -> list[Cluster]:
-    """Of clusters with the same pattern the one with the most files."""
+    """Keeps the cluster with the most files of those that have the same pattern."""
     found: dict[tuple, Cluster] = {}
     for cluster in sorted(clusters, key=_size, reverse=True):
         key = (
@@ -107,8 +107,8 @@ def _largest(clusters: Sequence[Cluster], notes: list[str]) -> list[Cluster]:
         if key in found:
             odd = shown("/".join(cluster.names[0].path))
             notes.append(
-                f"{len(cluster.names)} files have other columns than most of their "
-                f"kind, such as {odd}."
+                f"{len(cluster.names)} files have other columns than most files of "
+                f"their kind, such as {odd}."
             )
             continue
         found[key] = cluster
@@ -119,11 +119,11 @@ def _largest(clusters: Sequence[Cluster], notes: list[str]) -> list[Cluster]:
 def _matching(
     clusters: Sequence[Cluster], sources: Sequence[Cluster], notes: list[str]
 ) -> list[Cluster]:
-    """Leaves out what tells neither whose it is nor to which known session it belongs.
+    """Leaves out clusters whose files fit no known person or session.
 
     Args:
-      clusters: that are looked at.
-      sources: of features; most of their files say which fields there are.
+      clusters: the clusters that are looked at.
+      sources: clusters of features; the largest one decides which fields are needed.
       notes: gets a sentence about each cluster that is left out.
     """
     main = max(sources, key=_size, default=None)
@@ -148,7 +148,7 @@ def _matching(
 
 
 def _sessions(cluster: Cluster) -> set[str]:
-    """Sessions that names or columns tell, in lower case."""
+    """Returns the sessions in names or columns, in lower case."""
     names = cluster.pattern.values("session")
     if cluster.columns.session:
         names = [*distinct(cluster.contents, cluster.columns.session)]
@@ -156,7 +156,7 @@ def _sessions(cluster: Cluster) -> set[str]:
 
 
 def _is_pattern(text: str) -> bool:
-    """Whether a layout can hold it: names with a backslash are none."""
+    """Says whether a layout accepts the pattern; it refuses names with a backslash."""
     try:
         patterns.check_pattern(text, name="files", required=())
     except ConfigError:

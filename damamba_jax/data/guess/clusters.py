@@ -1,4 +1,4 @@
-"""Files that belong together: the same shape of name, and the same columns."""
+"""Groups of files that have the same shape of name and the same columns."""
 
 import dataclasses
 
@@ -13,10 +13,10 @@ class Cluster:
     """Files with the same shape of name and the same columns.
 
     Args:
-      names: of the files.
-      contents: what each one shows.
-      pattern: of the names.
-      columns: of tables; empty for others.
+      names: names of the files.
+      contents: first contents of each file.
+      pattern: pattern of the names.
+      columns: columns of tables; empty for other files.
     """
 
     names: tuple[Name, ...]
@@ -26,23 +26,26 @@ class Cluster:
 
     @property
     def kind(self) -> str:
-        """As `Content.kind`."""
+        """The kind of the files, as in `Content.kind`."""
         return self.contents[0].kind
 
     @property
     def is_label_named(self) -> bool:
-        """Whether the names of files or columns say that it is annotated."""
+        """Whether the names of files, folders or columns speak of annotations."""
         texts = [*self.pattern.literals, *self.columns.values, *self.pattern_folders]
         return any(words.says(text, words.LABEL) for text in texts)
 
     @property
     def pattern_folders(self) -> list[str]:
-        """Folders of the pattern that are no fields."""
+        """Folders of the pattern that contain no field."""
         return [f for f in self.pattern.text.split("/")[:-1] if "{" not in f]
 
 
 def split_by(cluster: Cluster, field: str) -> list[Cluster]:
-    """Splits a cluster into one for each value of a field, which becomes plain text."""
+    """Splits a cluster into one for each value of a field.
+
+    The value takes the place of the field in the pattern.
+    """
     if not cluster.pattern.values(field):
         return [cluster]
     found = []

@@ -1,4 +1,4 @@
-"""Finds the part that each column of a table plays, by its name and its values."""
+"""Finds the meaning of each column of a table from its name and its values."""
 
 import re
 from collections.abc import Sequence
@@ -15,19 +15,19 @@ _WIDE = re.compile(r"(.*?)(\d+)")
 _MAX_KEYS = 2000
 _MAX_WORDS = 3
 _MAX_CLASSES = 12
-# Columns of one name and different numbers that are turns, not features.
+# At least so many columns with the same name and different numbers are turns.
 _MIN_WIDE = 3
 
 
 def find_columns(
     contents: Sequence[Content], known: Known, *, about_turns: bool
 ) -> Columns:
-    """Finds the part of each column.
+    """Finds the meaning of each column.
 
     Args:
       contents: tables with the same columns.
       known: participants and sessions that are known.
-      about_turns: the file's name says that it is a table of turns.
+      about_turns: whether the names of the files say that they are tables of turns.
     """
     first = contents[0]
     names = [name for name in first.columns if "=" not in name]
@@ -50,7 +50,7 @@ def find_columns(
         take(part, _times(list(free), kinds, first))
     take("duration", _times(list(free), words.DURATION, first))
     if about_turns and not parts.keys() & {"start", "end", "duration"}:
-        # A table of turns with nothing but their length.
+        # This table of turns gives only their lengths.
         take("duration", _times(list(free), ("ms", "seconds", "s", "sec"), first))
     if not parts.keys() & {"start", "end"}:
         take("time", _times(list(free), words.TIME, first))
@@ -79,8 +79,8 @@ def find_columns(
 
 
 def _people(contents: Sequence[Content], names: list[str], known: Known) -> str | None:
-    """The column of participants: known ones, or one that is called so."""
-    # A column that is the same all through a file says no more than its name.
+    """Finds the column of participants, by known names or by the column's own name."""
+    # A column with one value in each file says no more than the name of the file.
     names = [
         name
         for name in names
@@ -103,7 +103,7 @@ def _people(contents: Sequence[Content], names: list[str], known: Known) -> str 
 
 
 def _overlaps(contents: Sequence[Content], name: str, values: frozenset[str]) -> bool:
-    """Whether most values of a column are among some others."""
+    """Says whether most values of a column are among the given values."""
     found = {value.lower() for value in distinct(contents, name)}
     return len(found & values) > max(1, len(found) // 2)
 
@@ -112,7 +112,7 @@ def _sessions(
     contents: Sequence[Content], names: list[str], known: Known
 ) -> str | None:
     names = [n for n in names if any(len(distinct([c], n)) > 1 for c in contents)]
-    # A table of all sessions may name some that are not there.
+    # A table of all sessions may name sessions without files.
     found = [n for n in names if _overlaps(contents, n, known.sessions)]
     called = [n for n in found if words.says(n, (*words.SESSION, *words.PERSON))]
     texts = [n for n in found if n in contents[0].texts]
@@ -120,9 +120,9 @@ def _sessions(
 
 
 def _key(contents: Sequence[Content], names: list[str], known: Known) -> str:
-    """The column whose texts are made of a session and more, with its pattern."""
+    """Finds a column whose texts contain the session; returns it with its pattern."""
     for name in names:
-        # A text that is the same all through a file says no more than its name.
+        # A column with one text in each file says no more than the name of the file.
         told = any(len(distinct([c], name)) > 1 for c in contents if name in c.texts)
         values = distinct(contents, name) if told else ()
         cells = [parse((value.replace("/", "_"),)) for value in values[:_MAX_KEYS]]
@@ -139,7 +139,7 @@ def _named(
     names: list[str], kinds: tuple[str, ...], contents: Sequence[Content], *, limit: int
 ) -> str | None:
     for name in names:
-        # `rater_1` is a column of ratings; `rater` names who gave them.
+        # A column `rater_1` holds ratings; a column `rater` holds the raters' names.
         if words.split_words(name)[-1:] and words.split_words(name)[-1] in kinds:
             values = distinct(contents, name)
             if 1 < len(values) <= limit and name in contents[0].texts:
@@ -150,8 +150,8 @@ def _named(
 def _times(
     names: list[str], kinds: tuple[str, ...], content: Content, *, texts: bool = False
 ) -> str | None:
-    """The first column that is called so and holds numbers, or times as text."""
-    # Names of many words, such as `MeanVoicedSegmentLengthSec`, are features.
+    """Finds the first column with such a name that holds numbers, or times as text."""
+    # A name of many words, such as `MeanVoicedSegmentLengthSec`, is that of a feature.
     names = [name for name in names if len(words.split_words(name)) <= _MAX_WORDS]
     for word in kinds:
         for name in names:
@@ -173,20 +173,20 @@ def _is_whole(content: Content, name: str) -> bool:
 
 
 def _counts(values: np.ndarray) -> bool:
-    """Whether numbers go up by one, as numbers of frames do."""
+    """Says whether numbers go up by one, as numbers of frames do."""
     steps = np.diff(values[np.isfinite(values)])
     return len(steps) > 0 and bool(np.median(steps) == 1.0)
 
 
 def _is_class(contents: Sequence[Content], name: str) -> bool:
-    """Whether a column holds few words that come again and again."""
+    """Says whether a column holds only a few words, which are often repeated."""
     words_of = distinct(contents, name)
     rows = sum(len(content.texts.get(name, ())) for content in contents)
     return 1 < len(words_of) <= _MAX_CLASSES and 3 * len(words_of) <= rows
 
 
 def _is_index(content: Content, name: str) -> bool:
-    """Whether a column counts rows or names faces and frames."""
+    """Says whether a column counts rows, or numbers faces or frames."""
     found = words.split_words(name)
     if not found or found == ("face", "id"):
         return True
@@ -199,7 +199,7 @@ def _is_index(content: Content, name: str) -> bool:
 
 
 def _wide(names: list[str]) -> str:
-    """The pattern of columns such as `Turn 1`, `Turn 2`, ...; empty without them."""
+    """Returns the pattern of columns `Turn 1`, `Turn 2`, ...; empty without them."""
     for word in words.TURN:
         found = [name for name in names if words.says(name, (word,))]
         matches = [match for match in map(_WIDE.fullmatch, found) if match]
@@ -211,7 +211,7 @@ def _wide(names: list[str]) -> str:
 
 
 def _unit(content: Content, parts: dict[str, str]) -> str:
-    """The unit of the times of a table."""
+    """Guesses the unit of the times of a table."""
     columns = [parts[p] for p in ("time", "start", "end", "duration") if p in parts]
     if not columns:
         return "s"
@@ -228,7 +228,7 @@ def _unit(content: Content, parts: dict[str, str]) -> str:
         spans.append(content.numbers[parts["end"]] - content.numbers[parts["start"]])
     if "duration" in parts:
         spans.append(content.numbers[parts["duration"]])
-    # A person acts, and a rater rates, for less than some minutes.
+    # Steps of times and lengths of turns are short, so large numbers are milliseconds.
     usual = [float(np.median(s[s > 0])) for s in spans if (s > 0).any()]
     limit = 4.0 if "time" in parts else 200.0
     return "ms" if usual and max(usual) > limit else "s"

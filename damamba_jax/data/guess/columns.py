@@ -1,4 +1,4 @@
-"""The columns of a table: whose rows, when, and what is to be learned from or about."""
+"""The meaning of the columns of a table: people, times, features and annotations."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -7,24 +7,24 @@ import numpy as np
 
 from damamba_jax.data.guess.contents import Content
 
-# Fields that a column may tell.
+# The fields of patterns whose values a column may give.
 FIELDS = ("session", "role", "turn", "rater")
 
 
 @dataclasses.dataclass(frozen=True)
 class Columns:
-    """The part that each column of a table plays; empty names where there is none.
+    """The meaning of each column of a table; the name of an absent column is empty.
 
     Args:
-      role, session, turn, rater: columns that say whose row it is.
-      key: column that says several of these at once, with its pattern, such as
+      role, session, turn, rater: columns that say to what a row belongs.
+      key: column that gives several of these at once, with its pattern, such as
         `id=P{session}_T{turn}`.
       time, start, end, duration: columns of times.
-      unit: unit of these, as `time_unit` has it.
+      unit: unit of the times, as in `time_unit`.
       values: other columns of numbers.
-      names: other columns of few different words, such as classes.
+      names: other columns with only a few different words, such as classes.
       wide: pattern of columns that each belong to a turn, such as `Turn {turn}`.
-      people: values of `role`, in the order of the rows.
+      people: values of the column `role`, in the order of the rows.
     """
 
     role: str = ""
@@ -44,21 +44,21 @@ class Columns:
 
     @property
     def told(self) -> frozenset[str]:
-        """Fields of patterns that columns tell."""
+        """Fields of patterns whose values are in the columns."""
         named = {"role": self.role, "session": self.session, "rater": self.rater}
         fields = {field for field, column in named.items() if column}
         return frozenset(fields | {f for f in FIELDS if f"{{{f}}}" in self.key})
 
     @property
     def rows(self) -> tuple[str, ...]:
-        """The field `rows` that tells whose rows these are."""
+        """The field `rows` of a configuration, which says to whom each row belongs."""
         named = {"session": self.session, "role": self.role, "rater": self.rater}
         rows = [f"{column}={{{f}}}" for f, column in named.items() if column]
         return (*rows, *([self.key] if self.key else []))
 
 
 def distinct(contents: Sequence[Content], column: str) -> tuple[str, ...]:
-    """The different values of a column, in the order of the rows."""
+    """Returns the different values of a column, in the order of the rows."""
     found: dict[str, str] = {}
     for content in contents:
         if column in content.texts:
@@ -73,7 +73,7 @@ def distinct(contents: Sequence[Content], column: str) -> tuple[str, ...]:
 
 
 def in_seconds(content: Content, columns: Columns, name: str) -> np.ndarray:
-    """The times of a column; NaN where they cannot be read as numbers."""
+    """Returns the times of a column, s; NaN for a text that is not a time."""
     if columns.unit == "mm:ss":
         texts = content.texts.get(name, ())
         return np.array([_clock_seconds(text) for text in texts], np.float64)

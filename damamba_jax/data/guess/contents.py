@@ -1,7 +1,7 @@
-"""Headers and first rows of files, to tell what they hold; always a bounded part.
+"""Reads headers and some rows of files, to find out what the files hold.
 
-Tables are cut out: a copy of their first rows, and of some from the middle and the
-end, is read in place of the file.
+Only a limited part of a file is read. Of a large text the first rows, and some rows
+from the middle and the end, are copied, and the copy is read in place of the file.
 """
 
 import tempfile
@@ -17,7 +17,8 @@ from damamba_jax.data.formats.open_table import open_table
 from damamba_jax.data.formats.tables import Table
 from damamba_jax.errors import DataFormatError
 
-# Read of each table: all of a small one, else its start and some places behind it.
+# A text of at most `_WHOLE_BYTES` is read as a whole. Of a larger one the start and
+# some later places are read.
 _WHOLE_BYTES = 1 << 20
 _START_BYTES = 1 << 18
 _PLACE_BYTES = 1 << 16
@@ -31,19 +32,19 @@ _MAX_NPZ_BYTES = 1 << 26
 
 
 class Content(NamedTuple):
-    """What a file shows at first sight.
+    """The contents of a file, as far as a part of it shows them.
 
     Attributes:
       kind: `stream`, `table`, `lines`, `nova`, `eaf` or `openpose`.
-      columns: names of the columns of a table, tiers of ELAN.
-      rows: rows of a table, frames of a stream; estimated for long text.
-      rate: from a header, Hz; 0 without one.
-      dim: columns of a stream.
+      columns: names of the columns of a table, or of the tiers of an ELAN file.
+      rows: number of rows of a table or of frames of a stream; estimated for long text.
+      rate: rate in the header, Hz; 0 without a header.
+      dim: number of columns of a stream.
       numbers: values of the columns that hold numbers, from some of the rows.
-      texts: values of the other columns, from the same rows.
-      seconds: where the last annotation ends; 0 where nothing says.
-      lengths: rows of each array of an npz.
-      limits: lowest and highest value that a header allows, if it says so.
+      texts: values of the other columns, from some of the rows.
+      seconds: end of the last annotation, s; 0 if it is unknown.
+      lengths: number of rows of each array of an npz file.
+      limits: lowest and highest value that a header allows, if it gives them.
     """
 
     kind: str
@@ -59,17 +60,20 @@ class Content(NamedTuple):
 
     @property
     def schema(self) -> tuple:
-        """What files of the same feature have in common."""
+        """Properties that all files of the same feature have in common."""
         columns = self.columns if self.kind == "table" else ()
         return self.kind, columns, self.dim
 
 
 def read_content(path: Path) -> Content | None:
-    """Reads the first part of a file; `None` if it is none that can be used.
+    """Reads a part of a file.
+
+    Returns:
+      The contents, or `None` if the file cannot be used.
 
     Raises:
       DataFormatError: for a malformed file.
-      OSError: if it cannot be read.
+      OSError: if the file cannot be read.
     """
     name = path.name.lower()
     if name.endswith(suffixes.STREAM):
@@ -89,7 +93,8 @@ def read_content(path: Path) -> Content | None:
 
 def _read_stream(path: Path) -> Content:
     header = stream_header.read_header(path)
-    # `byte` is the width of a number; text tells its length to who reads it all.
+    # The rows of a binary stream follow from its size. Those of a text are not counted,
+    # since the whole text would have to be read.
     rows = 0
     if header.ftype == "BINARY" and header.data_path.is_file():
         rows = header.data_path.stat().st_size // header.row_bytes
@@ -108,7 +113,7 @@ def _read_nova(path: Path) -> Content | None:
         return Content("nova", rate=rate, limits=(low, high) if low < high else None)
     names = [item.text("name", "") for item in scheme.children("item")]
     values = [v for v in map(_number, names) if v is not None]
-    # Classes that are words are no ratings; free text may hold numbers.
+    # Classes whose names are words are not ratings, but free text may hold numbers.
     if kind == "DISCRETE" and not values:
         return None
     limits = (min(values), max(values)) if len(set(values)) > 1 else None
@@ -143,7 +148,7 @@ def _read_text(path: Path) -> Content | None:
         values = np.array([_number(line) for line in filled], np.float64)
         rows = round(len(lines) / share)
         return Content("lines", rows=rows, numbers={"": values})
-    # A name of its own: the reader goes by the suffix.
+    # The copy has the suffix of the file, since the suffix decides who reads it.
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / f"part{path.suffix.lower()}"
         copy.write_bytes(part)
@@ -152,7 +157,7 @@ def _read_text(path: Path) -> Content | None:
 
 
 def _cut(path: Path) -> tuple[bytes, float]:
-    """Whole lines from some places of a text, and their share of it."""
+    """Returns whole lines from some places of a text, and their share of its bytes."""
     size = path.stat().st_size
     with open(path, "rb") as file:
         if size <= _WHOLE_BYTES:
@@ -167,7 +172,7 @@ def _cut(path: Path) -> tuple[bytes, float]:
 
 
 def _read_arrays(path: Path) -> Content | None:
-    # An npz is unpacked as a whole.
+    # An npz file can only be unpacked as a whole.
     if path.suffix.lower() == ".npz" and path.stat().st_size > _MAX_NPZ_BYTES:
         return None
     table = open_table(path)
@@ -188,13 +193,13 @@ def _read_arrays(path: Path) -> Content | None:
 
 
 def array_of(column: str) -> str:
-    """The array of an npz to which a column belongs: `voice` for `voice.2`."""
+    """Returns the array of an npz file for a column, such as `voice` for `voice.2`."""
     stem, dot, number = column.rpartition(".")
     return stem if dot and number.isdigit() else column
 
 
 def _read_table(table: Table, names: list[str] | None = None) -> Content:
-    """Reads up to `_MAX_ROWS` rows; each column is numbers, if it can be."""
+    """Reads some rows; a column is read as numbers if it holds numbers alone."""
     names = list(table.names[:_MAX_COLUMNS]) if names is None else names
     plain = _numeric(table, names)
     values, rows = _rows_of(table, plain)
@@ -208,7 +213,7 @@ def _read_table(table: Table, names: list[str] | None = None) -> Content:
 
 
 def _numeric(table: Table, names: list[str]) -> list[str]:
-    """The columns that hold numbers; halves what does not hold numbers alone."""
+    """Finds the columns that hold numbers, by halves of the columns that are tried."""
     try:
         next(iter(table.blocks(names)), None)
     except DataFormatError:
@@ -220,7 +225,7 @@ def _numeric(table: Table, names: list[str]) -> list[str]:
 
 
 def _rows_of(table: Table, names: list[str]) -> tuple[np.ndarray, int]:
-    """The first values, and the number of rows, which is bounded too."""
+    """Returns the first values, and the number of rows as far as they are counted."""
     parts, rows = [np.zeros((0, len(names)))], 0
     for block in table.blocks(names) if names else ():
         if rows < _MAX_ROWS:

@@ -1,4 +1,4 @@
-"""How long sessions last, and the rates that follow from it."""
+"""Estimates the lengths of sessions, and the rates that follow from them."""
 
 import statistics
 from collections import defaultdict
@@ -10,7 +10,7 @@ from damamba_jax.data.formats.placing import Samples, steady_rate
 from damamba_jax.data.guess.clusters import Cluster
 from damamba_jax.data.guess.columns import in_seconds
 
-# Rates that programs write, and how usual each one is.
+# Rates that programs write, each with a number that says how common it is.
 _USUAL = {
     1.0: 2, 2.0: 1, 4.0: 1, 5.0: 2, 8.0: 1, 10.0: 3, 12.5: 1, 15.0: 1, 20.0: 1, 24.0: 2,
     25.0: 5, 30.0: 4, 40.0: 1, 50.0: 3, 60.0: 2, 100.0: 3, 120.0: 1, 200.0: 1, 250.0: 1,
@@ -20,17 +20,17 @@ _SNAP = 0.02
 
 
 def usual_rate(rate: float) -> float:
-    """The usual rate within 2 %, or else four digits of the rate itself."""
+    """Returns a usual rate within 2 %; if there is none, the rate with four digits."""
     near = [r for r in _USUAL if abs(rate - r) <= _SNAP * r]
     return near[0] if near else float(f"{rate:.4g}")
 
 
 def time_rate(cluster: Cluster) -> float:
-    """The rate that the times of tables tell, Hz; 0 where they tell none."""
+    """Estimates the rate from the times of tables, Hz; 0 if that is not possible."""
     found = []
     for content in cluster.contents:
         time = in_seconds(content, cluster.columns, cluster.columns.time)
-        # Rows of several people stand one after the other, or take turns.
+        # The rows of several people follow one after the other, or are mixed.
         time = np.unique(time[np.isfinite(time)])
         rows = np.arange(len(time))
         nothing = np.zeros(len(time), np.int64)
@@ -41,7 +41,10 @@ def time_rate(cluster: Cluster) -> float:
 
 
 def measure(clusters: Sequence[Cluster]) -> dict[str, float]:
-    """Seconds of each session, by its name in lower case, where anything tells."""
+    """Estimates the length of each session, s, by its name in lower case.
+
+    Sessions whose length is unknown are left out.
+    """
     lengths: dict[str, list[float]] = defaultdict(list)
     ends: dict[str, list[float]] = defaultdict(list)
     for cluster in clusters:
@@ -72,7 +75,7 @@ def measure(clusters: Sequence[Cluster]) -> dict[str, float]:
 
 
 def rate_by_length(cluster: Cluster, seconds: Mapping[str, float]) -> float:
-    """The rate at which rows fill their sessions, Hz; 0 where nothing tells."""
+    """Returns the rate at which rows fill their sessions, Hz; 0 if it is unknown."""
     people = max(len(cluster.columns.people), 1)
     rates = [
         content.rows / people / seconds[session]
@@ -85,7 +88,7 @@ def rate_by_length(cluster: Cluster, seconds: Mapping[str, float]) -> float:
 
 
 def rate_by_turns(cluster: Cluster, turns: Cluster) -> float:
-    """The rate at which the rows of a turn fill it, Hz; 0 where nothing tells."""
+    """Returns the rate at which the rows of a turn fill it, Hz; 0 if it is unknown."""
     spans: dict[tuple[str, str], float] = {}
     columns = turns.columns
     for fields, content in zip(turns.pattern.fields, turns.contents, strict=True):
@@ -114,10 +117,13 @@ def rate_by_turns(cluster: Cluster, turns: Cluster) -> float:
 
 
 def fitting_rates(rows: Mapping[str, float]) -> dict[str, float]:
-    """Usual rates at which series of different lengths last equally long.
+    """Finds usual rates at which series of different lengths last the same time.
 
     Args:
-      rows: typical rows of each series.
+      rows: typical number of rows of each series, by its name.
+
+    Returns:
+      The rates by name, Hz; 25 Hz for all if no usual rates fit.
     """
     if not rows:
         return {}
@@ -133,7 +139,7 @@ def fitting_rates(rows: Mapping[str, float]) -> dict[str, float]:
 
 
 def typical_rows(cluster: Cluster) -> float:
-    """Rows that one file of one person has, as the median."""
+    """Returns the median number of rows of one person in one file."""
     people = max(len(cluster.columns.people), 1)
     rows = [content.rows / people for content in cluster.contents if content.rows]
     return statistics.median(rows) if rows else 0.0

@@ -1,4 +1,4 @@
-"""Clusters of files -> features: names, widths, groups, rates and columns."""
+"""Makes features of clusters of files: names, widths, groups, rates and columns."""
 
 import dataclasses
 import fnmatch
@@ -14,7 +14,7 @@ from damamba_jax.data.guess.clusters import Cluster, split_by
 from damamba_jax.data.guess.contents import array_of
 from damamba_jax.data.guess.write import Item, shown
 
-# Columns that are written one by one; of more only their number is said.
+# At most so many columns are written one by one.
 _MAX_LISTED = 16
 # The columns by which the tables of a program are recognised.
 _MARKS = {
@@ -23,7 +23,7 @@ _MARKS = {
     "pyfeat": ("FaceScore", "frame", "AU01"),
     "mediapipe": ("timestamp_ms", "browDownLeft"),
 }
-# The body's joints of OpenPose, two numbers each.
+# OpenPose gives two numbers for each joint of the body.
 _OPENPOSE_DIM = 50
 UNKNOWN_RATE = 25.0
 _HELD_RATE = 10.0
@@ -33,13 +33,13 @@ class Feature(NamedTuple):
     """One feature.
 
     Attributes:
-      name: unique.
-      cluster: its files.
-      columns: names of its columns; empty for all.
+      name: name of the feature; all names are different.
+      cluster: files of the feature.
+      columns: names of its columns; empty for all columns.
       dim: number of its columns.
-      preset: program that wrote its tables; empty without one.
-      rate: Hz; 0 while nothing tells.
-      why_rate: how the rate is known.
+      preset: the program that wrote its tables; empty if it is unknown.
+      rate: frames per second, Hz; 0 as long as it is unknown.
+      why_rate: a sentence that says how the rate is known.
     """
 
     name: str
@@ -52,7 +52,7 @@ class Feature(NamedTuple):
 
 
 def find_preset(columns: Sequence[str]) -> str:
-    """The program that writes such columns; empty if it is none of those known."""
+    """Returns the program that writes such columns; empty if it is unknown."""
     for preset, marks in _MARKS.items():
         if all(fnmatch.filter(columns, mark) for mark in marks):
             return preset
@@ -60,7 +60,7 @@ def find_preset(columns: Sequence[str]) -> str:
 
 
 def split_features(cluster: Cluster) -> list[Cluster]:
-    """Splits files of the same columns by their stems, and arrays of an npz."""
+    """Splits files with the same columns by stem, and npz files by array."""
     found = split_by(cluster, "stem")
     arrays = {array_of(c) for c in cluster.columns.values if array_of(c) != c}
     if cluster.names[0].suffix.lower() != ".npz" or len(arrays) < 2:
@@ -90,13 +90,13 @@ def make_features(
     turns: Cluster | None,
     seconds: Mapping[str, float],
 ) -> list[Feature]:
-    """Makes a feature of each cluster, with its rate if anything tells it.
+    """Makes features of clusters, with their rates as far as these are known.
 
     Args:
-      clusters: of features.
-      labels: columns of annotations in the tables of a cluster, by its `id`.
-      turns: tables of turns.
-      seconds: lengths of sessions.
+      clusters: clusters of features.
+      labels: columns of annotations in the tables of a cluster, by the cluster's `id`.
+      turns: tables of turns; `None` without any.
+      seconds: lengths of sessions by name, s.
     """
     found: list[Feature] = []
     for whole in clusters:
@@ -122,7 +122,7 @@ def make_features(
 
 
 def _of_preset(preset: str, names: Sequence[str]) -> tuple[tuple[str, ...], int]:
-    """Columns that differ from the preset's, and the number of all."""
+    """Returns columns to name, unless the preset names them, and their number."""
     patterns = PRESETS[preset]["columns"]
     known = [p for p in patterns if fnmatch.filter(names, p)]
     matched = {n for p in known for n in names if fnmatch.fnmatchcase(n, p)}
@@ -137,27 +137,30 @@ def _rate(
 ) -> tuple[float, str]:
     columns = cluster.columns
     if holds(cluster):
-        return _HELD_RATE, "One row holds for a whole turn: any rate does."
+        return _HELD_RATE, "One row holds for a whole turn, so that any rate will do."
     rates = [c.rate for c in cluster.contents if c.rate]
     if cluster.kind == "stream":
         if rates:
             rate = max(set(rates), key=rates.count)
-            return rate, "The headers' own."
+            return rate, "The headers give this rate."
     elif preset and PRESETS[preset].get("time", "") != columns.time:
-        pass  # the preset's own time, which may count frames
+        pass  # The times are those of the preset, which may count frames.
     elif columns.time and columns.unit != "frames":
         if rate := durations.time_rate(cluster):
-            return rate, f"Steps of the column {shown(columns.time)}."
+            return rate, f"The column {shown(columns.time)} has steps of this rate."
     if "turn" in cluster.pattern.text and turns is not None:
         if rate := durations.rate_by_turns(cluster, turns):
-            return rate, "The rows of a turn, divided by its length."
+            return rate, "This is the number of rows of a turn, divided by its length."
     if rate := durations.rate_by_length(cluster, seconds):
-        return rate, "Rows, divided by the length that other files give the session."
+        return rate, (
+            "This is the number of rows, divided by the length of the session in "
+            "other files."
+        )
     return 0.0, ""
 
 
 def _name(cluster: Cluster, preset: str, taken: set[str]) -> str:
-    """A name out of the file names, such as `voice`; each is given once."""
+    """Makes a name from the names of the files, such as `voice`, that is not taken."""
     suffix = cluster.names[0].suffix.lstrip(".").lower()
     texts = [t for t in (*cluster.pattern_folders, *cluster.pattern.literals) if t]
     telling = [t for t in texts if words.is_stem(t)] or cluster_stems(cluster)
@@ -172,7 +175,11 @@ def _name(cluster: Cluster, preset: str, taken: set[str]) -> str:
 
 
 def cluster_stems(cluster: Cluster) -> list[str]:
-    """The stem of a cluster of streams: what stands behind the last field."""
+    """Returns the stem of a cluster of streams: the text after the last field.
+
+    Returns:
+      The stem, or nothing for other clusters and streams without a stem.
+    """
     if cluster.kind != "stream":
         return []
     tail = cluster.pattern.text.rpartition("}")[2].rpartition("/")[2]
@@ -181,56 +188,59 @@ def cluster_stems(cluster: Cluster) -> list[str]:
 
 
 def group_of(feature: Feature) -> tuple[str, str]:
-    """The modality group of a feature, and why."""
+    """Guesses the modality group of a feature, and returns it with the reason."""
     if group := {"opensmile": "audio", "": ""}.get(feature.preset, "visual"):
         return group, f"The columns are those of {feature.preset}."
     pattern = feature.cluster.pattern
     names = [feature.name, *feature.cluster.pattern_folders, *pattern.literals]
     if group := words.group_of(names):
-        return group, "By the names of the files."
+        return group, "The names of the files say so."
     if group := words.group_of([*feature.columns]):
-        return group, "By the names of the columns."
-    return "visual", "Nothing tells the group: set it to 'audio' if it is one."
+        return group, "The names of the columns say so."
+    return "visual", "Nothing tells the group. If it is audio, set it to 'audio'."
 
 
 def fields_of(feature: Feature) -> Item:
-    """The fields of a feature, each with its reason."""
+    """Returns the fields of a feature in the configuration, each with its reason."""
     cluster, columns = feature.cluster, feature.cluster.columns
     group, why_group = group_of(feature)
-    why_dim = "The headers' own." if cluster.kind == "stream" else "Number of columns."
+    why_dim = "This is the number of columns."
+    if cluster.kind == "stream":
+        why_dim = "The headers give this number of columns."
     fields = {
         "dim": Item(feature.dim, why_dim),
         "group": Item(group, why_group),
         "rate": Item(feature.rate or UNKNOWN_RATE, feature.why_rate),
     }
     example = shown("/".join(cluster.names[0].path))
-    reason = f"{len(cluster.names)} files that were opened, such as {example}."
+    reason = f"{len(cluster.names)} files of it were opened, such as {example}."
     if cluster.kind == "stream":
         fields["stems"] = Item(tuple(cluster_stems(cluster)))
         return Item(fields, reason)
     table: dict[str, Item] = {}
     if feature.preset:
-        table["preset"] = Item(feature.preset, "Recognised by its columns.")
+        table["preset"] = Item(feature.preset, "The columns are those of this program.")
     table["files"] = Item(cluster.pattern.text)
     if feature.columns and not _takes_all(feature):
         table["columns"] = Item(feature.columns)
     elif not feature.preset and feature.columns:
-        table["columns"] = Item((), "All columns that no other field names.")
+        table["columns"] = Item((), "All columns are read that no other field names.")
     if columns.rows:
-        table["rows"] = Item(columns.rows, "The column tells whose rows these are.")
+        table["rows"] = Item(columns.rows, "The column says to whom a row belongs.")
     if columns.time and not feature.preset:
         table["time"] = Item(columns.time)
         if columns.unit != "s":
-            table["time_unit"] = Item(columns.unit, f"As {shown(columns.time)} counts.")
+            why = f"This is the unit of {shown(columns.time)}."
+            table["time_unit"] = Item(columns.unit, why)
     table |= _time_zero(feature)
     if holds(cluster):
-        table["hold"] = Item(True, "Its rows are one for each turn.")
+        table["hold"] = Item(True, "There is one row for each turn.")
     fields["table"] = Item(table)
     return Item(fields, reason)
 
 
 def _takes_all(feature: Feature) -> bool:
-    """Whether a table has no other columns than the feature and those of its rows."""
+    """Says whether all columns, except for those about its rows, form the feature."""
     columns = feature.cluster.columns
     named = {columns.role, columns.session, columns.rater, columns.time, ""}
     named.add(columns.key.partition("=")[0])
@@ -240,12 +250,12 @@ def _takes_all(feature: Feature) -> bool:
 
 
 def holds(cluster: Cluster) -> bool:
-    """Whether a table has one row for each turn, as statistics of turns have."""
+    """Says whether a table has one row for each turn, as statistics of turns have."""
     return "{turn}" in cluster.columns.key and not cluster.columns.time
 
 
 def _time_zero(feature: Feature) -> dict[str, Item]:
-    """Where times count from, if that is not the start of the recording."""
+    """Returns the field `time_zero` if times do not start with the recording."""
     cluster = feature.cluster
     own = PRESETS.get(feature.preset, {}).get("time", "")
     name = own if feature.preset else cluster.columns.time
@@ -254,9 +264,9 @@ def _time_zero(feature: Feature) -> dict[str, Item]:
     if not firsts:
         return {}
     if "{turn}" in cluster.pattern.text and firsts.count(min(firsts)) > len(firsts) / 2:
-        return {"time_zero": Item("turn", "Times begin anew in each turn.")}
+        return {"time_zero": Item("turn", "The times of each turn begin again.")}
     in_ms = words.in_milliseconds(name) or cluster.columns.unit == "ms"
-    # Nobody talks for years.
+    # A recording does not last for years, so such times are dates.
     if firsts[0] * (1e-3 if in_ms else 1.0) > 1e8:
-        return {"time_zero": Item("first", "Times are those of a calendar.")}
+        return {"time_zero": Item("first", "The times are dates.")}
     return {}

@@ -14,10 +14,10 @@ from damamba_jax.data.guess.contents import Content
 from damamba_jax.data.guess.names import Known, Name
 from damamba_jax.errors import DataFormatError
 
-# Files that are opened, in all and for each shape of name.
+# At most so many files are opened in all, and for each shape of name.
 MAX_OPENED = 600
 MAX_OPENED_EACH = 120
-# Tables of a cluster that tell the part of each column.
+# At most so many tables of a cluster are used to find the meaning of its columns.
 _MAX_TABLES = 24
 
 
@@ -28,8 +28,9 @@ def open_files(
 
     Args:
       root: the folder.
-      paths: names below it.
-      notes: gets a sentence about files that were not, or cannot be, read.
+      paths: names of the files below the folder.
+      notes: gets a sentence about files that were not opened, and one about files that
+        cannot be read.
     """
     shapes: dict[tuple, list[Name]] = defaultdict(list)
     frames: dict[tuple, list[Name]] = defaultdict(list)
@@ -57,14 +58,14 @@ def open_files(
             if content is not None:
                 found.append((name, content))
     if skipped:
-        notes.append(f"{skipped} files like the others were not opened.")
+        notes.append(f"{skipped} files were not opened, since they look like others.")
     if unread:
         notes.append(f"{len(unread)} files cannot be read, such as {unread[0]}.")
     return found
 
 
 def _frames(series: Sequence[Name]) -> list[tuple[Name, Content]]:
-    """The first and the last file of a recording that has one for each frame."""
+    """Takes the first and the last file of a recording with a file for each frame."""
     last = series[-1].cells[-1]
     rows = int(last) + 1 if last.isdigit() and len(last) < 16 else len(series)
     content = Content("openpose", rows=rows)
@@ -72,10 +73,10 @@ def _frames(series: Sequence[Name]) -> list[tuple[Name, Content]]:
 
 
 def group(files: Iterable[tuple[Name, Content]]) -> list[Cluster]:
-    """Puts files together, and finds out what their names and columns mean.
+    """Groups files, and finds out what their names and columns mean.
 
-    Names and columns explain each other: what is found in one reading is known in the
-    next one.
+    Names explain columns, and columns explain names. The files are therefore looked at
+    three times, each time with what was found before.
     """
     series: dict[tuple, list[tuple[Name, Content]]] = defaultdict(list)
     for name, content in files:
@@ -115,10 +116,10 @@ def _cluster(pairs: Sequence[tuple[Name, Content]], known: Known) -> Cluster:
 
 
 def _learn(clusters: Sequence[Cluster], prefix: str) -> Known:
-    """Participants and sessions, as the surest of the clusters name them.
+    """Collects the participants and sessions that the clusters name.
 
     Args:
-      clusters: as they were understood so far.
+      clusters: the clusters as they are understood so far.
       prefix: letters in front of a session's number, if they are known.
     """
     roles: set[str] = set()
@@ -128,7 +129,7 @@ def _learn(clusters: Sequence[Cluster], prefix: str) -> Known:
         if 1 < len(people) <= names.MAX_ROLES:
             roles |= {value.lower() for value in people}
         sessions |= {value.lower() for value in cluster.pattern.values("session")}
-    # `P7` in one place and `7` in another are the same session.
+    # A session may be called `P7` in some files and `7` in others.
     for cluster in clusters:
         letters, numbers = names.bare_numbers(cluster.pattern.values("session"))
         if letters and len(sessions.intersection(numbers)) > len(numbers) // 2:

@@ -19,7 +19,7 @@ from damamba_jax.data.guess.released import find_release
 from damamba_jax.data.guess.write import Item, shown
 from damamba_jax.errors import CorpusError
 
-# Sessions up to which a large network learns them by heart.
+# A large network would learn so few sessions by heart.
 _FEW = 50
 _FOLDS = 5
 
@@ -31,8 +31,8 @@ def write_page(root: Path) -> str:
       root: resolved folder.
 
     Raises:
-      CorpusError: if nothing below it can be read.
-      OSError: if it cannot be read.
+      CorpusError: if nothing below the folder can be read as features.
+      OSError: if the folder cannot be read.
     """
     released = find_release(root)
     if released is not None:
@@ -47,7 +47,7 @@ def guess(root: Path) -> Guess:
       root: resolved folder.
 
     Raises:
-      CorpusError: if nothing below it can be read as features.
+      CorpusError: if nothing below the folder can be read as features.
     """
     seen = look(root)
     notes = [*seen.notes]
@@ -59,7 +59,7 @@ def guess(root: Path) -> Guess:
         raise CorpusError(
             f"{root}: expected streams (.stream) or tables (.csv, .tsv, .npy, .npz, "
             ".parquet) of features, in a folder for each session or with the session "
-            f"in their names; got {len(seen.files)} files, none of which is one."
+            f"in their names; got {len(seen.files)} files, none of them of that kind."
         )
     chosen = rated[0] if rated else None
     made = None
@@ -77,14 +77,15 @@ def guess(root: Path) -> Guess:
 def _fill_rates(
     found: Sequence[Feature], made: Labels | None
 ) -> tuple[list[Feature], Labels | None]:
-    """Gives usual rates to what no file rates, such that all last equally long."""
+    """Gives usual rates to features without a rate, so that all last equally long."""
     rows = {f.name: durations.typical_rows(f.cluster) for f in found if not f.rate}
     has_lines = made is not None and not made.rate
     if made is not None and has_lines:
         rows[""] = durations.typical_rows(made.cluster)
     rows = {name: number for name, number in rows.items() if number}
     rates = durations.fitting_rates(rows)
-    why = "No file says it: a guess by which all last equally long. Set the rate."
+    why = "No file gives the rate. Set the rate: this is a guess with which all files "
+    why += "last equally long."
     filled = [
         f if f.rate else f._replace(
             rate=rates.get(f.name, features.UNKNOWN_RATE), why_rate=why
@@ -106,7 +107,7 @@ def _assemble(
     roles, why_roles = _roles(found, made, notes)
     splits = _splits(found, notes)
     layout: dict[str, Item] = {
-        "name": Item("mine", "Splits are called mine/... after it."),
+        "name": Item("mine", "The names of splits begin with it: mine/..."),
         "splits": Item(splits or ("all",), _why_splits(splits)),
         "roles": Item(roles, why_roles),
     }
@@ -122,7 +123,7 @@ def _assemble(
         )
     if _belongs_to_turns(found, made):
         if turns is not None:
-            layout["turns"] = Item(labels.turns_of(turns), "When each turn was.")
+            layout["turns"] = Item(labels.turns_of(turns), "It says when turns were.")
         else:
             notes.append(
                 "No table says when turns were: set data.layout.turns before training."
@@ -136,7 +137,7 @@ def _assemble(
 
 
 def _belongs_to_turns(found: Sequence[Feature], made: Labels | None) -> bool:
-    """Whether files or ratings have no other place in time than their turn."""
+    """Says whether files or ratings have no other place in time than their turn."""
     for feature in found:
         if "{turn}" in feature.cluster.pattern.text + feature.cluster.columns.key:
             return True
@@ -144,7 +145,7 @@ def _belongs_to_turns(found: Sequence[Feature], made: Labels | None) -> bool:
 
 
 def _rates_turns(made: Labels | None) -> bool:
-    """Whether ratings have no other place in time than their turn."""
+    """Says whether ratings have no other place in time than their turn."""
     if made is None:
         return False
     columns = made.cluster.columns
@@ -164,7 +165,8 @@ def _settings(
     }
     classes = labels.find_classes(made) if made is not None else ()
     if classes:
-        why = "Words in place of numbers. In order? Then data.classes_ordered = True."
+        why = "The annotations are words. If these are steps of a scale, put them in "
+        why += "order and set data.classes_ordered = True."
         settings["data.classes"] = Item(",".join(classes), why)
         settings["optim.loss"] = Item("cross-entropy")
     elif made is not None:
@@ -178,31 +180,33 @@ def _settings(
     if isinstance(roles, tuple) and len(roles) < 2:
         settings["data.participants"] = Item(1, "Nobody has a partner.")
     if len({features.group_of(feature)[0] for feature in found}) < 2:
-        why = "It compares two groups of features."
+        why = "This loss compares two groups of features, and there is only one."
         settings["optim.infonce_weight"] = Item(0.0, why)
     return settings
 
 
 def _training(splits: tuple[str, ...], sessions: int) -> dict[str, Item]:
-    """Which sessions train, and which validate."""
+    """Chooses the sessions that train, and those that validate."""
     train = [s for s in splits if s.lower().startswith("train")]
     others = [s for s in splits if s.lower().startswith(("val", "dev"))]
     others = others or [s for s in splits if s.lower().startswith(("test", "eval"))]
     if train and others:
         return {
             "data.train_splits": Item(",".join(f"mine/{s}" for s in train)),
-            "data.val_split": Item(f"mine/{others[0]}", "By the names of the folders."),
+            "data.val_split": Item(
+                f"mine/{others[0]}", "The names of the folders say so."
+            ),
         }
     names = train or list(splits) or ["all"]
     fields = {"data.train_splits": Item(",".join(f"mine/{s}" for s in names))}
     if sessions > 1:
         folds = min(_FOLDS, sessions)
-        why = f"{sessions} sessions and no folder for validation: every one of "
-        why += f"{folds} validates."
+        why = f"There are {sessions} sessions and no folder for validation: one of "
+        why += f"every {folds} sessions validates."
         fields["data.num_folds"] = Item(folds, why)
     else:
-        why = "A single session trains and validates: no score of it means anything. "
-        why += "Set data.num_folds once there are more."
+        why = "The same session trains and validates, so that its scores mean nothing. "
+        why += "Set data.num_folds as soon as there are more sessions."
         fields["data.val_split"] = Item(f"mine/{names[0]}", why)
     return fields
 
@@ -210,7 +214,7 @@ def _training(splits: tuple[str, ...], sessions: int) -> dict[str, Item]:
 def _roles(
     found: Sequence[Feature], made: Labels | None, notes: list[str]
 ) -> tuple[tuple[str, ...], str]:
-    """The participants, and how they are known."""
+    """Finds the participants, and says how they are known."""
     names: dict[str, str] = {}
     for feature in found:
         people = feature.cluster.columns.people
@@ -226,12 +230,12 @@ def _roles(
     roles = [name for name in names.values() if PLAIN_NAME.fullmatch(name)][:MAX_ROLES]
     if refused:
         notes.append(
-            f"data.layout.roles takes letters, digits, '_', '-' and '.' alone: "
-            f"{shown(refused[0])} is left out; rename it."
+            f"data.layout.roles may only have letters, digits, '_', '-' and '.', so "
+            f"that {shown(refused[0])} is left out; rename it."
         )
     if not roles:
-        return ("person",), "Nothing names people: one is taken for each session."
-    return tuple(sorted(roles)), "By the names of files, or by a column."
+        return ("person",), "Nothing names people. One is assumed in each session."
+    return tuple(sorted(roles)), "The names of files, or a column, name these people."
 
 
 def _splits(found: Sequence[Feature], notes: list[str]) -> tuple[str, ...]:
@@ -242,14 +246,16 @@ def _splits(found: Sequence[Feature], notes: list[str]) -> tuple[str, ...]:
     plain = [name for name in names.values() if PLAIN_NAME.fullmatch(name)]
     if len(plain) < len(names):
         notes.append(
-            "data.layout.splits takes letters, digits, '_', '-' and '.' alone: some "
-            "folders are left out; rename them."
+            "data.layout.splits may only have letters, digits, '_', '-' and '.', so "
+            "that some folders are left out; rename them."
         )
     return tuple(plain)
 
 
 def _why_splits(splits: tuple[str, ...]) -> str:
-    return "Folders of sessions." if splits else "No folders of splits."
+    if splits:
+        return "These folders hold the sessions."
+    return "There are no folders of splits."
 
 
 def _count_sessions(found: Sequence[Feature]) -> int:
@@ -258,7 +264,7 @@ def _count_sessions(found: Sequence[Feature]) -> int:
 
 
 def _stream_path(streams: Sequence[Feature], notes: list[str]) -> str:
-    """The pattern of streams, with `{stem}` for what tells features apart."""
+    """Returns the pattern of streams, with `{stem}` where names of features differ."""
     paths = []
     for feature in streams:
         stem = features.cluster_stems(feature.cluster)
@@ -271,7 +277,7 @@ def _stream_path(streams: Sequence[Feature], notes: list[str]) -> str:
     for feature, path in zip(streams, paths, strict=True):
         if path != best:
             notes.append(
-                f"{feature.name} lies at {shown(path)}, but all streams have one "
-                "pattern, data.layout.feature_path: it will not be found."
+                f"{feature.name} will not be found: it lies at {shown(path)}, but "
+                "data.layout.feature_path is the only pattern of all streams."
             )
     return best

@@ -1,17 +1,17 @@
-"""Columns that hold annotations, and the clusters of files that have some."""
+"""Finds columns that hold annotations, and the clusters of files that have some."""
 
 from damamba_jax.data.guess import words
 from damamba_jax.data.guess.clusters import Cluster
 
-# Columns of annotations: several raters, but not a table of features.
+# More columns than this are features, and not the annotations of several raters.
 MAX_VALUES = 16
-# These words name other things, too.
+# These words may also name other things than annotations.
 _WEAK = ("score", "value", "attention", "interest")
 _STRONG = tuple(word for word in words.LABEL if word not in _WEAK)
 
 
 def label_columns(cluster: Cluster) -> tuple[str, ...]:
-    """The columns of annotations in tables; none if it holds features alone."""
+    """Returns the columns of annotations; none if the tables hold only features."""
     columns = cluster.columns
     if columns.wide:
         return (columns.wide,)
@@ -34,7 +34,7 @@ def label_columns(cluster: Cluster) -> tuple[str, ...]:
 
 
 def _class_columns(cluster: Cluster) -> tuple[str, ...]:
-    """The columns of classes: called so, or the only ones of a file that is."""
+    """Returns the columns of classes, by their own names or by those of the files."""
     columns = cluster.columns
     for kinds in (words.RATER, (*_STRONG, *words.CLASS)):
         found = [name for name in columns.names if words.says(name, kinds)]
@@ -51,14 +51,14 @@ def _texts(cluster: Cluster) -> list[str]:
 
 
 def is_turns(cluster: Cluster) -> bool:
-    """Whether tables say no more than when turns were."""
+    """Says whether tables only say when turns were."""
     columns = cluster.columns
     placed = bool(columns.end or columns.duration)
     return bool(columns.turn) and placed and not label_columns(cluster)
 
 
 def rank(cluster: Cluster) -> tuple[int, ...]:
-    """Orders clusters that may be annotations: the likeliest is the largest."""
+    """Returns a key to sort clusters of annotations; the likeliest one comes last."""
     texts = [*_texts(cluster), *label_columns(cluster)]
     found = [
         i for i, w in enumerate(words.LABEL) if any(words.says(t, (w,)) for t in texts)

@@ -1,4 +1,4 @@
-"""Clusters of files -> annotations: places in time, raters, range and rate."""
+"""Describes annotations in clusters of files: times, raters, range and rate."""
 
 import math
 import os
@@ -15,7 +15,7 @@ from damamba_jax.data.guess.label_columns import MAX_VALUES, label_columns
 from damamba_jax.data.guess.names import MAX_ROLES
 from damamba_jax.data.guess.write import Item, shown
 
-# Ranges that people rate in.
+# Usual ranges of ratings.
 _RANGES = (
     (0.0, 1.0), (1.0, 5.0), (-1.0, 1.0), (1.0, 7.0), (0.0, 5.0), (1.0, 9.0),
     (1.0, 10.0), (0.0, 10.0), (-5.0, 5.0), (0.0, 100.0), (-100.0, 100.0),
@@ -25,14 +25,14 @@ _INTERVAL_RATES = (10.0, 25.0)
 
 
 class Labels(NamedTuple):
-    """Annotations.
+    """The annotations of a corpus.
 
     Attributes:
-      cluster: their files.
-      columns: of values.
+      cluster: files of the annotations.
+      columns: columns of the values.
       values: the field `values` of the layout.
-      rate: Hz; 0 while nothing tells.
-      why_rate: how the rate is known.
+      rate: rate of the annotations, Hz; 0 as long as it is unknown.
+      why_rate: a sentence that says how the rate is known.
     """
 
     cluster: Cluster
@@ -45,7 +45,7 @@ class Labels(NamedTuple):
 def make_labels(
     cluster: Cluster, *, seconds: Mapping[str, float], turns: Cluster | None
 ) -> Labels:
-    """Describes the annotations of a cluster, with their rate if anything tells it."""
+    """Describes the annotations of a cluster, with their rate if it is known."""
     columns = label_columns(cluster)
     values = () if cluster.columns.wide else _rater_pattern(columns)
     rate, why = _rate(cluster, seconds, turns)
@@ -53,7 +53,7 @@ def make_labels(
 
 
 def _rater_pattern(columns: Sequence[str]) -> tuple[str, ...]:
-    """One pattern for columns such as `rater_ann`, `rater_bob`; else none."""
+    """Returns a pattern for columns such as `rater_ann` and `rater_bob`, or nothing."""
     if len(columns) < 2:
         return ()
     prefix = os.path.commonprefix(list(columns))
@@ -74,26 +74,27 @@ def _rate(
     if cluster.kind == "nova":
         rates = [content.rate for content in cluster.contents if content.rate]
         if rates:
-            return max(set(rates), key=rates.count), "The headers' own."
+            return max(set(rates), key=rates.count), "The headers give this rate."
     elif cluster.kind == "table" and columns.time:
         if rate := durations.time_rate(cluster):
-            return rate, f"Steps of the column {shown(columns.time)}."
+            return rate, f"The column {shown(columns.time)} has steps of this rate."
     elif cluster.kind == "lines" or not (
         columns.start or columns.turn or columns.wide or cluster.kind != "table"
     ):
         if rate := durations.rate_by_length(cluster, seconds):
-            return rate, "Lines, divided by the length of the session."
+            why = "This is the number of lines, divided by the length of the session."
+            return rate, why
         return 0.0, ""
     edges = np.concatenate([np.zeros(1), *_edges(turns), *_edges(cluster)])
     for rate in _INTERVAL_RATES:
         places = edges[np.isfinite(edges)] * rate
         if np.allclose(places, np.round(places), atol=1e-3):
-            return rate, "Intervals begin and end at this rate, or at a part of it."
-    return _INTERVAL_RATES[-1], "Intervals are sampled at it."
+            return rate, "Intervals begin and end on the frames of this rate."
+    return _INTERVAL_RATES[-1], "Intervals are sampled at this rate."
 
 
 def _edges(cluster: Cluster | None) -> list[np.ndarray]:
-    """Where intervals begin and end, seconds."""
+    """Returns the times at which intervals begin and end, s."""
     if cluster is None:
         return []
     names = [n for n in (cluster.columns.start, cluster.columns.end) if n]
@@ -105,7 +106,7 @@ def _edges(cluster: Cluster | None) -> list[np.ndarray]:
 
 
 def find_classes(labels: Labels) -> tuple[str, ...]:
-    """The names of the classes, in the order of the alphabet; none for numbers."""
+    """Returns the names of the classes in alphabetical order; none for numbers."""
     if not set(labels.columns) <= set(labels.cluster.columns.names):
         return ()
     contents = labels.cluster.contents
@@ -114,34 +115,34 @@ def find_classes(labels: Labels) -> tuple[str, ...]:
 
 
 def find_range(labels: Labels) -> tuple[tuple[float, float], str]:
-    """The lowest and the highest value, and how they are known."""
+    """Returns the lowest and the highest value, and says how they are known."""
     limits = [c.limits for c in labels.cluster.contents if c.limits]
     if limits:
         low, high = min(a for a, _ in limits), max(b for _, b in limits)
-        return (low, high), "The headers' own."
+        return (low, high), "The headers give this range."
     values = _values(labels)
     if not len(values):
-        return (0.0, 1.0), "No value was seen: set the lowest and the highest one."
+        return (0.0, 1.0), "No value was seen. Set the lowest and the highest value."
     plain = values[~np.isin(values, _SENTINELS)]
     odd = sorted(set(values[np.isin(values, _SENTINELS)].tolist()))
-    # -1 belongs to a range that has other negative values, and so on.
+    # A number such as -1 is a value, and not a mark, if other values are near it.
     if not len(plain) or any(_fits(v, plain) for v in odd):
         plain, odd = values, []
     low, high = float(plain.min()), float(plain.max())
     seen = f"Values from {low:.4g} to {high:.4g} were seen"
     if odd:
         marks = ", ".join(f"{value:g}" for value in odd)
-        seen += f", beside {marks}, which will count as not rated"
+        seen += f", and also {marks}, which will count as not rated"
     for a, b in _RANGES:
         near = high - low >= 0.3 * (b - a) or (a, b) == (0.0, 1.0)
         if a <= low and high <= b and near:
-            return (a, b), f"{seen}; this is the usual range around them."
+            return (a, b), f"{seen}. This is the usual range that holds them."
     a, b = math.floor(low), math.ceil(high)
-    return (float(a), float(max(b, a + 1))), f"{seen}: check both ends."
+    return (float(a), float(max(b, a + 1))), f"{seen}. Check both ends of the range."
 
 
 def _fits(value: float, others: np.ndarray) -> bool:
-    """Whether a value that often marks a gap lies where other values lie."""
+    """Says whether a number that may mark a gap lies among the other values."""
     spread = float(others.max() - others.min())
     return bool(others.min() - 0.1 * spread <= value <= others.max() + 0.1 * spread)
 
@@ -163,11 +164,11 @@ def _values(labels: Labels) -> np.ndarray:
 
 
 def tiers(contents: Sequence, roles: Sequence[str]) -> tuple[str, list[str]]:
-    """The pattern of ELAN's tiers, and the people that it finds.
+    """Returns the pattern of ELAN's tiers, and the people whom it finds.
 
     Args:
-      contents: of ELAN files.
-      roles: participants that are known; if none are, each tier is one.
+      contents: contents of ELAN files.
+      roles: participants that are known; if there are none, each tier is a person.
     """
     names = list(dict.fromkeys(name for c in contents for name in c.numbers))
     known = {role.lower(): role for role in roles}
@@ -193,7 +194,7 @@ def tiers(contents: Sequence, roles: Sequence[str]) -> tuple[str, list[str]]:
 
 
 def _with_raters(best: str, patterns: Sequence[str]) -> str:
-    """Puts `{rater}` where patterns of tiers differ in a single word."""
+    """Puts `{rater}` in the place of the one word in which patterns of tiers differ."""
     split = [re.split(r"([ ._\-]+)", pattern) for pattern in patterns]
     if len(patterns) < 2 or len({len(parts) for parts in split}) > 1:
         return best
@@ -207,17 +208,18 @@ def _with_raters(best: str, patterns: Sequence[str]) -> str:
 
 
 def fields_of(labels: Labels, roles: Sequence[str]) -> dict[str, Item]:
-    """The fields of the layout that describe annotations."""
+    """Returns the fields of the layout that describe annotations."""
     cluster, columns = labels.cluster, labels.cluster.columns
     example = shown("/".join(cluster.names[0].path))
-    fields = {"label_path": Item(cluster.pattern.text, f"Annotations: {example}.")}
+    why = f"These are the annotations, such as {example}."
+    fields = {"label_path": Item(cluster.pattern.text, why)}
     rate = labels.rate or durations.usual_rate(25.0)
     fields["label_rate"] = Item(rate, labels.why_rate)
     reading: dict[str, Item] = {}
     if cluster.kind == "eaf":
         tier, _ = tiers(cluster.contents, roles)
         if tier != "{role}":
-            reading["tier"] = Item(tier, "As the tiers are called.")
+            reading["tier"] = Item(tier, "The tiers have such names.")
     elif cluster.kind == "table":
         reading = _table_fields(labels, columns)
     if reading:
@@ -227,7 +229,7 @@ def fields_of(labels: Labels, roles: Sequence[str]) -> dict[str, Item]:
 
 def _table_fields(labels: Labels, columns: Columns) -> dict[str, Item]:
     others = [v for v in columns.values if v not in labels.columns]
-    reason = "By their names."
+    reason = "The names of the columns say so."
     if others and len(others) < MAX_VALUES:
         reason += f" Other columns of numbers: {', '.join(map(shown, others))}."
     fields = {"values": Item(labels.values, reason)}
@@ -237,14 +239,14 @@ def _table_fields(labels: Labels, columns: Columns) -> dict[str, Item]:
     if columns.turn and not (columns.time or columns.start):
         fields["turn"] = Item(columns.turn)
     if columns.rows:
-        fields["rows"] = Item(columns.rows, "The columns tell whose rows these are.")
+        fields["rows"] = Item(columns.rows, "The columns say to whom a row belongs.")
     if columns.unit != "s":
         fields["time_unit"] = Item(columns.unit)
     return fields
 
 
 def turns_of(cluster: Cluster) -> dict[str, Item]:
-    """The fields of `data.layout.turns`."""
+    """Returns the fields of `data.layout.turns`."""
     columns = cluster.columns
     fields = {"files": Item(cluster.pattern.text), "turn": Item(columns.turn)}
     if columns.start:
@@ -254,14 +256,14 @@ def turns_of(cluster: Cluster) -> dict[str, Item]:
     else:
         fields["duration"] = Item(columns.duration)
     if columns.rows:
-        fields["rows"] = Item(columns.rows, "The columns tell whose turns these are.")
+        fields["rows"] = Item(columns.rows, "The columns say to whom a turn belongs.")
     if columns.unit != "s":
         fields["time_unit"] = Item(columns.unit)
     return fields
 
 
 def rated_people(labels: Labels) -> tuple[str, ...]:
-    """People that the annotations name, by files or by columns."""
+    """Returns the people whom the annotations name, in columns or in files' names."""
     columns = labels.cluster.columns
     if columns.role:
         return distinct(labels.cluster.contents, columns.role)

@@ -1,7 +1,8 @@
-"""Names of files that belong together -> a pattern with fields.
+"""Finds the pattern, with fields, of the names of files that belong together.
 
-The cells of a name are its folders, and the parts of the file's name between dots,
-dashes, underscores and spaces. Cells that differ between files get a field.
+A name is split into cells. These are its folders, and the parts of the file's name
+between dots, dashes, underscores and spaces. Cells that differ between files become
+fields of the pattern.
 """
 
 import dataclasses
@@ -13,20 +14,20 @@ from damamba_jax.data.guess import words
 
 _SEPARATOR = re.compile(r"([._\- ]+)")
 _NUMBERED = re.compile(r"([A-Za-z]+[_-]?)(\d+)")
-# More people than that in one conversation are names that mean something else.
+# If more names than this occur, they are not the names of people in a conversation.
 MAX_ROLES = 24
 
 
 @dataclasses.dataclass(frozen=True)
 class Name:
-    """One file's name in cells.
+    """The name of one file, split into cells.
 
     Args:
-      path: names of its folders, and its own.
-      folders: how many of the cells are folders.
-      cells: folders, then parts of the file's name.
-      separators: between the parts of the file's name.
-      suffix: the rest of the name.
+      path: names of its folders, and the file's own name.
+      folders: number of cells that are folders.
+      cells: names of folders, then the parts of the file's name.
+      separators: texts between the parts of the file's name.
+      suffix: the rest of the file's name.
     """
 
     path: tuple[str, ...]
@@ -37,12 +38,12 @@ class Name:
 
     @property
     def shape(self) -> tuple:
-        """What files of one pattern have in common."""
+        """Properties that all files of one pattern have in common."""
         return self.folders, self.separators, self.suffix.lower()
 
 
 def parse(path: tuple[str, ...]) -> Name:
-    """Splits a file's name."""
+    """Splits a file's name into cells."""
     file = path[-1]
     dot = file.rfind(".")
     cut = dot if dot > 0 else len(file)
@@ -55,15 +56,16 @@ def parse(path: tuple[str, ...]) -> Name:
 
 @dataclasses.dataclass(frozen=True)
 class Known:
-    """What is known about names before a pattern is made.
+    """The knowledge about names before a pattern is made.
 
     Args:
-      roles: participants, in lower case.
-      sessions: in lower case.
-      prefix: letters that some names put in front of a session's number, lower case.
-      single: no name holds a session, so that a folder that never differs is one.
-      told: fields that columns tell, so that names need not hold them.
-      rest: field of a part that nothing explains: `stem`, or `rater` of annotations.
+      roles: names of participants, in lower case.
+      sessions: names of sessions, in lower case.
+      prefix: letters, in lower case, that some names have before a session's number.
+      single: whether there is only one session, whose name is a folder of all files.
+      told: fields that columns give, so that names need not contain them.
+      rest: the field for a part with no other meaning: `stem`, or `rater` in
+        annotations.
     """
 
     roles: frozenset[str] = frozenset()
@@ -76,12 +78,12 @@ class Known:
 
 @dataclasses.dataclass(frozen=True)
 class Pattern:
-    """A pattern, and what its fields are in each file.
+    """A pattern, and the values of its fields in each file.
 
     Args:
-      text: as `data.layout` takes it.
-      fields: for each file the values of the fields.
-      literals: parts of the file's name that never differ.
+      text: the pattern in the form that `data.layout` takes.
+      fields: the values of the fields for each file.
+      literals: parts of the file's name that are the same in all files.
     """
 
     text: str
@@ -89,7 +91,10 @@ class Pattern:
     literals: tuple[str, ...]
 
     def values(self, field: str) -> list[str]:
-        """Values of a field, each once in any case, in the order of the files."""
+        """Returns the different values of a field, in the order of the files.
+
+        Values that differ only in upper and lower case count as the same.
+        """
         found: dict[str, str] = {}
         for fields in self.fields:
             if field in fields:
@@ -146,7 +151,7 @@ def make_pattern(names: Sequence[Name], known: Known) -> Pattern:
         elif known.rest not in taken:
             give(known.rest, cell)
     if known.single and "session" not in {*found.values(), *known.told}:
-        # A single session: its folder is the last one that is no participant.
+        # There is a single session. Its folder is the last one that is not a field.
         free = [i for i in range(first.folders) if i not in found]
         if free:
             found[free[-1]] = "session"
@@ -154,14 +159,14 @@ def make_pattern(names: Sequence[Name], known: Known) -> Pattern:
 
 
 def _letters(column: Sequence[str]) -> str:
-    """The letters that stand in front of a number in all values; else nothing."""
+    """Returns the letters before the number in all values; empty if they differ."""
     matches = [_NUMBERED.fullmatch(value) for value in column]
     found = {match[1] if match else "" for match in matches}
     return found.pop() if len(found) == 1 else ""
 
 
 def bare_numbers(values: Sequence[str]) -> tuple[str, list[str]]:
-    """Common letters in front of numbers, in lower case, and the numbers."""
+    """Returns the common letters before numbers, in lower case, and the numbers."""
     letters = _letters(values) if values else ""
     return letters.lower(), [value[len(letters) :] for value in values]
 
@@ -176,7 +181,7 @@ def _cells_of_people(
     cells: Sequence[int],
     known: Known,
 ) -> list[int]:
-    """The cell that names participants, if words or other files tell."""
+    """Finds the cell that names participants, by known names or by usual words."""
     if "role" in known.told:
         return []
     for tells in (
@@ -196,7 +201,7 @@ def _cells_of_sessions(
     known: Known,
     found: Mapping[int, str],
 ) -> list[int]:
-    """The cells that name the session: a folder, or parts that follow each other."""
+    """Finds the cells that name the session: a folder, or parts next to each other."""
     if "session" in known.told:
         return []
     folders = [i for i in cells if i < name.folders]
@@ -208,7 +213,7 @@ def _cells_of_sessions(
     if folders:
         if len(folders) > 1 and not has_role and not parts:
             outer, inner = columns[folders[-2]], columns[folders[-1]]
-            # `{session}/{role}/...`: the same few names in every folder.
+            # In `{session}/{role}/...` every folder has the same few names.
             if _repeats(inner, outer) and not _repeats(outer, inner):
                 return [folders[-2]]
         return [folders[-1]]
@@ -216,7 +221,7 @@ def _cells_of_sessions(
     if not runs:
         return []
     if len(runs) == 1 and len(runs[0]) > 1 and not has_role:
-        # `{session}_{role}`, or the other way round.
+        # The name is `{session}_{role}` or `{role}_{session}`.
         first, *_, last = runs[0]
         sessions = [all(map(words.is_session, columns[i])) for i in (first, last)]
         fewer = len(set(columns[first])) < len(set(columns[last]))
@@ -233,13 +238,13 @@ def _cells_of_sessions(
 
 
 def _repeats(inner: Sequence[str], outer: Sequence[str]) -> bool:
-    """Whether most inner names come in several outer ones."""
+    """Says whether most inner names occur in several outer folders."""
     pairs = set(zip(inner, outer, strict=True))
     return len(pairs) >= 1.5 * len(set(inner)) and len(set(inner)) <= MAX_ROLES
 
 
 def _runs(cells: Sequence[int]) -> list[list[int]]:
-    """Groups of cells that follow each other."""
+    """Groups cells that are next to each other."""
     runs: list[list[int]] = []
     for cell in cells:
         if runs and runs[-1][-1] == cell - 1:
@@ -260,7 +265,7 @@ def _build(
             literals += [cell] * (i >= first.folders)
             pieces.append(cell.replace("{", "{{").replace("}", "}}"))
         elif _joined(first, found, i):
-            pieces.append("")  # one field for several cells
+            pieces.append("")  # One field stands for several cells.
         else:
             pieces.append(f"{prefixes.get(i, '')}{{{found[i]}}}")
     text = "/".join(pieces[: first.folders])
@@ -274,7 +279,7 @@ def _build(
 
 
 def _joined(name: Name, found: Mapping[int, str], cell: int) -> bool:
-    """Whether a cell continues the field of the one before it."""
+    """Says whether a cell continues the field of the cell before it."""
     same = cell in found and found.get(cell - 1) == found[cell]
     return same and cell > name.folders
 

@@ -1,4 +1,4 @@
-"""The text of a configuration that was guessed."""
+"""Writes the text of a configuration that was guessed."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -8,7 +8,7 @@ from damamba_jax.schema.release import RELEASED_FEATURES
 
 _HEAD = '''"""Configuration that `damamba init-corpus` has guessed.
 
-Each guess has its reason beside it. Read them, then check what is read, and train:
+Each guess has its reason above it. Read the reasons, check what is read, and train:
 
     damamba inventory --config=my_corpus.py
     damamba train --config=my_corpus.py
@@ -21,11 +21,12 @@ class Guess(NamedTuple):
     """A configuration that was guessed.
 
     Attributes:
-      name: of the configuration.
+      name: name of the configuration.
       table: features by name.
-      settings: `config.FIELD = value`, in this order.
-      notes: sentences about what was passed over or cannot be guessed.
-      starts_small: whether few people are looked at, each by itself.
+      settings: values by field of the configuration, in the order of the lines.
+      notes: sentences about files that were passed over and fields to set.
+      starts_small: whether there are few sessions with one person each, for which a
+        small network is enough.
     """
 
     name: str
@@ -36,13 +37,13 @@ class Guess(NamedTuple):
 
 
 def of_guess(found: Guess) -> str:
-    """Writes what was guessed, each value behind its reason."""
+    """Writes the configuration that was guessed, with the reason before each value."""
     modules, preset, start = "noxi", "demo", ["    config = noxi.get_config(preset)"]
     if found.starts_small:
         modules, preset = "noxi, small", "small"
         start = [
-            *comment("Few people, each by itself: a small network. `:demo` takes "
-                     "DA-Mamba in its place.", 4),
+            *comment("There are few people, and nobody has a partner, so that a small "
+                     "network is used. `:demo` takes DA-Mamba in its place.", 4),
             '    if preset == "small":',
             "        config = small.get_config()",
             "    else:",
@@ -61,12 +62,12 @@ def of_guess(found: Guess) -> str:
 
 
 def of_release(root: Path, name: str, dims: dict[str, int]) -> str:
-    """Writes that a released corpus is read by its own configuration.
+    """Writes a configuration that uses the one of a released corpus.
 
     Args:
       root: resolved folder.
-      name: of the corpus.
-      dims: columns of the features that are there.
+      name: name of the corpus.
+      dims: number of columns of each feature that the folder holds.
     """
     module = _CONFIGS[name]
     released = {n: RELEASED_FEATURES[n].dim for n in dims}
@@ -74,8 +75,8 @@ def of_release(root: Path, name: str, dims: dict[str, int]) -> str:
     lines = [_HEAD, f"from damamba_jax.configs import {module}", "", ""]
     lines += [f'def get_config(preset="{preset}"):']
     lines += comment(
-        f"This folder has the layout of a released corpus, {name}: use it with "
-        f"--config=configs/{module}.py --config.data.root=DIR. This file does so.",
+        f"This folder has the layout of the released corpus {name}. You can also read "
+        f"it with --config=configs/{module}.py --config.data.root=DIR.",
         4,
     )
     lines += [f"    config = {module}.get_config(preset)"]
@@ -83,12 +84,12 @@ def of_release(root: Path, name: str, dims: dict[str, int]) -> str:
     used = [n for n in ("egemaps", "w2vbert2", "clip", "openface2", "openpose")]
     names = [n for n in used if n in dims] or list(dims)
     if names != used:
-        item = Item(",".join(names), "Those that are there.")
+        item = Item(",".join(names), "The folder holds these features.")
         lines += assign("config.data.features", item)
     for feature, dim in dims.items():
         if dim != RELEASED_FEATURES[feature].dim:
             lines += assign(
                 f"config.features[{quote(feature)}].dim",
-                Item(dim, "The headers' own, other than the release's."),
+                Item(dim, "The headers give this number; the release has another."),
             )
     return "\n".join([*lines, "    return config", ""])

@@ -1,4 +1,4 @@
-"""Whether a folder is one of the released corpora."""
+"""Finds out whether a folder is one of the released corpora."""
 
 import itertools
 from pathlib import Path
@@ -9,15 +9,16 @@ from damamba_jax.data.formats.stream_header import read_header
 from damamba_jax.errors import DataFormatError
 from damamba_jax.schema.release import RELEASED_FEATURES
 
-# Headers that are read to learn the widths of features.
+# At most so many headers are read to find the widths of features.
 _MAX_HEADERS = 200
 
 
 def find_release(root: Path) -> tuple[str, dict[str, int]] | None:
-    """The released corpus that a folder holds, and the widths of its features.
+    """Finds the released corpus that a folder holds, and the widths of its features.
 
     Returns:
-      The name of the release and the columns of each feature that was seen, or `None`.
+      The name of the release and the number of columns of each feature that was seen;
+      `None` if the folder holds no released corpus.
     """
     for release in RELEASES:
         layouts = release.layouts

@@ -1,4 +1,4 @@
-"""Words by which people name files and columns, and what they mean."""
+"""Words that people use in the names of files and columns, and their meanings."""
 
 import re
 
@@ -24,7 +24,7 @@ _SESSION = re.compile(
 )
 _TURN = re.compile(r"(t|turn|utt|utterance|seg|segment|clip)(\d{1,6})", re.IGNORECASE)
 
-# Words that say what a column or a file is. The first ones are the surest.
+# Words that say what a column or a file is. The earlier a word stands, the surer it is.
 PERSON = (
     "who", "person", "participant", "speaker", "role", "subject", "pid", "name",
 )  # fmt: skip
@@ -77,35 +77,35 @@ def split_words(name: str) -> tuple[str, ...]:
 
 
 def says(name: str, words: tuple[str, ...]) -> bool:
-    """Whether a name holds one of the words, with or without a number behind it."""
+    """Says whether a name contains one of the words, perhaps with a number after it."""
     found = {re.sub(r"\d+$", "", word) or word for word in split_words(name)}
     return not found.isdisjoint(words)
 
 
 def in_milliseconds(name: str) -> bool:
-    """Whether a column's name says that it counts milliseconds."""
+    """Says whether the name of a column names milliseconds as its unit."""
     return not _MILLISECONDS.isdisjoint(split_words(name))
 
 
 def is_role(value: str) -> bool:
-    """Whether a value is a usual word for a participant."""
+    """Says whether a value is a usual word for a participant."""
     return value.lower() in _ROLES or bool(_NUMBERED_ROLE.fullmatch(value))
 
 
 def is_session(value: str) -> bool:
-    """Whether a value is a usual name of a session, such as a date or a number."""
+    """Says whether a value is a usual name of a session, such as a day or a number."""
     return bool(_SESSION.fullmatch(value))
 
 
 def turn_prefix(values: list[str]) -> str | None:
-    """The common letters in front of numbers of turns; `None` if these are none."""
+    """Returns the common letters before numbers of turns; `None` for other values."""
     matches = [_TURN.fullmatch(value) for value in values]
     prefixes = {match[1] if match else "" for match in matches}
     return prefixes.pop() if len(prefixes) == 1 and all(matches) else None
 
 
 def group_of(names: list[str]) -> str:
-    """`audio` or `visual`, by the words of names; empty if they tell nothing."""
+    """Returns `audio` or `visual`, by the words of names; empty if they do not tell."""
     words = [word for name in names for word in split_words(name)]
     bare = [re.sub(r"\d+$", "", word) for word in words]
     audio = sum(w in _AUDIO or b in _AUDIO for w, b in zip(words, bare, strict=True))
@@ -116,5 +116,5 @@ def group_of(names: list[str]) -> str:
 
 
 def is_stem(value: str) -> bool:
-    """Whether a part of a file's name is a usual word for a kind of feature."""
+    """Says whether a part of a file's name is a usual word for a kind of feature."""
     return bool(group_of([value]))

@@ -1,7 +1,7 @@
-"""Writes a configuration as Python, with the reason of each value beside it.
+"""Writes a configuration as Python, with the reason before each value.
 
-Names from disk become string literals and comments, and nothing else: whatever they
-hold, they are never code.
+Names from disk become only string literals and comments. Whatever they contain, they
+are never code.
 """
 
 import textwrap
@@ -16,14 +16,14 @@ Value: TypeAlias = Union[
 
 
 class Item(NamedTuple):
-    """A value and why it is that; a dict becomes a group of fields."""
+    """A value, and the reason for it; a dict becomes a group of fields."""
 
     value: Value
     reason: str = ""
 
 
 def quote(text: str) -> str:
-    """Writes a text as a literal of Python, as the formatter of this project does."""
+    """Writes a text as a literal of Python, in the style of this project."""
     if '"' in text and "'" not in text:
         return repr(text)
     inner = "".join(
@@ -34,12 +34,12 @@ def quote(text: str) -> str:
 
 
 def shown(text: str) -> str:
-    """Writes a name from disk as it may stand in a comment, in a single line."""
+    """Writes a name from disk so that it can stand in one line of a comment."""
     return quote(text if len(text) <= 120 else f"{text[:117]}...")
 
 
 def comment(text: str, indent: int) -> list[str]:
-    """Writes a sentence as lines of comment."""
+    """Writes a sentence as lines of a comment."""
     plain = "".join(c if c.isprintable() else "\ufffd" for c in text)
     lines = textwrap.wrap(
         plain, _WIDTH - indent - 2, break_long_words=False, break_on_hyphens=False
@@ -48,7 +48,7 @@ def comment(text: str, indent: int) -> list[str]:
 
 
 def assign(target: str, item: Item) -> list[str]:
-    """Writes `target = value` in the body of a function, behind its reason."""
+    """Writes `target = value`, for the body of a function, after its reason."""
     lines = comment(item.reason, 4)
     if isinstance(item.value, dict):
         return [*lines, f"    {target} = dict(", *_fields(item.value, 8), "    )"]
@@ -60,7 +60,7 @@ def assign(target: str, item: Item) -> list[str]:
 
 
 def assign_table(target: str, table: Mapping[str, Item]) -> list[str]:
-    """Writes a dict whose keys are names of features."""
+    """Writes `target = {...}`, a dict whose keys are the names of features."""
     lines = [f"    {target} = {{"]
     for name, item in table.items():
         assert isinstance(item.value, dict), "a feature is a group of fields"
@@ -87,7 +87,7 @@ def _fields(fields: Mapping[str, Item], indent: int) -> list[str]:
 def _literal(
     value: str | int | float | Iterable[str | float], indent: int, used: int, end: str
 ) -> list[str]:
-    """Lines of a literal; the first one stands behind `used` characters."""
+    """Returns the lines of a literal; `used` characters stand before the first one."""
     if isinstance(value, (int, float)):
         return [repr(value)]
     if isinstance(value, str):

@@ -146,7 +146,7 @@ def test_openface_with_elan(tmp_path):
     found = find(config)
     assert found.problems == ()
     assert {*found.sessions[0].participants[0].raters()} == {"ann", "bob"}
-    assert "Recognised by its columns" in text
+    assert "The columns are those of this program" in text
 
 
 def test_raters_of_turns(tmp_path):
