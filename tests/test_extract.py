@@ -119,7 +119,7 @@ def test_streams_of_others_are_never_written_over(recordings, tmp_path):
     folder = tmp_path / "out" / "val/001"
     ssi.write_stream(folder / f"novice.{STEM}", np.ones((9, 1), np.float32), 25.0)
     before = files(tmp_path / "out")
-    with pytest.raises(SystemExit, match="which it did not make. Name another folder"):
+    with pytest.raises(SystemExit, match="else has made. Name another folder"):
         run(recordings, tmp_path / "out")
     assert files(tmp_path / "out") == before
 

@@ -1,7 +1,7 @@
-"""CLIP ViT-B/32: what a picture shows, by `transformers`.
+"""CLIP ViT-B/32: embeddings of pictures, made with `transformers`.
 
-The projected embedding of the image, as it leaves the network: it is not scaled to
-length one.
+The feature is the projected embedding of the image as the network returns it. It is not
+scaled to length one.
 """
 
 from collections.abc import Callable, Sequence
@@ -32,7 +32,8 @@ class Clip(PictureExtractor):
             network="CLIPVisionModelWithProjection",
             width="projection_dim",
             dim=self.feature.dim,
-            # Pillow scales pictures alike everywhere; torchvision is not needed.
+            # Pillow scales pictures in the same way everywhere, and then torchvision
+            # is not needed.
             preparations=["CLIPImageProcessorPil", "CLIPImageProcessor"],
         )
         self.settings = self._model.settings

@@ -1,9 +1,9 @@
-"""eGeMAPS: 88 statistics of voice quality, pitch and loudness, by openSMILE.
+"""eGeMAPS: 88 statistics of voice quality, pitch and loudness, made with openSMILE.
 
-As in the releases: functionals of eGeMAPSv02 over one second. openSMILE sees each
-window by itself, as it did there. One pass over the whole recording would take a
-thirtieth of the time and give other numbers, because what lies outside of the window
-then counts for its pitch and formants.
+As in the releases, these are functionals of eGeMAPSv02 over one second, and openSMILE
+sees each window by itself. One pass over the whole recording would take a thirtieth of
+the time, but it would give other numbers, because pitch and formants of a window would
+then depend on the sound outside of it.
 """
 
 import os
@@ -24,9 +24,9 @@ LICENCE = (
     "commercial products need another licence: https://www.audeering.com"
 )
 
-# openSMILE needs 60 ms.
+# openSMILE needs at least 60 ms.
 _MIN_SAMPLES = 60 * SOUND_HZ // 1000
-# 1.0 would overflow the 16 bits to which openSMILE rounds.
+# openSMILE rounds samples to 16 bits, and 1.0 would overflow these.
 _LOUDEST = 32767 / 32768
 
 
@@ -37,7 +37,7 @@ class Egemaps(WindowExtractor):
     notice = LICENCE
 
     def __init__(self, model: Path | None = None) -> None:
-        del model  # Its configuration comes with the package.
+        del model  # openSMILE needs no weights.
         opensmile = load_package("opensmile", feature="egemaps", extra="extract")
         self._smile = opensmile.Smile(
             feature_set=opensmile.FeatureSet.eGeMAPSv02,

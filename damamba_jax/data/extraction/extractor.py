@@ -1,4 +1,4 @@
-"""Extractors: what all of them share, and the two ways in which they go over time."""
+"""Base classes of extractors, for all features and for those of windows or pictures."""
 
 import abc
 import itertools
@@ -20,23 +20,27 @@ from damamba_jax.data.extraction.media import (
 )
 
 SAMPLES_PER_ROW = SOUND_HZ // ROW_HZ
-# The releases describe this row's 40 ms and the 960 ms before.
+# As in the releases, a window is the 40 ms of a row and the 960 ms before them.
 WINDOW_SAMPLES = SOUND_HZ
-# Of rows that are the same because one picture is shown for all of them.
+# If one picture is shown for many rows, blocks have at most so many of them.
 _MAX_BLOCK = 4096
 
 
 class Extractor(abc.ABC):
     """Turns one recording after another into rows of one feature.
 
-    A subclass loads its library when it is made, and says what is missing.
+    A subclass loads its library when an instance is made. An error says what is
+    missing.
 
     Attributes:
-      feature: name, columns and file names.
-      medium: which track of a recording it takes.
-      model_flag: the flag `--model.NAME` that says where its weights lie, if any.
-      notice: what a user must know before using it, e.g. a licence.
-      settings: what the numbers depend on beside the recording, e.g. versions.
+      feature: name, columns and file names of the feature.
+      medium: the track of a recording that is read.
+      model_flag: NAME of the flag `--model.NAME` that says where the weights lie; empty
+        if there are none.
+      notice: a text that a user must know before using the extractor, such as a
+        licence.
+      settings: a text with everything that the numbers depend on in addition to the
+        recording, such as versions.
     """
 
     feature: ClassVar[FeatureConfig]
@@ -47,21 +51,23 @@ class Extractor(abc.ABC):
 
     @abc.abstractmethod
     def __init__(self, model: Path | None = None) -> None:
-        """Loads what it needs.
+        """Loads the library and the weights.
 
         Args:
-          model: where the weights lie, if it has a `model_flag`.
+          model: file or folder of the weights, if there is a `model_flag`.
 
         Raises:
-          ConfigError: if a package or the weights are missing; it says what to do.
+          ConfigError: if a package or the weights are missing; the text says what to
+            do.
         """
 
     @abc.abstractmethod
     def extract(self, path: Path) -> Iterator[Float[np.ndarray, "rows dim"]]:
-        """Reads a recording and gives the rows in blocks; NaN where there is no value.
+        """Reads a recording and yields its rows in blocks; NaN where there is no value.
 
         Raises:
-          DataFormatError: if it cannot be decoded, or holds not a single row.
+          DataFormatError: if the recording cannot be decoded, or has no sound or no
+            picture.
         """
 
     def missing(self, rows: int) -> Float[np.ndarray, "rows dim"]:
@@ -72,18 +78,18 @@ class Extractor(abc.ABC):
 class WindowExtractor(Extractor):
     """Describes the second of sound that ends with each row.
 
-    Before the first second is over, a window holds what there is.
+    In the first second of a recording, windows are shorter.
     """
 
     medium = "sound"
-    # Windows that are described in one go.
+    # So many windows are described at once.
     batch: int = ROW_HZ
 
     @abc.abstractmethod
     def describe(self, windows: Sequence[np.ndarray]) -> Float[np.ndarray, "rows dim"]:
         """Describes windows of equal length, `[samples]` each.
 
-        Windows are short at the start of a recording: 40 ms at least.
+        Windows at the start of a recording are shorter, but have at least 40 ms.
         """
 
     def extract(self, path: Path) -> Iterator[Float[np.ndarray, "rows dim"]]:
@@ -97,12 +103,15 @@ class PictureExtractor(Extractor):
     """Describes the picture that is shown at the time of each row."""
 
     medium = "video"
-    # Pictures that are described in one go.
+    # So many pictures are described at once.
     batch: int = 16
 
     @abc.abstractmethod
     def begin(self) -> Callable[[Sequence[Shown]], Float[np.ndarray, "n dim"]]:
-        """Starts a recording; what it returns describes its pictures, in order."""
+        """Starts a recording, and returns a function that describes its pictures.
+
+        The function is called with one part of the pictures after the other, in order.
+        """
 
     def extract(self, path: Path) -> Iterator[Float[np.ndarray, "rows dim"]]:
         """Describes a recording; see `Extractor`."""
@@ -117,13 +126,13 @@ class PictureExtractor(Extractor):
 
 
 def windows(blocks: Iterable[Float[np.ndarray, "..."]]) -> Iterator[np.ndarray]:
-    """Cuts sound into the window of each row: at most `WINDOW_SAMPLES`, and its end.
+    """Yields the window of each row: the last `WINDOW_SAMPLES` before the row's end.
 
     Args:
       blocks: samples at `SOUND_HZ`, in blocks of any length.
     """
     held = np.zeros(0, np.float32)
-    # Position in `held` at which the next row begins, and samples so far.
+    # Position in `held` at which the next row begins, and samples and rows so far.
     begin, total, given = 0, 0, 0
     for block in blocks:
         held = np.concatenate([held, block])
@@ -142,7 +151,7 @@ def windows(blocks: Iterable[Float[np.ndarray, "..."]]) -> Iterator[np.ndarray]:
 
 
 def batches(items: Iterable, size: int) -> Iterator[list]:
-    """Gives items in lists of `size`; the last one may be shorter."""
+    """Yields items in lists of `size`; the last list may be shorter."""
     remaining = iter(items)
     while some := list(itertools.islice(remaining, size)):
         yield some

@@ -21,11 +21,11 @@ def make_extractor(name: str, models: Mapping[str, Path | None]) -> Extractor:
     """Makes the extractor of a feature.
 
     Args:
-      name: of the feature, a key of `EXTRACTORS`.
-      models: where weights lie, by flag.
+      name: name of the feature, a key of `EXTRACTORS`.
+      models: files or folders of weights, by the name of the flag.
 
     Raises:
-      ConfigError: if a package or the weights are missing; it says what to do.
+      ConfigError: if a package or the weights are missing; the text says what to do.
     """
     kind = EXTRACTORS[name]
     return kind(models.get(kind.model_flag))

@@ -1,6 +1,6 @@
-"""Face blendshapes: 52 movements of the face, by MediaPipe's Face Landmarker.
+"""Face blendshapes: 52 movements of the face, made with MediaPipe's Face Landmarker.
 
-One face is followed through a recording. Where none is found the row is missing.
+One face is followed through a recording. If no face is found, the row is missing.
 """
 
 from collections.abc import Callable, Sequence
@@ -33,8 +33,8 @@ class FaceBlendshapes(PictureExtractor):
         if model is None or not model.is_file():
             raise ConfigError(
                 "`--model.face`: expected the file face_landmarker.task, got "
-                f"{model or 'nothing'}. Nothing is fetched by itself: get it from "
-                f"{SOURCE}"
+                f"{model or 'nothing'}. This program downloads nothing; get the file "
+                f"from {SOURCE}"
             )
         self._mediapipe = load_package(
             "mediapipe", feature="face_blendshapes", extra="extract-face"

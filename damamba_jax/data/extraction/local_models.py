@@ -1,7 +1,7 @@
-"""Networks of `transformers` out of a local folder; nothing is ever fetched.
+"""Loads networks of `transformers` from a local folder; nothing is ever downloaded.
 
-Weights are read as safetensors alone: the older `.bin` files are pickles, which can run
-any code. Code that lies in the folder is not run either.
+Weights are read only from safetensors. The older `.bin` files are pickles, which can
+run any code. Code in the folder is not run either.
 """
 
 import os
@@ -19,9 +19,9 @@ from damamba_jax.data.extraction.needs import (
 from damamba_jax.errors import ConfigError
 
 _EXTRA = "extract-transformers"
-# Not used for inference.
+# Arrays that are not used for inference.
 _FOR_TRAINING = {"masked_spec_embed"}
-# The names that `transformers` gives them; those of a run lie elsewhere.
+# Files that a folder must hold, under the names that `transformers` gives them.
 _NEEDED = "config.json preprocessor_config.json".split()
 
 
@@ -31,9 +31,9 @@ class LocalModel(NamedTuple):
     Attributes:
       torch: the library.
       network: the model, in evaluation mode on `device`.
-      prepare: turns sound or images into its inputs.
-      device: where it runs.
-      settings: versions, and a digest of the folder.
+      prepare: turns sound or images into inputs of the network.
+      device: the device that the network runs on.
+      settings: versions of the libraries, and a digest of the folder.
     """
 
     torch: Any
@@ -56,14 +56,14 @@ def load_local(
     """Loads a network from a folder that the user has filled.
 
     Args:
-      folder: where it lies; `None` if the user has not said.
-      feature: the feature that needs it, which is also the name of the flag.
-      source: the name of the repository that holds it, for the error.
-      network: the class of the network in `transformers`.
-      width: the field of its configuration that holds the columns of its output.
-      dim: the columns of the feature.
-      preparations: classes in `transformers` that prepare its inputs; the first one
-        counts that this version has.
+      folder: folder of the network; `None` if the user has not named one.
+      feature: the feature that needs the network, which is also the name of the flag.
+      source: name of the repository that holds the network, for the error.
+      network: name of the network's class in `transformers`.
+      width: the field of the network's configuration with the number of its outputs.
+      dim: number of columns of the feature.
+      preparations: names of classes in `transformers` that prepare the inputs. The
+        first class that exists in the installed version is used.
 
     Raises:
       ConfigError: for missing packages or weights; the message says what to do.
@@ -72,7 +72,7 @@ def load_local(
     _stay_offline()
     torch = load_package("torch", feature=feature, extra=_EXTRA)
     transformers = load_package("transformers", feature=feature, extra=_EXTRA)
-    # It would list all arrays of a checkpoint that holds more than this network.
+    # Otherwise `transformers` lists all arrays that a checkpoint holds in addition.
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -84,18 +84,18 @@ def load_local(
             folder, use_safetensors=True, output_loading_info=True, **safe
         )
         columns = getattr(model.config, width)
-    except Exception as error:  # files raise whatever their parsers do
+    except Exception as error:  # The parsers of damaged files raise any error.
         raise ConfigError(
             f"`--model.{feature}`: expected the files of {source}, got {folder}, which "
             f"transformers cannot load: {first_line(error)}"
         ) from error
-    # What is missing would be drawn at random.
+    # Missing arrays would be drawn at random.
     absent = set(loaded["missing_keys"]) - _FOR_TRAINING
     if absent or columns != dim:
         raise ConfigError(
-            f"`--model.{feature}`: expected the weights of {source}, of {dim} columns, "
-            f"got those of another network in {folder}: {columns} columns, "
-            f"{len(absent)} arrays missing."
+            f"`--model.{feature}`: expected the weights of {source}, with {dim} "
+            f"columns, got those of another network in {folder}, with {columns} "
+            f"columns and without {len(absent)} of the arrays."
         )
     settings = ", ".join(
         [version_of("transformers"), version_of("torch"), _digest(folder)]
@@ -114,7 +114,8 @@ def check_folder(folder: Path | None, *, feature: str, source: str) -> Path:
         f"model.safetensors of {source}"
     )
     advice = (
-        f"Nothing is fetched by itself: get them from https://huggingface.co/{source}"
+        "This program downloads nothing; get the files from "
+        f"https://huggingface.co/{source}"
     )
     if folder is None:
         raise ConfigError(f"{asked}, got nothing. {advice}")
@@ -124,9 +125,8 @@ def check_folder(folder: Path | None, *, feature: str, source: str) -> Path:
         missing.append("model.safetensors")
     if missing:
         pickled = any(name.endswith(".bin") for name in names)
-        more = (
-            " A .bin is a pickle, which is not opened: convert it." if pickled else ""
-        )
+        more = " A .bin file is a pickle, which is not opened; convert it."
+        more = more if pickled else ""
         raise ConfigError(
             f"{asked}, got {folder} without {', '.join(missing)}. {advice}{more}"
         )
@@ -134,10 +134,10 @@ def check_folder(folder: Path | None, *, feature: str, source: str) -> Path:
 
 
 def _stay_offline() -> None:
-    """Keeps `transformers` from the network; called before it is imported."""
+    """Keeps `transformers` off the network; it must be called before the import."""
     os.environ["HF_HUB_OFFLINE"] = os.environ["TRANSFORMERS_OFFLINE"] = "1"
-    # A library of this name would fetch code. In a checkout the name is also that of a
-    # folder, which `transformers` would take for the library.
+    # The library `kernels` would download code. In a checkout there is also a folder of
+    # this name, which `transformers` would take for the library.
     sys.modules["kernels"] = None  # pyright: ignore[reportArgumentType]  # hides it
 
 

@@ -1,11 +1,11 @@
-"""Sound and pictures of a recording, decoded a little at a time.
+"""Decodes sound and pictures of a recording, a little at a time.
 
-PyAV (FFmpeg) decodes; it is the package `av`. Time zero is where the file begins: what
-starts later is preceded by silence or by rows without a picture. Where packets are lost
-the time axis stays.
+PyAV, which is the package `av` and uses FFmpeg, decodes. Times count from the beginning
+of the file. If a track starts later, silence or rows without a picture come first. If
+packets are lost, the times of later ones do not change.
 
 Files are untrusted. Formats that name other files or addresses, such as playlists, are
-refused, and so are recordings and pictures beyond the bounds below.
+refused, and so are recordings and pictures that exceed the limits below.
 """
 
 import logging
@@ -24,14 +24,14 @@ from damamba_jax.errors import format_error
 
 _log = logging.getLogger(__name__)
 
-# Of the sound, whatever the file has; mono.
+# The rate of sound after decoding, whatever rate the file has.
 SOUND_HZ = 16_000
-# Of all features.
+# The rate of all features.
 ROW_HZ = 25
 MAX_SECONDS = 24 * 3600
 MAX_PIXELS = 1 << 26
 
-# Where times of packets jump by more, something is missing.
+# If the times of packets jump by more than this, packets are missing.
 _GAP_SECONDS = 0.1
 # Containers round times to milliseconds.
 _TICK = Fraction(1, 1000)
@@ -45,8 +45,8 @@ class Shown(NamedTuple):
     """A picture, and the rows at whose time it is shown.
 
     Attributes:
-      start: the first of its rows.
-      rows: how many there are, at least one.
+      start: index of the first of these rows.
+      rows: number of these rows, at least one.
       image: `[height, width, 3]` uint8, red, green and blue; `None` before the first
         picture.
     """
@@ -57,15 +57,15 @@ class Shown(NamedTuple):
 
 
 def count_rows(seconds: float) -> int:
-    """Counts the rows of which at least half were recorded."""
+    """Counts the rows of which at least half of the time was recorded."""
     return math.floor(seconds * ROW_HZ + 0.5)
 
 
 def measure(path: Path) -> float:
-    """Reads how many seconds a file claims to hold; 0 if it does not say.
+    """Reads how many seconds a file claims to last; 0 if it does not say.
 
     Raises:
-      DataFormatError: for a file that is no recording.
+      DataFormatError: for a file that is not a recording.
     """
     with _open(path) as container:
         seconds = (container.duration or 0) / 1e6
@@ -75,10 +75,11 @@ def measure(path: Path) -> float:
 def read_sound(path: Path) -> Iterator[Float[np.ndarray, "samples"]]:
     """Reads the sound as float32 in [-1, 1], mono at `SOUND_HZ`, in blocks.
 
-    Channels are averaged. The file's first sound track counts.
+    Channels are averaged. The first sound track of the file is read.
 
     Raises:
-      DataFormatError: if there is none, it cannot be decoded, or it is too long.
+      DataFormatError: if there is no sound track, if it has no sample, cannot be
+        decoded, or is too long.
     """
     av = _library()
     with _open(path) as container:
@@ -93,7 +94,8 @@ def read_sound(path: Path) -> Iterator[Float[np.ndarray, "samples"]]:
                 if begin - done > _GAP_SECONDS * SOUND_HZ:
                     yield from _silence(begin - done)
                     done = begin
-            # FFmpeg's own mixture is louder where channels are alike.
+            # The mean is taken here, since FFmpeg makes similar channels louder when it
+            # mixes them.
             block = frame.to_ndarray().mean(axis=0)
             done += len(block)
             _check_length(path, done / SOUND_HZ)
@@ -105,11 +107,13 @@ def read_sound(path: Path) -> Iterator[Float[np.ndarray, "samples"]]:
 def read_pictures(path: Path) -> Iterator[Shown]:
     """Reads the pictures that are shown at the times of rows, upright.
 
-    Pictures between two rows are not converted; one that is shown for longer comes
-    once, with all of its rows. The file's first video track counts.
+    A picture that is not shown at the time of a row is left out. A picture that is
+    shown for several rows comes once, with all of these rows. The first video track of
+    the file is read.
 
     Raises:
-      DataFormatError: if there is none, it cannot be decoded, or it is too long.
+      DataFormatError: if there is no video track, if it has no picture, cannot be
+        decoded, or is too long, or if a picture is too large.
     """
     with _open(path) as container:
         if not container.streams.video:
@@ -150,7 +154,7 @@ def _unlike(path: Path, field: str, *, expected: str, got: str) -> Exception:
 def _open(path: Path) -> Iterator[Any]:
     av = _library()
     options = {"protocol_whitelist": "file", "format_whitelist": _FORMATS}
-    # Titles and comments that are no UTF-8 are an error before version 19.
+    # Before version 19, titles and comments that are not UTF-8 raise an error.
     old = int(av.__version__.partition(".")[0]) < 19
     lenient = {"metadata_errors": "replace"} if old else {}
     try:
@@ -167,12 +171,12 @@ def _open(path: Path) -> Iterator[Any]:
 
 
 def _start(container: Any) -> Fraction:
-    """When the first track begins, in seconds."""
+    """Returns the time at which the first track begins, s."""
     return Fraction(container.start_time or 0, 1_000_000)
 
 
 def _frames(path: Path, container: Any, stream: Any) -> Iterator[Any]:
-    """Decodes a track; packets that cannot be decoded are left out, and said."""
+    """Decodes a track; packets that cannot be decoded are left out and logged."""
     av = _library()
     lost, packets = 0, container.demux(stream)
     while True:
@@ -199,17 +203,17 @@ def _resampled(path: Path, container: Any, resampler: Any) -> Iterator[Any]:
 
 
 def _resample(path: Path, resampler: Any, frame: Any) -> list[Any]:
-    """Resamples one block; None at the end gives what is left."""
+    """Resamples one block; `None` at the end returns the remaining samples."""
     try:
         return resampler.resample(frame)
-    except ValueError as error:  # Another rate or layout than before, among others.
+    except ValueError as error:  # One cause is another rate or layout than before.
         raise _unlike(
             path, "sound", expected="one rate and layout", got=f"{error}"
         ) from error
 
 
 def _silence(samples: int) -> Iterator[np.ndarray]:
-    """Gives silence in blocks of a second."""
+    """Yields silence in blocks of a second."""
     while samples > 0:
         yield np.zeros(min(samples, SOUND_HZ), np.float32)
         samples -= SOUND_HZ
@@ -223,7 +227,7 @@ def _check_length(path: Path, seconds: float) -> None:
 
 
 def _upright(path: Path, frame: Any) -> np.ndarray | None:
-    """Converts a picture, turned as the camera says that it was held."""
+    """Converts a picture, and turns it upright by the camera's note of its rotation."""
     if frame is None:
         return None
     if frame.width * frame.height > MAX_PIXELS:

@@ -1,4 +1,4 @@
-"""Libraries and weights that single features need, and what to do without them."""
+"""Loads the libraries that some features need, and says how to install them."""
 
 import hashlib
 import importlib
@@ -11,19 +11,19 @@ from damamba_jax.errors import ConfigError
 
 
 def load_package(name: str, *, feature: str, extra: str) -> ModuleType:
-    """Imports a library that an extra of this package brings.
+    """Imports a library that an extra of this package installs.
 
     Args:
-      name: the module, e.g. `"opensmile"`.
-      feature: the feature that needs it, for the error.
-      extra: the extra that brings it.
+      name: name of the module, such as `"opensmile"`.
+      feature: the feature that needs the library, for the error.
+      extra: the extra that installs the library.
 
     Raises:
-      ConfigError: if it is not installed, or cannot be loaded.
+      ConfigError: if the library is not installed or cannot be loaded.
     """
     try:
         return importlib.import_module(name)
-    except (ImportError, OSError) as error:  # a library of the system is missing
+    except (ImportError, OSError) as error:  # OSError: a system library is missing.
         missing = isinstance(error, ModuleNotFoundError) and error.name == name
         got = "which is not installed" if missing else f"which does not load ({error})"
         raise ConfigError(
@@ -33,7 +33,7 @@ def load_package(name: str, *, feature: str, extra: str) -> ModuleType:
 
 
 def version_of(distribution: str) -> str:
-    """Names a distribution and its version, e.g. `"opensmile 2.6.0"`."""
+    """Names a distribution and its version, such as `"opensmile 2.6.0"`."""
     try:
         return f"{distribution} {metadata.version(distribution)}"
     except metadata.PackageNotFoundError:
@@ -41,12 +41,12 @@ def version_of(distribution: str) -> str:
 
 
 def first_line(error: Exception) -> str:
-    """The first line of an error's text, or its name where it has none."""
+    """Returns the first line of an error's text, or its type if it has no text."""
     return (str(error) or type(error).__name__).splitlines()[0]
 
 
 def digest_files(paths: Iterable[Path]) -> str:
-    """Digests the bytes of files, such as weights, in this order."""
+    """Returns a digest of the bytes of files, such as weights, in this order."""
     found = hashlib.sha256()
     for path in paths:
         with path.open("rb") as file:

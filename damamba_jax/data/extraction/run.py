@@ -1,4 +1,4 @@
-"""Extracts features of all recordings, and goes on where a run was interrupted."""
+"""Extracts features of all recordings, and continues a run that was interrupted."""
 
 import functools
 import logging
@@ -22,7 +22,8 @@ from damamba_jax.runtime.stop import StopRequest
 _log = logging.getLogger(__name__)
 
 _MADE_BY = "damamba extract"
-# By which a recording may be shorter than it claims: tracks differ in length.
+# A recording may be shorter than it claims by so many seconds, since the tracks of a
+# file may differ in length.
 _SHORT_SECONDS = 2
 
 
@@ -33,7 +34,8 @@ class Job(NamedTuple):
       extractor: makes the feature.
       source: the recording.
       target: the header of the stream.
-      notes: what is written into it, and tells streams apart that are made otherwise.
+      notes: texts in the header that say how the stream was made. A stream with other
+        notes was made from another recording or with other settings.
     """
 
     extractor: Extractor
@@ -43,7 +45,7 @@ class Job(NamedTuple):
 
 
 class Summary(NamedTuple):
-    """Streams that were written, that were there, and that could not be made."""
+    """Numbers of streams that were written, were kept, and could not be made."""
 
     written: int
     kept: int
@@ -58,20 +60,21 @@ def extract_recordings(
     stop: StopRequest,
     console: Console,
 ) -> Summary:
-    """Writes the streams of all people; those that are complete are kept.
+    """Writes the streams of all people; streams that are complete are kept.
 
-    A recording that cannot be decoded is said, and the others are extracted.
+    If a recording cannot be decoded, a line says so, and the others are extracted.
 
     Args:
       root: a corpus, a session, or one recording.
       out: the folder of the streams, `out/[SPLIT/]SESSION/ROLE.STEM.stream`.
-      extractors: one for each feature.
-      stop: asked after every block; what is unfinished then leaves nothing behind.
-      console: for progress, and a line about each stream.
+      extractors: one extractor for each feature.
+      stop: the request to stop, which is checked after every block. An unfinished
+        stream is then removed.
+      console: shows the progress, and a line about each stream.
 
     Raises:
       CorpusError: if there are no recordings.
-      ConfigError: if a stream is in the way that this did not make.
+      ConfigError: if a stream of another program would be overwritten.
     """
     jobs = _plan(find_people(root), out, extractors, console)
     waiting = [job for job in jobs if not _is_complete(job)]
@@ -81,7 +84,7 @@ def extract_recordings(
     lengths = [_seconds(job) for job in waiting]
     total = sum(lengths)
     if kept := len(jobs) - len(waiting):
-        console.print(f"kept: {kept} streams are complete.")
+        console.print(f"kept: {kept} streams, which are complete.")
     with ProgressLine("extracting", console, unit="s of recordings") as progress:
         for job, seconds in zip(waiting, lengths, strict=True):
             name = printable(str(job.target.relative_to(out)))
@@ -95,8 +98,8 @@ def extract_recordings(
                 progress.say(f"{name}: {rows} rows, {count.share:.1%} with a value")
                 if rows < (seconds - _SHORT_SECONDS) * ROW_HZ:
                     progress.say(
-                        f"{name}: the recording ends after {rows / ROW_HZ:.0f} s, and "
-                        f"claims to have {seconds} s."
+                        f"{name}: the recording ends after {rows / ROW_HZ:.0f} s, but "
+                        f"claims to last {seconds} s."
                     )
                 written += 1
             done += seconds
@@ -106,7 +109,7 @@ def extract_recordings(
 
 
 class _Count:
-    """Counts rows while they go by, and shows how far the run has come."""
+    """Counts rows as they are written, and shows the progress of the run."""
 
     def __init__(
         self, progress: ProgressLine, done: int, seconds: int, total: int, name: str
@@ -121,16 +124,16 @@ class _Count:
         return self._valid / max(self._rows, 1)
 
     def add(self, block: np.ndarray) -> None:
-        """Counts a block."""
+        """Counts the rows of a block."""
         self._rows += len(block)
         self._valid += int(np.isfinite(block).any(axis=1).sum())
-        # A header may claim too little.
+        # The recording may be longer than its header claims.
         here = min(self._rows // ROW_HZ, self._seconds - 1)
         self._progress(self._done + here, self._total, note=self._name)
 
 
 def _write(job: Job, count: _Count, stop: StopRequest) -> int:
-    """Writes one stream; a signal leaves nothing of what is not finished."""
+    """Writes one stream; if a signal stops it, the unfinished stream is removed."""
 
     def blocks() -> Iterator[np.ndarray]:
         for block in job.extractor.extract(job.source):
@@ -152,7 +155,7 @@ def _plan(
     extractors: Sequence[Extractor],
     console: Console,
 ) -> list[Job]:
-    """Lists what is to be made; says who has no recording of the kind."""
+    """Lists the streams to make, and says how many people have recordings for each."""
     jobs = []
     for extractor in extractors:
         feature = extractor.feature
@@ -183,21 +186,21 @@ def _plan(
 
 
 def _state(source: Path) -> str:
-    """Tells whether a recording is still the one that was read."""
+    """Returns a text that changes if another recording takes this one's place."""
     status = source.stat()
     return f"{status.st_size} bytes, {status.st_mtime_ns}"
 
 
 def _seconds(job: Job) -> int:
-    """How long a recording claims to be, at least 1; errors come when it is read."""
+    """Returns the seconds that a recording claims to last, at least 1."""
     try:
         return max(1, round(measure(job.source)))
     except DataFormatError:
-        return 1
+        return 1  # The same error comes again when the recording is read.
 
 
 def _is_complete(job: Job) -> bool:
-    """Whether a stream is there as this run would write it."""
+    """Says whether a stream exists that is the same as this run would write."""
     if not job.target.exists():
         return False
     notes = read_notes(job.target)
@@ -205,10 +208,14 @@ def _is_complete(job: Job) -> bool:
         header = read_header(job.target)
         if header.data_path.exists() and rows_by_size(header) == [header.chunks[0].num]:
             return True
-        _log.warning("%s: samples are missing; made anew.", job.target)
+        _log.warning("%s: samples are missing; the stream is made again.", job.target)
     elif notes.get("made_by") == _MADE_BY:
         odd = [key for key in job.notes if notes.get(key) != job.notes[key]]
-        _log.warning("%s: other %s; made anew.", job.target, " and ".join(odd))
+        _log.warning(
+            "%s: it was made with another %s; the stream is made again.",
+            job.target,
+            " and ".join(odd),
+        )
     return False
 
 
@@ -216,6 +223,6 @@ def _check_free(target: Path) -> None:
     """Refuses to write over a stream that something else has made."""
     if target.exists() and read_notes(target).get("made_by") != _MADE_BY:
         raise ConfigError(
-            f"`--out`: expected no streams but those of `{_MADE_BY}`, got {target}, "
-            "which it did not make. Name another folder."
+            f"`--out`: expected only streams that `{_MADE_BY}` has made, got {target}, "
+            "which something else has made. Name another folder."
         )

@@ -1,9 +1,9 @@
-"""Finds recordings: who has which file in which session.
+"""Finds the recordings of each person in each session.
 
-A file `SESSION/ROLE.wav` or `SESSION/ROLE.mp4` is a recording of one person; so are
-`ROLE.audio.wav` and `ROLE.video.mp4`, as the releases call them. Folders above a
-session, such as splits, are kept. Hidden files, and links out of the input, are not
-read.
+A file `SESSION/ROLE.wav` or `SESSION/ROLE.mp4` is a recording of one person. So are
+`SESSION/ROLE.audio.wav` and `SESSION/ROLE.video.mp4`, which are the names in the
+releases. Folders above a session, such as splits, are kept. Hidden files, and links
+that lead out of the input, are not read.
 """
 
 import logging
@@ -32,7 +32,7 @@ class Person(NamedTuple):
     """One person of a session, and their recordings.
 
     Attributes:
-      folder: of the session, below the input.
+      folder: folder of the session, relative to the input.
       role: the person's name in the names of files.
       sound: a file of sound alone, if there is one.
       video: a file with pictures, and perhaps with sound.
@@ -44,7 +44,7 @@ class Person(NamedTuple):
     video: Path | None = None
 
     def source(self, medium: Literal["sound", "video"]) -> Path | None:
-        """The file to read; without a file of its own, sound is that of the video."""
+        """Returns the file to read; if there is no file of sound, that of the video."""
         return self.video if medium == "video" else self.sound or self.video
 
 
@@ -55,7 +55,7 @@ def find_people(root: Path) -> list[Person]:
       root: a corpus, a session, or one recording.
 
     Raises:
-      CorpusError: if nobody was.
+      CorpusError: if there are no recordings.
     """
     root = root.resolve(strict=True)
     found: dict[tuple[Path, str], Person] = {}
@@ -70,7 +70,7 @@ def find_people(root: Path) -> list[Person]:
         person = found.get(key, Person(*key))
         if getattr(person, medium) is not None:
             _log.warning(
-                "%s: left out, because %s is read.",
+                "%s: it is left out, because %s is read.",
                 printable(str(path)), printable(getattr(person, medium).name),
             )  # fmt: skip
             continue
@@ -78,13 +78,14 @@ def find_people(root: Path) -> list[Person]:
     if not found:
         raise CorpusError(
             f"`--input`: expected recordings such as SESSION/ROLE.wav or "
-            f"SESSION/ROLE.mp4, got none in {root}. Read are {' '.join(SOUND + VIDEO)}."
+            f"SESSION/ROLE.mp4, got none in {root}. The suffixes "
+            f"{' '.join(SOUND + VIDEO)} are known."
         )
     return [found[key] for key in sorted(found)]
 
 
 def _walk(root: Path) -> Iterator[Path]:
-    """Lists the files that may be read, the same ones in every run."""
+    """Lists the files that may be read, in the same order in every run."""
     if root.is_file():
         yield root
         return
@@ -96,20 +97,25 @@ def _walk(root: Path) -> Iterator[Path]:
                 continue
             if not is_inside(path, root):
                 _log.warning(
-                    "%s: is a link out of %s; ignored.", printable(str(path)), root
+                    "%s: is a link out of %s, and was ignored.",
+                    printable(str(path)),
+                    root,
                 )
             elif path.is_file():
                 yield path
 
 
 def _medium(path: Path) -> str:
-    """The medium of a file, as a field of `Person`; empty for other files."""
+    """Returns the medium of a file, a field of `Person`; empty for other files."""
     ending = path.suffix.lower()
     return "sound" if ending in SOUND else "video" if ending in VIDEO else ""
 
 
 def _session(path: Path, root: Path) -> Path:
-    """The folder of a session: the one that holds the file, if that is the input."""
+    """Returns the folder of a session, relative to the input.
+
+    If the file lies in the input itself, this is the name of the input.
+    """
     if path.parent == root or path == root:
         return Path(path.parent.name)
     parts = path.parent.relative_to(root).parts

