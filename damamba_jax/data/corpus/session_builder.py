@@ -126,7 +126,9 @@ class SplitBuilder:
         try:
             track.open(self._cache_dir or None)
         except (DataFormatError, OSError) as error:
-            self._problem(f"bad {track.feature.name}", session, role, f"{error}"[:-1])
+            self._problem(
+                f"bad {track.feature.name}", session, role, f"{error}".removesuffix(".")
+            )
             return False
         return True
 
@@ -304,7 +306,9 @@ class SplitBuilder:
                 if self._strict and not self._skip:
                     raise
                 name = track.feature.name
-                self._problem(f"bad {name}", session, role, f"{error}"[:-1])
+                self._problem(
+                    f"bad {name}", session, role, f"{error}".removesuffix(".")
+                )
                 continue
             if text:
                 self._problem(f"{about} {track.feature.name}", session, role, text)
@@ -341,7 +345,9 @@ class SplitBuilder:
                     continue
                 if self._strict and not self._skip:
                     raise
-                self._problem(f"bad {feature.name}", session, role, f"{error}"[:-1])
+                self._problem(
+                    f"bad {feature.name}", session, role, f"{error}".removesuffix(".")
+                )
                 continue
             if not track.num_frames:
                 key, text = f"empty {feature.name}", f"{paths[0]} has no frames"

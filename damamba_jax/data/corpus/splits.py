@@ -42,16 +42,17 @@ def fold_sessions(index: CorpusIndex, data: DataConfig) -> tuple[Session, ...]:
 def validation_sessions(index: CorpusIndex, data: DataConfig) -> tuple[Session, ...]:
     """Returns the fold that validates, or, without folds, sessions of `data.val_split`.
 
-    Sessions of `data.val_split` that are tested, or in which somebody is scored who is
-    also scored in a tested session, are left out. Without a split there are none.
+    Sessions that are tested, or in which somebody is scored who is also scored in a
+    tested session, are left out. Without a split there are none.
     """
-    if (fold := fold_sessions(index, data)) or not data.val_split:
-        return fold
+    sessions = fold_sessions(index, data)
+    if not sessions and data.val_split:
+        sessions = index.split(data.val_split)
     tested = [s for s in index.sessions if session_name(s) in data.test_sessions]
     people = frozenset[str]().union(*(session.people for session in tested))
     return tuple(
         session
-        for session in index.split(data.val_split)
+        for session in sessions
         if session_name(session) not in data.test_sessions
         and not session.people & people
     )

@@ -85,7 +85,7 @@ class TableBuilder:
         except (DataFormatError, OSError) as error:
             if self._strict:
                 raise
-            self._problem("labels", session, role, f"{error}"[:-1])
+            self._problem("labels", session, role, f"{error}".removesuffix("."))
             return 0
         if not count:
             text = f"{source.pieces[0].path} rates nothing of this person"
@@ -121,7 +121,9 @@ class TableBuilder:
             except (DataFormatError, OSError) as error:
                 if self._strict:
                     raise
-                self._problem(f"bad {feature.name}", session, role, f"{error}"[:-1])
+                self._problem(
+                    f"bad {feature.name}", session, role, f"{error}".removesuffix(".")
+                )
                 continue
             if not found.valid.any():
                 text = f"{pieces[0].path} has no row of this person"

@@ -15,6 +15,7 @@ parquet files. It is imported when such a file is opened.
 
 import dataclasses
 import fnmatch
+import glob
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
@@ -133,7 +134,7 @@ def check_columns(table: Table, names: Sequence[str]) -> None:
     """
     for name in names:
         if name not in table.names:
-            find_columns(table, [name.replace("*", "[*]")])
+            find_columns(table, [glob.escape(name)])
 
 
 def unique_names(names: Sequence[str]) -> tuple[str, ...]:

@@ -14,7 +14,28 @@ Each guess has its reason above it. Read the reasons, check what is read, and tr
     damamba train --config=my_corpus.py
 """
 '''
-_CONFIGS = {"noxi": "noxi", "mpiigroupinteraction": "mpiigi"}
+
+
+class _Released(NamedTuple):
+    """The configuration of a released corpus.
+
+    Attributes:
+      module: its file in `configs/`.
+      whole: the preset that reads all columns of the release.
+      other: the preset for features of other widths.
+    """
+
+    module: str
+    whole: str
+    other: str
+
+
+_CONFIGS = {
+    "noxi": _Released("noxi", "paper", "demo"),
+    "mpiigroupinteraction": _Released("mpiigi", "paper", "demo"),
+    "noxi-j": _Released("noxi_j", "paper", "25hz"),
+    "pinsoro": _Released("pinsoro", "task", "task"),
+}
 
 
 class Guess(NamedTuple):
@@ -69,9 +90,10 @@ def of_release(root: Path, name: str, dims: dict[str, int]) -> str:
       name: name of the corpus.
       dims: number of columns of each feature that the folder holds.
     """
-    module = _CONFIGS[name]
+    # PInSoRo is released in two parts, which share a configuration.
+    module, whole, other = _CONFIGS[name.removesuffix("-cc").removesuffix("-cr")]
     released = {n: RELEASED_FEATURES[n].dim for n in dims}
-    preset = "paper" if dims == released else "demo"
+    preset = whole if dims == released else other
     lines = [_HEAD, f"from damamba_jax.configs import {module}", "", ""]
     lines += [f'def get_config(preset="{preset}"):']
     lines += comment(

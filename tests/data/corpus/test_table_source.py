@@ -199,6 +199,13 @@ def test_rows_of_one_person_of_several(tmp_path):
         read(source(path, rows=("speaker={role}",)))
 
 
+@pytest.mark.parametrize("name", ["tim?", "t*", "[t]ime"])
+def test_a_column_of_times_is_no_pattern(tmp_path, name):
+    path = write(tmp_path, ("time", "a"), [(0, 1), (0.1, 2)])
+    with pytest.raises(DataFormatError, match="expected a column"):
+        read(source(path, columns=("a",), time=name))
+
+
 def test_pieces_of_turns(tmp_path):
     turns = {"1": Span(0.0, 0.3), "2": Span(0.5, 0.8)}
     rows = [("s_T1", 0), ("s_T1", 1), ("s_T2", 2), ("s_T2", 3), ("s_T2", 4)]

@@ -276,6 +276,22 @@ def test_released_corpora_have_their_own_configuration(tmp_path):
     assert [f.name for f in config.data.features] == ["clip"]
 
 
+@pytest.mark.parametrize(
+    ("folder", "split", "role", "preset", "config"),
+    [
+        ("noxi-j", "train", "expert", "25hz", "configs/noxi_j.py"),
+        ("pinsoro", "train-cc", "purple", "task", "configs/pinsoro.py"),
+    ],
+)
+def test_every_released_corpus_has_one(tmp_path, folder, split, role, preset, config):
+    data = np.zeros((50, 512), np.float32)
+    path = tmp_path / folder / split / "001" / f"{role}.clip.stream"
+    ssi.write_stream(path, data, 25.0)
+    read_config, text = read(tmp_path / folder, preset)
+    assert f"--config={config} --config.data.root=DIR" in text
+    assert read_config.data.root.endswith(folder)
+
+
 HOSTILE = [
     '"); import os; os.abort()  #',
     "'''\"\"\"",
