@@ -15,7 +15,6 @@ parquet files. It is imported when such a file is opened.
 
 import dataclasses
 import fnmatch
-import glob
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
@@ -23,7 +22,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 import numpy as np
 
 from damamba_jax.array_types import Float, Int
-from damamba_jax.errors import format_error, nearest
+from damamba_jax.errors import DataFormatError, format_error, nearest
 
 # So many bytes are read to find delimiter, decimal sign and encoding. The first line
 # must not be longer.
@@ -116,12 +115,7 @@ def find_columns(
     for name in wanted:
         matches = [name] if name in table.names else _matching(name, others)
         if not matches:
-            raise format_error(
-                table.path,
-                "columns",
-                expected=f"a column {name!r}",
-                got=f"none{nearest(name, table.names)}"[:110].rstrip("."),
-            )
+            raise _no_column(table, name)
         found += matches
     return tuple(dict.fromkeys(found))
 
@@ -134,7 +128,16 @@ def check_columns(table: Table, names: Sequence[str]) -> None:
     """
     for name in names:
         if name not in table.names:
-            find_columns(table, [glob.escape(name)])
+            raise _no_column(table, name)
+
+
+def _no_column(table: Table, name: str) -> DataFormatError:
+    return format_error(
+        table.path,
+        "columns",
+        expected=f"a column {name!r}",
+        got=f"none{nearest(name, table.names)}"[:110].rstrip("."),
+    )
 
 
 def unique_names(names: Sequence[str]) -> tuple[str, ...]:
