@@ -1,11 +1,11 @@
-"""Shows a configuration: each field with value, unit, range, source and meaning.
+"""Shows a configuration: each field with its value, unit, range, source and meaning.
 
     damamba config show configs/noxi.py:demo [--config.FIELD=VALUE ...]
 
-`paper` marks a value that the paper of the system states; `ours` marks a choice of this
-project. `--markdown` prints a page instead; `configs/README.md` is the page of
-`configs/noxi.py`. Other systems have other fields in `model`: see `configs/dat.py` and
-`configs/baseline.py`.
+`paper` marks a value that the system's paper states; `ours` marks a choice of this
+project. With `--markdown` the command prints a page in Markdown; `configs/README.md` is
+the page of `configs/noxi.py`. Other systems have other fields in `model`: see
+`configs/dat.py` and `configs/baseline.py`.
 """
 
 import argparse
@@ -65,7 +65,7 @@ def make_parser() -> Parser:
     """Makes the parser of this command."""
     parser = Parser("config", __doc__)
     parser.add_argument(
-        "action", type=one_of("show"), metavar="show", help="the only action"
+        "action", type=one_of("show"), metavar="show", help="the only action there is"
     )
     parser.add_config(flag="config")
     parser.add_argument(
@@ -75,13 +75,18 @@ def make_parser() -> Parser:
 
 
 def to_markdown(config: ml_collections.ConfigDict, sources: show.Sources) -> str:
-    """Writes the page of a configuration."""
+    """Writes the page of a configuration in Markdown.
+
+    Args:
+      config: the configuration.
+      sources: where its values come from.
+    """
     lines = [
         f"# Configuration `{config.name}`",
         "",
         "`damamba config show CONFIG --markdown` prints this page.",
-        "`paper` marks what the paper of the system states, `ours` what this project",
-        "chose. Any field can be set on the command line: `--config.optim.lr=3e-4`.",
+        "`paper` marks a value that the system's paper states, `ours` a choice of this",
+        "project. Any field can be set on the command line: `--config.optim.lr=3e-4`.",
         "Other systems have other fields in `model`.",
     ]
     for part in show.parts(config, sources):
@@ -99,13 +104,19 @@ def to_markdown(config: ml_collections.ConfigDict, sources: show.Sources) -> str
 def print_tables(
     config: ml_collections.ConfigDict, sources: show.Sources, console: Console
 ) -> None:
-    """Prints the same on the console: tables, or lines in a terminal."""
+    """Prints a configuration on the console: as lines in a terminal, else as tables.
+
+    Args:
+      config: the configuration.
+      sources: where its values come from.
+      console: console that is printed on.
+    """
     for part in show.parts(config, sources):
         title = f"{part.path}: {part.title}" if part.path else part.title
         if not console.is_terminal:
             show_table(_table(title, _COLUMNS, part.rows), console)
             continue
-        # Sentences need more room than a table of six columns has in a terminal.
+        # A table of six columns has too little room for sentences in a terminal.
         console.print(Text(title, style="bold"))
         for row in part.rows:
             console.print(plain(_line(row)))
@@ -120,7 +131,7 @@ def print_tables(
 
 
 def _line(row: show.Row) -> str:
-    """Writes a field, its value and where that comes from."""
+    """Writes a field with its value and the source of the value."""
     value = f"{row.value} {row.unit}".rstrip()
     allowed = f"; allowed: {row.allowed}" if row.allowed else ""
     return f"{row.path} = {value}  ({row.source}{allowed})"

@@ -1,7 +1,7 @@
 """Fields of a configuration: their meaning, unit and range stand beside their type.
 
-`setting` describes a field and gives it no value: values stand in `configs/` alone.
-A section is a frozen dataclass on `Section`, which checks the ranges.
+`setting` describes a field and gives it no value: values stand only in `configs/`. A
+section is a frozen dataclass that inherits from `Section`, which checks the ranges.
 """
 
 import dataclasses
@@ -18,8 +18,8 @@ class Range(NamedTuple):
     """Values that a field may have.
 
     Attributes:
-      text: the range in words of an error, e.g. `"> 0"`.
-      holds: tells whether a value lies within it.
+      text: the range as error messages write it, e.g. `"> 0"`.
+      holds: function that tells whether a value lies in the range.
     """
 
     text: str
@@ -45,11 +45,11 @@ def setting(
     """Describes one field.
 
     Args:
-      meaning: one sentence or more, with a full stop.
-      unit: unit of the value; empty for numbers without one, names and switches.
+      meaning: one or more sentences about the field, with full stops.
+      unit: unit of the value; empty for names, switches and numbers without a unit.
       range: values that are allowed; `None` allows all values of the type.
-      is_path: the value is a path, in which `~` means the user's home.
-      **options: passed to `dataclasses.field`, such as `default`.
+      is_path: whether the value is a path, in which `~` means the user's home.
+      **options: options for `dataclasses.field`, such as `default`.
     """
     described = {"meaning": meaning, "unit": unit, "range": range, "is_path": is_path}
     return dataclasses.field(metadata=described, **options)
@@ -60,17 +60,21 @@ class Section:
     """A part of a configuration; creating one checks the range of each field.
 
     Attributes:
-      path: dotted path of the section, as its user writes it.
+      path: dotted path of the section, as a user writes it, e.g. `"data.window"`.
     """
 
     path: ClassVar[str] = ""
 
     def __post_init__(self) -> None:
-        """Checks the range of each field; gives paths their home."""
+        """Checks the range of each field, and replaces `~` in paths.
+
+        Raises:
+          ConfigError: if a value is out of its range.
+        """
         for field in dataclasses.fields(self):
             allowed, value = field.metadata["range"], getattr(self, field.name)
             if field.metadata["is_path"]:
-                # The dataclass is frozen once it is made.
+                # A frozen dataclass has no other way to set a field.
                 object.__setattr__(self, field.name, os.path.expanduser(value))
             if allowed is not None and not allowed.holds(value):
                 raise ConfigError(
@@ -84,7 +88,13 @@ class Section:
 
 
 def check_plain_names(path: str, *names: str) -> None:
-    """Checks names that become parts of file paths; a configuration may be untrusted.
+    """Checks names that become parts of file paths.
+
+    The configuration may come from somebody who is not trusted.
+
+    Args:
+      path: path of the field that holds the names.
+      *names: the names.
 
     Raises:
       ConfigError: if a name holds anything but letters, digits, '_', '-' and '.'.

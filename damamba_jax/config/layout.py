@@ -1,7 +1,7 @@
-"""Sections for the places of a corpus's files, and for the tables among them.
+"""Sections that say where the files of a corpus are, and how its tables are read.
 
-Every default means that something is absent, that a file says it itself, or that a
-corpus of its own names and rates its files as the released ones do.
+Every default means one of three things: something is absent, the file itself says it,
+or the corpus has the file names and the rates of the released corpora.
 """
 
 import dataclasses
@@ -21,34 +21,36 @@ TimeUnit = Literal["s", "ms", "mm:ss", "frames"]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TableReading(Section):
-    """How the text and the rows of a table are read."""
+    """Fields that say how the text and the rows of a table are read."""
 
     rows: tuple[str, ...] = setting(
-        "Rows that belong to a person, as `column=pattern`; the pattern has the fields "
-        "of file names: `speaker={role}`, `id=P{session}_T{turn}`. Empty means all.",
+        "Rows that belong to a person, as `column=pattern`. The pattern has the same "
+        "fields as patterns of file names: `speaker={role}`, `id=P{session}_T{turn}`. "
+        "Empty means all rows.",
         default=(),
     )
     time_unit: TimeUnit = setting(
-        "Unit of times: seconds, milliseconds, `mm:ss` (also `hh:mm:ss.5`), or numbers "
-        "of frames.",
+        "Unit of the times: seconds, milliseconds, `mm:ss` (also `hh:mm:ss.5`), or "
+        "numbers of frames.",
         default="s",
     )
     frame_rate: float = setting(
-        "Frames per second where times are numbers of frames; 0 means the nominal "
+        "Frames per second, for times that are numbers of frames; 0 means the nominal "
         "rate.",
         unit="Hz",
         range=NOT_NEGATIVE,
         default=0.0,
     )
     delimiter: str = setting(
-        "Separator of columns; empty means that the first line shows it.", default=""
+        "Separator of columns; empty means that it is found from the first line.",
+        default="",
     )
     decimal: Literal["", ".", ","] = setting(
-        "Decimal sign; empty means that the first lines show it.", default=""
+        "Decimal sign; empty means that it is found from the first lines.", default=""
     )
     encoding: str = setting(
-        "Encoding of the text; empty means UTF-8, UTF-16 with its mark, or else "
-        "Latin-1.",
+        "Encoding of the text; empty means UTF-8, UTF-16 if the file has its byte "
+        "order mark, or else Latin-1.",
         default="",
     )
 
@@ -79,20 +81,22 @@ class TableConfig(TableReading):
     )
     columns: tuple[str, ...] = setting(
         "Columns by name or pattern, such as `AU*_r`, in this order; empty means all "
-        "that no other field names. The second of two equal names ends in `.1`.",
+        "columns that no other field names. If two columns have the same name, `.1` is "
+        "added to the second name.",
         default=(),
     )
     time: str = setting(
-        "Column of times; empty means that rows follow each other at the nominal rate.",
+        "Column of the times; empty means that rows follow each other at the nominal "
+        "rate.",
         default="",
     )
     time_zero: Literal["recording", "turn", "first"] = setting(
-        "Where times count from: the start of the recording, of the turn, or the "
+        "Zero of the times: the start of the recording, the start of the turn, or the "
         "first row of the file.",
         default="recording",
     )
     hold: bool = setting(
-        "Whether a row holds until the next one or until the end of its turn, as "
+        "Whether a row stays valid until the next row or the end of its turn, as "
         "statistics of a turn do.",
         default=False,
     )
@@ -105,18 +109,21 @@ class TableConfig(TableReading):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TurnsConfig(TableReading):
-    """A table of turns: when each one starts and ends."""
+    """A table that says when each turn starts and ends."""
 
     path: ClassVar[str] = "data.layout.turns"
 
     files: str = setting("Pattern of the tables of turns.")
     turn: str = setting("Column that names the turn, as `{turn}` does in patterns.")
     start: str = setting(
-        "Column of starts; empty means that a turn starts where the one before ends.",
+        "Column of the starts; empty means that a turn starts where the turn before it "
+        "ends.",
         default="",
     )
-    end: str = setting("Column of ends; empty means that `duration` tells.", default="")
-    duration: str = setting("Column of durations, in place of `end`.", default="")
+    end: str = setting(
+        "Column of the ends; empty means that `duration` is set instead.", default=""
+    )
+    duration: str = setting("Column of the durations, in place of `end`.", default="")
 
     def __post_init__(self) -> None:
         """Checks that the table says how long a turn lasts."""
@@ -130,25 +137,28 @@ class TurnsConfig(TableReading):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LabelConfig(TableReading):
-    """Annotations that are no plain lines: tables, NOVA's, ELAN's."""
+    """Annotations in tables, NOVA files or ELAN files, not as one value per line."""
 
     path: ClassVar[str] = "data.layout.labels"
 
     values: tuple[str, ...] = setting(
-        "Columns of values, by name or pattern; the fields `{rater}` and `{turn}` take "
-        "what stands there: `engagement`, `rater_{rater}`, `Turn {turn}`.",
+        "Columns of the values, by name or pattern. In a pattern, `{rater}` and "
+        "`{turn}` stand for the name of a rater or a turn: `engagement`, "
+        "`rater_{rater}`, `Turn {turn}`.",
         default=("value",),
     )
-    time: str = setting("Column of times, for values at points in time.", default="")
-    start: str = setting("Column of starts, for values of intervals.", default="")
+    time: str = setting(
+        "Column of the times, for values at points in time.", default=""
+    )
+    start: str = setting("Column of the starts, for values of intervals.", default="")
     end: str = setting(
-        "Column of ends, for values of intervals; empty means that a value holds until "
-        "the next one.",
+        "Column of the ends, for values of intervals; empty means that a value holds "
+        "until the next value.",
         default="",
     )
     turn: str = setting(
-        "Column that names the turn, for values of turns; its place in time stands in "
-        "`data.layout.turns`.",
+        "Column that names the turn, for values of turns; the tables of "
+        "`data.layout.turns` say when the turn is.",
         default="",
     )
     tier: str = setting(
@@ -157,7 +167,7 @@ class LabelConfig(TableReading):
     )
 
     def __post_init__(self) -> None:
-        """Checks that values have one kind of place in time."""
+        """Checks that the place in time of a value is given in one way only."""
         super().__post_init__()
         if self.end and not self.start:
             raise ConfigError(
@@ -175,8 +185,9 @@ class LabelConfig(TableReading):
 class LayoutConfig(Section):
     """Places of a corpus's files, relative to its root.
 
-    Patterns hold the fields `{split}`, `{session}`, `{role}` and `{stem}`, and for
-    pieces `{turn}` and `{rater}`. Whoever sits alone in a layout needs no `{role}`.
+    Patterns hold the fields `{split}`, `{session}`, `{role}` and `{stem}`. For files
+    that hold one piece of a recording, they also hold `{turn}` and `{rater}`. A layout
+    with one role needs no `{role}`.
     """
 
     path: ClassVar[str] = "data.layout"
@@ -189,8 +200,8 @@ class LayoutConfig(Section):
         "Participants of a session, e.g. `expert` and `novice`."
     )
     partner_roles: tuple[str, ...] = setting(
-        "Those of `roles` that are partners alone, such as a robot or an interviewer: "
-        "the model sees them, and nobody rates or scores them.",
+        "Members of `roles` that are only partners, such as a robot or an interviewer: "
+        "the model sees them, but they are not rated and not scored.",
         default=(),
     )
     feature_path: str = setting(
@@ -198,28 +209,30 @@ class LayoutConfig(Section):
         default="{split}/{session}/{role}.{stem}.stream",
     )
     label_path: str = setting(
-        "Pattern of an annotation. `X.annotation` is NOVA's and `X.eaf` ELAN's; other "
-        "files have one value per line unless `labels` says more.",
+        "Pattern of an annotation. `X.annotation` is a file of NOVA and `X.eaf` is a "
+        "file of ELAN; other files have one value per line unless `labels` is set.",
         default="{split}/{session}/{role}.engagement.annotation.csv",
     )
     label_rate: float = setting(
-        "Rate of the annotations; intervals, turns and other rates are sampled at it.",
+        "Rate of the annotations; intervals, turns and annotations of another rate are "
+        "sampled at this rate.",
         unit="Hz",
         range=POSITIVE,
         default=25.0,
     )
     labels: LabelConfig | None = setting(
-        "Columns, raters and places in time of annotations; `None` where they need no "
-        "word.",
+        "Columns, raters and places in time of the annotations; `None` if the files "
+        "need no description.",
         default=None,
     )
     turns: TurnsConfig | None = setting(
-        "Table of turns, where features or labels have one piece per turn.",
+        "Table of turns, for features or labels that have one piece per turn.",
         default=None,
     )
     people: str = setting(
-        "Table of who sat where, with the columns `session`, `role` and `person`, and "
-        "`split` where it matters; for people who come again in other sessions.",
+        "Table that says who sat where, for people who come again in other sessions. "
+        "Its columns are `session`, `role`, `person` and, if sessions of two splits "
+        "have the same name, `split`.",
         default="",
     )
 
@@ -242,6 +255,6 @@ class LayoutConfig(Section):
 
     @property
     def label_reading(self) -> LabelConfig | None:
-        """How annotations are read; `None` for one value per line."""
+        """The fields for reading annotations; `None` for one value per line."""
         named = self.label_path.lower().endswith((".annotation", ".eaf"))
         return self.labels or (LabelConfig() if named else None)

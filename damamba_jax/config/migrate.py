@@ -1,18 +1,17 @@
-"""Stored configurations of older versions, brought up to the present fields.
+"""Updates of stored configurations of older versions to the present fields.
 
-Every run keeps its configuration as `config.json`, and must be readable for as long as
-there are checkpoints. So whoever adds, moves or removes a field adds an entry at the
-end of `ENTRIES`, in the same commit:
+Every run stores its configuration as `config.json`, which must be readable for as long
+as there are checkpoints. So a commit that adds, moves or removes a field also adds an
+entry at the end of `ENTRIES`:
 
-- for a field that is new, `Added("section.field", value)`, where `value` is what the
-  code did before the field existed, whatever value `configs/` gives it now;
-- for a field that is moved or removed, a function that changes the nested dict in
-  place, and does nothing to a dict that is up to date already.
+- For a new field, the entry is `Added("section.field", value)`. `value` is what the
+  code did before the field existed, whatever value `configs/` gives the field now.
+- For a field that is moved or removed, the entry is a function that changes the nested
+  dict in place, and does nothing to a dict that is already up to date.
 
-Stored configurations carry no version: an entry recognises by its fields what it has to
-change. Entries run in the order in which the fields changed. The configurations of
-`tests/config/stored/` were written by older versions; add one where an entry moves
-values about.
+Stored configurations carry no version: an entry sees from the fields what it has to
+change. Entries run in the order in which the fields changed. The configurations in
+`tests/config/stored/` were written by older versions; add one if an entry moves values.
 """
 
 import copy
@@ -23,7 +22,11 @@ Tree = dict[str, Any]
 
 
 def migrate(tree: Any) -> Any:
-    """Returns a stored configuration with the present fields; the given one stays."""
+    """Returns a copy of a stored configuration with the present fields.
+
+    Args:
+      tree: the stored configuration as nested dicts; it is not changed.
+    """
     if not isinstance(tree, dict):
         return tree
     tree = copy.deepcopy(tree)
@@ -33,31 +36,35 @@ def migrate(tree: Any) -> Any:
 
 
 class Added:
-    """Gives a field that was added the value that was in effect before.
+    """Gives a new field the value that was in effect before the field existed.
 
     Args:
       path: dotted path of the field.
-      value: value in effect before the field existed.
-      system: for a field of `model`, the only system that has it; empty if all do.
+      value: value that was in effect before the field existed.
+      system: for a field of `model`, the only system that has the field; empty if all
+        systems have it.
     """
 
     def __init__(self, path: str, value: Any, *, system: str = "") -> None:
         self.path, self.value, self.system = path, value, system
 
     def __call__(self, tree: Tree) -> None:
-        """Sets the field, unless it is there or belongs to another system."""
+        """Sets the field, unless it is already there or belongs to another system."""
         *groups, name = self.path.split(".")
         section: Any = tree
         for group in groups:
             section = section.setdefault(group, {})
             if not isinstance(section, dict):
-                return  # The conversion that follows says what is wrong.
+                return  # The conversion that follows reports what is wrong.
         if self.system in ("", section.get("system")):
             section.setdefault(name, self.value)
 
 
 def one_dataclass_a_system(tree: Tree) -> None:
-    """Leaves each system its own fields; once all systems had those of all others."""
+    """Keeps only the system's own fields.
+
+    Older versions stored the fields of all systems for every system.
+    """
     model = tree["model"]
     if not isinstance(model, dict):
         return
@@ -72,7 +79,7 @@ def one_dataclass_a_system(tree: Tree) -> None:
 
 
 def features_may_be_tables(tree: Tree) -> None:
-    """Gives each feature the field `table`; once all of them were streams."""
+    """Gives each feature the field `table`; in older versions all were streams."""
     features = tree["data"].get("features") if isinstance(tree["data"], dict) else ()
     items = features.values() if isinstance(features, dict) else features or ()
     for feature in items:
@@ -81,14 +88,17 @@ def features_may_be_tables(tree: Tree) -> None:
 
 
 def context_on_each_side(tree: Tree) -> None:
-    """Tells past from future; once a window had as much of one as of the other."""
+    """Splits the context of a window into past and future.
+
+    In older versions, a window had as much past as future.
+    """
     data = tree["data"]
     window = data.get("window") if isinstance(data, dict) else None
     if not isinstance(window, dict):
         return
     sizes = window.get("window_frames"), window.get("core_frames")
     if not all(isinstance(size, int) for size in sizes):
-        return  # The conversion that follows says what is wrong.
+        return  # The conversion that follows reports what is wrong.
     context = (window.pop("window_frames") - window["core_frames"]) // 2
     window |= {"past_frames": context, "future_frames": context}
 

@@ -1,4 +1,4 @@
-"""Presets of configuration files."""
+"""A check of the presets of configuration files."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,12 +10,13 @@ def check_preset(file: str, preset: str, known: Iterable[str]) -> None:
     """Checks that a configuration file has a preset.
 
     Args:
-      file: the configuration's `__file__`.
-      preset: the preset that was asked for.
-      known: all presets of the file.
+      file: `__file__` of the configuration file.
+      preset: name of the preset that was asked for.
+      known: names of all presets of the file.
 
     Raises:
-      ConfigError: if it has none of this name; the message names the nearest.
+      ConfigError: if the file has no preset of this name; the message names the most
+        similar one.
     """
     if preset not in known:
         raise ConfigError(

@@ -1,4 +1,4 @@
-"""Checks of values that depend on each other, across sections."""
+"""Checks of values in different sections that depend on each other."""
 
 from collections.abc import Mapping
 
@@ -7,15 +7,15 @@ from damamba_jax.errors import ConfigError
 
 
 def check_people(model: SystemConfig, widths: Mapping[str, int]) -> None:
-    """Checks how many people a batch shows to the system.
+    """Checks that the system can read as many people as a batch shows.
 
     Args:
-      model: the system.
-      widths: people in a batch by the path of the field that says so; 0 means that the
-        field is not used.
+      model: settings of the system.
+      widths: numbers of people in a batch, by the path of the field that sets them; 0
+        means that the field is not used.
 
     Raises:
-      ConfigError: if the system cannot read so many or so few people.
+      ConfigError: if the number of people is too large or too small for the system.
     """
     for path, people in widths.items():
         if people > model.max_participants:
@@ -30,16 +30,20 @@ def check_people(model: SystemConfig, widths: Mapping[str, int]) -> None:
             )
         if model.system == "dat" and people == 1:
             raise ConfigError(
-                f"`{path}`: DAT's target attends to its partners, absent ones "
-                f"included; expected 2 or more, got 1."
+                f"`{path}`: DAT's target attends to its partners, even to absent ones; "
+                f"expected 2 or more, got 1."
             )
 
 
 def check_label_unit(unit: str, loss: str) -> None:
-    """Checks that turns are learned as turns, and frames as frames.
+    """Checks that the loss belongs to the unit of the labels.
+
+    Args:
+      unit: value of `data.label_unit`.
+      loss: value of `optim.loss`.
 
     Raises:
-      ConfigError: for a loss of the other unit.
+      ConfigError: for a loss of frames with labels of turns, or the other way round.
     """
     if (unit == "turn") != loss.endswith("-mean"):
         of_frames = "'ccc', 'ccc-window' or 'cross-entropy'"
@@ -57,7 +61,7 @@ def check_classes(
     label_range: tuple[float, ...],
     loss: str,
 ) -> None:
-    """Checks the names of classes, and that classes are learned as classes.
+    """Checks the names of the classes, and that the loss is one for classes.
 
     Args:
       classes: value of `data.classes`.
@@ -65,7 +69,8 @@ def check_classes(
       loss: value of `optim.loss`.
 
     Raises:
-      ConfigError: for too few or doubled names, or a setting of the other kind.
+      ConfigError: for fewer than two names, for a name that occurs twice, and for a
+        loss or a range that does not go with the labels.
     """
     if bool(classes) != loss.startswith("cross-entropy"):
         expected = "'cross-entropy' or 'cross-entropy-mean'" if classes else "a CCC"
@@ -89,6 +94,10 @@ def check_classes(
 def check_alignment(model: SystemConfig, infonce_weight: float) -> None:
     """Checks that the system has the embeddings that the alignment loss compares.
 
+    Args:
+      model: settings of the system.
+      infonce_weight: value of `optim.infonce_weight`.
+
     Raises:
       ConfigError: if the loss has a weight and the system has no embeddings.
     """
@@ -107,19 +116,20 @@ def check_causal(
     smoothing: str,
     hides_future: bool,
 ) -> None:
-    """Checks that nothing shows the future where it is hidden.
+    """Checks that no setting reads the future if the scores must not depend on it.
 
-    The model hides it if it is causal, the windows if they end with their core.
+    A causal model must not see the future, and neither must a window that ends with
+    its core.
 
     Args:
-      model: the system.
+      model: settings of the system.
       people: the largest number of people in a batch.
       normalization: value of `data.normalization`.
       smoothing: value of `smoothing.kind`.
-      hides_future: `data.window.hides_future`.
+      hides_future: value of `data.window.hides_future`.
 
     Raises:
-      ConfigError: if a later frame would be read.
+      ConfigError: if a setting would read a later frame.
     """
     if not (model.causal or hides_future):
         return

@@ -1,8 +1,8 @@
 """Sections of a configuration, as frozen, validated dataclasses.
 
-No hyperparameter has a default. Defaults mean that something is absent
-(`DataConfig.layout`, `FeatureConfig.drop_columns` and `.missing_value`), or that a
-corpus of its own names and rates its files as the released ones do (`LayoutConfig`).
+No hyperparameter has a default. A default means that something is absent
+(`DataConfig.layout` and fields of `FeatureConfig`), or that a custom corpus has the
+file names and the rates of the released corpora (`LayoutConfig`).
 """
 
 import dataclasses
@@ -39,23 +39,23 @@ class FeatureConfig(Section):
     dim: int = setting("Columns of the stream.", range=POSITIVE)
     group: str = setting("Modality group, e.g. `audio` or `visual`.")
     rate: float = setting(
-        "Nominal sample rate. A file at another rate is read at its own.",
+        "Nominal sample rate. A file of another rate is read at its own rate.",
         unit="Hz",
         range=POSITIVE,
     )
     stems: tuple[str, ...] = setting(
-        "Names under which releases store it, `{role}.{stem}.stream`; a table needs "
+        "Names of the feature in file names, `{role}.{stem}.stream`. A table needs "
         "none if its pattern has no `{stem}`.",
         default=(),
     )
     table: TableConfig | None = setting(
-        "Columns of the tables that hold it; `None` for streams.", default=None
+        "Reading of the tables that hold the feature; `None` for streams.", default=None
     )
     drop_columns: tuple[int, ...] = setting(
         "Columns that never reach the model, counted from 0.", default=()
     )
     missing_value: float | None = setting(
-        "Entries equal to it are missing (OpenPose writes -1).", default=None
+        "Value that marks missing entries (OpenPose writes -1).", default=None
     )
 
     def path_of(self, name: str) -> str:
@@ -76,7 +76,7 @@ class FeatureConfig(Section):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class WindowConfig(Section):
-    """Windows of the model, counted in its own frames."""
+    """Windows of the model, counted in frames of the model."""
 
     path: ClassVar[str] = "data.window"
 
@@ -88,8 +88,8 @@ class WindowConfig(Section):
     )
     core_frames: int = setting("Frames that are scored.", unit="frames", range=POSITIVE)
     future_frames: int = setting(
-        "Frames of context behind the core. With 0, and a past, nothing that was "
-        "recorded after the core changes its scores.",
+        "Frames of context after the core. If this is 0 and there is a past, nothing "
+        "that was recorded after the core changes its scores.",
         unit="frames",
         range=NOT_NEGATIVE,
     )
@@ -101,21 +101,21 @@ class WindowConfig(Section):
 
     @property
     def window_frames(self) -> int:
-        """Frames that the model sees."""
+        """Number of frames that the model sees."""
         return self.past_frames + self.core_frames + self.future_frames
 
     @property
     def hides_future(self) -> bool:
-        """Whether nothing behind the core is seen, while its past is.
+        """Whether the model sees frames before the core, and none after it.
 
-        A window without any context is read as one with a future: the frames at both
-        of its ends may be interpolated from the sample beyond.
+        A window without any context does not hide the future: the frames at both of
+        its ends may be interpolated from the next sample outside the window.
         """
         return self.future_frames == 0 < self.past_frames
 
     @property
     def window_seconds(self) -> float:
-        """Length of the window, seconds."""
+        """Length of the window in seconds."""
         return self.window_frames / self.frame_hz
 
 
@@ -141,34 +141,39 @@ class DataConfig(Section):
         "People in a batch, the target included.", unit="people", range=POSITIVE
     )
     eval_participants: int = setting(
-        "The same in evaluations of whole sessions, at most the people that a session "
-        "has; 0 means `participants`. A model that was trained on pairs can thus be "
-        "shown everybody in a group.",
+        "People in a batch when whole sessions are evaluated, at most the people of "
+        "the session; 0 means `participants`. With this, a model that was trained on "
+        "pairs can see everybody in a group.",
         unit="people",
         range=NOT_NEGATIVE,
     )
-    train_splits: tuple[str, ...] = setting("Splits trained on, e.g. `noxi/train`.")
+    train_splits: tuple[str, ...] = setting(
+        "Splits that the model is trained on, e.g. `noxi/train`."
+    )
     val_split: str = setting(
-        "Split that validates during training and chooses the best checkpoint; empty "
-        "means none, so that the last checkpoint counts."
+        "Split for validation during training, which chooses the best checkpoint. "
+        "Empty means no validation: the last checkpoint is used."
     )
     eval_splits: tuple[str, ...] = setting(
-        "Splits scored at the end; empty means every split that is not trained on."
+        "Splits that are scored at the end; empty means every split that the model is "
+        "not trained on."
     )
     num_folds: int = setting(
-        "With more than 0, every `num_folds`-th session of the training splits, from "
-        "`fold` on, is held out of training and is the validation split, for a corpus "
-        "that releases one split only.",
+        "Number of folds, for a corpus that has only one split. If it is more than 0, "
+        "every `num_folds`-th session of the training splits, from `fold` on, is held "
+        "out of training and is the validation split.",
         range=NOT_NEGATIVE,
     )
-    fold: int = setting("The fold that is held out, from 0 on.", range=NOT_NEGATIVE)
+    fold: int = setting(
+        "Number of the fold that is held out, from 0 on.", range=NOT_NEGATIVE
+    )
     test_sessions: tuple[str, ...] = setting(
-        "Sessions of the training splits, as `split/session`, that are scored at the "
-        "end alone; cross-validation names those of its fold here."
+        "Sessions of the training splits, as `split/session`, that are only scored at "
+        "the end. A cross-validation sets this to the sessions of its fold."
     )
     window: WindowConfig = setting("Windows of the model.")
     simulated: str = setting(
-        "Preset of the simulated corpus, used only when `root` is empty."
+        "Preset of the simulated corpus; it is used only if `root` is empty."
     )
     cache_dir: str = setting(
         "Folder of binary copies of slow sources, statistics and simulated corpora.",
@@ -176,40 +181,40 @@ class DataConfig(Section):
     )
     num_threads: int = setting("Threads that read batches.", range=POSITIVE)
     normalization: Literal["training", "session"] = setting(
-        "Centre and spread of features: `training` takes the training split's; "
-        "`session` takes each stream's own over its whole recording, where the spread "
-        "is at least a tenth of the training split's."
+        "Source of the centre and the spread of features. `training` takes those of "
+        "the training split. `session` takes those of each stream over its whole "
+        "recording, with a spread of at least a tenth of the training split's."
     )
     label_range: tuple[float, ...] = setting(
         "Lowest and highest value of the annotations. The model sees them as 0 and 1; "
         "tables, pictures and files show them as they are."
     )
     label_delay_seconds: float = setting(
-        "How much later than the behaviour its annotation comes; annotations are moved "
-        "forward by it.",
+        "Delay of the annotations: how much later than the behaviour they come. "
+        "Annotations are moved to an earlier time by this delay.",
         unit="s",
         range=NOT_NEGATIVE,
     )
     exclude: tuple[str, ...] = setting(
-        "Files and folders below the root that are left out, by name or pattern: "
-        "`train/007`, `*/ann.face.stream`."
+        "Files and folders below the root that are left out, by name or pattern, e.g. "
+        "`train/007` or `*/ann.face.stream`."
     )
     on_error: Literal["raise", "skip"] = setting(
-        "What happens to a damaged file: `raise` ends the command, `skip` leaves the "
-        "file out and says so."
+        "What happens when a file is damaged: `raise` ends the command; `skip` leaves "
+        "the file out and reports it."
     )
 
     label_unit: Literal["frame", "turn"] = setting(
-        "What is learned and scored as one: a frame, or a `turn` (utterance, interval) "
+        "Unit that is learned and scored: a `frame`, or a `turn` (utterance, interval) "
         "that was rated as a whole. The score of a turn is the mean over its frames."
     )
     classes: tuple[str, ...] = setting(
-        "Names of the classes that annotations hold, such as `low,middle,high`; empty "
-        "for annotations that are numbers on a scale."
+        "Names of the classes in the annotations, such as `low,middle,high`; empty for "
+        "annotations that are numbers on a scale."
     )
     classes_ordered: bool = setting(
-        "Whether `classes` are steps of a scale, from the lowest to the highest. One "
-        "score and the thresholds between the steps are then learned."
+        "Whether `classes` are steps of a scale, from the lowest to the highest. The "
+        "model then learns one score and the thresholds between the steps."
     )
 
     def __post_init__(self) -> None:
@@ -232,7 +237,10 @@ class DataConfig(Section):
             )
 
     def for_programs(self) -> "DataConfig":
-        """Returns the same section without what no compiled program depends on."""
+        """Returns a copy in which fields that no compiled program depends on are reset.
+
+        The copy can be a part of the key of a compiled program.
+        """
         return dataclasses.replace(
             self,
             root="",
@@ -266,18 +274,20 @@ class OptimConfig(Section):
         "Global norm to which gradients are clipped.", range=POSITIVE
     )
     weight_decay: float = setting(
-        "Decay of the kernels of projections, not of A, D, norms, biases and "
-        "embeddings.",
+        "Decay of the kernels of projections. A, D, norms, biases and embeddings do "
+        "not decay.",
         range=NOT_NEGATIVE,
     )
     b1: float = setting("Decay of AdamW's first moment.", range=BELOW_ONE)
     b2: float = setting("Decay of AdamW's second moment.", range=BELOW_ONE)
     ema_decay: float = setting(
-        "Decay of the averaged parameters, reached as "
+        "Decay of the averaged parameters. At each step it is "
         "`min(ema_decay, (1 + step) / (10 + step))`.",
         range=BELOW_ONE,
     )
-    ccc_weight: float = setting("Weight of the loss `loss`.", range=NOT_NEGATIVE)
+    ccc_weight: float = setting(
+        "Weight of the loss that `loss` names.", range=NOT_NEGATIVE
+    )
     infonce_weight: float = setting(
         "Weight of the alignment loss; 0 leaves it out.", range=NOT_NEGATIVE
     )
@@ -287,36 +297,37 @@ class OptimConfig(Section):
     loss: Literal[
         "ccc", "ccc-window", "ccc-mean", "cross-entropy", "cross-entropy-mean"
     ] = setting(
-        "`ccc` is the CCC over all frames of a batch together; `ccc-window` is the "
-        "mean of each window's own; `ccc-mean` is the CCC over the windows' means, for "
-        "labels of turns. `cross-entropy` is the one for `data.classes`, and "
-        "`cross-entropy-mean` takes the mean of a window's probabilities, for turns."
+        "The loss. `ccc` is the CCC over all frames of a batch together; `ccc-window` "
+        "is the mean of the CCCs of single windows; `ccc-mean` is the CCC over the "
+        "means of windows, for labels of turns. `cross-entropy` is for "
+        "`data.classes`; `cross-entropy-mean` is the same with the mean of a window's "
+        "probabilities, for turns."
     )
     class_balance: float = setting(
-        "Power of the weight `n / (K n_k)` of a label of class `k` in the "
-        "cross-entropy, where `n_k` of `n` training labels are of that class: 1 weighs "
-        "all classes alike, 0 all labels.",
+        "Exponent of the weight `n / (K n_k)` of a label of class `k` in the "
+        "cross-entropy, where `n_k` of `n` training labels are of that class. With 1 "
+        "all classes have the same weight; with 0 all labels have the same weight.",
         range=NOT_NEGATIVE,
     )
     center_sigma: float = setting(
         "Width of a Gaussian weight of frames around the middle of their core; 0 "
-        "means that all count alike.",
+        "means that all frames have the same weight.",
         unit="half windows",
         range=NOT_NEGATIVE,
     )
     context_weight: float = setting(
-        "Weight of rated context frames, where frames of the core weigh 1.",
+        "Weight of context frames that have labels; frames of the core have weight 1.",
         range=NOT_NEGATIVE,
     )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainConfig(Section):
-    """The length of a run, its batches and what it writes."""
+    """The length of a run, its batches and the files that it writes."""
 
     path: ClassVar[str] = "train"
 
-    steps: int = setting("Optimizer steps.", unit="steps", range=POSITIVE)
+    steps: int = setting("Number of optimizer steps.", unit="steps", range=POSITIVE)
     batch_size: int = setting(
         "Windows of one step, over all devices and processes.",
         unit="windows",
@@ -329,7 +340,7 @@ class TrainConfig(Section):
         "Distance between checkpoints.", unit="steps", range=POSITIVE
     )
     eval_batches: int = setting(
-        "Windows are validated in at most this many batches; 0 means all.",
+        "Largest number of batches of a validation; 0 means that all windows are used.",
         unit="batches",
         range=NOT_NEGATIVE,
     )
@@ -337,38 +348,44 @@ class TrainConfig(Section):
         "Distance between lines of `metrics.jsonl`.", unit="steps", range=POSITIVE
     )
     keep_checkpoints: int = setting(
-        "Newest checkpoints that are kept, beside the best one.", range=POSITIVE
+        "Number of newest checkpoints that are kept, in addition to the best one.",
+        range=POSITIVE,
     )
     max_bad_steps: int = setting(
-        "Non-finite steps in a row after which the run ends.",
+        "Number of steps in a row with a non-finite loss or gradient after which the "
+        "run ends.",
         unit="steps",
         range=POSITIVE,
     )
-    tensorboard: bool = setting("Whether TensorBoard events are written too.")
+    tensorboard: bool = setting("Whether TensorBoard events are written as well.")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config(Section):
-    """Everything that a run is made of."""
+    """All settings of a run."""
 
-    name: str = setting("Name of the configuration; it names the default workdir.")
+    name: str = setting(
+        "Name of the configuration; the default workdir has the same name."
+    )
     seed: int = setting(
         "Seed of parameters, dropout and the order of the data.", range=NOT_NEGATIVE
     )
     init_from: str = setting(
-        "Workdir whose averaged parameters start this run; empty means none.",
+        "Workdir of another run, whose averaged parameters this run starts from; empty "
+        "means new parameters.",
         is_path=True,
     )
     data: DataConfig = setting("The recordings that are read.")
     model: SystemConfig = setting("The system and its architecture.")
     optim: OptimConfig = setting("The optimizer and the loss.")
-    train: TrainConfig = setting("The run's length and what it writes.")
+    train: TrainConfig = setting("The run's length and the files that it writes.")
     smoothing: SmoothingConfig = setting(
-        "Smoothing of the predictions that are scored at the end, not in validation."
+        "Smoothing of the predictions that are scored at the end. Validation does not "
+        "smooth."
     )
 
     def __post_init__(self) -> None:
-        """Checks the ranges, and what the sections mean to each other."""
+        """Checks the ranges, and the rules across sections."""
         super().__post_init__()
         data = self.data
         people = {

@@ -1,7 +1,7 @@
 """Pages of a configuration: every field with value, unit, range, source and meaning.
 
-Meaning, unit and range stand in the schema. The source of a value, `paper` or `ours`,
-stands behind it in the configuration file, as `config.optim.lr = 5e-5  # paper`.
+Meaning, unit and range are in the schema. The source of a value, `paper` or `ours`, is
+a comment after the value in the configuration file: `config.optim.lr = 5e-5  # paper`.
 """
 
 import ast
@@ -25,12 +25,13 @@ class Row(NamedTuple):
     """One field as text.
 
     Attributes:
-      path: dotted path, as the command line takes it.
-      value: value of the configuration.
-      unit: unit of the value; empty for values without one.
-      allowed: values that the field may have; empty if the type says all.
-      source: `paper` or `ours`, with a remark.
-      meaning: sentences from the schema.
+      path: dotted path of the field, as the command line takes it.
+      value: value of the field in the configuration.
+      unit: unit of the value; empty for values without a unit.
+      allowed: values that the field may have; empty if every value of its type is
+        allowed.
+      source: `paper` or `ours`, perhaps with a remark, or `command line`.
+      meaning: description of the field in the schema.
     """
 
     path: str
@@ -42,7 +43,13 @@ class Row(NamedTuple):
 
 
 class Part(NamedTuple):
-    """One section of a configuration: its path, its first line, and its fields."""
+    """One section of a configuration.
+
+    Attributes:
+      path: dotted path of the section; empty for the whole configuration.
+      title: first line of the section's docstring.
+      rows: the fields of the section.
+    """
 
     path: str
     title: str
@@ -54,7 +61,7 @@ class Sources:
 
     Args:
       texts: source texts of the files, the most specific one first.
-      overridden: paths that the command line sets.
+      overridden: paths of the fields that the command line sets.
     """
 
     def __init__(self, texts: Iterable[str], overridden: Iterable[str] = ()) -> None:
@@ -66,10 +73,15 @@ class Sources:
                 self._notes.append((path, _literal(value), _source(note or "")))
 
     def of(self, path: str, value: Any) -> str:
-        """Returns the source of one value."""
+        """Returns the source of one value.
+
+        Args:
+          path: dotted path of the field.
+          value: value of the field.
+        """
         if path in self._overridden:
             return "command line"
-        # A computed value is `...`: it may be any, so that it comes last.
+        # `...` stands for a computed value. It fits any value, so it is tried last.
         for wanted in (value, ...):
             for other, literal, note in self._notes:
                 if other == path and literal == wanted:
@@ -78,7 +90,7 @@ class Sources:
 
 
 def parts(config: ml_collections.ConfigDict, sources: Sources) -> list[Part]:
-    """Lists all sections of a valid configuration but the table of features.
+    """Lists all sections of a configuration except the table of features.
 
     Raises:
       ConfigError: if the configuration is not valid.
@@ -96,7 +108,7 @@ def feature_rows(config: ml_collections.ConfigDict) -> list[tuple[str, ...]]:
 
 
 def feature_columns() -> list[tuple[str, str]]:
-    """Lists name (with the unit) and meaning of each field of a feature."""
+    """Lists the name (with the unit) and the meaning of each field of a feature."""
     columns = []
     for field in dataclasses.fields(FeatureConfig):
         unit = field.metadata["unit"]
@@ -106,7 +118,7 @@ def feature_columns() -> list[tuple[str, str]]:
 
 
 def _parts(cls: type, tree: dict, path: str, sources: Sources) -> Iterator[Part]:
-    """Lists a section and then the sections in it."""
+    """Lists a section, and then the sections inside it."""
     if cls is SystemConfig:
         cls = SYSTEMS[tree["system"]]
     rows, inner = [], []
@@ -125,7 +137,7 @@ def _parts(cls: type, tree: dict, path: str, sources: Sources) -> Iterator[Part]
 
 
 def _choices(hint: Any) -> Sequence[Any]:
-    """The types that a field may have."""
+    """Returns the types that a field may have."""
     return (hint, *typing.get_args(hint))
 
 
@@ -141,7 +153,10 @@ def _row(
 
 
 def _text(value: Any) -> str:
-    """Shows a value; what is empty is shown as a dash, and left out of a section."""
+    """Writes a value as text; an empty value becomes a dash.
+
+    A section becomes the list of those of its fields that differ from their defaults.
+    """
     if isinstance(value, Section):
         given = (
             f"{field.name}={_text(getattr(value, field.name))}"
@@ -155,7 +170,7 @@ def _text(value: Any) -> str:
 
 
 def _literal(text: str) -> Any:
-    """Reads a Python literal; an expression of any other kind is `...`."""
+    """Reads a Python literal; for any other expression it returns `...`."""
     try:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError):
@@ -163,7 +178,7 @@ def _literal(text: str) -> Any:
 
 
 def _source(note: str) -> str:
-    """Makes a source of the remark behind a value."""
+    """Makes the source of a value from the comment after it."""
     if re.match(r"(paper|ours)\b", note):
         return note
     return f"ours: {note}" if note else "ours"

@@ -1,4 +1,4 @@
-"""Smoothing of predictions: a section of a configuration, and a text like `kind:1`."""
+"""Smoothing of predictions, as a section of a configuration or as `gaussian:1.5`."""
 
 import dataclasses
 from typing import ClassVar, Literal
@@ -14,7 +14,7 @@ class SmoothingConfig(Section):
     path: ClassVar[str] = "smoothing"
 
     kind: Literal["none", "exponential", "gaussian"] = setting(
-        "`exponential` is causal; `gaussian` has no delay."
+        "Kind of smoothing: `exponential` is causal; `gaussian` has no delay."
     )
     seconds: float = setting(
         "Time constant of the exponential, or standard deviation of the Gaussian.",
@@ -23,12 +23,12 @@ class SmoothingConfig(Section):
     )
 
     def __post_init__(self) -> None:
-        """Checks that there is a duration exactly where there is a kind."""
+        """Checks the ranges, and that only 'none' has a duration of 0."""
         super().__post_init__()
         if (self.kind == "none") != (self.seconds == 0):
             raise ConfigError(
-                f"`smoothing.seconds`: expected > 0 for a kind, and 0 for 'none'; got "
-                f"{self.seconds} for {self.kind!r}."
+                f"`smoothing.seconds`: expected 0 for 'none', and > 0 for other kinds; "
+                f"got {self.seconds} for {self.kind!r}."
             )
 
     def __str__(self) -> str:
@@ -40,7 +40,7 @@ def parse_smoothing(text: str) -> SmoothingConfig:
     """Reads `none`, or `KIND:SECONDS` such as `gaussian:1.5`.
 
     Raises:
-      ConfigError: for anything else.
+      ConfigError: for any other text.
     """
     kind, _, seconds = text.partition(":")
     try:

@@ -1,6 +1,6 @@
 """Architectures: one frozen, validated dataclass for each system.
 
-No field has a default but `system`, which names the dataclass itself.
+Only the field `system` has a default; it is the name of the dataclass's system.
 """
 
 import dataclasses
@@ -16,32 +16,33 @@ from damamba_jax.config.fields import (
 )
 from damamba_jax.errors import ConfigError
 
-_SYSTEM = "Name of the system: it decides which other fields there are."
+_SYSTEM = "Name of the system; it decides which other fields there are."
 _REMAT = (
-    "Recompute the activations of each block in the backward pass: less memory, more "
-    "time."
+    "Whether the backward pass computes the activations of each block again; this "
+    "needs less memory and more time."
 )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SystemConfig(Section):
-    """What every system can be set to."""
+    """Fields that every system has."""
 
     path: ClassVar[str] = "model"
 
     system: str = setting(_SYSTEM)
     max_participants: int = setting(
-        "People of a session that can be told apart, the target included.",
+        "Number of people of a session that the system can tell apart, the target "
+        "included.",
         unit="people",
         range=POSITIVE,
     )
     dropout: float = setting(
-        "Share of channels that are dropped after a branch of a block, in training.",
+        "Share of channels that training drops after each branch of a block.",
         range=BELOW_ONE,
     )
     compute_dtype: Literal["float32", "bfloat16"] = setting(
-        "Type of projections and attention. Parameters, scan state, softmax, norms and "
-        "losses are always float32."
+        "Number type of projections and attention. Parameters, scan state, softmax, "
+        "norms and losses are always float32."
     )
 
     @property
@@ -56,12 +57,12 @@ class SystemConfig(Section):
 
     @property
     def fuses_partners(self) -> bool:
-        """Whether a score depends on the partners, where a batch shows them."""
+        """Whether a score depends on the partners in the batch."""
         return True
 
     @property
     def frame_multiple(self) -> int:
-        """Frames to whose multiple the model fills up a sequence."""
+        """Number of frames; the model pads sequences to a multiple of it."""
         return 1
 
 
@@ -77,7 +78,7 @@ class DAMambaConfig(SystemConfig):
     visual_blocks: int = setting("Blocks of every other group.", range=NOT_NEGATIVE)
     context_blocks: int = setting("Blocks over the partners.", range=NOT_NEGATIVE)
     dialogue_blocks: int = setting(
-        "Blocks behind the target's attention to its partners.", range=NOT_NEGATIVE
+        "Blocks after the target's attention to its partners.", range=NOT_NEGATIVE
     )
     state_dim: int = setting(
         "States of each channel of the selective scan.", range=POSITIVE
@@ -96,49 +97,53 @@ class DAMambaConfig(SystemConfig):
         "Length of one chunk of attention.", unit="frames", range=POSITIVE
     )
     num_heads: int = setting(
-        "Attention heads at width `dim`; wider stacks have more, in proportion.",
+        "Attention heads at width `dim`; wider stacks have more heads, in proportion.",
         range=POSITIVE,
     )
     dialogue_dim: int = setting(
         "Width of the dialogue encoder; 0 means `dim`.", range=NOT_NEGATIVE
     )
     encoder: Literal["mamba", "transformer"] = setting(
-        "`mamba` is the hybrid block; `transformer` is attention over the whole "
-        "window, a row of the ablation."
+        "Kind of block: `mamba` is the hybrid block; `transformer` is attention over "
+        "the whole window, which is a row of the ablation."
     )
     direction: Literal["bidirectional", "forward"] = setting(
-        "`forward` is causal, for streams."
+        "Direction of the scans: `forward` is causal, which live streams need."
     )
     partner_order: Literal["concatenated", "interleaved"] = setting(
-        "`concatenated` puts the partners one after the other along time; "
-        "`interleaved` alternates them frame by frame, as a causal model needs."
+        "Order of several partners: `concatenated` puts them one after the other along "
+        "time; `interleaved` alternates them frame by frame, as a causal model needs."
     )
     modality_fusion: bool = setting("Whether a person's modality groups are fused.")
     partner_fusion: bool = setting("Whether the target attends to its partners.")
-    scan: str = setting("Implementation of the scan; empty takes the best one here.")
+    scan: str = setting(
+        "Implementation of the scan; empty takes the best one for this machine."
+    )
     ssm: Literal["mamba1", "mamba2"] = setting(
-        "`mamba2` has one transition for each head and computes matrix products."
+        "Kind of state-space model: `mamba2` has one transition for each head, and "
+        "computes it as matrix products."
     )
     head_dim: int = setting(
-        "Channels of a head of Mamba-2; they divide the inner width of every stack.",
+        "Channels of a head of Mamba-2; this number must divide the inner width of "
+        "every stack.",
         range=POSITIVE,
     )
     ssd_chunk: int = setting(
-        "Steps of Mamba-2 that become one matrix product; it changes the speed only.",
+        "Steps of Mamba-2 in one matrix product; this changes only the speed.",
         unit="frames",
         range=POSITIVE,
     )
     modality_dropout: float = setting(
         "In training, share of each person's windows in which a modality group is "
-        "missing; never all of the groups that are there.",
+        "removed. One group that is there always stays.",
         range=Range(
-            "[0, 0.5], since of two groups one always stays",
+            "[0, 0.5], because one of two groups always stays",
             lambda value: 0 <= value <= 0.5,
         ),
     )
     feature_dropout: float = setting(
-        "In training, share of each person's windows in which a feature is missing; "
-        "one of each person stays.",
+        "In training, share of each person's windows in which a feature is removed. "
+        "One feature of each person always stays.",
         range=BELOW_ONE,
     )
 
@@ -154,16 +159,16 @@ class DAMambaConfig(SystemConfig):
 
     @property
     def fuses_partners(self) -> bool:
-        """Whether a score depends on the partners, where a batch shows them."""
+        """Whether a score depends on the partners in the batch."""
         return self.partner_fusion
 
     @property
     def frame_multiple(self) -> int:
-        """Frames to whose multiple the model fills up a sequence."""
+        """Number of frames; the model pads sequences to a multiple of it."""
         return self.chunk_frames
 
     def __post_init__(self) -> None:
-        """Checks the ranges, and that heads divide the widths."""
+        """Checks the ranges, and that the heads divide the widths."""
         super().__post_init__()
         if self.dim % self.num_heads:
             raise ConfigError(
@@ -192,11 +197,11 @@ class DATConfig(SystemConfig):
     system: Literal["dat"] = setting(_SYSTEM, default="dat")
     remat: bool = setting(_REMAT)
     dim: int = setting(
-        "Width of one feature's sequence; a group is as many times as wide as it has "
-        "features.",
+        "Width of one feature's sequence. The width of a group is this number times "
+        "the number of its features.",
         range=POSITIVE,
     )
-    num_heads: int = setting("Attention heads everywhere.", range=POSITIVE)
+    num_heads: int = setting("Attention heads of every layer.", range=POSITIVE)
     feature_head_dim: int = setting(
         "Width of a head in the Transformers of single features.", range=POSITIVE
     )
@@ -234,7 +239,7 @@ class BaselineConfig(SystemConfig):
 
     @property
     def fuses_partners(self) -> bool:
-        """Whether a score depends on the partners, where a batch shows them."""
+        """Whether a score depends on the partners in the batch."""
         return False
 
 

@@ -1,6 +1,6 @@
 """Conversions of a configuration between `ConfigDict`, JSON and dataclasses.
 
-This module is the only reader of `ConfigDict`. Everything else sees `Config`.
+Only this module reads a `ConfigDict`. All other modules see `Config`.
 """
 
 import dataclasses
@@ -20,15 +20,15 @@ S = TypeVar("S", bound=Any)
 
 
 def from_config_dict(config: ml_collections.ConfigDict) -> Config:
-    """Resolves `data.features` against the table `features` and validates all.
+    """Makes a validated `Config` from a `ConfigDict`.
 
-    `data.features` is a comma-separated string of names (so that it can be chosen on
-    the command line); `features` maps each known name to the fields of
-    `FeatureConfig`.
+    `data.features` of the `ConfigDict` is a comma-separated string of names, so that it
+    can be set on the command line. The table `features` maps each known name to the
+    fields of `FeatureConfig`. Here, the names are replaced by these fields.
 
     Raises:
-      ConfigError: for an unknown field or feature (naming the nearest known one), or
-        a value out of its range.
+      ConfigError: for an unknown field or feature (the message names the most similar
+        known one), or a value out of its range.
     """
     tree = config.to_dict()
     table = tree.pop("features", {})
@@ -70,7 +70,7 @@ def to_json(config: Config) -> str:
 
 
 def from_json(text: str) -> Config:
-    """Reads a stored configuration, of this version or an older one.
+    """Reads a stored configuration of this version or an older one.
 
     Raises:
       ConfigError: as `from_tree` does.
@@ -85,8 +85,11 @@ def override(section: S, changes: Mapping[str, Any]) -> S:
     """Copies a configuration, or a section, with other values.
 
     Args:
-      section: the configuration; all its rules are checked again.
-      changes: values by the path of their field, e.g. `{"model.ssm": "mamba2"}`.
+      section: the configuration or section; all its rules are checked again.
+      changes: new values by the path of their field, e.g. `{"model.ssm": "mamba2"}`.
+
+    Raises:
+      ConfigError: if the new values break a rule.
     """
     values, groups = {}, {}
     for path, value in changes.items():
@@ -111,7 +114,7 @@ def differences(old: Config, new: Config) -> list[str]:
 
 
 def flatten(tree: Any, path: str = "") -> dict[str, Any]:
-    """Lists nested values by dotted path; an item of a list has its index as name."""
+    """Lists nested values by dotted path; the name of a list's item is its index."""
     if isinstance(tree, Mapping):
         items = tree.items()
     elif isinstance(tree, (list, tuple)) and tree:

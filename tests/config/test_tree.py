@@ -94,7 +94,7 @@ def test_features_are_chosen_by_name_and_in_order():
         ("optim.loss", "ccc-mean", "got 'ccc-mean'"),
         ("optim.center_sigma", -1.0, "`optim.center_sigma`: expected >= 0"),
         ("optim.context_weight", -1.0, "`optim.context_weight`: expected >= 0"),
-        ("smoothing.kind", "gaussian", "`smoothing.seconds`: expected > 0 for a kind"),
+        ("smoothing.kind", "gaussian", "> 0 for other kinds; got 0.0 for 'gaussian'"),
         ("smoothing.seconds", 1.0, "got 1.0 for 'none'"),
         ("optim.lr", float("nan"), "`optim.lr`: expected > 0, got nan"),
         ("optim.lr", "fast", r"expected float, got 'fast' \(str\)"),
