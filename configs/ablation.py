@@ -4,20 +4,21 @@
     python -m damamba_jax.study ablation --preset=converged  # GPU
     python -m damamba_jax.study ablation --preset=small      # two cores
 
-This is the full model; the study sets the switches of the other rows (Transformer
-encoder, without modality fusion, without partner fusion, without both) and gives the
-width that they lose to their dialogue encoder, so that parameters agree within 2 %.
+This is the configuration of the full model. The study sets the switches of the other
+rows (Transformer encoder, without modality fusion, without partner fusion, without
+both). Rows without a part get a wider dialogue encoder, so that the numbers of
+parameters agree within 2 %.
 
-Published, on NoXi Base / NoXi-Add / MPIIGI / Global: full model 0.77 / 0.70 / 0.52 /
-0.66, without modality fusion 0.75 / 0.66 / 0.48 / 0.63, without partner fusion 0.74 /
+Published CCCs on NoXi Base / NoXi-Add / MPIIGI / Global: full model 0.77 / 0.70 / 0.52
+/ 0.66, without modality fusion 0.75 / 0.66 / 0.48 / 0.63, without partner fusion 0.74 /
 0.66 / 0.51 / 0.64, without both 0.68 / 0.65 / 0.45 / 0.59, Transformer 0.75 / 0.64 /
-0.49 / 0.63. Without `--config.data.root=DIR` rows are trained and scored on the
-simulated corpus, where the oracle says what each part can be worth in one window.
+0.49 / 0.63. Without `--config.data.root=DIR`, rows are trained and scored on the
+simulated corpus. There the oracle predicts the worth of each part in one window.
 
-`paper` is the paper's model and recipe, five rows of three seeds with 20,000 steps
-each: days on one GPU, and 9 GB of drawn corpus (`--rows` spreads it over several
-machines). Nobody has run it yet. `converged` is the demo's model trained until it gains
-no more; `small` is cut to what two cores do in less than an hour.
+`paper` has the paper's model and recipe: five rows of three seeds with 20,000 steps
+each. It takes days on one GPU, and 9 GB of disk for the simulated corpus; `--rows` can
+spread it over several machines. Nobody has run it yet. `converged` trains the demo's
+model until it improves no more. `small` takes less than an hour on two cores.
 """
 
 import ml_collections
@@ -31,7 +32,7 @@ def get_config(preset: str = "paper") -> ml_collections.ConfigDict:
     presets = {"paper": _paper, "converged": _converged, "small": _small}
     check_preset(__file__, preset, presets)
     config = presets[preset]()
-    # ours: pairs are trained on; groups are shown whole.
+    # ours: the model is trained on pairs; in evaluations it sees whole groups.
     config.data.eval_participants = config.model.max_participants
     return config
 
@@ -44,7 +45,7 @@ def _paper() -> ml_collections.ConfigDict:
 
 
 def _converged() -> ml_collections.ConfigDict:
-    """Ten test dyads of ten minutes, 25 Hz, the demo's model."""
+    """Returns the demo's model at 25 Hz, with ten test pairs of ten minutes."""
     config = noxi.get_config("demo")
     config.name = "ablation-converged"
     config.data.simulated = "ablation"
@@ -56,7 +57,10 @@ def _converged() -> ml_collections.ConfigDict:
 
 
 def _small() -> ml_collections.ConfigDict:
-    """The same on one feature of each group: all of a group carry the same cues."""
+    """Returns `converged` with one feature of each group and shorter runs.
+
+    All features of a group carry the same cues.
+    """
     config = _converged()
     config.name = "ablation-small"
     config.data.features = "w2vbert2,clip"
@@ -73,7 +77,7 @@ def _train(
     warmup_steps: int,
     ema_decay: float,
 ) -> None:
-    """Sets the length of a run, with one validation of 640 windows, at its end."""
+    """Sets the length of a run, and one validation of 640 windows at its end."""
     config.optim.warmup_steps = warmup_steps
     config.optim.ema_decay = ema_decay
     config.train.steps = steps

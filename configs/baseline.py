@@ -4,11 +4,12 @@
     python -m damamba_jax.train --config=configs/baseline.py:egemaps   # one of them
     python -m damamba_jax.train --config=configs/baseline.py:small     # 2-core machine
 
-Presets: `all`, one per feature set (`egemaps`, `w2vbert2`, `clip`, `openface2`,
-`openpose`), and `small`. Layers, dropout and learning rate of one feature set are those
-that the organisers' search chose on NoXi (github.com/hcmlab/MultiMediate_26); `all` is
-not theirs and takes eGeMAPS' network. Loss, standardisation and batches are this
-project's, so that systems differ in the model alone: see `models/baseline.py`.
+The presets are `all`, one for each feature set (`egemaps`, `w2vbert2`, `clip`,
+`openface2`, `openpose`), and `small`. The layers, the dropout and the learning rate of
+a feature set are those that the organisers' search chose on NoXi
+(github.com/hcmlab/MultiMediate_26). `all` is ours, and takes the network of eGeMAPS.
+Loss, standardisation and batches are those of this project, so that systems differ only
+in the model: see `models/baseline.py`.
 
 Published by the organisers in 2026, CCC on NoXi Base, NoXi-Add and
 MPIIGroupInteraction:
@@ -19,10 +20,11 @@ MPIIGroupInteraction:
 
 Nobody has reproduced them here.
 
-Cost: a step of `all` takes 1.1 s of processor time, all 5,000 an hour or two on two
-cores; `small` needs minutes there, nearly all for compilation and evaluation.
+Cost: a step of `all` takes 1.1 s of processor time, and all 5,000 steps take an hour or
+two on two cores. `small` takes minutes there, nearly all of them for compilation and
+evaluation.
 
-`paper:` marks what the organisers publish; `ours:` is our choice.
+`paper:` marks what the organisers published; `ours:` marks our choice.
 """
 
 import ml_collections
@@ -62,14 +64,14 @@ def get_config(preset: str = "all") -> ml_collections.ConfigDict:
 
 
 def _baseline(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
-    """Puts the network in the place of DA-Mamba; fields it does not read are gone."""
-    config.data.participants = 1  # paper: nothing of the partner is seen
-    # ours: whoever sees one frame needs no context, so every frame is scored
+    """Replaces DA-Mamba by the network, and removes fields that it does not read."""
+    config.data.participants = 1  # paper: the model does not see the partner
+    # ours: a model that sees one frame needs no context, so every frame is scored
     config.data.window.past_frames = 0
     config.data.window.future_frames = 0
     config.model = ml_collections.ConfigDict()
     config.model.system = "baseline"  # paper
     config.model.max_participants = 4  # ours: as for the other systems
     config.model.compute_dtype = "float32"  # paper
-    config.optim.infonce_weight = 0.0  # paper: one person's frame, nothing to align
+    config.optim.infonce_weight = 0.0  # paper: there is nothing to align in one frame
     return config

@@ -1,28 +1,28 @@
-"""DAT (Li et al., MM 2024, arXiv 2410.08470): the Transformer that DA-Mamba is
-compared with.
+"""DAT (Li et al., MM 2024, arXiv 2410.08470), which DA-Mamba is compared with.
 
     python -m damamba_jax.train --config=configs/dat.py             # DAT-M, 66.8 M
     python -m damamba_jax.train --config=configs/dat.py:l           # DAT-L, 114 M
     python -m damamba_jax.train --config=configs/dat.py:paper_table # 42.5 M
     python -m damamba_jax.train --config=configs/dat.py:small       # 2-core machine
 
-`m` and `l` have the sizes of the authors' code (66.79 M and 113.98 M parameters for
-windows of 96 frames) and its recipe where the loop has a place for it: 25 Hz, learning
-rate, warm-up, batch, moving average. Published: CCC 0.76 on NoXi Base, 0.67 on
-NoXi-Add, 0.49 on MPIIGroupInteraction; the code does not say by which size. Nobody has
-reproduced them here.
+DAT is a Transformer. `m` and `l` have the sizes of the authors' code (66.79 M and
+113.98 M parameters for windows of 96 frames). They also have its recipe as far as our
+training loop has settings for it: 25 Hz, learning rate, warm-up, batch, moving average.
+Published CCCs: 0.76 on NoXi Base, 0.67 on NoXi-Add, 0.49 on MPIIGroupInteraction; the
+code does not say which size reached them. Nobody has reproduced them here.
 
-`paper_table` is for the table of memory against sequence length: DA-Mamba's paper gives
+`paper_table` is for the table of memory against sequence length. DA-Mamba's paper gives
 DAT 42.5 M parameters there, a size that neither published variant has. The widths of
-the sequences and the depth stay DAT's, heads and feed-forward layers are narrower;
-frame rate and recipe are those of `configs/noxi.py`, without the alignment loss.
-Learned positions belong to the model: in these three sizes, each frame that the window
-is longer than 96 adds 12,800 parameters.
+the sequences and the depth are DAT's; heads and feed-forward layers are narrower. Frame
+rate and recipe are those of `configs/noxi.py`, without the alignment loss. The model
+learns a position for each frame: in these three sizes, each frame beyond 96 in a window
+adds 12,800 parameters.
 
-Cost: a GPU, for all but `small`, which has DAT's shape in small widths and is made for
-the simulated corpus and two cores, as `configs/noxi.py:demo` is: a minute and a half.
+Cost: all need a GPU, except `small`. `small` has DAT's shape in small widths. It is for
+the simulated corpus, like `configs/noxi.py:demo`, and takes a minute and a half on two
+cores.
 
-`paper:` marks what DAT's authors state or publish; `ours:` is our choice.
+`paper:` marks what DAT's authors state or published; `ours:` marks our choice.
 """
 
 import ml_collections
@@ -51,7 +51,7 @@ def _medium() -> ml_collections.ConfigDict:
 
 def _large() -> ml_collections.ConfigDict:
     config = _medium()
-    config.model.dropout = 0.3  # paper; 0.2 behind the first projection
+    config.model.dropout = 0.3  # paper; 0.2 after the first projection
     config.model.feature_head_dim = 128  # paper
     config.model.group_head_dim = 256  # paper
     config.model.feature_ffn_dim = 1024  # paper
@@ -80,10 +80,10 @@ def _small() -> ml_collections.ConfigDict:
 
 
 def _with_dat(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
-    """Puts DAT-M in the place of DA-Mamba; fields that DAT does not read are gone."""
+    """Replaces DA-Mamba by DAT-M, and removes fields that DAT does not read."""
     config.model = ml_collections.ConfigDict()
     config.model.system = "dat"  # paper
-    config.model.max_participants = 4  # ours: published for two people
+    config.model.max_participants = 4  # ours: DAT was published for two people
     config.model.dropout = 0.1  # paper
     config.model.remat = True  # ours, as for DA-Mamba
     config.model.compute_dtype = "float32"  # paper

@@ -4,14 +4,15 @@
         --config.data.root=DIR
 
 The public repository andre-pereira/ICMI2024LLMsEnjoymentDetection (CC BY 4.0; doi
-10.1145/3678957.3685729) holds for each exchange of 25 conversations the face of the
-person at 10 Hz, statistics of the voice, who spoke for how long, and the ratings of
-three people from 1 to 5. `DIR` is a copy of the repository. The preset `plain` reads
-the same files under plainer names, of any number of people: `face/P1/P1_T1.csv`,
-`egemaps_per_turn.csv`, `turns/turn_taking_1.tsv` and `enjoyment.csv`.
+10.1145/3678957.3685729) holds 25 conversations, which consist of exchanges. For each
+exchange, it has the person's face at 10 Hz, statistics of the voice, the times that
+each side spoke, and the ratings of three people from 1 to 5. `DIR` is a copy of the
+repository. The preset `plain` reads the same files under simpler names, for any number
+of people: `face/P1/P1_T1.csv`, `egemaps_per_turn.csv`, `turns/turn_taking_1.tsv` and
+`enjoyment.csv`.
 
-Every choice is ours. The ratings belong to exchanges, so an exchange is what is learned
-and scored. Each conversation has one person, so that leaving one out leaves out a
+Every choice is ours. The ratings belong to exchanges, so exchanges are learned and
+scored. Each conversation has one person, so leaving out a conversation leaves out a
 person.
 """
 
@@ -23,7 +24,14 @@ from damamba_jax.configs import small
 
 
 class Files(NamedTuple):
-    """Patterns of the files of a copy."""
+    """Patterns of the files of a copy of the corpus.
+
+    Attributes:
+      face: tables of the face, one for each exchange.
+      voice: table of the statistics of the voice.
+      turns: tables of the exchanges, one for each conversation.
+      ratings: table of the ratings.
+    """
 
     face: str
     voice: str
@@ -47,7 +55,7 @@ FILES = {
 }
 
 FACE = "Pitch,Roll,Yaw,AU*,anger,disgust,fear,happiness,sadness,surprise,neutral"
-# The table spells them so.
+# These are the names in the table, with its spelling errors.
 TIMING = (
     "Length-Exchange,Lenght-1stPause,Lenght-Robot,Lenght-2ndPause,Length-Person,"
     "Percentage-*"
@@ -55,7 +63,11 @@ TIMING = (
 
 
 def get_config(preset: str = "repository") -> ml_collections.ConfigDict:
-    """Returns the configuration for a copy of the names `repository` or `plain`."""
+    """Returns the configuration for a copy with the names of a preset.
+
+    Args:
+      preset: `repository` for the repository's names of files, or `plain`.
+    """
     if preset not in FILES:
         raise ValueError(
             f"`--config=configs/enjoyment.py:{preset}`: unknown preset; expected one "
@@ -68,7 +80,7 @@ def get_config(preset: str = "repository") -> ml_collections.ConfigDict:
 
 
 def _set_corpus(config: ml_collections.ConfigDict, files: Files) -> None:
-    """Says where the files are, and what they mean."""
+    """Sets the places of the files and the meaning of their columns."""
     config.features = {
         "face": dict(
             dim=30,

@@ -1,14 +1,14 @@
 """DA-Mamba on MPIIGroupInteraction: groups of three and four people.
 
-The release has no training split. A model trained on NoXi is fine-tuned on five of
-the six labelled recordings and validated on the sixth, fold by fold:
+The release has no training split. So a model that was trained on NoXi is fine-tuned on
+five of the six labelled recordings, and validated on the sixth, fold by fold:
 
     python -m damamba_jax.train --config=configs/mpiigi.py \
         --config.init_from=runs/noxi --config.data.fold=0 --workdir=runs/mpiigi-fold0
 
-for `fold` 0 to 5. Preset `demo` starts from `configs/noxi.py:demo` and takes minutes on
-two cores; without `--config.data.root=DIR` the simulated corpus is used. Published: CCC
-0.52 on the test split, which has no public labels.
+Run this for `fold` 0 to 5. The preset `demo` starts from `configs/noxi.py:demo` and
+takes minutes on two cores. Without `--config.data.root=DIR`, the simulated corpus is
+used. The published CCC is 0.52 on the test split, which has no public labels.
 """
 
 import ml_collections
@@ -24,7 +24,7 @@ def get_config(preset: str = "paper") -> ml_collections.ConfigDict:
     check_preset(__file__, preset, ("paper", "25hz", "demo"))
     config = noxi.get_config(preset)
     config.name = config.name.replace("noxi", "mpiigi")
-    # Up to three partners; a model of `noxi.py` knows their slots already.
+    # A group has up to three partners; a model of `noxi.py` has slots for them already.
     config.data.participants = 4
     config.data.train_splits = "mpiigroupinteraction/val"
     config.data.val_split = ""

@@ -3,16 +3,17 @@
     python -m damamba_jax.train --config=configs/noxi.py            # the paper
     python -m damamba_jax.train --config=configs/noxi.py:25hz       # native rate
     python -m damamba_jax.train --config=configs/noxi.py:demo       # 2-core machine
-    python -m damamba_jax.train --config=configs/noxi.py:tiny       # a check: seconds
+    python -m damamba_jax.train --config=configs/noxi.py:tiny       # check in seconds
 
-Published: CCC 0.77 on NoXi Base, 0.70 on NoXi-Add, 0.52 on MPIIGroupInteraction. The
-code behind these numbers is not public; they are reproduced only when `evaluate`
-prints them on the licensed corpora. Without `--config.data.root=DIR` the simulated
-corpus is used, and everything that a run writes says so.
+Published CCCs: 0.77 on NoXi Base, 0.70 on NoXi-Add, 0.52 on MPIIGroupInteraction. The
+code behind these numbers is not public. They are reproduced only when `evaluate` prints
+them on the licensed corpora. Without `--config.data.root=DIR`, the simulated corpus is
+used, and all files that a run writes are marked as simulated.
 
-`paper` behind a value marks what the paper states; `ours` marks our choice, where the
-paper is silent. `python -m damamba_jax.config show configs/noxi.py` prints all values
-with their meaning. Every other configuration is this one with some values changed.
+`paper` after a value marks what the paper states; `ours` marks our choice, where the
+paper says nothing. `python -m damamba_jax.config show configs/noxi.py` prints all
+values with their meaning. Every other configuration is this one with some values
+changed.
 """
 
 import dataclasses
@@ -32,7 +33,10 @@ def get_config(preset: str = "paper") -> ml_collections.ConfigDict:
 
 
 def _paper() -> ml_collections.ConfigDict:
-    """Lists every value, once; the other presets change some."""
+    """Returns the paper's configuration, which sets every value.
+
+    The other presets change some of the values.
+    """
     config = ml_collections.ConfigDict()
     config.name = "noxi"  # ours
     config.seed = 0  # ours
@@ -51,7 +55,7 @@ def _set_data(config: ml_collections.ConfigDict) -> None:
     config.data.root = ""  # ours
     config.data.labels_root = ""  # ours
     config.data.layout = None  # ours
-    # paper: Ege, W2v, CLIP, OF, OF2; the released streams of these names.
+    # The paper names Ege, W2v, CLIP, OF and OF2; these are the released streams.
     config.data.features = "egemaps,w2vbert2,clip,openface2,openpose"  # paper
     config.data.participants = 2  # paper
     config.data.eval_participants = 0  # ours: as in training
@@ -83,7 +87,7 @@ def _set_data(config: ml_collections.ConfigDict) -> None:
 def _set_model(config: ml_collections.ConfigDict) -> None:
     """Sets the architecture."""
     config.model = ml_collections.ConfigDict()
-    # Other systems have other fields: configs/dat.py, configs/baseline.py.
+    # Other systems have other fields; see configs/dat.py and configs/baseline.py.
     config.model.system = "damamba"  # paper
     config.model.dim = 256  # ours: reaches the published 28.7 M parameters
     config.model.feature_blocks = 1  # ours
@@ -100,7 +104,7 @@ def _set_model(config: ml_collections.ConfigDict) -> None:
     config.model.dialogue_dim = 0  # ours: the dialogue encoder is as wide as `dim`
     config.model.max_participants = 4  # ours: the largest released group
     config.model.encoder = "mamba"  # paper
-    config.model.direction = "bidirectional"  # ours: else the right context is unused
+    config.model.direction = "bidirectional"  # ours: it uses the future context
     config.model.partner_order = "concatenated"  # paper
     config.model.modality_fusion = True  # paper
     config.model.partner_fusion = True  # paper
@@ -110,7 +114,7 @@ def _set_model(config: ml_collections.ConfigDict) -> None:
     config.model.scan = ""  # ours: the best implementation for the device
     config.model.ssm = "mamba1"  # ours
     config.model.head_dim = 64  # ours: Mamba-2's own default
-    config.model.ssd_chunk = 32  # ours; changes the speed only
+    config.model.ssd_chunk = 32  # ours: it changes only the speed
     config.model.modality_dropout = 0.0  # ours
     config.model.feature_dropout = 0.0  # ours
 
@@ -130,13 +134,13 @@ def _set_optim(config: ml_collections.ConfigDict) -> None:
     config.optim.infonce_weight = 0.4  # paper
     config.optim.infonce_temperature = 0.07  # ours
     config.optim.loss = "ccc"  # ours: over the batch
-    config.optim.class_balance = 1.0  # ours: of no effect without classes
-    config.optim.center_sigma = 0.0  # ours: all core frames count alike
-    config.optim.context_weight = 0.0  # ours: the core alone is scored
+    config.optim.class_balance = 1.0  # ours: it has no effect without classes
+    config.optim.center_sigma = 0.0  # ours: all core frames have the same weight
+    config.optim.context_weight = 0.0  # ours: the loss is over the core only
 
 
 def _set_train(config: ml_collections.ConfigDict) -> None:
-    """Sets the run's length, what it writes, and the smoothing of predictions."""
+    """Sets the length and the outputs of a run, and the smoothing of predictions."""
     config.train = ml_collections.ConfigDict()
     config.train.steps = 20_000  # ours: about 11 passes over NoXi's training split
     config.train.batch_size = 128  # paper
@@ -154,7 +158,10 @@ def _set_train(config: ml_collections.ConfigDict) -> None:
 
 
 def _native_rate() -> ml_collections.ConfigDict:
-    """The paper's model at 25 Hz: four times the context from the same frames."""
+    """Returns the paper's model at 25 Hz.
+
+    Windows have the same number of frames, and so four times the context in time.
+    """
     config = _paper()
     config.name = "noxi-25hz"
     config.data.window.frame_hz = 25.0
@@ -162,10 +169,10 @@ def _native_rate() -> ml_collections.ConfigDict:
 
 
 def _demo() -> ml_collections.ConfigDict:
-    """Trains in minutes on two cores, on the simulated corpus.
+    """Returns a model that trains in minutes on two cores, on the simulated corpus.
 
-    Deviates from the paper in frame rate, widths, dropout, optimizer and batch: at
-    100 Hz and batch 128 one step of even a small model takes seconds there.
+    It deviates from the paper in frame rate, widths, dropout, optimizer and batch: at
+    100 Hz with batches of 128, a step of even a small model takes seconds on two cores.
     """
     config = _native_rate()
     config.name = "noxi-demo"
@@ -181,8 +188,8 @@ def _demo() -> ml_collections.ConfigDict:
     config.model.head_dim = 16
     config.model.dropout = 0.0
     config.model.remat = False
-    config.optim.lr = 5e-3  # with twice as much some Transformers never learn
-    config.optim.b2 = 0.95  # 0.999 remembers 1,000 steps
+    config.optim.lr = 5e-3  # at twice this rate, some Transformers never learn
+    config.optim.b2 = 0.95  # 0.999 would average over 1,000 steps
     config.optim.warmup_steps = 20
     config.optim.ema_decay = 0.98
     config.train.steps = 160
@@ -195,9 +202,9 @@ def _demo() -> ml_collections.ConfigDict:
 
 
 def _tiny() -> ml_collections.ConfigDict:
-    """Learns nothing, but passes every phase of a run within five steps.
+    """Returns a model that learns nothing, but goes through a whole run in five steps.
 
-    Tests and checks of reliability use it: its model compiles in seconds.
+    Tests and checks of reliability use it, because its model compiles in seconds.
     """
     config = _demo()
     config.name = "noxi-tiny"
@@ -227,7 +234,10 @@ def _tiny() -> ml_collections.ConfigDict:
 
 
 def feature_table() -> ml_collections.ConfigDict:
-    """The streams by name, released or extracted; change or add entries for others."""
+    """Returns the table of streams by name: the released and the extracted ones.
+
+    For other streams, change entries or add some.
+    """
     table = ml_collections.ConfigDict()
     for name, feature in {**RELEASED_FEATURES, **EXTRACTED_FEATURES}.items():
         fields = dataclasses.asdict(feature)

@@ -3,11 +3,12 @@
     damamba train --config=configs/noxi_j.py --config.data.root=DIR \
         --config.init_from=runs/noxi
 
-starts from a model of `configs/noxi.py`, at a fifth of its learning rate; without
-`init_from` it learns from NoXi-J's 31 training sessions alone. Where `DIR` holds NoXi
-too, `--config.data.train_splits=noxi/train,noxi-j/train` learns from both at once. No
-simulated corpus stands in for this one. Validation has 10 sessions; the test split has
-no public labels. Published by others: CCC 0.31 (the 2026 baseline) to 0.64.
+The run starts from a model of `configs/noxi.py`, with a fifth of its learning rate.
+Without `init_from`, it learns only from NoXi-J's 31 training sessions. If `DIR` holds
+NoXi too, `--config.data.train_splits=noxi/train,noxi-j/train` learns from both at once.
+There is no simulated corpus for this configuration. Validation has 10 sessions; the
+test split has no public labels. Others have published CCCs from 0.31 (the baseline of
+2026) to 0.64.
 """
 
 import ml_collections

@@ -1,14 +1,15 @@
-"""DA-Mamba on PInSoRo: classes of engagement of children at play, frame by frame.
+"""DA-Mamba on PInSoRo: classes of engagement of playing children, frame by frame.
 
     damamba train --config=configs/pinsoro.py:task   --config.data.root=DIR
     damamba train --config=configs/pinsoro.py:social --config.data.root=DIR
 
-learn the two annotations, each with a model of its own, from pairs of children and from
-pairs of a child and a robot. The robot is seen as the partner and is not scored. Frames
-on which raters disagree, empty lines of the files, neither train nor count. The best
-checkpoint is that of `pinsoro/val-cc`; `evaluate` scores `pinsoro/val-cr` as well. No
-simulated corpus stands in for this one. Published by others, on the test sets: kappa of
-at most 0.25 for each annotation and kind of pairs.
+The two commands learn the two annotations, each with a model of its own. They learn
+from pairs of children, and from pairs of a child and a robot. The model sees the robot
+as a partner, and does not score it. Frames on which raters disagree are empty lines in
+the files; they are used neither for training nor for scores. The best checkpoint is
+chosen on `pinsoro/val-cc`; `evaluate` scores `pinsoro/val-cr` as well. There is no
+simulated corpus for this configuration. On the test sets, others have published kappas
+of at most 0.25 for each annotation and each kind of pair.
 """
 
 import ml_collections
@@ -34,5 +35,5 @@ def get_config(preset: str = "task") -> ml_collections.ConfigDict:
     config.data.simulated = ""
     config.data.classes = ",".join(ANNOTATIONS[f"{preset}_engagement"])
     config.optim.loss = "cross-entropy"
-    config.train.steps = 5_000  # ours: 32 sessions for training, fewer than NoXi's 38
+    config.train.steps = 5_000  # ours: 32 training sessions are fewer than NoXi's 38
     return config

@@ -54,7 +54,7 @@ def test_every_value_of_the_paper_configuration_is_marked():
 def test_sources_are_those_of_the_value_that_is_in_effect():
     paper, demo = rows(noxi.get_config()), rows(noxi.get_config("demo"))
     assert paper["optim.lr"].source == "paper"
-    assert demo["optim.lr"].source.startswith("ours: with twice as much")
+    assert demo["optim.lr"].source.startswith("ours: at twice this rate")
     assert demo["optim.clip_norm"].source == "paper"
     changed = rows(noxi.get_config(), overridden=["optim.lr"])
     assert changed["optim.lr"].source == "command line"
