@@ -1,4 +1,4 @@
-"""Parts that all commands share: configurations, logs, errors and exit status."""
+"""Parts that all commands share: the console, the log, errors and the exit status."""
 
 import logging
 import signal
@@ -27,11 +27,11 @@ def run(
     console: Console | None = None,
     warnings: Collection[signal.Signals] = (),
 ) -> _Result:
-    """Runs the body of a command; signals and users' errors become its exit status.
+    """Runs the body of a command; signals and user errors become the exit status.
 
     Args:
-      body: called with the watch for signals and the console.
-      console: where progress and tables go; `make_console()` if `None`.
+      body: function that is called with the watch for signals and the console.
+      console: console for progress and tables; `None` makes one with `make_console`.
       warnings: signals that do not end the program; see `StopRequest`.
 
     Returns:
@@ -44,7 +44,7 @@ def run(
         except Stopped as stopped:
             console.print(f"{stopped}: stopped; the same command resumes.")
             sys.exit(stop.exit_status)
-        except BrokenPipeError:  # whoever reads the output has left
+        except BrokenPipeError:  # the reader of the output has stopped reading
             raise
         except USER_ERRORS as error:
             end(error)
@@ -57,32 +57,32 @@ def run(
 def make_console(**options: Any) -> Console:
     """Makes the console of a command, for progress and tables.
 
-    Names from disk and from configurations are shown as they are: nothing is markup.
-    Lines are never cut; a terminal breaks them where it ends.
+    Names from disk and from configurations are shown as they are, never as markup.
+    Lines are never cut; a terminal continues a long line in the next one.
 
     Args:
-      options: for rich's `Console`, e.g. its `file`.
+      options: options of rich's `Console`, e.g. its `file`.
     """
     fixed = {"highlight": False, "markup": False, "emoji": False, "soft_wrap": True}
     return Console(**{**fixed, **options})
 
 
 def show_log(level: int = logging.INFO) -> Console:
-    """Shows this project's messages, and other libraries' warnings.
+    """Shows the messages of this project, and the warnings of other libraries.
 
-    What the terminal's encoding does not have becomes a question mark, and lines are
-    as long as their text where no terminal bounds them.
+    A letter that the terminal's encoding does not have becomes a question mark. Outside
+    a terminal, a line is as long as its text.
 
     Args:
-      level: the lowest level that is shown of this project's messages;
-        `logging.WARNING` where several runs would say the same.
+      level: lowest level of this project's messages that is shown; `logging.WARNING`
+        if several runs would log the same lines.
 
     Returns:
-      The console for progress and tables. In a terminal the messages go through it as
-      well, or they would be written into a live bar.
+      The console for progress and tables. In a terminal, the messages are printed
+      through it too, because they would break a live progress bar otherwise.
     """
     absl_logging.set_verbosity(absl_logging.WARNING)
-    # Orbax warns of what was asked for: a checkpoint that is only read.
+    # Orbax warns that a checkpoint is opened only for reading, which is intended.
     absl_logging.get_absl_logger().addFilter(
         lambda record: "read only" not in record.getMessage()
     )

@@ -1,4 +1,4 @@
-"""Commands of the package: found by their files, loaded one by one."""
+"""Commands of the package, which are found by their files and loaded one by one."""
 
 import argparse
 import ast
@@ -7,12 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 _FOLDER = Path(__file__).resolve().parents[1]
-# Modules beside the commands that are none.
+# Modules in the folder of the commands that are not commands.
 _OTHERS = ("__init__", "__main__", "array_types", "errors", "files")
 
 
 def find_commands() -> Iterator[tuple[str, str]]:
-    """Finds the commands and their first sentences; no command is imported."""
+    """Finds the commands, each with the first line of its docstring.
+
+    No command is imported.
+    """
     paths = [*_FOLDER.glob("*.py"), *_FOLDER.glob("*/__main__.py")]
     for path in sorted(paths, key=_name):
         if _name(path) not in _OTHERS:
@@ -21,7 +24,11 @@ def find_commands() -> Iterator[tuple[str, str]]:
 
 
 def load_parser(name: str) -> argparse.ArgumentParser:
-    """Makes the parser of a command, as its `make_parser` does."""
+    """Imports a command and makes its parser.
+
+    Args:
+      name: name of the command's module, e.g. `"init_corpus"`.
+    """
     module = f"damamba_jax.{name}"
     if (_FOLDER / name).is_dir():
         module += ".__main__"

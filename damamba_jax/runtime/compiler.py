@@ -4,16 +4,17 @@ import jax
 
 
 def compiler_options(platform: str | None) -> dict[str, bool | int]:
-    """Returns the options for a program that a whole run uses.
+    """Returns the options of XLA for a program that runs many times.
 
     Args:
-      platform: where the program will run; `None` is this machine.
+      platform: platform that the program will run on, e.g. `"gpu"`; `None` means the
+        one of this machine.
     """
     if (platform or jax.default_backend()) not in ("gpu", "cuda"):
         return {}
     return {
-        # XLA tries out its Triton kernels one by one for every product of two matrices,
-        # which takes minutes before the first step; cuBLAS has kernels ready.
+        # With Triton, XLA tries out its kernels one by one for every product of two
+        # matrices. This takes minutes before the first step; cuBLAS has ready kernels.
         "xla_gpu_enable_triton_gemm": False,
         # XLA would merge products that share an argument, and then copy the slices of
         # the merged product.

@@ -1,6 +1,6 @@
-"""Scripts for shells that complete commands, flags, and what a flag takes.
+"""Scripts for shells that complete commands, flags, and the values of flags.
 
-They are made of the commands' parsers.
+The scripts are made from the parsers of the commands.
 """
 
 import argparse
@@ -16,9 +16,10 @@ class Flag(NamedTuple):
 
     Attributes:
       name: e.g. `"--workdir"`; empty for an argument without a flag.
-      takes: `""` for a switch, `"file"`, `"folder"`, `"config"`, `"names"` or `"text"`.
-      names: what it takes, if that is known.
-      text: the first sentence of its help.
+      takes: kind of value: `""` for a switch, `"file"`, `"folder"`, `"config"`,
+        `"names"` or `"text"`.
+      names: the values that the flag can take, for `"names"`.
+      text: the help of the flag up to its first semicolon.
     """
 
     name: str
@@ -28,7 +29,11 @@ class Flag(NamedTuple):
 
 
 def write_script(shell: str) -> str:
-    """Writes the script of a shell, one of `SHELLS`."""
+    """Writes the script for a shell.
+
+    Args:
+      shell: one of `SHELLS`.
+    """
     commands = [
         (name.replace("_", "-"), sentence, _flags(load_parser(name)))
         for name, sentence in find_commands()
@@ -40,7 +45,7 @@ _Commands = Sequence[tuple[str, str, Sequence[Flag]]]
 
 
 def _flags(parser: argparse.ArgumentParser) -> list[Flag]:
-    """Lists the flags of a parser, and its arguments."""
+    """Lists the flags and the other arguments of a parser."""
     found = []
     for action in parser._actions:
         names = tuple(getattr(action.type, "names", ()) or action.choices or ())
@@ -53,7 +58,7 @@ def _flags(parser: argparse.ArgumentParser) -> list[Flag]:
 
 
 def _kind(action: argparse.Action, names: Sequence[str]) -> str:
-    """Says what an action takes."""
+    """Returns the kind of value that an action takes; see `Flag`."""
     if action.nargs == 0:
         return ""
     if names:
@@ -64,7 +69,7 @@ def _kind(action: argparse.Action, names: Sequence[str]) -> str:
 
 
 def _configs() -> list[str]:
-    """The packaged configurations, as they are named in any folder."""
+    """Lists the packaged configurations by the names that work in any folder."""
     return sorted(f"configs/{p.name}" for p in packaged_configs().glob("[!_]*.py"))
 
 
@@ -154,7 +159,7 @@ def _zsh(commands: _Commands) -> str:
 
 
 def _zsh_spec(flag: Flag, place: int) -> str:
-    """Writes a flag, or the argument at a place, for `_arguments`."""
+    """Writes a flag, or the argument at a position, for zsh's `_arguments`."""
     actions = {
         "folder": "_files -/",
         "file": "_files",
@@ -224,7 +229,7 @@ def _fish_flag(flag: Flag) -> str:
 
 
 def _quote(text: str) -> str:
-    """Puts text between single quotes, as all three shells read it."""
+    """Puts text between single quotes, which all three shells read in the same way."""
     return "'" + text.replace("'", "").replace("\n", " ") + "'"
 
 

@@ -1,4 +1,4 @@
-"""Configuration files: where they are found, and how one is loaded."""
+"""Configuration files: finding them, loading them and setting their fields."""
 
 import types
 from collections.abc import Sequence
@@ -15,16 +15,16 @@ from damamba_jax.errors import ConfigError, UsageError, UserError, nearest
 
 
 def find_config(value: str) -> str:
-    """Lets `configs/NAME.py:PRESET` work in any folder.
+    """Finds the file of a configuration, so that `configs/NAME.py` works in any folder.
 
-    A file of that path in the working folder comes first; else the packaged
-    configuration of that name is taken.
+    If there is a file with this path, it is taken. Otherwise, the packaged
+    configuration of the same name is taken.
 
     Args:
       value: `FILE` or `FILE:PRESET`, as `--config` takes it.
 
     Returns:
-      The same with the path of the file that was found.
+      `value` with the path of the file that was found; `value` itself if there is none.
     """
     path, colon, preset = value.partition(":")
     packaged = packaged_configs() / Path(path).name
@@ -34,12 +34,15 @@ def find_config(value: str) -> str:
 
 
 def packaged_configs() -> Path:
-    """Folder of the configurations that come with the package."""
+    """Returns the folder of the configurations that come with the package."""
     return Path(str(resources.files("damamba_jax.configs")))
 
 
 def load_config(path: str) -> ConfigDict:
-    """Runs `get_config` of a configuration file; `FILE.py:preset` passes the preset.
+    """Loads a configuration: runs `get_config` of its file.
+
+    Args:
+      path: path of the file; `FILE.py:preset` passes the preset to `get_config`.
 
     Raises:
       ConfigError: if there is no such file or no such preset, or if the file does not
@@ -66,7 +69,7 @@ def load_config(path: str) -> ConfigDict:
         config = module.get_config(*[preset] * bool(colon))
     except UserError:
         raise
-    except Exception as error:  # whatever the user's own code leads to
+    except Exception as error:  # the user's own code may raise any error
         raise ConfigError(_explain(error, path, preset)) from error
     if not isinstance(config, ConfigDict):
         raise ConfigError(
@@ -77,16 +80,16 @@ def load_config(path: str) -> ConfigDict:
 
 
 def read_config(file: str, fields: Sequence[tuple[str, str | None]]) -> ConfigDict:
-    """Loads a configuration and sets fields of it.
+    """Loads a configuration and sets some of its fields.
 
     Args:
-      file: as `find_config` takes it.
-      fields: path and text of each field, e.g. `("optim.lr", "1e-3")`; `None` switches
-        a field on.
+      file: `FILE` or `FILE:PRESET`, as `find_config` takes it.
+      fields: path of each field and the text of its new value, e.g. `("optim.lr",
+        "1e-3")`; `None` as text switches a field on.
 
     Raises:
-      ConfigError: as `load_config` does.
-      UsageError: for an unknown field, or a text that its type cannot be read from.
+      ConfigError: if the configuration cannot be loaded; see `load_config`.
+      UsageError: for an unknown field, or a text that is no value of the field's type.
     """
     config = load_config(find_config(file))
     for path, text in fields:
@@ -125,7 +128,7 @@ def _set_field(config: ConfigDict, path: str, text: str | None) -> None:
 
 
 def _kind(value: Any) -> str:
-    """Names the type of a value in ordinary words."""
+    """Describes the type of a value in ordinary words."""
     names = {
         bool: "true or false", int: "a whole number", float: "a number",
         tuple: "values with commas between", str: "text",
@@ -140,7 +143,7 @@ def _short(value: Any) -> str:
 
 
 def _explain(error: Exception, path: str, preset: str) -> str:
-    """Says in which line of a configuration file an error arose, and which."""
+    """Says which error a configuration file raised, and in which line."""
     line = 0
     if isinstance(error, SyntaxError):
         line, text = error.lineno or 0, f"SyntaxError: {error.msg}"
@@ -155,8 +158,9 @@ def _explain(error: Exception, path: str, preset: str) -> str:
     if isinstance(error, TypeError) and preset and "positional argument" in text:
         return (
             f"`--config`: {path}: expected a file whose `get_config` takes a preset, "
-            f"got the preset {preset!r} for one that takes none. Leave :{preset} away."
+            f"got the preset {preset!r} for one that takes none. Leave out :{preset}."
         )
     return (
-        f"`--config`: {where}: expected Python that runs, got {text}. Mend that line."
+        f"`--config`: {where}: expected Python that runs, got {text}. Correct that "
+        "line."
     )

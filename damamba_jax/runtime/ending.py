@@ -1,4 +1,4 @@
-"""Ends of a command: messages about errors that a user can mend, and exit status."""
+"""The end of a command: messages about errors that a user can fix, and exit status."""
 
 import errno
 import io
@@ -9,15 +9,15 @@ from typing import NoReturn
 
 from damamba_jax.errors import UsageError, UserError, printable
 
-# Their messages say what to change; a traceback would only hide it.
+# Messages of these errors say what to change; a traceback would only hide that.
 USER_ERRORS = (UserError, OSError)
 
 
 def end(error: Exception) -> NoReturn:
     """Ends the program with a message on standard error, and the error's exit status.
 
-    The status is 2 for a command line that is wrong by itself, and 1 for everything
-    else that a user can mend, such as what a configuration or a corpus holds.
+    The status is 2 for a wrong command line. It is 1 for all other errors that a user
+    can fix, for instance in a configuration or a corpus.
     """
     text = explain_system(error) if isinstance(error, OSError) else str(error)
     text = printable(f"error: {text}")
@@ -27,12 +27,12 @@ def end(error: Exception) -> NoReturn:
     sys.exit(text)  # to standard error, with exit status 1
 
 
-# What to do about errors of the operating system.
+# Advice for errors of the operating system.
 _REMEDIES = {
     errno.ENOENT: "Check the path: nothing of that name is there.",
     errno.EACCES: "Change its permissions, or name another folder.",
     errno.EPERM: "Change its permissions, or name another folder.",
-    errno.EROFS: "Name a folder on a disk that can be written.",
+    errno.EROFS: "Name a folder on a disk that can be written to.",
     errno.ENOSPC: "Free some space, or name a folder on another disk; `damamba cache` "
     "lists what can be removed.",
     errno.EDQUOT: "Free some of your quota, or name a folder on another disk.",
@@ -53,10 +53,10 @@ def explain_system(error: OSError) -> str:
 
 
 def missing_platform(error: Exception) -> str:
-    """Says what to change where JAX cannot start its platform; empty for other errors.
+    """Says what to change if JAX cannot start its platform; empty for other errors.
 
-    JAX has no error of its own for that: it raises a `RuntimeError`, or an assertion
-    of its list of platforms fails.
+    JAX has no error class for this case: it raises a `RuntimeError`, or an assertion in
+    its list of platforms fails.
     """
     platforms = os.environ.get("JAX_PLATFORMS", "")
     text, trace = str(error), error.__traceback__
@@ -74,7 +74,7 @@ def missing_platform(error: Exception) -> str:
 
 
 def replace_unknown_letters() -> None:
-    """Lets output hold a question mark for what the terminal's encoding has not."""
+    """Prints a question mark for each letter that the terminal's encoding lacks."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")

@@ -13,7 +13,12 @@ EVALUATION_SECONDS = 24 * 3600
 
 
 def shardings(batch_size: int) -> tuple[NamedSharding, NamedSharding]:
-    """Returns how a batch lies on the devices (spread), and a state (on each).
+    """Returns the shardings of a batch and of a state.
+
+    The batch is spread over all devices; the state is copied to each device.
+
+    Args:
+      batch_size: windows in a batch, over all devices.
 
     Raises:
       ConfigError: if the devices cannot share a batch evenly.
@@ -32,12 +37,17 @@ def shardings(batch_size: int) -> tuple[NamedSharding, NamedSharding]:
 
 
 def replicate(sharding: NamedSharding) -> NamedSharding:
-    """Returns the sharding that puts everything on all devices of another one."""
+    """Returns the sharding that copies arrays to all devices of another sharding."""
     return NamedSharding(sharding.mesh, PartitionSpec())
 
 
 def place(batch: Mapping[str, Any], sharding: NamedSharding) -> dict[str, Any]:
-    """Puts this process's share of a batch onto its devices."""
+    """Puts this process's share of a batch onto the devices of the process.
+
+    Args:
+      batch: this process's share of each array of the batch.
+      sharding: sharding of the whole batch.
+    """
     return jax.tree.map(
         lambda x: jax.make_array_from_process_local_data(sharding, x), batch
     )
@@ -47,9 +57,10 @@ def join_processes(coordinator: str, *, num_processes: int, process_id: int) -> 
     """Connects to the other processes of the run, if there are any.
 
     Args:
-      coordinator: HOST:PORT at which the first process listens; empty for one process.
-      num_processes: processes of the run.
-      process_id: this process, from 0 on.
+      coordinator: HOST:PORT at which the first process listens; empty if the run has
+        one process.
+      num_processes: number of processes of the run.
+      process_id: number of this process, from 0 on.
     """
     if coordinator:
         # JAX's own handler would take SIGTERM from `StopRequest`, and ignore it.
@@ -58,8 +69,8 @@ def join_processes(coordinator: str, *, num_processes: int, process_id: int) -> 
             coordinator,
             num_processes=num_processes,
             process_id=process_id,
-            # JAX would listen on every interface.
+            # Otherwise JAX would listen on every network interface.
             coordinator_bind_address=coordinator,
-            # The others wait at their end while the first one evaluates.
+            # At the end, the other processes wait while the first one evaluates.
             shutdown_timeout_seconds=EVALUATION_SECONDS,
         )

@@ -1,7 +1,7 @@
 """Command lines: flags, help and errors have one form in every command.
 
-A command line that is wrong by itself ends the program with exit status 2 and one
-message, which says what was expected, what was got, and how to mend it.
+A wrong command line ends the program with exit status 2 and one message. The message
+says what was expected, what was got, and how to fix it.
 """
 
 import argparse
@@ -24,8 +24,8 @@ class Parser(argparse.ArgumentParser):
     """Parser of the flags of one command.
 
     Args:
-      command: the words after `damamba`, e.g. `"train"`; or with a dot or a slash a
-        whole program, e.g. `"python -m benchmarks.loader"`.
+      command: the words after `damamba`, e.g. `"train"`. A text with a dot is a whole
+        program, e.g. `"python -m benchmarks.loader"`.
       doc: the text of `--help`; its first line is a whole sentence.
     """
 
@@ -35,7 +35,7 @@ class Parser(argparse.ArgumentParser):
             prog=self.command,
             description=doc,
             formatter_class=argparse.RawDescriptionHelpFormatter,
-            # A shortened flag would change its meaning when a flag is added.
+            # Otherwise a new flag could change the meaning of a shortened flag.
             allow_abbrev=False,
         )
         self._takes_config = False
@@ -52,52 +52,55 @@ class Parser(argparse.ArgumentParser):
         self.add_argument(
             flag, metavar="FILE[:PRESET]",
             help="configuration, e.g. configs/noxi.py or configs/noxi.py:demo; "
-            "--config.FIELD=VALUE, e.g. --config.optim.lr=1e-3, sets a field of it",
+            "--config.FIELD=VALUE, e.g. --config.optim.lr=1e-3, sets one of its fields",
             **options,
         )  # fmt: skip
 
     def add_protocol(self) -> None:
-        """Adds `--protocol`, how whole sessions are predicted."""
+        """Adds `--protocol`, which says how whole sessions are predicted."""
         self.add_argument(
             "--protocol", type=one_of("stitched", "long"), default="stitched",
             metavar="stitched|long",
-            help="whole sessions from the cores of windows, or in one long pass",
+            help="how whole sessions are predicted; `stitched` (default) joins the "
+            "cores of windows, `long` reads a session in one pass",
         )  # fmt: skip
 
     def add_smoothing(self) -> None:
-        """Adds `--smoothing`, the smoothing of predictions; it is kept as text."""
+        """Adds `--smoothing`, the smoothing of predictions; its value stays text."""
         self.add_argument(
             "--smoothing", type=_smoothing, metavar="KIND:SECONDS",
-            help="of predictions: none, exponential:S (causal) or gaussian:S; choose "
-            "it on validation data; default: that of the model's configuration",
+            help="smoothing of the predictions: none, exponential:S (causal) or "
+            "gaussian:S, with S seconds; choose it on validation data; default: that "
+            "of the model's configuration",
         )  # fmt: skip
 
     def add_workdirs(self, *, several: str) -> None:
         """Adds `--workdir`, which may be given more than once.
 
         Args:
-          several: words of the help that say what then happens.
+          several: words of the help that say what several workdirs mean.
         """
         self.add_argument(
             "--workdir", required=True, action="append", metavar="DIR",
-            help=f"of a training run; given several times, {several}",
+            help=f"folder of a training run; if it is given several times, {several}",
         )  # fmt: skip
 
     def parse(self, argv: Sequence[str] | None = None) -> argparse.Namespace:
         """Reads a command line.
 
         Args:
-          argv: flags and arguments; those of this process if `None`.
+          argv: flags and arguments; `None` takes those of this process.
 
         Returns:
-          The value of each flag. `config` is a `ConfigDict`, or `None`.
+          The value of each flag. If the parser takes a configuration, `config` is a
+          `ConfigDict`, or `None` if the command line names none.
         """
         replace_unknown_letters()
         argv = expand_home(sys.argv[1:] if argv is None else argv)
         fields: list[tuple[str, str | None]] = []
         if self._takes_config:
             argv, fields = _split_fields(argv)
-        # Before argparse, which would first complain of flags that are not there.
+        # Checked before argparse, which would report missing flags first.
         for argument in argv:
             flag = argument.partition("=")[0]
             if flag[:2] == "--" and flag not in self._option_string_actions:
@@ -113,7 +116,7 @@ class Parser(argparse.ArgumentParser):
         file, options.config_file = options.config, options.config
         if fields and not file:
             self.error(
-                f"`--config.{fields[0][0]}`: expected --config=FILE beside it, got none"
+                f"`--config.{fields[0][0]}`: expected --config=FILE as well, got none"
             )
         try:
             options.config = None
@@ -136,7 +139,7 @@ class Parser(argparse.ArgumentParser):
         sys.exit(UsageError.exit_status)
 
     def known_flags(self) -> list[str]:
-        """The flags, without their short forms."""
+        """Lists the flags, without their short forms."""
         return [flag for flag in self._option_string_actions if flag[:2] == "--"]
 
     def _explain_unknown(self, flag: str) -> str:
@@ -167,7 +170,7 @@ def one_of(*names: str) -> Callable[[str], str]:
 
 
 def some_of(*names: str) -> Callable[[str], list[str]]:
-    """Makes the `type` of a flag that takes names with commas between."""
+    """Makes the `type` of a flag that takes some of these names, with commas."""
     check_name = one_of(*names)
 
     def check(text: str) -> list[str]:
@@ -178,7 +181,7 @@ def some_of(*names: str) -> Callable[[str], list[str]]:
 
 
 def whole(at_least: int) -> Callable[[str], int]:
-    """Makes the `type` of a flag that takes a whole number."""
+    """Makes the `type` of a flag that takes a whole number of at least `at_least`."""
 
     def check(text: str) -> int:
         try:
@@ -195,7 +198,7 @@ def whole(at_least: int) -> Callable[[str], int]:
 
 
 def number(at_least: float) -> Callable[[str], float]:
-    """Makes the `type` of a flag that takes a finite number."""
+    """Makes the `type` of a flag that takes a finite number of at least `at_least`."""
 
     def check(text: str) -> float:
         try:
@@ -212,7 +215,10 @@ def number(at_least: float) -> Callable[[str], float]:
 
 
 def whole_list(text: str) -> list[int]:
-    """Reads whole numbers with commas between, each once: a `type` of flags."""
+    """Reads whole numbers with commas between; this is a `type` of flags.
+
+    A number that occurs twice is kept once.
+    """
     try:
         return list(dict.fromkeys(map(int, text.split(","))))
     except ValueError:
@@ -222,7 +228,10 @@ def whole_list(text: str) -> list[int]:
 
 
 def not_negative_list(text: str) -> list[float]:
-    """Reads numbers from 0 on with commas between, each once: a `type` of flags."""
+    """Reads finite numbers >= 0 with commas between; this is a `type` of flags.
+
+    A number that occurs twice is kept once.
+    """
     try:
         found = list(dict.fromkeys(map(float, text.split(","))))
     except ValueError:
@@ -235,12 +244,12 @@ def not_negative_list(text: str) -> list[float]:
 
 
 def split_names(text: str) -> list[str]:
-    """Reads names with commas between: a `type` of flags."""
+    """Reads names with commas between; this is a `type` of flags."""
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def _smoothing(text: str) -> str:
-    """Checks the value of `--smoothing`: a `type` of flags."""
+    """Checks the value of `--smoothing`; this is a `type` of flags."""
     from damamba_jax.config.smoothing import parse_smoothing
 
     try:
@@ -251,7 +260,7 @@ def _smoothing(text: str) -> str:
 
 
 def _commands_with(flag: str) -> list[str]:
-    """Names of the commands that know a flag."""
+    """Lists the names of the commands that have a flag."""
     found = []
     for name, _ in find_commands():
         parser = load_parser(name)
@@ -266,7 +275,8 @@ def _split_fields(
     """Takes `--config.FIELD=VALUE` out of a command line.
 
     Returns:
-      The other arguments, and each field with its value; `None` is a switch.
+      The other arguments, and each field with the text of its value. `None` as text
+      means a switch, which has no value.
     """
     others: list[str] = []
     fields: list[tuple[str, str | None]] = []
@@ -293,9 +303,9 @@ def _split_fields(
 
 
 def expand_home(argv: Sequence[str]) -> list[str]:
-    """Puts the user's home in the place of `~` in `--flag=~/folder`.
+    """Replaces `~` by the user's home folder in `--flag=~/folder`.
 
-    Shells do so at the start of an argument alone.
+    Shells replace it only at the start of an argument.
     """
     found = []
     for argument in argv:

@@ -1,13 +1,14 @@
-"""Compiled programs: made beside other work, and kept on disk for the next run.
+"""Compiled programs: compiled while other work goes on, and kept for the next run.
 
-Two things are kept in one folder of the user's cache. JAX's own compilation cache holds
-what XLA made. It is found by the lowered program, so that tracing and lowering remain,
-which take longer than XLA's work once that is kept: the GPU kernels alone are seconds
-of Python. Hence `Program` also keeps the lowered program itself, as `jax.export` writes
-it, under a hash of all that it depends on.
+Two things are kept in one folder of the user's cache. The first is JAX's own
+compilation cache, which holds the output of XLA. JAX looks a program up there by its
+lowered form, so that it still has to trace and lower each program. This takes longer
+than reading the cache: the GPU kernels alone take seconds of Python. So `Program` also
+keeps the lowered program, as `jax.export` writes it, under a hash of everything that it
+depends on.
 
 `DAMAMBA_CACHE` names another folder, or is `off`. `JAX_COMPILATION_CACHE_DIR` keeps its
-meaning for JAX's part.
+meaning for JAX's own cache.
 """
 
 import atexit
@@ -36,7 +37,7 @@ from damamba_jax.files import replace_file
 _log = logging.getLogger(__name__)
 
 VARIABLE = "DAMAMBA_CACHE"
-# The least recently used programs go when there are more bytes than this.
+# The least recently used programs are removed when there are more bytes than this.
 MAX_COMPILED_BYTES = 4 << 30
 MAX_LOWERED_BYTES = 1 << 30
 # Programs that compile faster are not worth a file.
@@ -45,10 +46,10 @@ _LOWERED = "lowered"
 
 
 def program_folder() -> Path | None:
-    """Returns the folder of kept programs, or `None` if nothing is to be kept.
+    """Returns the folder of kept programs, or `None` if no programs shall be kept.
 
-    Machines that share a home have a folder for each kind of processor: XLA compiles
-    for the very processor that it finds.
+    There is one folder for each kind of processor, because XLA compiles for the
+    processor that it finds, and several machines may share a home folder.
     """
     chosen = os.environ.get(VARIABLE, "")
     if chosen.lower() in ("off", "0", "no", "none"):
@@ -59,7 +60,7 @@ def program_folder() -> Path | None:
 
 @functools.cache
 def _processor() -> str:
-    """Names the processor by its architecture and a hash of what it can do."""
+    """Names the processor by its architecture and a hash of its abilities."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -71,7 +72,11 @@ def _processor() -> str:
 
 
 def keep_programs() -> None:
-    """Lets JAX keep what it compiles, unless the user has chosen a folder or none."""
+    """Lets JAX keep its compiled programs in our folder.
+
+    Nothing changes if the user has switched the cache off, or has already given JAX a
+    folder.
+    """
     folder = program_folder()
     if folder is None or jax.config.values["jax_compilation_cache_dir"]:
         return
@@ -83,16 +88,16 @@ def keep_programs() -> None:
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_compilation_cache_max_size", MAX_COMPILED_BYTES)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", _MIN_SECONDS)
-    # An address that differs from process to process would be part of the key.
+    # Otherwise an address that differs between processes would be part of the key.
     jax.config.update("jax_remove_custom_partitioning_ptr_from_cache_key", True)
 
 
 class Shapes(NamedTuple):
-    """Shapes of arrays in lists, tuples and dicts, which can be the key of a cache.
+    """Shapes of arrays in lists, tuples and dicts; they can be the key of a cache.
 
     Attributes:
-      structure: the `PyTreeDef`.
-      leaves: the arrays, as `ShapeDtypeStruct`s.
+      structure: structure of the lists, tuples and dicts, a `PyTreeDef`.
+      leaves: shape and type of each array.
     """
 
     structure: Any
@@ -100,7 +105,12 @@ class Shapes(NamedTuple):
 
     @classmethod
     def of(cls, arrays: Any, sharding: Any = None) -> "Shapes":
-        """Reads the shapes of arrays, which lie or will lie as `sharding` says."""
+        """Reads the shapes of arrays.
+
+        Args:
+          arrays: arrays in lists, tuples and dicts.
+          sharding: where the arrays are or will be; `None` if it does not matter.
+        """
         leaves, structure = jax.tree.flatten(arrays)
         return cls(
             structure,
@@ -117,18 +127,19 @@ class Shapes(NamedTuple):
 
 
 class Program:
-    """A function that is compiled from shapes, in a thread beside other work.
+    """A function that a thread compiles from shapes, while other work goes on.
 
-    Programs of a process are compiled one after the other, in the order in which they
-    were made. The first call waits for its program.
+    The programs of a process are compiled one after the other, in the order in which
+    they were made. The first call of a program waits until it is compiled.
 
     Args:
-      function: takes and returns arrays in lists, tuples and dicts.
+      function: function that takes and returns arrays in lists, tuples and dicts.
       shapes: `ShapeDtypeStruct`s of its arguments, perhaps with their sharding.
-      name: says what the program is, for messages and files.
-      key: all that the function depends on besides the package's code, its arguments'
-        shapes and JAX's settings, as text; empty for a program that is not kept.
-      options: for `jax.jit`.
+      name: name of the program, for messages and files.
+      key: text of everything that the function depends on, besides the package's code,
+        the shapes of its arguments and JAX's settings; empty for a program that is not
+        kept.
+      options: options of `jax.jit`.
     """
 
     def __init__(
@@ -144,14 +155,14 @@ class Program:
         self._done = threading.Event()
         self._compiled: Callable[..., Any] | None = None
         self._error: BaseException | None = None
-        if jax.config.values["jax_disable_jit"]:  # whoever looks for a fault asks so
+        if jax.config.values["jax_disable_jit"]:  # somebody is debugging
             self._compiled = function
             self._done.set()
             return
         folder = program_folder() if key and jax.device_count() == 1 else None
         jit = functools.partial(jax.jit, **options)
         if folder is None:
-            # Traced in this thread, whose settings of JAX may be its own.
+            # Traced in this thread, which may have its own settings of JAX.
             traced = jit(_named(function, name)).trace(*shapes)
 
             def build() -> Callable[..., Any]:
@@ -162,8 +173,8 @@ class Program:
             def build() -> Callable[..., Any]:
                 lowered = _read(path)
                 if lowered is None:
-                    # What was written is what is compiled: the next run finds it in
-                    # JAX's cache, and computes the same to the last bit.
+                    # The program is read back before it is compiled. So the next run
+                    # finds the same one in JAX's cache, and gets the same last bits.
                     found = jax.export.export(jit(_named(function, name)))(*shapes)
                     found = found.serialize()
                     _write(path, found)
@@ -185,7 +196,7 @@ class Program:
         """Returns once the program is compiled.
 
         Raises:
-          Exception: whatever tracing, lowering or compiling it raised.
+          Exception: any error of tracing, lowering or compiling the program.
         """
         self._done.wait()
         if self._error is not None:
@@ -199,7 +210,7 @@ class Program:
 
 
 def _named(function: Callable[..., Any], name: str) -> Callable[..., Any]:
-    """Gives a function the name that JAX's log and profiles call its program by."""
+    """Gives a function the name of its program, which JAX's log and profiles show."""
 
     def named(*arguments: Any) -> Any:
         return function(*arguments)
@@ -212,8 +223,9 @@ def _named(function: Callable[..., Any], name: str) -> Callable[..., Any]:
 def _work() -> "queue.SimpleQueue[Callable[[], None] | None]":
     """Starts the thread that compiles.
 
-    Python would end while the thread is inside XLA, which aborts the process. So its
-    end waits for the program in work, and forgets the others. A signal does not wait.
+    If Python ended while the thread is inside XLA, the process would abort. So the end
+    of Python waits for the program that is being compiled, and drops all later ones. A
+    signal does not wait.
     """
     jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
 
@@ -225,7 +237,7 @@ def _work() -> "queue.SimpleQueue[Callable[[], None] | None]":
     thread.start()
 
     def finish() -> None:
-        # Not asked first whether there is one: the thread takes jobs meanwhile.
+        # Asking first if the queue is empty would not help: the thread takes jobs too.
         with contextlib.suppress(queue.Empty):
             while True:
                 jobs.get_nowait()
@@ -237,7 +249,7 @@ def _work() -> "queue.SimpleQueue[Callable[[], None] | None]":
 
 
 def _digest(key: str, shapes: Sequence[Any]) -> str:
-    """Hashes all that a lowered program depends on."""
+    """Hashes everything that a lowered program depends on."""
     settings = {
         name: str(value)
         for name, value in sorted(jax.config.values.items())
@@ -257,13 +269,20 @@ def _digest(key: str, shapes: Sequence[Any]) -> str:
 
 @functools.cache
 def package_sources() -> str:
-    """Hashes the package's code, and the kernels', which a checkout has beside it."""
+    """Hashes the code of the package and of the kernels.
+
+    In a checkout, the kernels are in a folder beside the package.
+    """
     roots = [Path(root) for root in damamba_jax.__path__]
     return hash_sources([roots[0], *(root / "kernels" for root in roots)])
 
 
 def hash_sources(paths: Iterable[Path]) -> str:
-    """Hashes Python files, and those in folders; links to folders are not followed."""
+    """Hashes Python files; links to folders are not followed.
+
+    Args:
+      paths: files, and folders whose Python files are hashed.
+    """
     found = hashlib.sha256()
     for path in paths:
         for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
@@ -272,24 +291,24 @@ def hash_sources(paths: Iterable[Path]) -> str:
 
 
 def _read(path: Path) -> jax.export.Exported | None:
-    """Reads a lowered program; one that cannot be read is made again."""
+    """Reads a lowered program; `None` if it is absent or cannot be read."""
     try:
-        # A view of what JAX itself wrote: a flat buffer, no pickle.
+        # JAX reads a flat buffer here; there is no pickle in it.
         lowered = jax.export.deserialize(bytearray(path.read_bytes()))
         os.utime(path)
     except FileNotFoundError:
         return None
-    except Exception as error:  # whatever a damaged file or another version leads to
-        _log.info("%s: made again, it cannot be read: %s", path, error)
+    except Exception as error:  # damaged files and other versions raise any error
+        _log.info("%s: made again, because it cannot be read: %s", path, error)
         return None
     return lowered
 
 
 def _load_mosaic() -> None:
-    """Loads what the kernels of a GPU need of their compiler.
+    """Loads the part of Mosaic that compiling the kernels of a GPU needs.
 
-    XLA finds Mosaic's library by a variable that this module sets; lowering a kernel
-    loads it, reading a lowered one does not.
+    XLA finds Mosaic's library by an environment variable that this module of JAX sets.
+    Lowering a kernel loads the module, but reading a lowered kernel does not.
     """
     if jax.default_backend() == "gpu":
         importlib.import_module("jax.experimental.mosaic.gpu")

@@ -1,4 +1,4 @@
-"""Progress and time to go: a live bar in a terminal, a line now and then elsewhere."""
+"""Progress and remaining time: a live bar in a terminal, else a line now and then."""
 
 import datetime
 import time
@@ -23,15 +23,17 @@ _BAR, _NUMBERS = 40, 50
 
 
 class ProgressLine:
-    """Shows how far one task has come; a context manager, called with (done, total).
+    """Shows the progress of one task.
+
+    It is a context manager, and is called with the work that is done and all work.
 
     Args:
-      title: the title of the task, e.g. `"noxi/val"`.
-      console: where to write. What is no terminal gets plain lines.
-      unit: the unit of what is counted.
-      start: how much was done before, e.g. by the run that is resumed.
-      every_seconds: shortest time between two plain lines.
-      clock: seconds, for tests.
+      title: title of the task, e.g. `"noxi/val"`.
+      console: console that is written to; outside a terminal it gets plain lines.
+      unit: unit of the work, e.g. `"batches"`.
+      start: work that was done before, e.g. by the run that is resumed.
+      every_seconds: shortest time between two plain lines, seconds.
+      clock: function that returns the time in seconds; tests give their own.
     """
 
     def __init__(
@@ -69,16 +71,20 @@ class ProgressLine:
         trace: TracebackType | None,
     ) -> None:
         if self._bar is not None:
-            # Nothing is left of a bar that did not reach its end.
+            # A bar that did not reach its end disappears.
             self._bar.live.transient = not self._bar.finished
             self._bar.stop()
 
     def restart(self, done: int) -> None:
-        """Estimates the time to go from here on, e.g. after a compilation."""
+        """Starts a new estimate of the remaining time, e.g. after a compilation.
+
+        Args:
+          done: work that is done up to now.
+        """
         self._start, self._first = self._clock(), done
 
     def say(self, line: str) -> None:
-        """Prints a line; a bar stays below it."""
+        """Prints a line above the bar."""
         self._console.print(
             line, markup=False, highlight=False, emoji=False, soft_wrap=True
         )
@@ -95,7 +101,7 @@ class ProgressLine:
         seconds = now - self._start
         if done < total:
             line += f", {100 * done // total} %"
-            # Before anything is done nothing tells how long the rest takes.
+            # The time can be estimated only after some work is done.
             if done > self._first:
                 left = seconds * (total - done) / (done - self._first)
                 line += f", ETA {clock_text(left)}"
@@ -105,13 +111,14 @@ class ProgressLine:
 
 
 class _Bar(Progress):
-    """A bar between its title and its note, in lines of their own where it is narrow.
+    """A bar between its title and its note.
 
-    Titles and notes hold names of configurations and sessions, which are never cut.
+    In a narrow terminal, title, bar and note have lines of their own. Titles and notes
+    hold names of configurations and sessions, which are never cut.
     """
 
     def get_renderables(self) -> Iterable[RenderableType]:
-        """Gives the lines of every task."""
+        """Yields the lines of every task."""
         for task in self.tasks:
             title = Text(task.description, overflow="fold")
             note = Text(task.fields["note"], overflow="fold")

@@ -1,10 +1,11 @@
 """Stopping on a signal, such as SIGTERM or Ctrl-C, within seconds and without loss.
 
-Python runs its own signal handlers only between bytecodes: during an XLA compilation or
-a long step they wait until it returns, which can take minutes. Here a thread is woken
-by the signal itself. It gives the main thread `grace_seconds` to reach a safe point;
-then it saves what the main thread last published, and ends the process. A signal can
-also be a warning, after which the main thread saves at its next safe point and goes on.
+Python runs its signal handlers only between bytecodes. During an XLA compilation or a
+long step, a handler has to wait until that ends, which can take minutes. Here the
+signal itself wakes a thread. This thread gives the main thread `grace_seconds` to reach
+a safe point. Then it saves the state that the main thread published last, and ends the
+process. A signal can also be a warning: then the main thread saves at its next safe
+point and goes on.
 """
 
 import contextlib
@@ -20,8 +21,8 @@ _log = logging.getLogger(__name__)
 # Long enough for a save that has begun, short enough for a scheduler's 10 seconds.
 GRACE_SECONDS = 5.0
 
-# All that end a program which does not know them, and can be caught: a scheduler's
-# warning, a closed terminal, Ctrl-C. Windows has the first two alone.
+# Signals that can be caught, and that end a program without a handler: a scheduler's
+# warning, a closed terminal, Ctrl-C. Windows has only the first two.
 SIGNALS = tuple(
     getattr(signal, name)
     for name in ("SIGTERM", "SIGINT", "SIGHUP", "SIGUSR1", "SIGUSR2")
@@ -30,21 +31,22 @@ SIGNALS = tuple(
 
 
 class Stopped(Exception):
-    """A signal asked the run to stop; raised at a safe point."""
+    """A signal asked the run to stop; this is raised at a safe point."""
 
 
 class StopRequest:
-    """Watches for `SIGNALS` while active; a context manager.
+    """A context manager that watches for `SIGNALS`.
 
-    In a thread other than the main one Python gives no signals, and nothing is watched.
+    Python delivers signals only to the main thread; in another thread, this watches
+    nothing.
 
-    Outside `protect` there is nothing to lose and a signal ends the process at once,
-    with the exit status 128 + signal that shells expect.
+    Outside `protect`, a signal ends the process at once, because there is nothing to
+    lose. The exit status is then 128 + the signal's number, as shells expect.
 
     Args:
-      grace_seconds: what the main thread is given to reach a safe point.
-      warnings: signals that announce an end and do not ask for it, such as a cluster's
-        early warning; see `take_warning`.
+      grace_seconds: time that the main thread has to reach a safe point, seconds.
+      warnings: signals that announce a later end and do not ask the run to stop, such
+        as a cluster's early warning; see `take_warning`.
     """
 
     def __init__(
@@ -69,16 +71,19 @@ class StopRequest:
 
     @property
     def exit_status(self) -> int:
-        """128 + the signal's number: 143 for SIGTERM, 130 for Ctrl-C."""
+        """Exit status, 128 + the signal's number: 143 for SIGTERM, 130 for Ctrl-C."""
         return 128 + self._signal
 
     def check(self) -> None:
-        """Raises `Stopped` if a signal has come; called at safe points."""
+        """Raises `Stopped` if a signal has come; call this at safe points."""
         if self.requested:
             raise Stopped(signal.Signals(self._signal).name)
 
     def take_warning(self) -> bool:
-        """Whether a warning has come since the last call; asked at safe points."""
+        """Says whether a warning has come since the last call.
+
+        Call this at safe points.
+        """
         warned = self._warned.is_set()
         self._warned.clear()
         return warned
@@ -87,13 +92,14 @@ class StopRequest:
     def protect(
         self, save: Callable[[], None] | None, *, patient: bool = False
     ) -> Iterator[None]:
-        """Gives the block time to reach `check`, and saves for it if it does not.
+        """Gives the block time to reach `check`; if it does not, its state is saved.
 
         Args:
-          save: runs in another thread while the main thread may be busy; saves what
-            was last published. None: the block is not protected.
-          patient: the block reaches `check` by itself, and its end may take any time,
-            for instance because other processes save theirs.
+          save: function that saves the state that was published last. It runs in
+            another thread, while the main thread may be busy. `None` means that the
+            block is not protected.
+          patient: whether to wait for `check` without a limit of time, for instance
+            because other processes are saving their part.
         """
         self._save, self._patient = save, patient
         try:
@@ -126,7 +132,10 @@ class StopRequest:
         self._reader.close()
 
     def _note(self, number: int, _) -> None:
-        """Python's handler: exists so that C's writes the number to the socket."""
+        """Handles a signal in Python.
+
+        Python writes a signal's number to the socket only if it has a handler.
+        """
         if number in self._warnings:
             return
         self._signal = self._signal or number
@@ -141,7 +150,7 @@ class StopRequest:
             if data[0] in self._warnings:
                 self._warned.set()
                 name = signal.Signals(data[0]).name
-                _log.warning("%s: saving after this step, then going on.", name)
+                _log.warning("%s: the run saves after this step and goes on.", name)
             elif data[0] in self._old:
                 received = data[0]
         self._signal = self._signal or received
@@ -158,7 +167,7 @@ class StopRequest:
                 if self._save is not None:
                     self._save()
             except Exception:
-                _log.exception("The state was not saved; older checkpoints stand.")
+                _log.exception("The state was not saved; older checkpoints are kept.")
             _log.warning("%s: stopped.", name)
             # The main thread may be inside a compilation that cannot be interrupted.
             os._exit(self.exit_status)

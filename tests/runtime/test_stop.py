@@ -117,7 +117,7 @@ def test_a_warning_is_taken_once_and_ends_nothing(tmp_path):
     finally:
         child.kill()
     assert child.returncode == 143 and out == "SIGTERM False\n"
-    assert "SIGUSR1: saving after this step, then going on." in log
+    assert "SIGUSR1: the run saves after this step and goes on." in log
 
 
 def test_outside_protect_the_end_is_immediate(tmp_path):
@@ -139,7 +139,7 @@ def test_a_save_that_fails_is_said_and_delays_nothing(tmp_path):
     status, log, seconds = run(tmp_path, block(STUCK, save="dict().popitem"),
                                signal.SIGTERM)  # fmt: skip
     assert status == 143
-    assert "older checkpoints stand" in log
+    assert "older checkpoints are kept" in log
     assert seconds < 5
 
 
