@@ -1,4 +1,4 @@
-"""Bands around scores, kept in the workdir of the model that they belong to."""
+"""Bands around scores, which are kept in the workdir of their model."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -16,8 +16,8 @@ class Bands(NamedTuple):
     """The bands of one model; `None` where they could not be measured.
 
     Attributes:
-      frame: around the score of a frame.
-      turn: around the score of a turn, where turns are scored as a whole.
+      frame: band around the score of a frame.
+      turn: band around the score of a turn, if turns are scored as a whole.
     """
 
     frame: Band | None = None
@@ -25,11 +25,11 @@ class Bands(NamedTuple):
 
 
 def write_bands(workdir: Path, traces: Sequence[Trace]) -> Bands:
-    """Measures the bands of a model, and keeps them.
+    """Measures the bands of a model, and keeps them in a file.
 
     Args:
-      workdir: the model's.
-      traces: of people who were not trained on.
+      workdir: workdir of the model.
+      traces: traces of people who were not trained on.
     """
     by_frame = [dataclasses.replace(trace, turns=None) for trace in traces]
     by_turn = [trace for trace in traces if trace.turns is not None]
@@ -43,10 +43,13 @@ def write_bands(workdir: Path, traces: Sequence[Trace]) -> Bands:
 
 
 def read_bands(workdir: Path) -> Bands:
-    """Reads the bands of a model; empty ones where none were measured.
+    """Reads the bands of a model; without a file, both bands are `None`.
+
+    Args:
+      workdir: workdir of the model.
 
     Raises:
-      WorkdirError: if the file holds something else.
+      WorkdirError: if the file does not hold bands.
     """
     path = workdir / BANDS
     if not path.is_file():

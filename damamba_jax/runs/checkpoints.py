@@ -1,10 +1,10 @@
-"""Checkpoints: saved through Orbax, verified when read, exact on resume.
+"""Checkpoints, which Orbax saves, and which are verified when they are read.
 
-A workdir holds `checkpoints/last/STEP` (everything a run needs to go on) and
+A workdir holds `checkpoints/last/STEP` (everything that a run needs to go on) and
 `checkpoints/best/STEP` (the averaged parameters with the best validation score). Each
 consists of the items `model` (averaged parameters, feature statistics), `training` (the
-rest of the state; absent in `best`) and `meta`, which holds a digest of all arrays:
-Orbax itself notices neither a flipped bit nor a half-damaged newest step.
+rest of the state; absent in `best`) and `meta`. `meta` holds a digest of all arrays,
+because Orbax itself notices neither a flipped bit nor a half-damaged newest step.
 """
 
 import logging
@@ -28,9 +28,10 @@ class Checkpoints:
     """The checkpoints of one folder.
 
     Args:
-      directory: created when needed.
-      keep: newest checkpoints kept; None opens the folder for reading only, which
-        leaves it untouched: a run may be writing there, or nobody may.
+      directory: folder of the checkpoints; it is created if it does not exist.
+      keep: number of newest checkpoints that are kept. `None` opens the folder for
+        reading only and changes nothing in it: a run may be writing there, or writing
+        may be forbidden.
     """
 
     def __init__(self, directory: Path, *, keep: int | None):
@@ -40,7 +41,8 @@ class Checkpoints:
 
     def _open(self) -> ocp.CheckpointManager:
         if self._keep is None:
-            # Alone, even within a run of several processes: no barriers.
+            # This process reads alone, even in a run of several processes, so that it
+            # does not wait at barriers for the others.
             alone = ocp.options.MultiprocessingOptions(
                 primary_host=None,
                 active_processes={jax.process_index()},
@@ -58,7 +60,7 @@ class Checkpoints:
                 cleanup_tmp_directories=True,
                 enable_async_checkpointing=False,
             )
-        # Named, so that shapes can be asked for before anything is restored.
+        # With named handlers, shapes can be read before anything is restored.
         handlers = {
             "model": ocp.StandardCheckpointHandler(),
             "training": ocp.StandardCheckpointHandler(),
@@ -69,7 +71,7 @@ class Checkpoints:
         )
 
     def steps(self) -> list[int]:
-        """Steps on disk, newest first."""
+        """Lists the steps on disk, the newest first."""
         return sorted(self._manager.all_steps(), reverse=True)
 
     def save(
@@ -82,8 +84,14 @@ class Checkpoints:
     ) -> None:
         """Saves one step; a step that is already there stays as it is.
 
+        Args:
+          step: optimizer step.
+          model: tree of arrays for the item `model`.
+          training: tree of arrays for the item `training`; `None` leaves it out.
+          meta: values for the item `meta`, as JSON can hold them.
+
         Raises:
-          CheckpointError: if Orbax did not save it.
+          CheckpointError: if Orbax did not save the step.
         """
         if step in self._manager.all_steps():
             return
@@ -102,16 +110,18 @@ class Checkpoints:
     ) -> tuple[dict[str, Any], dict[str, Any]] | None:
         """Restores the newest intact step.
 
-        Damaged ones are moved to `quarantine/`, or passed over when only reading.
+        Damaged steps are moved to `quarantine/`. If the folder is open for reading
+        only, they are skipped.
 
         Args:
           abstract: trees of `ShapeDtypeStruct` by item: `model`, perhaps `training`.
 
         Returns:
-          The trees by item and the meta data; None when no step is left.
+          The trees by item, and the values of `meta`; `None` if there is no intact
+          step.
 
         Raises:
-          CheckpointError: if the step is of another shape, naming the first leaf.
+          ShapeError: if an array has another shape; the message names the first one.
         """
         for step in self.steps():
             try:
@@ -120,7 +130,7 @@ class Checkpoints:
                 if isinstance(error, ShapeError):
                     raise
                 reason = str(error)
-            except Exception as error:  # Orbax: whatever a damaged file leads to
+            except Exception as error:  # Orbax raises any error on a damaged file
                 reason = f"{type(error).__name__}: {error}"
             reason = " ".join(reason.split())[:300]
             _log.warning("%s: step %d is damaged: %s", self.directory, step, reason)
@@ -129,7 +139,7 @@ class Checkpoints:
         return None
 
     def drop_after(self, step: int) -> None:
-        """Deletes later steps: a run that starts again at `step` will save them."""
+        """Deletes all later steps; a run that goes on from `step` saves them again."""
         for later in self.steps():
             if later > step:
                 self._manager.delete(later)
@@ -151,7 +161,7 @@ class Checkpoints:
         return trees, meta
 
     def _check_shapes(self, step: int, name: str, abstract: Any) -> None:
-        """Compares shapes before anything of the size they claim is allocated."""
+        """Compares shapes before memory is allocated for the stored arrays."""
         metadata = self._manager.item_metadata(step)[name]
         if metadata is None:
             raise CheckpointError(f"no item `{name}`.")
@@ -173,24 +183,33 @@ class Checkpoints:
         self._manager = self._open()
 
     def close(self) -> None:
-        """Releases what Orbax holds."""
+        """Releases the resources that Orbax holds."""
         self._manager.close()
 
 
 def check_shapes(stored: Any, wanted: Any, *, source: str | Path) -> None:
-    """Raises `ShapeError` naming the first leaf in which two trees differ."""
+    """Checks that two trees have leaves of the same shapes and types.
+
+    Args:
+      stored: tree of a checkpoint.
+      wanted: tree of the configured model.
+      source: name of the checkpoint, for the message.
+
+    Raises:
+      ShapeError: if the trees differ; the message names the first such leaf.
+    """
     stored, wanted = _shapes(stored), _shapes(wanted)
     for path in [*wanted, *stored]:
         if stored.get(path) != wanted.get(path):
             raise ShapeError(
                 f"{source}: {path} is {stored.get(path, 'absent')} in the checkpoint, "
                 f"but {wanted.get(path, 'absent')} in the configured model. Use the "
-                f"configuration that it was trained with."
+                f"configuration that the checkpoint was trained with."
             )
 
 
 def _shapes(tree: Any) -> dict[str, str]:
-    """Describes each leaf, whatever kind of object stands for it: `float32[2, 3]`."""
+    """Describes each leaf by type and shape, e.g. `float32[2, 3]`."""
     return {
         path: f"{np.dtype(leaf.dtype)}{list(leaf.shape)}"
         for path, leaf in leaves_by_path(tree).items()

@@ -1,4 +1,4 @@
-"""Digests of checkpoints, which show damage that Orbax does not notice."""
+"""Digests of checkpoints; they show damage that Orbax does not notice."""
 
 import hashlib
 import json
@@ -10,7 +10,12 @@ import numpy as np
 
 
 def digest(trees: Mapping[str, Any], meta: Mapping[str, Any]) -> dict[str, str]:
-    """Hashes paths, types, shapes and bytes of all leaves, per item; and `meta`."""
+    """Hashes each item of a checkpoint.
+
+    Args:
+      trees: trees of arrays by item; paths, types, shapes and bytes are hashed.
+      meta: values of the item `meta`, which are hashed as JSON.
+    """
     text = json.dumps(meta, sort_keys=True)
     result = {"meta": hashlib.blake2b(text.encode(), digest_size=16).hexdigest()}
     for name, tree in trees.items():
@@ -24,7 +29,7 @@ def digest(trees: Mapping[str, Any], meta: Mapping[str, Any]) -> dict[str, str]:
 
 
 def leaves_by_path(tree: Any) -> dict[str, Any]:
-    """Leaves by path, e.g. `model.average.head_out.kernel`."""
+    """Lists the leaves of a tree by path, e.g. `model.average.head_out.kernel`."""
     flat, _ = jax.tree_util.tree_flatten_with_path(tree)
     return {
         ".".join(str(getattr(entry, "key", entry)) for entry in path): leaf

@@ -1,9 +1,9 @@
-"""Folders of evaluations, each bound to the settings that it was made with.
+"""Folders of evaluations, each of which belongs to one set of settings.
 
-The evaluation at the end of training lies in the workdir itself. Every later one with
-other settings gets a folder of its own, `WORKDIR/evaluations/NAME`, and none is ever
-written over by another. `evaluation.json` in each folder says what was evaluated, by
-which version, where and when.
+The evaluation at the end of training is in the workdir itself. Every evaluation with
+other settings gets a folder of its own, `WORKDIR/evaluations/NAME`. No evaluation
+overwrites another. `evaluation.json` in each folder says what was evaluated, by which
+version, on which device and when.
 """
 
 import dataclasses
@@ -28,14 +28,16 @@ _PACKAGES = ("jax", "jaxlib", "flax", "numpy")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Everything that makes two evaluations differ.
+    """All settings in which two evaluations can differ.
 
     Args:
-      workdirs: the runs, the first of which holds the folder.
-      root, labels_root: another corpus than the one trained on, and its labels.
-      splits: names; none means every split that was not trained on.
+      workdirs: workdirs of the runs; the first one holds the folder of the evaluation.
+      root, labels_root: folders of a corpus and of its labels, if the corpus is not the
+        one that was trained on; else empty.
+      splits: names of the splits; empty means every split that was not trained on.
       protocol: `"stitched"` or `"long"`.
-      smoothing: as on the command line; empty means the configuration's.
+      smoothing: text like that of the flag, e.g. `"gaussian:1"`; empty means the
+        configuration's smoothing.
       ensemble: whether the mean of the runs' predictions is a row of its own.
     """
 
@@ -49,11 +51,11 @@ class Settings:
 
     @property
     def is_own(self) -> bool:
-        """Whether this is the evaluation that a run makes of itself at its end."""
+        """Whether this is the evaluation that a run makes at its end."""
         return self == Settings(workdirs=self.workdirs) and len(self.workdirs) == 1
 
     def to_tree(self) -> dict[str, Any]:
-        """Turns the settings into plain values, with whole paths."""
+        """Turns the settings into plain values, with absolute paths."""
         tree = dataclasses.asdict(self)
         tree["workdirs"] = [str(Path(w).resolve()) for w in self.workdirs]
         tree["splits"] = list(self.splits)
@@ -62,27 +64,28 @@ class Settings:
         return tree
 
     def name(self) -> str:
-        """Names a folder by what is not as in the run's own evaluation."""
+        """Names a folder by the settings that differ from the run's own evaluation."""
         parts = [*self.splits, *(Path(w).resolve().name for w in self.workdirs[1:])]
         parts += [f"root {Path(self.root).name}"] * bool(self.root)
         parts += [f"labels {Path(self.labels_root).name}"] * bool(self.labels_root)
         parts += [self.protocol] * (self.protocol != "stitched")
         parts += [self.smoothing, "ensemble" * self.ensemble]
         text = "+".join(filter(None, parts)) or "again"
-        # Short enough for every file system, whatever the splits are called.
+        # The name is cut so that it is short enough for every file system.
         return re.sub(r"[^A-Za-z0-9_.+-]+", "-", text).strip(".-")[:100]
 
 
 def choose_folder(settings: Settings, out: str = "") -> Path:
-    """Finds the folder of an evaluation, which holds none with other settings.
+    """Finds a folder for an evaluation that holds no evaluation with other settings.
 
     Args:
       settings: the settings of the evaluation.
-      out: folder asked for; empty means the workdir for the run's own evaluation, and
-        a folder of its own in it for every other.
+      out: folder that the user asked for. If it is empty, the run's own evaluation goes
+        to the workdir, and every other evaluation to a folder of its own in the
+        workdir.
 
     Raises:
-      WorkdirError: if the folder asked for holds another evaluation.
+      WorkdirError: if `out` holds another evaluation.
     """
     workdir = Path(settings.workdirs[0])
     if not out and settings.is_own:
@@ -91,8 +94,8 @@ def choose_folder(settings: Settings, out: str = "") -> Path:
         folder = Path(out)
         if not _may_hold(folder, settings):
             raise WorkdirError(
-                f"`--out`: {folder} holds another evaluation, which is never written "
-                f"over. Choose a new folder, or leave `--out` away."
+                f"`--out`: {folder} holds another evaluation, which is never "
+                f"overwritten. Choose a new folder, or leave out `--out`."
             )
         return folder
     return next(
@@ -105,10 +108,10 @@ def choose_folder(settings: Settings, out: str = "") -> Path:
 def write_record(
     folder: Path, settings: Settings, *, corpus: Path, steps: list[int | None]
 ) -> None:
-    """Writes what was evaluated, by which versions, on which device and when.
+    """Writes a record: what was evaluated, by which versions, where and when.
 
     Args:
-      folder: the evaluation's folder.
+      folder: folder of the evaluation.
       settings: the settings of the evaluation.
       corpus: root of the corpus that was read.
       steps: optimizer steps of the runs' checkpoints.
@@ -140,19 +143,20 @@ def _candidates(folder: Path) -> Iterator[Path]:
 
 
 def _may_hold(folder: Path, settings: Settings) -> bool:
-    """Whether a folder is free, or holds an evaluation of these very settings."""
+    """Says whether a folder is free, or holds an evaluation with the same settings."""
     try:
         record = files.read_json(folder / RECORD)
         return record["settings"] == settings.to_tree()
     except FileNotFoundError:
-        # A run's folder is for its own evaluation; so is one from before records.
+        # There is no record. The folder of a run is only for the run's own evaluation,
+        # and results without a record come from an older version.
         return not any((folder / n).exists() for n in (CONFIG, RESULTS, TRACES))
     except (ValueError, TypeError, KeyError):
         return False
 
 
 def _commit() -> str | None:
-    """Commit of the checkout that this package lies in, if it does."""
+    """Returns the commit of the checkout that holds this package; else `None`."""
     checkout = Path(damamba_jax.__file__).resolve().parents[1]
     if not (checkout / ".git").exists():
         return None

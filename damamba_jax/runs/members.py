@@ -1,4 +1,4 @@
-"""Models of a cross-validation: which of its runs are the one model to use."""
+"""Members of the model of a cross-validation: the runs whose mean is the model."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,12 +7,17 @@ from damamba_jax.errors import CheckpointError
 from damamba_jax.files import read_json, write_json
 from damamba_jax.runs.workdir import CONFIG, MEMBERS
 
-# A cross-validation has fewer runs.
+# Every cross-validation has fewer runs than this.
 _MOST = 10_000
 
 
 def write_members(folder: Path, workdirs: Sequence[Path]) -> None:
-    """Says which runs below a folder are its model; with none, it has no model."""
+    """Writes which runs are the model of a cross-validation.
+
+    Args:
+      folder: folder of the cross-validation.
+      workdirs: workdirs of these runs, below the folder; empty means no model.
+    """
     if not workdirs:
         (folder / MEMBERS).unlink(missing_ok=True)
         return
@@ -24,10 +29,12 @@ def find_members(folder: Path) -> tuple[Path, ...]:
     """Lists the workdirs whose mean is the model of a folder.
 
     Args:
-      folder: a workdir, which is its own model, or the folder of a cross-validation.
+      folder: the workdir of a run, which is the only member of its model, or the folder
+        of a cross-validation.
 
     Raises:
-      CheckpointError: if the list of a cross-validation is damaged, or leads elsewhere.
+      CheckpointError: if the list of a cross-validation is damaged, or names a folder
+        that is not below `folder`.
     """
     path = folder / MEMBERS
     if (folder / CONFIG).is_file() or not path.is_file():

@@ -1,8 +1,9 @@
-"""Logs of a run while it goes on: `metrics.jsonl`, `timing.jsonl`, TensorBoard.
+"""Logs of a running training: `metrics.jsonl`, `timing.jsonl` and TensorBoard.
 
-`metrics.jsonl` holds functions of (configuration, data, step) alone, so two runs of the
-same configuration write the same bytes; everything that depends on the machine's speed
-goes to `timing.jsonl`. On resume both are cut back to the restored step.
+Values in `metrics.jsonl` depend only on configuration, data and step, so that two runs
+of the same configuration write the same bytes. Values that depend on the machine's
+speed go to `timing.jsonl`. When a run resumes, the lines after the restored step are
+removed from both files.
 """
 
 import json
@@ -20,11 +21,11 @@ class RunLog:
     """Appends to the logs of one workdir.
 
     Args:
-      workdir: the workdir of the run.
-      step: restored step; later lines are dropped.
-      simulated: stands in every line.
-      tensorboard: write TensorBoard events as well.
-      write: False in all but the first process of a run.
+      workdir: workdir of the run.
+      step: step that was restored; lines of later steps are dropped.
+      simulated: whether the corpus is simulated; every line says so.
+      tensorboard: whether to write TensorBoard events as well.
+      write: whether to write at all; only the first process of a run does.
     """
 
     def __init__(
@@ -48,15 +49,20 @@ class RunLog:
                 self._files[name] = (workdir / name).open("a", encoding="utf-8")
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
-        """Writes a line of `metrics.jsonl`."""
+        """Adds a line to `metrics.jsonl`.
+
+        Args:
+          step: optimizer step.
+          values: values by metric; a value that is not finite becomes `null`.
+        """
         self._write(names.METRICS, step, values)
 
     def timing(self, step: int, values: Mapping[str, float]) -> None:
-        """Writes a line of `timing.jsonl`."""
+        """Adds a line to `timing.jsonl`, with the same arguments as `metrics`."""
         self._write(names.TIMING, step, values)
 
     def values(self, key: str) -> list[float]:
-        """All values of one metric up to now, this run's and those it resumed."""
+        """Lists all finite values of one metric, also those from before a resume."""
         return [line[key] for line in self._lines if line.get(key) is not None]
 
     def has(self, step: int, key: str) -> bool:
@@ -64,7 +70,7 @@ class RunLog:
         return any(line["step"] == step and key in line for line in self._lines)
 
     def _write(self, name: str, step: int, values: Mapping[str, Any]) -> None:
-        # Strict JSON knows neither NaN nor infinity.
+        # Strict JSON has neither NaN nor infinity.
         line = {
             key: None if isinstance(v, float) and not math.isfinite(v) else v
             for key, v in values.items()
@@ -88,13 +94,21 @@ class RunLog:
 
 
 def cut_back(path: Path, step: int) -> None:
-    """Drops the lines after `step`, and a last line that was cut off in a crash."""
+    """Drops the lines of later steps, and a last line that a crash cut off.
+
+    Args:
+      path: path of the log.
+      step: last step that is kept.
+    """
     if path.exists():
         write_text(path, "".join(_lines_until(path, step)))
 
 
 def _lines_until(path: Path, step: int) -> list[str]:
-    """The intact lines up to a step; stops at the first that is later or cut off."""
+    """Reads the intact lines up to a step.
+
+    It stops at the first line that is of a later step or cut off.
+    """
     kept = []
     for line in read_text(path).splitlines(keepends=True) if path.exists() else []:
         try:
@@ -108,7 +122,7 @@ def _lines_until(path: Path, step: int) -> list[str]:
 
 
 def read(path: Path) -> list[dict[str, Any]]:
-    """Reads the lines of a log."""
+    """Reads all lines of a log."""
     return [json.loads(line) for line in read_text(path).splitlines()]
 
 

@@ -1,7 +1,8 @@
-"""Predictions of whole splits on disk: scored again, averaged or compared in pairs.
+"""Predictions of whole splits on disk, for scores, means and comparisons later.
 
-An evaluation keeps them as `traces/{split}.npz`, one file per split: every person's
-annotation and prediction, end to end, and whose they are.
+An evaluation keeps one file for each split, `traces/{split}.npz`. It holds the
+annotations and the predictions of all people, one after the other, and says which
+person they belong to.
 """
 
 import logging
@@ -24,15 +25,18 @@ _log = logging.getLogger(__name__)
 def write_traces(
     out: str | os.PathLike, traces: Sequence[Trace], *, key: str = ""
 ) -> Path:
-    """Keeps the traces of one split; the file appears in one move.
+    """Writes the traces of one split to a file, which appears in one move.
 
     Args:
       out: folder of an evaluation.
-      traces: the traces of one split.
-      key: names all that the traces depend on; see `read_kept`.
+      traces: traces of one split.
+      key: hash of everything that the traces depend on; see `read_kept`.
+
+    Returns:
+      The path of the file.
 
     Raises:
-      ValueError: without traces, or with those of several splits.
+      ValueError: if there are no traces, or traces of several splits.
     """
     splits = {trace.split for trace in traces}
     if len(splits) != 1:
@@ -46,7 +50,7 @@ def write_traces(
             split=np.array(traces[0].split),
             session=np.array([trace.session for trace in traces]),
             role=np.array([trace.role for trace in traces]),
-            # An empty name stands for what is not known.
+            # An empty text means that the value is not known.
             language=np.array([trace.language or "" for trace in traces]),
             gender=np.array([trace.gender or "" for trace in traces]),
             label_rate=np.array([trace.label_rate for trace in traces]),
@@ -65,18 +69,19 @@ def read_kept(out: str | os.PathLike, split: str, key: str) -> list[Trace] | Non
 
     Args:
       out: folder of an evaluation.
-      split: the name of the split.
-      key: as `write_traces` was given it; none is kept under an empty one.
+      split: name of the split.
+      key: key that `write_traces` got; with an empty key nothing is read.
 
     Returns:
-      The traces; `None` if there are none, others, or a file that cannot be read.
+      The traces; `None` if there is no file, if the file has another key, or if it
+      cannot be read.
     """
     path = _path(out, split)
     if not key:
         return None
 
     def read(path: Path) -> list[Trace] | None:
-        # Opened here: `np.load` leaves a damaged file open.
+        # The file is opened here, because `np.load` leaves a damaged file open.
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as kept:
             if "key" not in kept or str(kept["key"]) != key:
                 return None
@@ -86,7 +91,11 @@ def read_kept(out: str | os.PathLike, split: str, key: str) -> list[Trace] | Non
 
 
 def read_traces(out: str | os.PathLike, split: str) -> list[Trace]:
-    """Reads what `write_traces` kept of a split.
+    """Reads the traces of a split that `write_traces` wrote.
+
+    Args:
+      out: folder of an evaluation.
+      split: name of the split.
 
     Raises:
       ValueError: if there is no such file.
@@ -142,7 +151,7 @@ def read_traces(out: str | os.PathLike, split: str) -> list[Trace]:
 
 
 def _class_arrays(traces: Sequence[Trace]) -> dict[str, np.ndarray]:
-    """The classes of all traces, which are the same, and their probabilities."""
+    """Returns the arrays of classes; all traces of a split have the same classes."""
     if not traces[0].classes:
         return {}
     return {
@@ -153,7 +162,10 @@ def _class_arrays(traces: Sequence[Trace]) -> dict[str, np.ndarray]:
 
 
 def _turn_arrays(traces: Sequence[Trace]) -> dict[str, np.ndarray]:
-    """The turns of all traces, end to end; nothing where frames count."""
+    """Returns the turns of all traces, one after the other.
+
+    The result is empty if frames are rated.
+    """
     if any(trace.turns is None for trace in traces):
         return {}
     turns = [trace.turns for trace in traces if trace.turns is not None]

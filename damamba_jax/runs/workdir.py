@@ -1,7 +1,7 @@
-"""Folder of one run: its files, its owner, and the configuration it is bound to.
+"""The folder of one run: its files, its lock, and the configuration of the run.
 
-The constants below name every file of a run. An evaluation in a folder of its own has
-results, pictures, traces and predictions under the same names.
+The constants below name every file of a run. An evaluation in a folder of its own uses
+the same names for results, pictures, traces and predictions.
 """
 
 import contextlib
@@ -18,39 +18,42 @@ from damamba_jax.files import read_json, read_text, write_json, write_text
 
 CONFIG = "config.json"
 LOCK = "lock"
-# All that a run needs to go on, and the best averaged parameters.
+# Everything that a run needs to go on, and the best averaged parameters.
 LAST = "checkpoints/last"
 BEST = "checkpoints/best"
-# Damaged checkpoints are moved here, within the folder of the others.
+# Folder for damaged checkpoints, inside the folder of the others.
 QUARANTINE = "quarantine"
 METRICS = "metrics.jsonl"
 TIMING = "timing.jsonl"
 TENSORBOARD = "tensorboard"
-# The results for programs and for readers.
+# Results for programs and for people.
 RESULTS = "results.json"
 RESULTS_PAGE = "results.md"
 PICTURES = "pictures"
 TRACES = "traces"
 PREDICTIONS = "predictions"
-# How far scores are from annotations of people who were not trained on.
+# Bands around scores, from annotations of people who were not trained on.
 BANDS = "bands.json"
-# Which runs of a cross-validation are the model to use.
+# List of those runs of a cross-validation that are the model to use.
 MEMBERS = "members.json"
-# What the run was trained on: a fingerprint of every session.
+# Fingerprints of all sessions of the corpus that the run was trained on.
 CORPUS = "corpus.json"
 # Evaluations with other settings than the run's own, and the record of each.
 EVALUATIONS = "evaluations"
 RECORD = "evaluation.json"
 
-# A resolved configuration has a few KiB.
+# Limit for the file of a configuration, which normally has a few KiB.
 MAX_CONFIG_BYTES = 1 << 20
 
 
 def read_config(workdir: Path) -> Config:
-    """Reads a run's configuration, which may come from anybody.
+    """Reads a run's configuration; the file may come from somebody who is not trusted.
+
+    Args:
+      workdir: folder of the run.
 
     Raises:
-      CheckpointError: if it is no configuration.
+      CheckpointError: if the file is too large, or does not hold a configuration.
     """
     path = workdir / CONFIG
     size = path.stat().st_size
@@ -69,13 +72,13 @@ def read_config(workdir: Path) -> Config:
         ) from error
 
 
-# Fields that change where, how fast or how verbosely a run computes, but no number.
+# Fields that change no result: only where, how fast or how verbosely a run computes.
 NEUTRAL = (
     "data.cache_dir",
-    # The corpus is compared by what it holds.
+    # The corpus is compared by its contents; see `check_corpus`.
     "data.labels_root",
     "data.root",
-    # Read before the first step alone.
+    # This is read only before the first step.
     "init_from",
     "data.num_threads",
     "train.keep_checkpoints",
@@ -89,15 +92,14 @@ def claim(workdir: Path, config: Config, *, write: bool = True) -> Iterator[None
     """Locks the workdir and stores the resolved configuration in it.
 
     Args:
-      workdir: the run's folder.
-      config: the run's configuration.
-      write: False in all but the first process of a run, which then neither lock nor
-        write.
+      workdir: folder of the run.
+      config: configuration of the run.
+      write: whether to lock and to write; only the first process of a run does.
 
     Raises:
-      WorkdirError: if its path has characters that make its checkpoints unreadable,
-        another process holds it, or it was made with a configuration
-        that differs in a field that changes the numbers.
+      WorkdirError: if the path has characters that make its checkpoints unreadable, if
+        another process holds the workdir, or if the workdir holds a run whose
+        configuration differs in a field that changes results.
     """
     path = workdir / CONFIG
     if not write:
@@ -106,7 +108,7 @@ def claim(workdir: Path, config: Config, *, write: bool = True) -> Iterator[None
         return
     _check_name(workdir)
     workdir.mkdir(parents=True, exist_ok=True)
-    # Another use of the same folder in this process must be refused as well.
+    # A second use of the same folder in this process must be refused as well.
     lock = filelock.FileLock(workdir / LOCK, blocking=False, is_singleton=False)
     try:
         lock.acquire()
@@ -122,24 +124,28 @@ def claim(workdir: Path, config: Config, *, write: bool = True) -> Iterator[None
 
 
 def _check_name(workdir: Path) -> None:
-    """Refuses a folder whose checkpoints Orbax would write and never find again."""
+    """Refuses a path in which Orbax would write checkpoints and not find them again."""
     path = workdir.resolve()
     if glob.has_magic(str(path)):
         raise WorkdirError(
-            f"`--workdir`: expected a path without *, ? and [, in which checkpoints "
-            f"cannot be read back, got {path}. Choose another folder: --workdir=NEW."
+            f"`--workdir`: expected a path without *, ? and [, because checkpoints "
+            f"below such a path cannot be read back, got {path}. Choose another "
+            f"folder: --workdir=NEW."
         )
 
 
 def check_corpus(workdir: Path, sessions: Mapping[str, str]) -> None:
-    """Checks that a run goes on with the corpus that it began with, wherever it lies.
+    """Checks that a run goes on with the corpus that it began with.
+
+    The corpus may have moved to another folder. Before the first checkpoint, the
+    fingerprints are only stored in the workdir.
 
     Args:
-      workdir: the run's folder, which holds the corpus from the first call on.
-      sessions: a fingerprint of every session, by its name.
+      workdir: folder of the run.
+      sessions: fingerprint of every session, by the name of the session.
 
     Raises:
-      WorkdirError: if sessions are other ones, naming the first.
+      WorkdirError: if sessions differ or are missing; the message names the first ones.
     """
     path = workdir / CORPUS
     if last_step(workdir) < 0:
@@ -161,13 +167,13 @@ def check_corpus(workdir: Path, sessions: Mapping[str, str]) -> None:
 
 
 def last_step(workdir: Path) -> int:
-    """Step of the newest checkpoint to resume from; -1 before the first."""
+    """Returns the step of the newest checkpoint; -1 if there is no checkpoint."""
     steps = (path.name for path in (workdir / LAST).glob("[0-9]*"))
     return max((int(step) for step in steps if step.isdigit()), default=-1)
 
 
 def _check_config(path: Path, config: Config) -> None:
-    # Before the first checkpoint there is nothing that another configuration made.
+    # Before the first checkpoint, no result depends on the stored configuration.
     if not path.is_file() or last_step(path.parent) < 0:
         return
     changed = [
