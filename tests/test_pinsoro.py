@@ -136,7 +136,7 @@ def test_an_archive_of_a_run_and_of_plain_predictions(folder, monkeypatch):
         sets,
         root,
     )
-    assert "predictions are kept from before" in said
+    assert "predictions are taken from an earlier evaluation" in said
     assert "accepted: no problem" in said
     for pairs in ("cc", "cr"):
         row = f"| pinsoro/test-{pairs} | task_engagement | "

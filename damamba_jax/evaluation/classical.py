@@ -1,12 +1,13 @@
-"""Classical regressions on means and spreads: what a network has to beat.
+"""Classical regressions on means and spreads, which a network has to beat.
 
-Every turn, or every half second where frames are rated, becomes one row: the mean and
-the standard deviation of each column of the person's features, and the partners' means.
-Ridge regression and gradient boosting of scikit-learn learn from these rows.
+Every turn becomes one row. If frames are rated, every half second becomes one row. A
+row holds the mean and the standard deviation of each column of the person's features,
+and the partners' means. Ridge regression and gradient boosting of scikit-learn learn
+from these rows.
 
-Least squares shrinks its predictions towards the mean, which CCC punishes. They are
-rescaled affinely so that mean and variance over left-out training sessions are those of
-the label. Penalty and scale are chosen on the training sessions alone.
+Least squares shrinks its predictions towards the mean, which lowers the CCC. So the
+predictions are rescaled: over left-out training sessions, they get the mean and the
+variance of the label. Penalty and scale are chosen on the training sessions alone.
 """
 
 import dataclasses
@@ -26,7 +27,8 @@ from damamba_jax.metrics.finite import finite_mean
 from damamba_jax.metrics.trace import Trace
 from damamba_jax.metrics.turns import turn_classes, turn_means
 
-# Rows per second where frames are rated: neighbours tell little more than one.
+# Rows per second if frames are rated. More rows would tell little more, because
+# neighbouring frames are much alike.
 ROWS_HZ = 2.0
 PENALTIES = tuple(10.0 ** np.arange(0, 6))
 NUM_FOLDS = 5
@@ -41,10 +43,10 @@ class Regressor:
     """A fitted regression.
 
     Args:
-      model: scikit-learn's.
-      slope, intercept: of the affine map behind it.
-      held_out: correlation with the labels of training sessions that were left out; 0
-        where none could be.
+      model: fitted model of scikit-learn.
+      slope, intercept: affine map that is applied to the model's predictions.
+      held_out: correlation with the labels of left-out training sessions; 0 if no
+        session could be left out.
     """
 
     model: _Library
@@ -53,7 +55,7 @@ class Regressor:
     held_out: float
 
     def predict(self, inputs: Float[np.ndarray, "n D"]) -> Float[np.ndarray, "n"]:
-        """Predicts the labels of rows, within [0, 1]."""
+        """Predicts the labels of rows, cut to [0, 1]."""
         if not len(inputs):
             return np.zeros(0)
         found = self.slope * self.model.predict(inputs) + self.intercept
@@ -66,8 +68,9 @@ class Rows:
 
     Args:
       inputs: means and spreads; NaN where nothing was recorded.
-      label: NaN where not rated.
-      first, last: the frames of the annotation that each row stands for.
+      label: label of each row; NaN for rows that are not rated.
+      first, last: first frame of the annotation that a row stands for, and the frame
+        after its last one.
     """
 
     inputs: Float[np.ndarray, "n D"]
@@ -88,11 +91,11 @@ def read_rows(
 
     Args:
       session: the recording.
-      seat: index of the person in it.
-      features: that are read.
-      window: where frames are rated, a row tells as much of the past and the future of
-        its frame as the model sees of a frame in the middle of a core.
-      cache_dir: where slow sources keep their binary copies.
+      seat: index of the person in the session.
+      features: features that are read.
+      window: window of the model. If frames are rated, a row describes as much past and
+        future as the model sees of a frame in the middle of a core.
+      cache_dir: folder for binary copies of slow sources.
     """
     person = session.participants[seat]
     label, rate = session.annotation(seat), session.label_rate
@@ -137,10 +140,11 @@ def fit(
 
     Args:
       kind: `"ridge"` or `"boosting"`.
-      people: the rows of everybody who is trained on.
-      sessions: for each of them what names the session.
-      seed: of what is drawn.
-      num_classes: classes whose numbers labels are; 0 where they are values.
+      people: the rows of each person who is trained on.
+      sessions: the name of each person's session.
+      seed: seed of the random numbers.
+      num_classes: number of classes, if labels are numbers of classes; 0 if labels are
+        values.
 
     Raises:
       ValueError: if no row is rated.
@@ -170,9 +174,9 @@ def _fit_regressor(
 ) -> Regressor:
     from threadpoolctl import threadpool_limits
 
-    # Tables are small: several threads wait for each other longer than they compute.
+    # The tables are small: several threads would mostly wait for each other.
     with warnings.catch_warnings(), threadpool_limits(1):
-        # A column that nobody has is of no use, and no reason to complain.
+        # A column that nobody has is useless, but it is no reason for a warning.
         warnings.filterwarnings("ignore", message="Skipping features without any")
         model = _MAKERS[kind](group, seed).fit(inputs, label)
         left_out = np.full(len(label), np.nan)
@@ -195,7 +199,7 @@ def _fit_regressor(
 
 
 def _folds(group: Int[np.ndarray, "n"]) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Leaves whole sessions out in turn; empty for a single session."""
+    """Lists folds, each of which leaves whole sessions out; empty for one session."""
     from sklearn.model_selection import GroupKFold
 
     folds = min(NUM_FOLDS, len(np.unique(group)))
@@ -207,7 +211,14 @@ def _folds(group: Int[np.ndarray, "n"]) -> list[tuple[np.ndarray, np.ndarray]]:
 def predict(
     model: Regressor | Classifier, rows: Rows, session: Session, seat: int
 ) -> Trace:
-    """Predicts a trace of one person, as a network would."""
+    """Predicts the trace of one person, in the form that a network predicts.
+
+    Args:
+      model: the fitted model.
+      rows: the rows of the person.
+      session: the recording.
+      seat: index of the person in the session.
+    """
     value = model.predict(rows.inputs)
     turns, frames = session.turns(seat), session.num_frames(seat)
     if turns is None:
@@ -264,7 +275,10 @@ def _describe(
     end: Float[np.ndarray, "n"],
     cache_dir: str,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Means and standard deviations of a feature between times: [n, dim] each."""
+    """Returns means and standard deviations of a feature between times.
+
+    Both are [n, columns], without the dropped columns.
+    """
     found = np.full((2, len(start), feature.dim), np.nan)
     track = person.tracks.get(feature.name)
     if track is None or not track.num_frames:

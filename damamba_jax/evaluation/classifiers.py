@@ -1,7 +1,8 @@
 """Classifiers on means and spreads, for annotations that are classes.
 
-A penalised logistic regression and gradient boosting of scikit-learn. All classes weigh
-alike, however rare they are. The penalty is chosen on the training sessions alone.
+The classifiers are a penalised logistic regression and the gradient boosting of
+scikit-learn. All classes have the same weight, even rare ones. The penalty is chosen on
+the training sessions alone.
 """
 
 import dataclasses
@@ -23,10 +24,11 @@ class Classifier:
     """A fitted classifier.
 
     Args:
-      model: scikit-learn's.
-      num_classes: also those that nobody in training had; these never are predicted.
-      held_out: kappa on training sessions that were left out; 0 where none could be, or
-        nothing was chosen by it.
+      model: fitted model of scikit-learn.
+      num_classes: number of all classes. Classes without a training label count too,
+        but they are never predicted.
+      held_out: kappa on left-out training sessions; 0 if no session could be left out,
+        or if nothing was chosen by kappa.
     """
 
     model: Any
@@ -56,9 +58,10 @@ def fit_classifier(
       kind: `"ridge"` for the logistic regression, or `"boosting"`.
       inputs: means and spreads; NaN where nothing was recorded.
       label: number of the class of each row.
-      folds: rows to learn from and rows to choose by, whole sessions apart.
-      num_classes: how many classes there are.
-      seed: of what is drawn.
+      folds: for each fold, the rows to learn from and the rows to choose by; a session
+        is in one of the two only.
+      num_classes: number of classes.
+      seed: seed of the random numbers.
     """
     from sklearn.dummy import DummyClassifier
     from sklearn.exceptions import ConvergenceWarning
@@ -71,7 +74,7 @@ def fit_classifier(
     else:
         model = _boosting(seed)
     with warnings.catch_warnings(), threadpool_limits(1):
-        # A column that nobody has is of no use, and no reason to complain.
+        # A column that nobody has is useless, but it is no reason for a warning.
         warnings.filterwarnings("ignore", message="Skipping features without any")
         # A weak penalty that does not converge is not chosen.
         warnings.simplefilter("ignore", ConvergenceWarning)

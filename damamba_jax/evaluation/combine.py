@@ -11,17 +11,17 @@ T = TypeVar("T")
 
 
 def combine(results: Sequence[Result], scored: Mapping[str, SplitResult]) -> Result:
-    """Makes one row of the members' results and the scores of their mean.
+    """Makes the result of an ensemble from the scores of its mean prediction.
 
-    What a split is compared with (oracle, ridge regression) stands there only where all
-    members have the same.
+    A split keeps its references (oracle, ridge regression) only if all members have the
+    same ones.
 
     Args:
       results: the results of the members, evaluated on the same corpus.
-      scored: per split, what the mean of the predictions scores.
+      scored: for each split, the scores of the mean prediction.
 
     Raises:
-      ConfigError: for members that were evaluated in different ways.
+      ConfigError: if the members were evaluated in different ways.
     """
     first = results[0]
     alike = ("protocol", "trained_on_simulated", "scored_on_simulated", "smoothing")
@@ -29,7 +29,7 @@ def combine(results: Sequence[Result], scored: Mapping[str, SplitResult]) -> Res
         values = {getattr(result, field) for result in results}
         if len(values) > 1:
             raise ConfigError(
-                f"`--ensemble`: expected workdirs alike in `{field}`, got "
+                f"`--ensemble`: expected workdirs with the same `{field}`, got "
                 f"{sorted(map(str, values))}."
             )
     by_name = [{split.split: split for split in r.splits} for r in results]

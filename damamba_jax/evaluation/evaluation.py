@@ -43,24 +43,26 @@ def evaluate(
     should_stop: Callable[[], bool] | None = None,
     console: Console | None = None,
 ) -> Result:
-    """Predicts and scores; writes traces, and predictions of unlabelled people.
+    """Predicts and scores splits of a corpus.
+
+    It writes the traces of all people, and predictions for people without labels.
 
     Args:
-      estimator, index: the model, and the corpus.
+      estimator, index: the model and the corpus.
       out: folder for `traces/` and `predictions/`.
-      splits: names; none means every split that was not trained on.
-      protocol: `"stitched"` from core frames, or one `"long"` pass per session.
-      batch_size: windows per batch; 0 takes the training configuration's.
-      ridge: fit the per-frame ridge regression on the training sessions for
-        comparison; `None` does so on simulated corpora.
-      smoothing: the smoothing of the predictions; `None` takes the configuration's.
-      should_stop: asked before each batch.
-      console: for progress and messages.
+      splits: names of the splits; empty means every split that was not trained on.
+      protocol: `"stitched"` joins core frames; `"long"` reads a session in one pass.
+      batch_size: windows per batch; 0 takes the number of the configuration.
+      ridge: whether to fit the per-frame ridge regression on the training sessions, for
+        comparison; `None` fits it on simulated corpora.
+      smoothing: smoothing of the predictions; `None` takes the configuration's.
+      should_stop: function that is called before each batch, and says whether to stop.
+      console: console for progress and messages; `None` makes one.
 
     Raises:
-      ConfigError: for a smoothing that sees the future of a forward model, or a ridge
-        regression of classes.
-      Stopped: once `should_stop` says so.
+      ConfigError: for a smoothing that sees the future of a forward model, or for a
+        ridge regression on classes.
+      Stopped: if `should_stop` returns true.
     """
     console, config = console or make_console(), estimator.config
     # The copy checks that the smoothing fits the model.
@@ -89,7 +91,10 @@ def evaluate(
 
 @dataclasses.dataclass
 class _Run:
-    """One evaluation; the arguments are those of `evaluate`, and what is known."""
+    """One evaluation; it has the arguments of `evaluate`.
+
+    `known` holds the scores of an earlier evaluation, by split and key.
+    """
 
     estimator: Estimator
     config: Config
@@ -103,7 +108,7 @@ class _Run:
     known: Mapping[tuple[str, str], SplitResult]
 
     def score(self, split: EvaluationSplit, title: str) -> SplitResult:
-        """Predicts and scores a split, unless that is known from before."""
+        """Predicts and scores a split, unless an earlier evaluation has done so."""
         data, size = self.config.data, self.batch_size or self.config.train.batch_size
         key = kept.prediction_key(
             self.model, self.config, split, protocol=self.protocol, batch_size=size
@@ -111,7 +116,9 @@ class _Run:
         scores_key = kept.result_key(key, self.training)
         traces = trace_files.read_kept(self.out, split.name, key)
         if traces is not None:
-            self.console.print(f"{title}: predictions are kept from before")
+            self.console.print(
+                f"{title}: predictions are taken from an earlier evaluation"
+            )
             if (before := self.known.get((split.name, scores_key))) is not None:
                 return dataclasses.replace(before, is_kept=True)
         else:
@@ -126,18 +133,18 @@ class _Run:
 
     @functools.cached_property
     def model(self) -> str:
-        """Key of the model, which takes a while to hash."""
+        """Key of the model; it is kept, because hashing takes a while."""
         return kept.model_digest(self.estimator)
 
     @functools.cached_property
     def training(self) -> str:
-        """Key of what the ridge regression learns from, if there is one."""
+        """Key of the ridge regression's training data; empty without a regression."""
         sessions = training_sessions(self.index, self.config.data)
         return kept.training_key(sessions) if self.ridge else ""
 
     @functools.cached_property
     def baseline(self) -> Ridge | None:
-        """The ridge regression, fitted for the first split that asks for it."""
+        """The ridge regression, which is fitted when the first split needs it."""
         if not self.ridge:
             return None
         return scoring.fit_baseline(
@@ -159,10 +166,14 @@ class _Run:
 def _wants_ridge(
     index: sessions.CorpusIndex, data: DataConfig, asked: bool | None
 ) -> bool:
-    """Whether to fit one: if asked, or if a simulated corpus has what it trains on."""
+    """Says whether to fit a ridge regression.
+
+    Unless the user has decided, it is fitted if the corpus is simulated and holds the
+    training splits.
+    """
     if data.classes and asked:
         raise ConfigError(
-            "`--ridge`: a regression has nothing to say about classes; leave it out."
+            "`--ridge`: a regression cannot predict classes; leave it out."
         )
     if asked is not None:
         return asked
@@ -179,15 +190,15 @@ def evaluate_ensemble(
     out: Path,
     splits: Sequence[str] = (),
 ) -> Result:
-    """Scores the mean of several models' predictions, on the splits that all have.
+    """Scores the mean of several models' predictions on the splits that all have.
 
     Args:
-      results: the results of `evaluate`, one per model.
-      folders: the `out` of each, with its `traces/`.
+      results: the results of `evaluate`, one for each model.
+      folders: the folder `out` of each model, which holds `traces/`.
       index: the corpus.
-      data: says what each split is.
-      out: folder for the same of the ensemble.
-      splits: as `evaluate` was given them.
+      data: configuration that says which splits are for training and validation.
+      out: folder for `traces/` and `predictions/` of the ensemble.
+      splits: names of the splits, as `evaluate` got them.
 
     Raises:
       ConfigError: if the models were not evaluated on the same recordings.
@@ -210,7 +221,7 @@ def _score(
     out: Path,
     baseline: Ridge | None = None,
 ) -> SplitResult:
-    """Scores a split, and writes predictions where nothing can be scored."""
+    """Scores a split, and writes the predictions of people without labels."""
     scoring.write_predictions(traces, out / PREDICTIONS)
     return dataclasses.replace(
         scoring.score_split(split, traces, baseline),

@@ -1,10 +1,10 @@
-"""Predictions and scores of an earlier evaluation, where they would be the same.
+"""Predictions and scores of an earlier evaluation, if they would be the same again.
 
-Predicting takes nearly all the time of an evaluation. Its traces hold a key: a hash of
-the model's arrays and configuration, of the size and time of every file that was read,
-of the package's code, of JAX and of the device. What has the same key is not predicted
-again. The scores of a split have a key of their own, since what they stand beside was
-learned from the training sessions.
+Predicting takes nearly all the time of an evaluation. The traces of a split hold a key:
+a hash of the model's arrays and configuration, of the size and the time of every file
+that was read, of the package's code, of JAX and of the device. A split whose key is the
+same is not predicted again. The scores of a split have a key of their own, because the
+ridge regression among them also depends on the training sessions.
 """
 
 import dataclasses
@@ -28,9 +28,9 @@ from damamba_jax.runtime.programs import package_sources
 
 
 def model_digest(estimator: Estimator) -> str:
-    """Hashes the parameters of a model, and its statistics.
+    """Hashes the parameters and the statistics of a model.
 
-    Empty for a model of another class, whose predictions are not kept.
+    The hash is empty for a model of another class, whose predictions are not kept.
     """
     if type(estimator) is not Estimator:
         return ""
@@ -49,15 +49,14 @@ def prediction_key(
     protocol: Mode,
     batch_size: int,
 ) -> str:
-    """Hashes all that the predictions of a split depend on.
+    """Hashes everything that the predictions of a split depend on.
 
     Args:
-      model: its `model_digest`; an empty one has no key.
-      config: its configuration, with the smoothing of the predictions.
-      split: the sessions that are predicted.
-      protocol: as `predict_sessions` takes it.
-      batch_size: windows per batch, on which the last digits depend.
-
+      model: `model_digest` of the model; if it is empty, the key is empty too.
+      config: configuration of the model, with the smoothing of the predictions.
+      split: split whose sessions are predicted.
+      protocol: `"stitched"` or `"long"`, as `predict_sessions` takes it.
+      batch_size: windows per batch; the last digits of predictions depend on it.
     """
     if not model:
         return ""
@@ -77,22 +76,26 @@ def prediction_key(
 
 
 def training_key(sessions: Sequence[Session]) -> str:
-    """Hashes all that the ridge regression learns from; empty without sessions."""
+    """Hashes the files that the ridge regression learns from.
+
+    Args:
+      sessions: the training sessions; without any, the key is empty.
+    """
     return _hash(_files(sessions)) if sessions else ""
 
 
 def result_key(predictions: str, training: str) -> str:
-    """Hashes all that the scores of a split depend on.
+    """Hashes everything that the scores of a split depend on.
 
     Args:
-      predictions: key of the predictions; without one there is none of the scores.
-      training: key of what the ridge regression learned from; empty without one.
+      predictions: key of the predictions; if it is empty, the result is empty too.
+      training: key of the ridge regression's training data; empty without a regression.
     """
     return _hash([predictions, training]) if predictions else ""
 
 
 def _hash(parts: Iterable[str]) -> str:
-    # Names from disk may hold bytes that are no text.
+    # Names from disk may hold bytes that are not text.
     text = "\n".join(parts).encode(errors="surrogateescape")
     return hashlib.sha256(text).hexdigest()[:24]
 
@@ -107,7 +110,7 @@ def kept_results(out: Path) -> dict[tuple[str, str], SplitResult]:
 
 
 def _files(sessions: Sequence[Session]) -> Iterator[str]:
-    """Yields size and time of every file of the sessions."""
+    """Yields path, size and time of every file of the sessions."""
     for session in sessions:
         for participant in session.participants:
             paths: set[Path] = set(participant.label_files)

@@ -1,9 +1,9 @@
 """Published scores of the main table, as their sources print them.
 
-Test-set CCC on NoXi Base, NoXi-Add and MPIIGroupInteraction and their mean. Where two
-sources disagree both rows stand, each with its source; nothing is merged or corrected
-(YKK's mean of the first source is 0.57 by its own three columns, printed as 0.54).
-`ABLATION` holds the paper's table of what each part is worth.
+The scores are test-set CCCs on NoXi Base, NoXi-Add and MPIIGroupInteraction, and their
+mean. If two sources disagree, both rows are listed, each with its source. Nothing is
+merged or corrected: the first source prints 0.54 as YKK's mean, although the mean of
+its three columns is 0.57. `ABLATION` holds the paper's ablation table.
 """
 
 from typing import NamedTuple
@@ -11,17 +11,24 @@ from typing import NamedTuple
 SOURCES = {
     # MultiMediate'24's final ranking, quoted by the authors of DAT.
     1: "github.com/MSA-LMC/DAT, README at 31dec8a",
-    # The tables of arXiv 2509.17711; the main one leaves USTC-IAT-United out.
+    # The tables of arXiv 2509.17711; its main table leaves out USTC-IAT-United.
     2: "github.com/kksssssss-ssda/MMEA, README at 26cbf3c",
 }
 
 
-# The challenge's corpora, as the names of their splits begin.
+# First parts of the split names of the challenge's corpora.
 CHALLENGE = ("noxi", "noxi-j", "noxij", "mpiigroupinteraction", "mpiigi", "mpii")
 
 
 class PublishedRow(NamedTuple):
-    """One published row: test-set CCCs, and keys of `SOURCES` that print them."""
+    """One published row.
+
+    Attributes:
+      method: name of the method in the source.
+      base, add, mpiigi: test-set CCCs on NoXi Base, NoXi-Add and MPIIGroupInteraction.
+      overall: their mean, as the source prints it.
+      sources: keys of the `SOURCES` that print this row.
+    """
 
     method: str
     base: float
@@ -48,7 +55,8 @@ PUBLISHED = (
     PublishedRow("USTC-IAT-United", 0.72, 0.73, 0.59, 0.68, (1,)),
 )
 
-# By the keys of `ablation.ROWS`; "Mod-F" and "Part-F" in the source.
+# The keys are those of `ablation.ROWS`. The source calls the two fusions "Mod-F" and
+# "Part-F".
 ABLATION = {
     "full": PublishedRow("DA-Mamba", 0.77, 0.70, 0.52, 0.66, (2,)),
     "no-modality-fusion": PublishedRow(

@@ -1,4 +1,4 @@
-"""Records of what an evaluation found, also as JSON; `reporting` shows them."""
+"""Results of an evaluation as records and as JSON; `reporting` shows them."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from damamba_jax.metrics.intervals import Scores
 
 T = TypeVar("T")
 
-# The main table's columns and the splits that they were published for.
+# Columns of the main table, each with the split that its scores were published for.
 COLUMNS = {
     "NoXi Base": "noxi/test-base",
     "NoXi-Add": "noxi/test-additional",
@@ -23,22 +23,23 @@ COLUMNS = {
 }
 
 
-# The same by split.
+# The columns by their split.
 TITLES = {split: column for column, split in COLUMNS.items()}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class OracleReference:
-    """What the best possible estimator reaches on the same simulated frames.
+    """Scores of the best possible estimator on the same simulated frames.
 
     Args:
-      seen: what it was given, e.g. `"3.84 s window"`.
-      is_transfer: the split's domain is not the one whose parameters it knows.
-      ccc: the CCC of the oracle's estimate after affine rescaling. Where the oracle
-        knows the domain this is the correlation of estimate and label, the ceiling of
-        every estimator; in a shifted domain the rescaling is that of the training
-        sessions, a yardstick.
-      bare_ccc: CCC of the estimate as it is, shrunk towards the mean.
+      seen: data that the oracle sees, e.g. `"3.84 s window"`.
+      is_transfer: whether the oracle knows the parameters of another domain than the
+        split's.
+      ccc: CCC of the oracle's estimate after affine rescaling. If the oracle knows the
+        domain, this is the correlation of estimate and label, and no estimator can
+        expect more. In a shifted domain, the rescaling is that of the training
+        sessions, and the value is only a reference.
+      bare_ccc: CCC of the estimate before rescaling, which is shrunk towards the mean.
     """
 
     seen: str
@@ -54,19 +55,23 @@ class OracleReference:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SplitResult:
-    """One split, scored; without `scores` nobody in it has labels.
+    """The result of one split.
 
     Args:
-      num_sessions: sessions of the split.
-      num_unlabelled: people who were predicted but could not be scored.
-      by_session, by_role, by_language: the same frames in groups.
+      split: name of the split.
+      kind: kind of the split, e.g. `"test"`.
+      num_sessions: number of sessions of the split.
+      num_unlabelled: number of people who were predicted but could not be scored.
+      scores: scores over all frames of the split; `None` if nobody has labels.
+      by_session, by_role, by_language: scores of the same frames in groups.
       ridge: scores of the per-frame ridge regression on the same frames.
-      raters: CCC, or kappa of classes, of each human rater with what the others say,
-        where there are several.
-      fairness: differences between genders and languages, where they are known.
+      raters: agreement of each human rater with the other raters, if there are several:
+        CCC, or kappa for classes.
+      oracle: scores of the oracle on the same frames; `None` for recordings.
+      fairness: differences between genders and languages, if they are known.
       predictions: folder that holds the predictions of unlabelled people.
-      key: hash of all that the split's result depends on; empty if it is not known.
-      is_kept: whether it was read from an earlier evaluation.
+      key: hash of everything that the result depends on; empty if it is not known.
+      is_kept: whether the result was read from an earlier evaluation.
     """
 
     split: str
@@ -87,14 +92,14 @@ class SplitResult:
 
     @property
     def share_of_oracle(self) -> float | None:
-        """Our CCC as a share of the oracle's."""
+        """The model's CCC as a share of the oracle's."""
         if self.scores is None or self.oracle is None or self.oracle.ccc <= 0:
             return None
         return self.scores.value / self.oracle.ccc
 
     @property
     def gap_closed(self) -> float | None:
-        """Share of the way from the per-frame ridge regression to the oracle."""
+        """The model's share of the way from the ridge regression to the oracle."""
         if self.scores is None or self.oracle is None or self.ridge is None:
             return None
         gap = self.oracle.ccc - self.ridge.value
@@ -103,15 +108,15 @@ class SplitResult:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Result:
-    """One model on every split that was found.
+    """The results of one model on all splits.
 
     Args:
       method: name of the row, e.g. `"noxi-demo"`.
       step: optimizer step of the checkpoint; `None` for a mean of several models.
-      protocol: `"stitched"` from core frames, or one `"long"` pass per session.
-      trained_on_simulated, scored_on_simulated: where the data came from.
-      splits: in the order of the tables.
-      smoothing: the smoothing of the predictions before they were scored, e.g.
+      protocol: `"stitched"` joins core frames; `"long"` reads a session in one pass.
+      trained_on_simulated, scored_on_simulated: whether the data were simulated.
+      splits: results of the splits, in the order of the tables.
+      smoothing: smoothing of the predictions before they were scored, e.g.
         `"gaussian 1 s"`.
     """
 
@@ -125,12 +130,16 @@ class Result:
 
     @property
     def mark(self) -> str:
-        """How the row is to be read, as `origin_mark` says it."""
+        """Mark of where the data came from; see `origin_mark`."""
         return origin_mark(self.trained_on_simulated, self.scored_on_simulated)
 
 
 def origin_mark(trained_on_simulated: bool, scored_on_simulated: bool) -> str:
-    """How a row is to be read: `"simulated"`, `"ours"`, or the mismatch."""
+    """Marks a row with where its data came from.
+
+    The mark is `"simulated"` or `"ours"`. If the model was trained on the one kind of
+    data and scored on the other, the mark says so.
+    """
     if trained_on_simulated != scored_on_simulated:
         names = {True: "simulated", False: "recorded"}
         return (
@@ -141,7 +150,7 @@ def origin_mark(trained_on_simulated: bool, scored_on_simulated: bool) -> str:
 
 
 def to_tree(result: Result) -> dict[str, Any]:
-    """Writes a result as plain values, with the figures that follow from it."""
+    """Turns a result into plain values, and adds figures that are computed from it."""
     splits = [
         {
             **dataclasses.asdict(split),
@@ -198,6 +207,6 @@ def _read_scores(tree: Mapping[str, Any]) -> Agreement:
 
 
 def _record(cls: type[T], values: Mapping[str, Any]) -> T:
-    """Makes a record of its fields; other values follow from them."""
+    """Makes a record from its fields; other values are computed, and are left out."""
     names = {field.name for field in dataclasses.fields(cls)}  # pyright: ignore
     return cls(**{name: value for name, value in values.items() if name in names})

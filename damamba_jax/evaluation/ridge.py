@@ -1,14 +1,16 @@
-"""Per-frame ridge regression: what a linear map of one frame knows about engagement.
+"""Per-frame ridge regression, which predicts engagement linearly from one frame.
 
-The baseline that a sequence model has to beat. Each frame's inputs are the target's
-standardised features and the mean of those of the partners who are present, missing
-values at 0. One pass over the training sessions collects `Z'Z` of the inputs, a one and
-the label in float64; everything else, the choice of the penalty on left-out sessions
-included, is algebra on these matrices. Memory is a few times `(2 * features)²`.
+A sequence model has to beat this baseline. The inputs of a frame are the target's
+standardised features, and the mean of the features of the partners who are present;
+missing values are 0. One pass over the training sessions computes `Z'Z` in float64,
+where a row of `Z` holds the inputs, a one and the label. All the rest is algebra on
+these matrices, including the choice of the penalty on left-out sessions. The memory is
+a few times `(2 * features)²`.
 
-Least squares shrinks its predictions towards the mean, which CCC punishes. They are
-rescaled affinely so that mean and variance over left-out training sessions are those of
-the label: then CCC equals the correlation, the most that any affine map can reach.
+Least squares shrinks its predictions towards the mean, which lowers the CCC. So the
+predictions are rescaled: over left-out training sessions, they get the mean and the
+variance of the label. Then the CCC equals the correlation, and no other affine map can
+reach more.
 """
 
 import dataclasses
@@ -23,18 +25,19 @@ from damamba_jax.data.batches.statistics import missing_entries
 from damamba_jax.data.corpus.sessions import Participant, Session
 from damamba_jax.schema.statistics import FeatureStatistics
 
-# Relative to the number of frames, so that the grid suits inputs of unit variance.
+# The penalties are relative to the number of frames, so that they suit inputs of unit
+# variance.
 PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0)
 NUM_FOLDS = 3
-# Standardised values are cut here, as extractors write a few of any size.
+# Standardised values are cut here, because extractors write a few huge values.
 CLIP = 10.0
-# Values read and converted at a time; bounds the memory of one block.
+# Number of values that are read at a time; it bounds the memory of one block.
 BLOCK_VALUES = 1 << 22
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class FrameInputs:
-    """Reads the regression's inputs; the arguments are those of `fit_ridge`."""
+    """Reads the inputs of the regression; its arguments are those of `fit_ridge`."""
 
     features: tuple[FeatureConfig, ...]
     statistics: Mapping[str, FeatureStatistics]
@@ -42,7 +45,7 @@ class FrameInputs:
 
     @property
     def width(self) -> int:
-        """Columns of the inputs: each value, and whether it is missing."""
+        """Number of input columns: the target's and the partners' features."""
         return 2 * sum(feature.dim for feature in self.features)
 
     def blocks(
@@ -51,9 +54,15 @@ class FrameInputs:
         participant: Participant,
         index: Int[np.ndarray, "T"],
     ) -> Iterator[tuple[Int[np.ndarray, "S"], Float[np.ndarray, "S D"]]]:
-        """Yields (label frames, their inputs), some of `index` at a time.
+        """Yields frames of the annotation and their inputs, block by block.
 
-        Inputs are the target's features, then the mean of the present partners'.
+        The inputs are the target's features, and then the mean of the features of the
+        partners who are present.
+
+        Args:
+          session: the recording.
+          participant: the target.
+          index: frames of the annotation to read.
         """
         partners = [p for p in session.participants if p.role != participant.role]
         columns = [
@@ -81,7 +90,7 @@ class FrameInputs:
 
 
 class _Column:
-    """One feature of one person, opened once and read at any times."""
+    """One feature of one person; it is opened once and can be read at any times."""
 
     def __init__(
         self,
@@ -98,14 +107,19 @@ class _Column:
             self._stream = None
 
     def read(self, seconds: Float[np.ndarray, "T"]) -> tuple[np.ndarray, np.ndarray]:
-        """([T, dim] nearest samples, 0 where missing; [T] 1 for frames that exist)."""
+        """Reads the samples that are nearest to some times.
+
+        Returns:
+          The standardised samples, [T, dim], with 0 for missing values; and [T] with 1
+          for each sample that exists, else 0.
+        """
         if self._track is None or self._stream is None:
             shape = len(seconds), self._feature.dim
             return np.zeros(shape, np.float32), np.zeros(len(seconds), np.float32)
         rows = np.rint(seconds * self._track.rate).astype(np.int64)
         behind = self._track.stops_early & (rows >= self._track.num_frames)
         rows = np.clip(rows, 0, self._track.num_frames - 1)
-        with np.errstate(over="ignore"):  # doubles beyond float32 become inf: missing
+        with np.errstate(over="ignore"):  # doubles too large for float32 are missing
             values = np.asarray(self._stream.data[rows], np.float32)
         entries, frames = missing_entries(values, feature=self._feature)
         if self._stream.valid is not None:
@@ -124,10 +138,10 @@ class Ridge:
     """A fitted regression.
 
     Args:
-      inputs: what it reads.
-      weights: the weights of the target's features, then of the partners' mean.
-      intercept: the intercept of the prediction.
-      penalty: the one chosen, relative to the number of frames.
+      inputs: reader of the inputs.
+      weights: weights of the target's features, and then of the partners' mean.
+      intercept: intercept of the prediction.
+      penalty: penalty that was chosen, relative to the number of frames.
     """
 
     inputs: FrameInputs
@@ -140,8 +154,8 @@ class Ridge:
     ) -> Float[np.ndarray, "Tl"]:
         """Predicts every frame of one person's annotation.
 
-        The length is that of the annotation file, or `duration * label_rate` frames
-        where there is none.
+        The prediction is as long as the annotation file. Without such a file it has
+        `duration * label_rate` frames.
         """
         if participant.labels_path is not None:
             count = len(participant.labels())
@@ -166,15 +180,17 @@ def fit_ridge(
     """Fits the regression on the labelled frames of `sessions`.
 
     Args:
-      sessions: for training; penalty and scale are chosen on these alone, by leaving
-        a third of them out in turn (with fewer than two sessions nothing can be left
-        out: the middle penalty, and the scale of the fitted sessions).
-      features: inputs, in this order.
-      statistics: centre and scale of each feature, fitted on training sessions.
-      cache_dir: where slow sources keep their binary copies.
-      max_frames: about how many labelled frames are used, evenly spaced: neighbours
-        tell little more than one frame, and the cost is `frames * features²`.
-      progress: called with (sessions done, sessions in all).
+      sessions: the training sessions. Penalty and scale are chosen on these alone, by
+        leaving out a third of them in turn. If only one session has labels, the middle
+        penalty and the scale of that session are taken.
+      features: features that are the inputs, in this order.
+      statistics: centre and scale of each feature, from the training sessions.
+      cache_dir: folder for binary copies of slow sources.
+      max_frames: largest number of labelled frames that are used, approximately; they
+        are evenly spaced. More frames would tell little more, because neighbours are
+        much alike, and the cost is `frames * features²`.
+      progress: function that is called with the numbers of sessions done and of all
+        sessions.
 
     Raises:
       ValueError: if no frame has a label, or a feature lacks statistics.
@@ -196,7 +212,7 @@ def fit_ridge(
         _add_products(folds[i % len(folds)], inputs, session, every)
         if progress is not None:
             progress(i + 1, len(sessions))
-    # A fold without a label can neither be learned from nor scored.
+    # A fold without labels is of no use for learning or scoring.
     folds = folds[folds[:, -2, -2] > 0]
     if not len(folds):
         raise ValueError(
@@ -216,7 +232,7 @@ def _solve(folds: Float[np.ndarray, "K W W"], inputs: FrameInputs) -> Ridge:
             seen = total - fold if len(folds) > 1 else fold
             moments += _left_out_moments(fold, _coefficients(seen, penalty))
         fits.append((_Agreement.of(moments), penalty))
-    # Of equally good penalties the first one.
+    # If several penalties are equally good, the first one is taken.
     fit, penalty = max(fits, key=lambda found: found[0].pearson)
     coefficients = _coefficients(total, penalty)
     # Without any correlation the mean label is the best prediction.
@@ -239,7 +255,7 @@ class _Agreement:
 
     @classmethod
     def of(cls, moments: Float[np.ndarray, "3 3"]) -> "_Agreement":
-        """From `Σ` of the products of (prediction, 1, label)."""
+        """Computes the agreement from sums of products of (prediction, 1, label)."""
         n = moments[1, 1]
         mean, label_mean = moments[0, 1] / n, moments[2, 1] / n
         std = np.sqrt(max(moments[0, 0] / n - mean**2, 0.0))
@@ -258,7 +274,10 @@ class _Agreement:
 def _coefficients(
     products: Float[np.ndarray, "W W"], penalty: float
 ) -> Float[np.ndarray, "W"]:
-    """Weights, the unpenalised intercept, and 0 for the label's own column."""
+    """Solves for the weights and the intercept, which has no penalty.
+
+    The last entry is 0, for the column of the label.
+    """
     n = products[-2, -2]
     mean, label_mean = products[:-2, -2] / n, products[-1, -2] / n
     covariance = products[:-2, :-2] / n - np.outer(mean, mean)

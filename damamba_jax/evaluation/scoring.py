@@ -1,4 +1,4 @@
-"""From predictions to scores, beside what they are to be compared with."""
+"""Scores of predictions, and scores of the references that they are compared with."""
 
 import dataclasses
 import os
@@ -37,8 +37,9 @@ def score_split(
     """Scores the labelled traces of one split, pooled and in groups.
 
     Args:
-      split: whose `traces` these are.
-      baseline: scored on the same frames, if given.
+      split: the split.
+      traces: predictions of the people of the split.
+      baseline: ridge regression that is scored on the same frames; `None` for none.
     """
     labelled = [trace for trace in traces if trace.is_labelled]
     result = SplitResult(
@@ -62,12 +63,15 @@ def score_split(
 
 
 def write_predictions(traces: Sequence[Trace], folder: str | os.PathLike) -> None:
-    """Writes the predictions of people without labels, one frame in each line.
+    """Writes the predictions of people without labels, with one frame in each line.
 
-    A line holds the value, or the name of the likeliest class.
+    A line holds the value, or the name of the most probable class. The files are
+    `{split}/{session}/{role}.engagement.prediction.csv`, which are the names of the
+    challenge.
 
-    Files are `{split}/{session}/{role}.engagement.prediction.csv`, as the challenge
-    names them.
+    Args:
+      traces: predictions of the people of a split; those with labels are not written.
+      folder: folder for the files.
     """
     for trace in traces:
         if not trace.is_labelled:
@@ -90,10 +94,17 @@ def fit_baseline(
     console: Console,
     should_stop: Callable[[], bool] | None = None,
 ) -> Ridge:
-    """Fits the per-frame ridge regression on the sessions that trained the model.
+    """Fits the per-frame ridge regression on the training sessions of the model.
+
+    Args:
+      index: the corpus.
+      data: configuration that names the training splits and the features.
+      statistics: centre and scale of each feature.
+      console: console for the progress.
+      should_stop: function that is called after each session, and says whether to stop.
 
     Raises:
-      Stopped: once `should_stop` says so.
+      Stopped: if `should_stop` returns true.
     """
     title = f"{'simulated ' * index.simulated}ridge regression"
     with ProgressLine(title, console, unit="sessions") as line:
@@ -121,11 +132,20 @@ def find_oracle(
     protocol: Mode,
     smoothing: SmoothingConfig,
 ) -> OracleReference | None:
-    """Scores the oracle that sees what the model sees; `None` for recorded data.
+    """Scores the oracle that sees the same as the model; `None` for recorded data.
 
-    It is given the model's modality groups, its partners, and its window (the whole
-    session for the `"long"` protocol). In a domain that was not trained on, the oracle
-    keeps the training domain's parameters and its rescaling: a transfer oracle.
+    The oracle sees the model's modality groups, its partners, and its window (the whole
+    session for the `"long"` protocol). In a domain that was not trained on, it keeps
+    the parameters and the rescaling of the training domain: it is then a transfer
+    oracle.
+
+    Args:
+      index: the corpus.
+      split: name of the split.
+      data: configuration of the data that the model sees.
+      model: configuration of the model.
+      protocol: `"stitched"` or `"long"`.
+      smoothing: smoothing of the model's predictions.
     """
     root = simulated_root(index)
     if root is None or split not in oracle_views.list_splits(root):
@@ -140,7 +160,7 @@ def find_oracle(
         causal=model.causal,
     )
     seen = "whole session" if window is None else f"{window.window_seconds:g} s window"
-    # What reaches beyond the window is known to the model, not to this oracle.
+    # The model knows these things from outside its window, but this oracle does not.
     if window is not None and data.normalization == "session":
         seen += " without session statistics"
     if window is not None and smoothing.kind != "none":
@@ -155,10 +175,13 @@ def find_oracle(
 
 
 def simulated_root(index: CorpusIndex) -> Path | None:
-    """Folder that was drawn, which holds the oracle's files; `None` for recordings."""
+    """Returns the folder of a simulated corpus; `None` for recordings.
+
+    This folder also holds the files of the oracle.
+    """
     if not index.simulated:
         return None
-    # The index may start at one corpus within it.
+    # The index may start at one of the corpora inside that folder.
     has_marker = (index.root / SIMULATED_FILE).is_file()
     return index.root if has_marker else index.root.parent
 

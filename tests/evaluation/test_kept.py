@@ -62,7 +62,7 @@ def test_an_evaluation_predicts_once(estimator, index, counted, tmp_path, capsys
     assert counted == ["noxi/val"]
     again = evaluation.evaluate(estimator, index, out=tmp_path, ridge=False)
     assert counted == ["noxi/val"] and again == first
-    assert "noxi/val (simulated): predictions are kept" in capsys.readouterr().out
+    assert "noxi/val (simulated): predictions are taken from" in capsys.readouterr().out
     evaluation.evaluate(estimator, index, out=tmp_path / "other", ridge=False)
     assert len(counted) == 2
 
