@@ -8,11 +8,11 @@ _MODULE = "module://"
 
 
 def _forget_absent_backend() -> None:
-    """Drops a backend of matplotlib that another program asked for and is not here.
+    """Drops the setting of a backend of matplotlib that is not installed here.
 
-    A command that is started from a notebook inherits the notebook's backend, and
-    matplotlib refuses to be imported where that is not installed. Pictures are files
-    here, which need no backend.
+    A command that is started from a notebook inherits the notebook's backend. If this
+    backend is not installed here, matplotlib cannot be imported. Pictures are files
+    here, so they need no backend.
     """
     name = os.environ.get("MPLBACKEND", "")
     if "matplotlib" in sys.modules or not name.startswith(_MODULE):

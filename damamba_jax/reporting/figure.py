@@ -1,4 +1,4 @@
-"""Figures that every picture starts from: size, colours, axes and files."""
+"""Common parts of all pictures: size, colours, axes and files."""
 
 import functools
 import os
@@ -23,7 +23,7 @@ _R = TypeVar("_R")
 ANNOTATION, PREDICTION = "#1a1a1a", "#0072b2"
 
 
-# By role, so that a person keeps one colour in all panels.
+# Colours of the roles; a person has the same colour in all panels.
 PARTNERS = ("#e69f00", "#cc79a7", "#009e73", "#d55e00")
 
 
@@ -32,19 +32,19 @@ DENSITY = LinearSegmentedColormap.from_list(
 )
 
 
-# Of what stands beside the data.
+# Colour of texts beside the data.
 QUIET = "#6b6b6b"
 
 
-# Sizes of letters, lines, frames and grids.
+# File that sets the sizes of letters, lines, frames and grids.
 STYLE = Path(__file__).with_name("pictures.mplstyle")
 
 
 def styled(draw: Callable[_P, _R]) -> Callable[_P, _R]:
-    """Lets a function draw in the style of all pictures, whatever the user's own is.
+    """Lets a function draw in the style of all pictures, not in the user's own style.
 
-    Matplotlib reads a style where parts of a picture are made and where it is written,
-    so that the whole function needs it.
+    Matplotlib reads the style both when it makes a part of a picture and when it writes
+    the picture, so the style must hold for the whole function.
     """
 
     @functools.wraps(draw)
@@ -56,7 +56,11 @@ def styled(draw: Callable[_P, _R]) -> Callable[_P, _R]:
 
 
 def make_figure(width: float, height: float) -> Figure:
-    """Makes an empty figure, in inches, that Agg renders; see `styled`."""
+    """Makes an empty figure, which Agg renders; see `styled`.
+
+    Args:
+      width, height: size of the figure, inches.
+    """
     figure = Figure(figsize=(width, height))
     figure.set_layout_engine("constrained", w_pad=0.08, h_pad=0.07)
     FigureCanvasAgg(figure)
@@ -64,10 +68,10 @@ def make_figure(width: float, height: float) -> Figure:
 
 
 def set_title(figure: Figure, title: str, mark: str) -> None:
-    """Writes the title, and the mark of where the data came from, if any."""
+    """Writes the title, and the mark of where the data came from, if there is one."""
     text = printable(f"{title} · {mark}" if mark else title)
     columns = int(figure.get_figwidth() * 9.5)
-    # A name from disk may hold a `$`, which begins no formula.
+    # A name from disk may hold a `$`, which must not begin a formula.
     figure.suptitle(
         "\n".join(textwrap.wrap(text, columns)), ha="center", parse_math=False
     )
@@ -82,6 +86,6 @@ def tidy(axes: Axes) -> None:
 def save(figure: Figure, path: str | os.PathLike) -> None:
     """Writes a PNG that appears in one move."""
     with replace_file(path) as file, warnings.catch_warnings():
-        # A letter that the font lacks becomes a box.
+        # A letter that the font lacks is drawn as a box, without a warning.
         warnings.filterwarnings("ignore", message="Glyph")
         figure.savefig(file, format="png")

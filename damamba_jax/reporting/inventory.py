@@ -21,13 +21,14 @@ from damamba_jax.schema.release import RELEASED_FEATURES
 
 
 class Request(NamedTuple):
-    """The corpus that is to be listed.
+    """A request to list a corpus.
 
     Attributes:
-      root, labels_root: its folder, and that of its labels if they lie elsewhere.
-      layout, scale, exclude, cache_dir: as `index` takes them.
-      features: that are looked for.
-      named: whether somebody chose the features.
+      root, labels_root: folder of the corpus, and folder of its labels if that is
+        another one.
+      layout, scale, exclude, cache_dir: arguments of `data.corpus.index.index`.
+      features: features to look for.
+      named: whether the user chose the features.
     """
 
     root: str
@@ -41,7 +42,12 @@ class Request(NamedTuple):
 
 
 class Listed(NamedTuple):
-    """The number of problems, and whether any stream can be read."""
+    """Outcome of a listing.
+
+    Attributes:
+      problems: number of problems.
+      has_streams: whether any stream can be read.
+    """
 
     problems: int
     has_streams: bool
@@ -50,15 +56,16 @@ class Listed(NamedTuple):
 def make_request(
     root: str, labels_root: str, names: Sequence[str], config: ConfigDict | None
 ) -> Request:
-    """Makes a request of the flags of the command.
+    """Makes a request from the flags of the command.
 
     Args:
-      root, labels_root: folders; empty takes those of the configuration.
-      names: of features; none means all that are known.
-      config: of a corpus of one's own.
+      root, labels_root: folders of the corpus and of its labels; empty takes those of
+        the configuration.
+      names: names of features; empty means all features that are known.
+      config: configuration of a custom corpus; `None` for a released one.
 
     Raises:
-      UsageError: for no root, or an unknown feature.
+      UsageError: if no root is given, or if a feature is unknown.
       ConfigError: for a configuration with a wrong value.
     """
     layout, scale, known = None, None, dict(RELEASED_FEATURES)
@@ -87,10 +94,14 @@ def make_request(
 
 
 def list_corpus(request: Request, console: Console) -> Listed:
-    """Looks for the corpus and prints all about it.
+    """Reads a corpus and prints its inventory.
+
+    Args:
+      request: the corpus, and the features to look for.
+      console: console that is printed on.
 
     Raises:
-      CorpusError: if nothing is there.
+      CorpusError: if there is no corpus in the folder.
     """
     features = request.features
     search = functools.partial(
@@ -100,7 +111,8 @@ def list_corpus(request: Request, console: Console) -> Listed:
     )  # fmt: skip
     found = search(features=features)
     if not request.named:
-        # Nobody asked for the streams that this corpus does not have at all.
+        # Features that this corpus does not have at all are left out, because nobody
+        # asked for them.
         people = [p for session in found.sessions for p in session.participants]
         held = {name for participant in people for name in participant.tracks}
         features = [f for f in features if f.name in held] or features
@@ -116,7 +128,7 @@ def _print_report(
     console: Console,
     cache_dir: str,
 ) -> int:
-    """Prints everything; returns the number of problems."""
+    """Prints the inventory, and returns the number of problems."""
     problems = list(found.problems)
     coverage = inventory.label_coverage(found.sessions, problems)
     problems += find_oddities(found.sessions, cache_dir or None)

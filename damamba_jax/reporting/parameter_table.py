@@ -7,7 +7,7 @@ from damamba_jax.reporting.table import Table
 
 
 def parameter_table(params: Any, title: str) -> Table:
-    """Lists the stages with their parameters and shares.
+    """Lists the stages of a model with their numbers of parameters and shares.
 
     Args:
       params: tree of arrays, or of their shapes.

@@ -1,4 +1,4 @@
-"""Files of predictions: csv with times, NOVA annotations, and a picture."""
+"""Files of predictions: csv files with times, NOVA annotations, and a picture."""
 
 import csv
 import io
@@ -32,16 +32,18 @@ def write_session(
     session: str,
     mark: str = "",
 ) -> None:
-    """Writes everybody's scores in a session, the picture first and each csv last.
+    """Writes the scores of all participants of a session.
 
-    Files are `PARTICIPANT/scores.csv`, `turns.csv` where there are turns, and
-    `scores.annotation`; and `timeline.png` of everybody.
+    The files of a participant are `PARTICIPANT/scores.csv`, `scores.annotation` and, if
+    there are turns, `turns.csv`. `timeline.png` shows all participants. The picture is
+    written first. `scores.csv` is written last, because it shows that the other files
+    are complete.
 
     Args:
-      folder: of the session.
-      scores: by participant.
-      session: the session's name, for the picture.
-      mark: e.g. `"simulated"`; stands in the picture's title.
+      folder: folder of the session.
+      scores: scores of each participant, by name.
+      session: name of the session, for the picture.
+      mark: mark for the picture's title, e.g. `"simulated"`; empty for none.
     """
     folder = Path(folder)
     traces = [_trace(one, session) for one in scores.values()]
@@ -58,12 +60,12 @@ def write_session(
 
 
 def is_written(folder: str | os.PathLike, participants: Iterable[str]) -> bool:
-    """Says whether everybody's scores of a session are on disk."""
+    """Says whether the scores of all participants of a session are on disk."""
     return all((Path(folder) / name / SCORES).is_file() for name in participants)
 
 
 def _frames(one: ParticipantScores) -> str:
-    # Exact to the digit for rates such as 29.97 Hz too, without a tail of noise.
+    # Six digits are exact enough for rates such as 29.97 Hz, and hide rounding errors.
     times = [f"{t:.6f}".rstrip("0").rstrip(".") for t in one.time]
     if one.classes:
         assert one.probability is not None, "classes have probabilities"
@@ -99,7 +101,7 @@ _Cells: TypeAlias = tuple[tuple[str, ...], list[tuple[str, ...]]]
 
 
 def _number_cells(*columns: np.ndarray) -> _Cells:
-    """The score and the ends of its band: names of columns, and rows."""
+    """Returns the names of the columns and the rows: a score and its band's ends."""
     values = np.stack(columns, axis=1).tolist()
     rows = [tuple(map(_number, row)) for row in values]
     return ("score", "low", "high"), rows
@@ -108,7 +110,10 @@ def _number_cells(*columns: np.ndarray) -> _Cells:
 def _class_cells(
     classes: Sequence[str], number: np.ndarray, probability: np.ndarray
 ) -> _Cells:
-    """The likeliest class and the probability of each: names of columns, and rows."""
+    """Returns the names of the columns and the rows.
+
+    A row holds the most probable class, and the probability of each class.
+    """
     rows = [
         (classes[int(n)] if np.isfinite(n) else "", *map(_number, shares))
         for n, shares in zip(number.tolist(), probability.tolist(), strict=True)
@@ -117,7 +122,7 @@ def _class_cells(
 
 
 def _number(value: float) -> str:
-    """Nine digits bring a float32 back; nothing stands for what is missing."""
+    """Writes a number with the nine digits that a float32 needs; NaN becomes empty."""
     return f"{value:.9g}" if np.isfinite(value) else ""
 
 
@@ -149,7 +154,7 @@ def _annotation(
 
 
 def _segments(one: ParticipantScores, meta: Mapping[str, str]) -> DiscreteAnnotation:
-    """Makes a segment of each stretch of frames with the same likeliest class."""
+    """Makes one segment for each stretch of frames with the same predicted class."""
     assert one.probability is not None, "classes have probabilities"
     number = np.nan_to_num(one.score, nan=-1.0).astype(np.int64)
     edges = np.flatnonzero(np.diff(number, prepend=-2))

@@ -1,8 +1,9 @@
 """Result tables: our rows beside published ones, as Markdown, JSON and in a terminal.
 
-A number stands in a published column only if it was measured on that very test set;
-validation and training splits have tables of their own. Rows of the simulated corpus
-say so, and so does a model that was trained on the one and scored on the other.
+A number stands in a published column only if it was measured on the same test set.
+Validation and training splits have tables of their own. Rows of the simulated corpus
+are marked. A model that was trained on simulated data and scored on recordings, or the
+other way round, is marked too.
 """
 
 import os
@@ -29,15 +30,15 @@ from damamba_jax.reporting.numbers import (
 from damamba_jax.reporting.table import Table
 
 INTERVAL_NOTE = (
-    "Brackets hold the 95 % interval over sessions (jackknife). Fewer than "
-    f"{MIN_SESSIONS} sessions have none: they cannot show how far sessions spread."
+    "Brackets hold the 95 % interval over sessions (jackknife). It needs "
+    f"{MIN_SESSIONS} sessions or more: fewer cannot show how much sessions differ."
 )
 
 
 def tables(results: Sequence[Result]) -> list[Table]:
     """Makes every table that the results have numbers for, the main table first.
 
-    Only corpora of the challenge have the main table, with its published rows.
+    There is a main table, with published rows, only for corpora of the challenge.
     """
     made = [*_split_tables(results), *_oracle_tables(results)]
     made += _confusion_tables(results)
@@ -52,7 +53,10 @@ def tables(results: Sequence[Result]) -> list[Table]:
 
 
 def main_table(results: Sequence[Result]) -> Table:
-    """Puts our test scores beside the published ones, in the order of the paper."""
+    """Makes the table of our test scores and the published ones.
+
+    The columns have the order of the paper.
+    """
     rows = []
     for result in results:
         tests = _published_tests(result)
@@ -84,7 +88,7 @@ def write_markdown(path: str | os.PathLike, results: Sequence[Result]) -> None:
 
 
 def write_json(path: str | os.PathLike, results: Sequence[Result]) -> None:
-    """Writes the same as numbers: strict JSON, absent values are `null`.
+    """Writes the results as numbers, in strict JSON; absent values are `null`.
 
     Raises:
       ValueError: for a value that is not finite.
@@ -113,7 +117,7 @@ def write_json(path: str | os.PathLike, results: Sequence[Result]) -> None:
 
 
 def rater_lines(results: Sequence[Result]) -> list[str]:
-    """One line for each split that several people have rated."""
+    """Writes one line for each split that several people have rated."""
     lines = [
         f"{s.split}: {Ceiling(dict(s.raters), scores.headline)}"
         for _, s, scores in _scored(results)
@@ -123,7 +127,7 @@ def rater_lines(results: Sequence[Result]) -> list[str]:
 
 
 def unlabelled_lines(results: Sequence[Result]) -> list[str]:
-    """One line for each split with people who could be predicted but not scored."""
+    """Writes one line for each split with people who were predicted but not scored."""
     return [
         f"{s.split}: {s.num_unlabelled} people without annotations are predicted, not "
         f"scored; see {s.predictions}"
@@ -134,19 +138,22 @@ def unlabelled_lines(results: Sequence[Result]) -> list[str]:
 
 
 def _is_of_challenge(result: Result) -> bool:
-    """Whether a model was scored on a corpus of the challenge, recorded or drawn."""
+    """Says whether a model was scored on a corpus of the challenge.
+
+    Simulated copies of these corpora count as well.
+    """
     corpora = {split.split.lower().partition("/")[0] for split in result.splits}
     return not corpora.isdisjoint(CHALLENGE)
 
 
 def _published_tests(result: Result) -> dict[str, SplitResult]:
-    """Scored test splits by the published column they belong to."""
+    """Returns the scored test splits by the published column that they belong to."""
     tests = {s.split.lower(): s for s in result.splits if s.kind == "test" and s.scores}
     return {column: tests[split] for column, split in COLUMNS.items() if split in tests}
 
 
 def _challenge_scores(result: Result) -> dict[str, float]:
-    """Every overall score of the challenges that the test sets give."""
+    """Computes every overall score of the challenges that the test sets allow."""
     tests = {
         Part(s.split.lower()): s.scores.value
         for s in result.splits
@@ -156,7 +163,7 @@ def _challenge_scores(result: Result) -> dict[str, float]:
 
 
 def _challenge_table(results: Sequence[Result]) -> Table:
-    """Overall scores of more test sets than the main table has."""
+    """Makes the table of overall scores that are not in the main table."""
     rows = [
         (_method(result), name, number(value), result.mark)
         for result in results
@@ -179,13 +186,18 @@ def _overall_ccc(tests: Mapping[str, SplitResult]) -> float | None:
 
 
 def _overall(values: Mapping[str, float]) -> float | None:
-    """The challenge's mean of the three test sets; `None` until all of them exist."""
+    """Computes the challenge's mean of three test sets; `None` if one is absent."""
     parts = {Part(COLUMNS[name]): value for name, value in values.items()}
     return challenge_scores(parts).get(GLOBAL_2024)
 
 
 def _reference_rows(result: Result, kind: str) -> list[tuple[str, ...]]:
-    """Rows of what the same frames give to a ridge regression or to the oracle."""
+    """Makes rows with the scores of a reference on the same frames.
+
+    Args:
+      result: the result of a model.
+      kind: `"ridge"` for the ridge regression, or `"oracle"`.
+    """
     cells: dict[str, dict[str, float]] = {}
     for column, split in _published_tests(result).items():
         if kind == "ridge" and split.ridge is not None:
@@ -193,7 +205,8 @@ def _reference_rows(result: Result, kind: str) -> list[tuple[str, ...]]:
                 split.ridge.value
             )
         if kind == "oracle" and split.oracle is not None:
-            # One row; its cells of shifted domains are the transfer oracle's.
+            # There is one row for both oracles: its cells for shifted domains are
+            # scores of the transfer oracle.
             name = f"oracle, {split.oracle.seen}"
             cells.setdefault(name, {})[column] = split.oracle.ccc
     mark = "simulated" if result.scored_on_simulated else "ours"
@@ -216,21 +229,22 @@ def _main_row(
 
 def _main_notes(results: Sequence[Result]) -> tuple[str, ...]:
     notes = [
-        "CCC is that of all frames of a test set, pooled. "
-        f"{INTERVAL_NOTE} Global is the mean of the three and needs all of them.",
+        "A CCC is computed over all frames of a test set together. "
+        f"{INTERVAL_NOTE} Global is the mean of the three test sets and needs all of "
+        "them.",
         "Published rows: " + "; ".join(f"[{k}] {v}" for k, v in SOURCES.items()) + ".",
     ]
     if any(result.scored_on_simulated for result in results):
         notes.append(
-            "Rows marked simulated were measured on a drawn corpus; they cannot be "
-            "compared with published rows, which were measured on recordings. The "
-            "oracle of NoXi-Add and MPIIGI is a transfer oracle."
+            "Rows that are marked `simulated` were measured on a simulated corpus. "
+            "They cannot be compared with published rows, which were measured on "
+            "recordings. The oracle of NoXi-Add and MPIIGI is a transfer oracle."
         )
     for result in results:
         if not _published_tests(result):
             notes.append(
-                f"{_method(result)}: no labelled test set was found; validation "
-                "scores never stand here."
+                f"{_method(result)}: no labelled test set was found. This table never "
+                "shows validation scores."
             )
     return tuple(notes)
 
@@ -252,7 +266,12 @@ def _split_tables(results: Sequence[Result]) -> list[Table]:
 
 
 def _split_table(title: str, shown: Sequence["_Shown"]) -> Table:
-    """Makes a table with a line for each split whose scores are of one kind."""
+    """Makes a table with a row for each split.
+
+    Args:
+      title: title of the table.
+      shown: splits whose scores are all of the same kind, CCC or kappa.
+    """
     headline, extra = shown[0][2].headline, list(details(shown[0][2]))
     rows = []
     for result, s, scores in shown:
@@ -271,16 +290,16 @@ def _split_table(title: str, shown: Sequence["_Shown"]) -> Table:
         ),
         rows=tuple(rows),
         notes=(
-            f"{headline} is that of all frames of a split, pooled; `per session` is "
-            f"the mean and the standard deviation of the {headline} of single "
-            f"sessions. {INTERVAL_NOTE}",
+            f"{headline} is computed over all frames of a split together; `per "
+            f"session` is the mean and the standard deviation of the {headline} of "
+            f"single sessions. {INTERVAL_NOTE}",
         ),
         spare=("MAE", "MSE", "frames", *reversed(extra)),
     )  # fmt: skip
 
 
 def _confusion_tables(results: Sequence[Result]) -> list[Table]:
-    """Makes a table for each scored split of classes: what was taken for what."""
+    """Makes a confusion table for each scored split with classes."""
     return [
         Table(
             title=f"{s.split}: annotated class (rows) and predicted class (columns)",
@@ -319,11 +338,12 @@ def _oracle_tables(results: Sequence[Result]) -> list[Table]:
             rows=tuple(rows),
             spare=("bare", "set", "gap closed", "ridge"),
             notes=(
-                "The oracle knows the generator's parameters: no estimator passes its "
-                "CCC. A transfer oracle knows those of the training domain only: "
-                "a yardstick. `bare` is the estimate before rescaling; `gap closed` is "
-                "the way from the ridge regression to the oracle. An oracle that is "
-                "named as seeing less than the model is no ceiling.",
+                "The oracle knows the generator's parameters, so no estimator can "
+                "expect a higher CCC. A transfer oracle knows only the parameters of "
+                "the training domain, so it is a reference and no limit. `bare` is the "
+                "CCC before rescaling. `gap closed` is the model's share of the way "
+                "from the ridge regression to the oracle. An oracle whose name says "
+                "that it sees less than the model is no limit either.",
             ),
         )
     ]  # fmt: skip
@@ -348,10 +368,11 @@ def _fairness_table(results: Sequence[Result]) -> Table:
         columns=("split", "method", "group", "CDD", "people", "origin"),
         rows=tuple(rows),
         notes=(
-            "Conditional differences, as the challenge defines them: among frames of "
-            "about the same true value, how much higher the mean prediction is for men "
-            "than for women, and for one language than for all; 0 is fair. `people` "
-            "counts men, or those who speak the language.",
+            "These are conditional differences, as the challenge defines them. Among "
+            "frames of about the same true value, they show how much higher the mean "
+            "prediction is for men than for women, or for one language than for all "
+            "languages; 0 is fair. `people` is the number of men, or of people who "
+            "speak the language.",
         ),
     )
 
@@ -376,7 +397,7 @@ def _group_tables(results: Sequence[Result], name: str, field: str) -> list[Tabl
     ]  # fmt: skip
 
 
-# One split of a result, and its scores.
+# A result, one of its splits, and the scores of this split.
 _Shown: TypeAlias = tuple[Result, SplitResult, Agreement]
 
 

@@ -1,4 +1,4 @@
-"""Writes an evaluation's tables and pictures, and prints the main tables."""
+"""Writing and printing the tables and the pictures of an evaluation."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,7 +23,13 @@ from damamba_jax.runtime.command import make_console
 def write_results(
     results: Sequence[Result], out: Path, *, console: Console | None = None
 ) -> None:
-    """Writes all tables, `results.md` and `results.json`; prints the main ones."""
+    """Writes all tables to `results.md` and `results.json`, and prints the main ones.
+
+    Args:
+      results: the results of one model or more.
+      out: folder for the files.
+      console: console that is printed on; `None` makes one.
+    """
     console = console or make_console()
     write_markdown(out / RESULTS_PAGE, results)
     write_json(out / RESULTS, results)
@@ -33,7 +39,7 @@ def write_results(
 
 
 def show_results(results: Sequence[Result], console: Console) -> None:
-    """Prints the main tables of an evaluation."""
+    """Prints the tables of an evaluation, except those by role, language or session."""
     for table in tables(results):
         if table.title.startswith("By "):
             continue
@@ -46,10 +52,10 @@ def draw_results(result: Result, folder: Path, *, num_timelines: int = 4) -> Non
     """Draws every split of a result from its traces on disk.
 
     Args:
-      result: what an evaluation found.
-      folder: the folder of that evaluation; pictures go to `pictures/` in it.
-      num_timelines: timelines per split, spread from the worst session to the best;
-        0 draws nothing at all.
+      result: the result of an evaluation.
+      folder: folder of the evaluation; the pictures go to `pictures/` in it.
+      num_timelines: number of timelines for each split, spread from the worst session
+        to the best; 0 draws nothing at all.
     """
     for split in result.splits:
         draw_split(

@@ -1,4 +1,4 @@
-"""Tables of text: as Markdown, and in a terminal."""
+"""Tables of text, which are written as Markdown or shown in a terminal."""
 
 import dataclasses
 import re
@@ -16,9 +16,9 @@ from damamba_jax.errors import printable
 from damamba_jax.files import write_json, write_text
 
 _NUMBER = re.compile(r"[*+-]*\d")
-# An interval, or a standard deviation or error, behind a number.
+# An interval, a standard deviation or a standard error after a number.
 _SPREAD = re.compile(r" (\[[^]]*\]|± .*)$")
-# A longer word goes on in the next line.
+# A longer word continues in the next line.
 _LONGEST_WORD = 28
 # Cells that do not say whether a column holds numbers.
 _EMPTY = ("", "–", "-", "none", "bad", "out of memory")
@@ -26,18 +26,18 @@ _EMPTY = ("", "–", "-", "none", "bad", "out of memory")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Table:
-    """Cells as text, ready for any writer.
+    """A table whose cells are text.
 
     Columns of numbers are aligned to the right, all others to the left.
 
     Args:
-      title: the title.
-      columns: the names of the columns.
-      rows: the cells of each row.
+      title: title of the table; empty for none.
+      columns: names of the columns.
+      rows: cells of each row.
       notes: sentences below the table.
-      names: columns of names, which are text even if all of them begin with a digit.
-      spare: columns that a narrow terminal goes without, the first one first; then
-        come the others, from the last one on.
+      names: columns of names; these are text even if all cells begin with a digit.
+      spare: columns that a narrow terminal leaves out, in this order. If there is still
+        no room, it leaves out other columns too, the last one first.
     """
 
     title: str
@@ -61,8 +61,8 @@ class Table:
         """Makes a table for a terminal.
 
         Args:
-          width: columns of the terminal, whose room is shared out so that numbers stay
-            whole; without it rich decides.
+          width: width of the terminal in characters. The columns share it so that
+            numbers stay whole. `None` leaves the widths to rich.
         """
         table = rich_table.Table(
             title=plain(self.title) if self.title else None,
@@ -73,7 +73,7 @@ class Table:
         for column, right, given in zip(
             self.columns, self._numeric(), widths, strict=True
         ):
-            # A name that is too long goes on in the next line; a number never does.
+            # A name that is too long continues in the next line; a number never does.
             table.add_column(
                 plain(column), justify="right" if right else "left", no_wrap=right,
                 overflow="fold", width=given,
@@ -83,13 +83,13 @@ class Table:
         return table
 
     def fit(self, width: int) -> "Table":
-        """Leaves out what a terminal has no room for, and says so in a note.
+        """Leaves out parts that a terminal has no room for, and says so in a note.
 
-        First go columns of text that say the same in every row, then intervals and
-        spreads of numbers, then whole columns; names stay whole.
+        First it leaves out columns of text that are the same in every row, then the
+        intervals and spreads of numbers, and then whole columns. Names stay whole.
 
         Args:
-          width: columns of the terminal.
+          width: width of the terminal in characters.
         """
         table = self
         for change in (_without_constants, _without_intervals):
@@ -105,7 +105,7 @@ class Table:
             gone.append(name)
         if not gone:
             return table
-        note = f"Not shown for want of room: {', '.join(gone)}."
+        note = f"Not shown for lack of room: {', '.join(gone)}."
         return dataclasses.replace(table, notes=(*table.notes, note))
 
     def _without(self, name: str) -> "Table":
@@ -117,12 +117,15 @@ class Table:
         return dataclasses.replace(self, columns=columns, rows=tuple(rows))
 
     def _least_width(self) -> int:
-        """Columns of a terminal that show numbers and words in one piece."""
-        # With borders, and the space beside them.
+        """Returns the least width in characters that keeps numbers and words whole."""
+        # The sum includes the borders and the spaces beside them.
         return 1 + 3 * len(self.columns) + sum(self._least_widths())
 
     def _widths(self, width: int) -> list[int]:
-        """Shares a terminal's columns out: least widths first, then what is wanted."""
+        """Shares a terminal's width among the columns.
+
+        Each column gets its least width first. The rest goes to columns that want more.
+        """
         given, numeric = self._least_widths(), self._numeric()
         wanted = [
             max(map(cell_len, (name, *column)))
@@ -130,7 +133,8 @@ class Table:
         ]
         room = width - self._least_width()
         while room < 0:
-            # Names go on in the next line, in the widest column first.
+            # There is too little room: the widest column of names becomes narrower,
+            # and its names continue in the next line.
             names = [i for i, right in enumerate(numeric) if not right and given[i] > 4]
             if not names:
                 break
@@ -143,7 +147,7 @@ class Table:
         return given
 
     def _least_widths(self) -> list[int]:
-        """The same for each column."""
+        """Returns the least width of each column in characters."""
         found = []
         for name, column, right in zip(
             self.columns, self._cells(), self._numeric(), strict=True
@@ -155,13 +159,13 @@ class Table:
         return found
 
     def _cells(self) -> list[tuple[str, ...]]:
-        """The cells of each column."""
+        """Returns the cells of each column."""
         return [
             tuple(row[place] for row in self.rows) for place in range(len(self.columns))
         ]
 
     def _numeric(self) -> list[bool]:
-        """Whether each column holds numbers, perhaps with signs, units or gaps."""
+        """Says which columns hold numbers, perhaps with signs, units or gaps."""
         columns = self._cells()
         return [
             name not in self.names
@@ -172,7 +176,7 @@ class Table:
 
 
 def _without_constants(table: Table) -> Table:
-    """Says in a note what a column of text says in every row."""
+    """Replaces columns of text that are the same in every row by notes."""
     notes = []
     for name, right in zip(table.columns[1:], table._numeric()[1:], strict=True):
         place = table.columns.index(name)
@@ -184,24 +188,24 @@ def _without_constants(table: Table) -> Table:
 
 
 def _without_intervals(table: Table) -> Table:
-    """Leaves intervals and spreads of numbers away."""
+    """Leaves out the intervals and spreads of numbers."""
     rows = tuple(
         tuple(_SPREAD.sub("", c) if _NUMBER.match(c) else c for c in row)
         for row in table.rows
     )
     if rows == table.rows:
         return table
-    note = "Intervals and spreads are not shown for want of room."
+    note = "Intervals and spreads are not shown for lack of room."
     return dataclasses.replace(table, rows=rows, notes=(note, *table.notes))
 
 
 def plain(text: str) -> Text:
-    """Keeps text from data files from being read as markup or terminal commands."""
+    """Makes text that is shown as it is, not as markup or as a terminal command."""
     return Text(printable(text))
 
 
 def show(table: Table, console: Console) -> None:
-    """Prints a table; what is no terminal gets Markdown, having no width to fit."""
+    """Prints a table: fitted to its width in a terminal, else as Markdown."""
     if console.is_terminal:
         fitting = table.fit(console.width)
         bare = dataclasses.replace(fitting, title="", notes=())
@@ -217,20 +221,22 @@ def show(table: Table, console: Console) -> None:
 def write_table(
     table: Table, numbers: Mapping[str, Any], out: Path, *, console: Console
 ) -> None:
-    """Prints a table and writes it, as `write_tables` does several."""
+    """Prints and writes one table; see `write_tables`."""
     write_tables([table], numbers, out, console=console)
 
 
 def write_tables(
     tables: Sequence[Table], numbers: Mapping[str, Any], out: Path, *, console: Console
 ) -> None:
-    """Prints tables and writes them, as Markdown and as JSON, beside their picture.
+    """Prints tables, and writes them as Markdown and as JSON.
+
+    The caller writes a picture beside them, `OUT.png`, which the last line names.
 
     Args:
-      tables: as text.
-      numbers: the same for programs.
-      out: path of the files, without an ending.
-      console: where the tables are printed.
+      tables: the tables.
+      numbers: the same results as numbers, for JSON.
+      out: path of the files without its ending.
+      console: console that is printed on.
     """
     text = "\n".join(table.to_markdown() for table in tables)
     write_text(out.with_suffix(".md"), text)

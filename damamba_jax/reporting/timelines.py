@@ -1,4 +1,4 @@
-"""Pictures of an evaluation: a timeline per session, a density of all frames."""
+"""Pictures of an evaluation: timelines of sessions, and a density of all frames."""
 
 import logging
 import os
@@ -35,15 +35,15 @@ _log = logging.getLogger(__name__)
 def draw_timeline(
     path: str | os.PathLike, traces: Sequence[Trace], *, mark: str = ""
 ) -> None:
-    """Draws one session: a panel per person with annotation and predictions.
+    """Draws one session: a panel for each person, with annotation and predictions.
 
     Args:
-      path: PNG to be written.
-      traces: everyone in the session.
-      mark: e.g. `"simulated"`; stands in the title.
+      path: path of the PNG file.
+      traces: traces of all people of the session.
+      mark: mark for the title, e.g. `"simulated"`; empty for none.
 
     Raises:
-      ValueError: without traces, or with those of several sessions.
+      ValueError: if there are no traces, or traces of several sessions.
     """
     if len({(trace.split, trace.session) for trace in traces}) != 1:
         raise ValueError(
@@ -74,7 +74,14 @@ def draw_timeline(
 def draw_pooled(
     path: str | os.PathLike, traces: Sequence[Trace], *, title: str, mark: str = ""
 ) -> None:
-    """Draws annotations against predictions: numbers as a density, or classes."""
+    """Draws annotations against predictions, as a density or as a confusion table.
+
+    Args:
+      path: path of the PNG file.
+      traces: labelled traces.
+      title: title of the picture.
+      mark: mark for the title, e.g. `"simulated"`; empty for none.
+    """
     draw = draw_confusion if traces[0].classes else draw_scatter
     draw(path, traces, title=title, mark=mark)
 
@@ -83,7 +90,7 @@ def draw_pooled(
 def draw_confusion(
     path: str | os.PathLike, traces: Sequence[Trace], *, title: str, mark: str = ""
 ) -> None:
-    """Draws how many labelled frames have which annotated and predicted class."""
+    """Draws numbers of frames by annotated and predicted class; see `draw_pooled`."""
     scores = score_classes(traces)
     count = np.array(scores.confusion)
     share = count / np.maximum(count.sum(axis=1, keepdims=True), 1)
@@ -97,7 +104,7 @@ def draw_confusion(
             f"{number:,}\n{share[row, column]:.0%}", (column, row), ha="center",
             va="center", fontsize=9, color="white" if dark else "black",
         )  # fmt: skip
-    # A name from a configuration is no markup.
+    # A `$` in the name of a class must not begin a formula.
     names = [name.replace("$", r"\$") for name in scores.classes]
     axes.set_xticks(range(size), names, rotation=30, ha="right")
     axes.set_yticks(range(size), names)
@@ -112,7 +119,7 @@ def draw_confusion(
 def draw_scatter(
     path: str | os.PathLike, traces: Sequence[Trace], *, title: str, mark: str = ""
 ) -> None:
-    """Draws how many labelled frames have which annotation and prediction."""
+    """Draws the density of frames by annotation and prediction; see `draw_pooled`."""
     frames = pool(traces)
     scores = score_numbers(traces)
     both = np.concatenate(frames)
@@ -154,16 +161,16 @@ def draw_split(
     mark: str = "",
     only_missing: bool = False,
 ) -> None:
-    """Draws the density of a split, and sessions spread from the worst to the best.
+    """Draws the density of a split, and sessions from the worst to the best.
 
-    Files are called `{split}.scatter.png` and `{split}.{session}.timeline.png`.
+    The files are `{split}.scatter.png` and `{split}.{session}.timeline.png`.
 
     Args:
-      folder: for the pictures.
-      traces: the traces of one split.
-      num_timelines: at most so many sessions; 0 draws nothing at all.
-      mark: as in `draw_timeline`.
-      only_missing: whether pictures that are there already stay as they are.
+      folder: folder for the pictures.
+      traces: traces of one split.
+      num_timelines: largest number of sessions that are drawn; 0 draws nothing at all.
+      mark: mark for the titles, e.g. `"simulated"`; empty for none.
+      only_missing: whether pictures that exist already stay as they are.
     """
     if not traces or num_timelines < 1:
         return
@@ -194,20 +201,20 @@ def _draw_session(path: str, traces: Sequence[Trace], mark: str) -> None:
 
 
 def try_to_draw(path: str | os.PathLike, draw: Callable[[], None]) -> None:
-    """Draws a picture; one that cannot be drawn is a line in the log.
+    """Draws a picture; if that fails, the log gets a line about it.
 
     Args:
-      path: of the picture, for the log.
-      draw: draws and writes it.
+      path: path of the picture, for the log.
+      draw: function that draws and writes the picture.
     """
     try:
         draw()
-    except Exception as error:  # whatever the drawing library meets
+    except Exception as error:  # the drawing library may raise any error
         _log.warning("%s: no picture (%s: %s).", path, type(error).__name__, error)
 
 
 def _range_of(traces: Sequence[Trace]) -> tuple[float, float]:
-    """The lowest and the highest value that the annotations of some traces allow."""
+    """Returns the lowest and the highest value that annotations of traces can have."""
     lows, highs = zip(*(trace.label_range for trace in traces), strict=True)
     return min(lows), max(highs)
 
@@ -226,7 +233,7 @@ def _draw_person(
     axes.plot(*_curve(trace, trace.prediction), color=PREDICTION, lw=1.4,
               label="prediction", zorder=2)  # fmt: skip
     if trace.is_labelled:
-        # On top: a noisy prediction would hide it.
+        # The annotation is on top, because a noisy prediction would hide it.
         axes.plot(*_curve(trace, trace.label), color=ANNOTATION, lw=1.4,
                   label="annotation", zorder=3)  # fmt: skip
     axes.set_title(trace.role, loc="left", fontweight="bold", pad=4)

@@ -172,7 +172,7 @@ def test_origin_of_data_stands_in_every_row(trained, scored, mark):
     assert len(rows) == 6
     assert set(rows) <= {mark, references} and rows.count(mark) >= 5
     note = "\n".join(main_table([result]).notes)
-    assert ("drawn corpus" in note) == scored
+    assert ("simulated corpus" in note) == scored
 
 
 def test_oracle_table_and_shares():

@@ -57,7 +57,7 @@ def test_what_goes_first_is_said_below():
     assert "MSE" in short.columns
     narrow = WIDE.fit(short._least_width() - 1)
     assert "MSE" not in narrow.columns and "CCC" in narrow.columns
-    assert any("Not shown for want of room: MSE" in note for note in narrow.notes)
+    assert any("Not shown for lack of room: MSE" in note for note in narrow.notes)
 
 
 def test_numbers_stand_right_and_names_left():
