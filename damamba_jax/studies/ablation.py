@@ -1,9 +1,9 @@
 """Ablation of DA-Mamba: the rows of the paper's table, all of one size.
 
-Every row is the base configuration with other switches (DA-Mamba itself comes first).
-What a row leaves out is given back as width of its dialogue encoder, so that all rows
-have as many parameters as the full model. On the simulated corpus the oracle predicts
-what each part is worth, beside what was measured.
+Every row is the base configuration with some parts switched off; the first row is
+DA-Mamba itself. A row that leaves out a part gets a wider dialogue encoder, so that all
+rows have as many parameters as the full model. On the simulated corpus, the table shows
+the measured worth of each part and the worth that the oracle predicts.
 """
 
 import bisect
@@ -39,28 +39,35 @@ ROWS: dict[str, tuple[str, Mapping[str, Any]]] = {
     "no-fusion": ("Mamba, no fusion", NO_MODALITY_FUSION | NO_PARTNER_FUSION),
     "transformer": ("Transformer encoder", {"model.encoder": "transformer"}),
 }
-# Fields of the oracle's `PredictedGaps` that say what a row loses. From the Transformer
-# no information is withheld, and nothing can be predicted.
+# For each row, the field of the oracle's `PredictedGaps` that predicts its loss. The
+# Transformer sees all information, so nothing can be predicted for its row.
 _PREDICTED = {
     "no-modality-fusion": "modality",
     "no-partner-fusion": "partner",
     "no-fusion": "joint",
 }
-# A gap that is further from the predicted one contradicts it.
+# A measured gap contradicts the predicted one if it is more than this number of
+# standard errors away from it.
 MOST_ERRORS = 3.0
-# Rows have the full model's parameters within this share.
+# The parameters of a row differ from those of the full model by at most this share.
 PARAMETER_TOLERANCE = 0.02
-# The dialogue encoder is never made wider than so many times the model.
+# The dialogue encoder is at most this many times as wide as the model.
 _WIDEST = 6
 
 
 def describe(
     preset: str | Config, keys: Sequence[str] = (), seeds: Sequence[int] = ()
 ) -> Study:
-    """Describes the ablation of a preset of `configs/ablation.py`, or of a full model.
+    """Describes the ablation.
+
+    Args:
+      preset: preset of `configs/ablation.py`, or the configuration of a full model.
+      keys: keys of the rows; empty means all.
+      seeds: seeds of every row; empty means three, from the configuration's seed on.
 
     Raises:
-      ConfigError: for an unknown row, or one that cannot have the full model's size.
+      ConfigError: for an unknown row, or for a row that cannot have the full model's
+        size.
     """
     if isinstance(preset, str):
         preset = from_config_dict(configs.get_config(preset))
@@ -93,7 +100,7 @@ def describe(
 
 
 def _parts(config: Config) -> DAMambaConfig:
-    """Returns the model whose parts the rows leave out."""
+    """Returns the settings of the model whose parts the rows leave out."""
     if isinstance(config.model, DAMambaConfig):
         return config.model
     raise ConfigError(
@@ -105,11 +112,16 @@ def _parts(config: Config) -> DAMambaConfig:
 def match_parameters(config: Config, target: int) -> Config:
     """Widens the dialogue encoder until there are about `target` parameters.
 
-    Of all widths from `model.dim` on that its heads divide, the one whose count is
-    nearest is taken; counts grow with the width, so bisection finds it.
+    The width is at least `model.dim`, and the heads divide it. Among these widths, the
+    one with the nearest number of parameters is taken. This number grows with the
+    width, so bisection finds it.
+
+    Args:
+      config: configuration of a row.
+      target: number of parameters that the row shall have.
 
     Raises:
-      ConfigError: if none comes within `PARAMETER_TOLERANCE`.
+      ConfigError: if no width comes within `PARAMETER_TOLERANCE`.
     """
 
     def widened(width: int) -> Config:
@@ -144,10 +156,18 @@ def match_parameters(config: Config, target: int) -> Config:
 def predict(
     row: Row, split: str, measured: PairedGap, base: Config, index: CorpusIndex
 ) -> float | None:
-    """Predicts a gap where the oracle knows the domain and the model sees all it sees.
+    """Predicts how much CCC a row loses on a split, from the oracle's scores.
 
-    The prediction holds for the frames that the oracle saw: a session that could not be
-    read was not scored.
+    There is a prediction only if the oracle knows the domain, if the model sees
+    everything that the oracle sees, and if both were scored on the same frames. A
+    session that could not be read was not scored by the model.
+
+    Args:
+      row: the row.
+      split: name of the split.
+      measured: the gap that was measured, with its number of frames.
+      base: configuration of the full model.
+      index: the corpus.
     """
     root = scoring.simulated_root(index)
     if root is None or row.key not in _PREDICTED:
@@ -167,22 +187,23 @@ def predict(
 
 
 def tables(found: Findings) -> list[Table]:
-    """Makes the tables that there are numbers for, the paper's own first."""
+    """Makes the tables that there are numbers for; the paper's table is the first."""
     made = [_score_table(found), _gap_table(found), _share_table(found)]
     return [table for table in made if table.rows]
 
 
 def _score_table(found: Findings) -> Table:
     notes = [
-        "CCC over all frames of a set, pooled: mean ± standard deviation over seeds; "
-        "in brackets the 95 % interval over sessions, averaged over seeds. "
-        "Global is the mean of the three test sets and needs all of them.",
+        "Cells show the CCC over all frames of a set together: mean ± standard "
+        "deviation over seeds, and in brackets the 95 % interval over sessions, "
+        "averaged over seeds. Global is the mean of the three test sets and needs all "
+        "of them.",
         f"Published: {' / '.join(COLUMNS)} / Global, {SOURCES[2]}.",
     ]
     if found.mark:
         notes.append(
-            "Ours were measured on a drawn corpus (simulated), the published ones on "
-            "recordings: only the order of the rows can be compared. MPIIGI and "
+            "Our scores were measured on a simulated corpus, and the published scores "
+            "on recordings, so only the order of the rows can be compared. MPIIGI and "
             "NoXi-Add are domains that no row was trained on."
         )
     return report.wide_table(
@@ -219,11 +240,11 @@ def _gap_table(found: Findings) -> Table:
             "published": _published,
         },
         notes=[
-            "CCC lost against the full model on the same frames; standard errors are "
-            "paired over seeds and sessions (paired_gap.py). Predicted: what the "
-            "oracle loses on these frames without the partners, or when it can only "
-            "mix the groups' estimates linearly; for a Transformer, and outside the "
-            "training domain, it predicts nothing."
+            "`CCC lost` is the difference to the full model on the same frames; "
+            "standard errors are paired over seeds and sessions (paired_gap.py). "
+            "`predicted` is the loss of the oracle on these frames if it does not see "
+            "the partners, or if it can only mix the groups' estimates linearly. For a "
+            "Transformer, and outside the training domain, there is no prediction."
         ],
     )
 
@@ -241,14 +262,15 @@ def _share_table(found: Findings) -> Table:
             "share": report.share,
         },
         notes=[
-            "Computed on the frames that the model is scored on. A transfer oracle "
-            "knows the training domain's parameters only: a yardstick, not a bound."
+            "The oracle is scored on the same frames as the model. A transfer oracle "
+            "knows only the parameters of the training domain, so it is a reference "
+            "and no limit."
         ],
     )
 
 
 def overall(row: RowScores) -> tuple[float, ...]:
-    """Averages the three test sets for each seed; empty unless all of them exist."""
+    """Averages the three test sets for each seed; empty if one of them is absent."""
     if not set(TITLES) <= set(row.ccc):
         return ()
     return tuple(map(fmean, zip(*(row.ccc[split] for split in TITLES), strict=True)))
@@ -264,7 +286,11 @@ def _signed(value: float | None, *, digits: int = 3) -> str:
 
 
 def _away(row: RowScores, split: str, near: str, far: str = "") -> str:
-    """Says how many standard errors lie between the measured and predicted gap."""
+    """Writes a text about the distance between the measured and the predicted gap.
+
+    The distance is in standard errors, which `{}` in the text stands for. `far` is
+    taken for distances above `MOST_ERRORS`, and `near` for all others.
+    """
     gap, predicted = row.gap[split], row.predicted[split]
     if predicted is None or not gap.standard_error:
         return ABSENT

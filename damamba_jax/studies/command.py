@@ -1,4 +1,4 @@
-"""Command line of the studies: reads flags, runs one study, says how it ended."""
+"""Command line of the studies: it reads the flags, and runs and reports one study."""
 
 import argparse
 import functools
@@ -16,15 +16,15 @@ from damamba_jax.runtime.command import mark_log, run, show_log
 from damamba_jax.runtime.parser import Parser, one_of, split_names, whole, whole_list
 from damamba_jax.runtime.stop import StopRequest
 
-# Presets of each study, the default first. The studies themselves take seconds to
-# import, which neither `--help` nor a wrong flag waits for.
+# Presets of each study, the default first. They stand here because the studies take
+# seconds to import; `--help` and a wrong flag do not wait for that.
 STUDIES = {
     "ablation": ("small", "converged", "paper"),
     "systems": ("published", "small"),
     "effects": ("demo", "small"),
     "context-length": ("published", "paper", "small"),
 }
-# Completes the description of a study with what only its caller can measure.
+# Adds measurements to the description of a study that only the caller can make.
 Prepare = Callable[..., Any]
 
 
@@ -32,9 +32,9 @@ def main(argv: Sequence[str] | None = None, *, prepare: Prepare | None = None) -
     """Runs a study and returns the exit status.
 
     Args:
-      argv: the study's name, then flags.
-      prepare: called with the study, its folder, `jobs` and `console` before anything
-        is trained; returns the study that is run.
+      argv: name of the study, and flags.
+      prepare: function that is called before anything is trained, with the study, its
+        folder, `jobs` and `console`; it returns the study that is run.
     """
     options = make_parser().parse(argv)
     console = show_log(logging.WARNING)
@@ -75,20 +75,34 @@ def make_parser() -> Parser:
         "--config.optim.lr=1e-3,\nin place of --preset.",
     )
     add = parser.add_argument
-    add("study", type=one_of(*STUDIES), metavar="STUDY", help="the name of the study")
-    add("--preset", default="", metavar="NAME", help="of the study; see above")
-    add("--seeds", type=whole_list, metavar="N,N", help="numbers with commas between")
+    add("study", type=one_of(*STUDIES), metavar="STUDY", help="name of the study")
     add(
-        "--num_seeds", type=whole(1), metavar="N", help="so many, from the first one on"
-    )
+        "--preset", default="", metavar="NAME",
+        help="preset of the study; see the list above",
+    )  # fmt: skip
+    add("--seeds", type=whole_list, metavar="N,N", help="seeds, with commas between")
+    add(
+        "--num_seeds", type=whole(1), metavar="N",
+        help="number of seeds, counted up from the first seed",
+    )  # fmt: skip
     add(
         "--rows", "--effects", "--lengths", type=split_names, default=(),
         metavar="A,B",
-        help="keys of rows with commas between; of context-length, frames",
+        help="keys of the rows, with commas between; for context-length, lengths of "
+        "windows in frames; default: all rows",
     )  # fmt: skip
-    add("--split", metavar="NAME", help="of context-length: the split that is scored")
-    add("--jobs", type=whole(1), default=1, metavar="N", help="runs at a time")
-    add("--workdir", "--out", metavar="DIR", help="default: runs/STUDY-PRESET")
+    add(
+        "--split", metavar="NAME",
+        help="split that is scored, for context-length only",
+    )  # fmt: skip
+    add(
+        "--jobs", type=whole(1), default=1, metavar="N",
+        help="number of runs at a time; default: 1",
+    )  # fmt: skip
+    add(
+        "--workdir", "--out", metavar="DIR",
+        help="folder for all runs; default: runs/STUDY-PRESET",
+    )  # fmt: skip
     parser.add_config()
     return parser
 
@@ -105,7 +119,7 @@ def _check(options: argparse.Namespace) -> None:
     ):
         if given is not None and options.study != study:
             raise UsageError(
-                f"`{flag}`: expected with {study} alone, got it with {options.study}."
+                f"`{flag}`: expected only with {study}, got it with {options.study}."
             )
     presets = STUDIES[options.study]
     if options.preset and options.preset not in presets:
@@ -116,7 +130,7 @@ def _check(options: argparse.Namespace) -> None:
 
 
 def _describe(options: argparse.Namespace) -> tuple[Any, Path]:
-    """Describes the study that was asked for, and chooses its folder."""
+    """Returns the description of the study that was asked for, and its folder."""
     name = options.study.replace("-", "_")
     module = importlib.import_module(f"damamba_jax.studies.{name}")
     base = preset = options.preset or STUDIES[options.study][0]

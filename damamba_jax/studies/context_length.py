@@ -1,14 +1,14 @@
-"""Worth of longer windows: CCC and oracle CCC against the window's length.
+"""Worth of longer windows: CCC and oracle CCC for each length of the window.
 
 Every length trains the same configuration on the simulated corpus at equal cost: a
-batch holds fewer windows the longer they are, so that frames per optimizer step, and
-steps, are those of the configuration. Cores keep their share of the window (a third,
-as published). `whole session` is the model of the longest window, run over each session
-in one pass. The oracle sees the same window, or the whole session.
+batch holds fewer windows if they are longer, so that a step always has the same number
+of frames. The number of steps is the same too. The core keeps its share of the window
+(a third, as published). `whole session` is the model of the longest window, which reads
+each session in one pass. The oracle sees the same window, or the whole session.
 
-`published` is DA-Mamba as the study `systems` compares it: 500 steps of 6,144 frames in
-bfloat16. `paper` has the paper's features and recipe, 20,000 steps, and draws a corpus
-of 9 GB first: hours for each length. `small` is the demo.
+`published` is DA-Mamba as in the study `systems`: 500 steps of 6,144 frames in
+bfloat16. `paper` has the paper's features and recipe with 20,000 steps, and draws a
+corpus of 9 GB first; each length takes hours. `small` is the demo.
 """
 
 from collections.abc import Sequence
@@ -33,13 +33,14 @@ def describe(
     *,
     split: str = SPLIT,
 ) -> Study:
-    """Describes the study of a preset, or of a configuration and its window's shape.
+    """Describes the study of a preset, or of a configuration.
 
     Args:
-      preset: of the study, or a configuration.
-      lengths: frames of the windows; none means `LENGTHS`.
-      seeds: the seeds of every length; none means the configuration's own.
-      split: that is scored.
+      preset: preset of the study, or a configuration; all lengths keep the shares of
+        past, core and future of its window.
+      lengths: lengths of the windows in frames; empty means `LENGTHS`.
+      seeds: seeds of every length; empty means the configuration's own seed.
+      split: split that is scored.
 
     Raises:
       ConfigError: for a length that costs more or less than the others.
@@ -73,24 +74,28 @@ def configure(preset: str) -> Config:
     if preset == "published":
         ours = systems.describe(preset).rows[0].config
         return override(ours, {"name": "context-published"})
-    # The corpus has enough people, in recordings of minutes.
+    # These corpora have enough people, and recordings of several minutes.
     name, corpus = {"paper": ("25hz", "ablation-noxi"), "small": ("demo", "demo")}[
         preset
     ]
     config = noxi.get_config(name)
     config.data.simulated = corpus
     if preset == "small":
-        # The longest windows come in pairs: the loss is to see more than one of them.
+        # With this size, a batch of the longest windows still holds two of them.
         config.train.batch_size = 64
     return from_config_dict(config)
 
 
 def resize(base: Config, length: str) -> Config:
-    """Gives a configuration windows of `length` frames at the same frames per step.
+    """Changes the length of a configuration's windows, and keeps the frames per step.
+
+    Args:
+      base: the configuration.
+      length: length of the windows, frames.
 
     Raises:
-      ConfigError: if a step's frames are no whole number of such windows, or the core
-        and its context would not be.
+      ConfigError: if a step does not hold a whole number of such windows, or if past,
+        core or future would not be whole numbers of frames.
     """
     window = base.data.window
     per_step = base.train.batch_size * window.window_frames
@@ -122,7 +127,7 @@ def resize(base: Config, length: str) -> Config:
 
 
 def tables(found: Findings) -> list[Table]:
-    """Makes the table, one line per length."""
+    """Makes the table, which has one row for each length."""
     base, (split,) = found.study.base, found.splits
     per_step = base.train.batch_size * base.data.window.window_frames
     table = report.wide_table(
@@ -141,8 +146,9 @@ def tables(found: Findings) -> list[Table]:
         },
         after={},
         notes=[
-            f"Equal training cost: {base.train.steps:,} steps of {per_step:,} frames "
-            f"per person. Whole session: the model of the longest window in one pass."
+            f"All lengths have the same training cost: {base.train.steps:,} steps of "
+            f"{per_step:,} frames per person. `whole session` is the model of the "
+            f"longest window, which reads each session in one pass."
         ],
     )
     return [table]

@@ -1,10 +1,10 @@
 """Cross-validation: how good a configuration is on people that it has never seen.
 
 Every fold is a training run that neither learns from the fold's sessions nor chooses
-anything by them; its predictions of these sessions are put together with those of the
-other folds, and scored at once. Classical regressions see the same folds. The last run
-learns from all sessions: it is the model to use, unless that is the mean of the folds'
-models.
+anything by them. The run's predictions of these sessions are put together with those of
+the other folds, and all are scored together. Classical regressions see the same folds.
+A last run learns from all sessions and is the model to use, unless the user wants the
+mean of the folds' models.
 """
 
 import contextlib
@@ -38,23 +38,23 @@ from damamba_jax.studies.runs import Run, train_all, warn_of_oddities
 # The run that learns from everybody.
 FINAL = "final"
 
-# The model to use: that of a last run, the mean of the folds' models, or none.
+# The model to use: the one of a last run, the mean of the folds' models, or none.
 Final = Literal["refit", "ensemble", "none"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What a cross-validation trains.
+    """The plan of a cross-validation: all runs that it trains.
 
     Args:
-      config: the configuration of all runs, but for the seed and the sessions.
-      folds: the names of the sessions of each fold.
-      delays: how far annotations are moved forward, in seconds: for each fold, and last
+      config: configuration of all runs; seed, sessions and delay differ.
+      folds: names of the sessions of each fold.
+      delays: delay of the annotations in seconds for each fold, and as the last entry
         for the run that learns from everybody.
-      by: what is left out as one.
-      seeds: every fold has a run for each.
+      by: whether folds leave out sessions or people.
+      seeds: seeds; every fold has a run for each seed.
       out: folder of the cross-validation.
-      final: the model to use in the end; `"refit"` is a run more.
+      final: model to use in the end; `"refit"` needs one more run.
     """
 
     config: Config
@@ -66,11 +66,11 @@ class Plan:
     final: Final = "refit"
 
     def workdir(self, fold: int, seed: int) -> Path:
-        """Returns the workdir of one run."""
+        """Returns the workdir of the run of a fold, counted from 0, and a seed."""
         return self.out / "folds" / f"{fold:02d}-seed{seed}"
 
     def runs(self) -> list[Run]:
-        """Lists the runs; all of them share what is compiled."""
+        """Lists the runs; all of them share their compiled programs."""
         runs = [
             Run(
                 title=f"fold {fold + 1} of {len(self.folds)}, seed {seed}",
@@ -102,10 +102,10 @@ class Method(NamedTuple):
     """One row of the pooled table.
 
     Attributes:
-      title: of the row.
-      seeds: for each seed the predictions of everybody who is rated; one alone where
-        none is drawn.
-      is_classical: whether it is no network.
+      title: title of the row.
+      seeds: for each seed, the predictions of everybody who is rated; a method without
+        random numbers has one entry.
+      is_classical: whether the method is a classical one and not a network.
     """
 
     title: str
@@ -115,14 +115,14 @@ class Method(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Findings:
-    """All that a cross-validation found.
+    """The results of a cross-validation.
 
     Args:
-      plan: what was trained.
-      simulated: whether the corpus was drawn.
-      methods: the model, the mean of its seeds where there are several, and the
-        classical regressions.
-      ceiling: how well raters agree, where there are several.
+      plan: the plan, whose runs were trained.
+      simulated: whether the corpus is simulated.
+      methods: the model, the mean of its seeds if there are several, and the classical
+        methods.
+      ceiling: agreement of the raters, if there are several.
     """
 
     plan: Plan
@@ -144,23 +144,23 @@ def cross_validate(
     stop: StopRequest,
     console: Console,
 ) -> Findings:
-    """Trains what is not trained yet, and pools the predictions.
+    """Trains the runs that are not trained yet, and pools the predictions.
 
     Args:
-      config: the configuration of all runs, but for the seed and the sessions.
+      config: configuration of all runs; seed, sessions and delay differ.
       out: folder of the cross-validation.
-      folds: the number of folds, as `make_folds` takes it.
-      by: what is left out as one, as `choose_by` takes it.
-      label_delays: delays of annotations in seconds, of which each fold chooses one by
-        the sessions that it trains on; none means that of the configuration.
-      seeds: every fold has a run for each.
-      jobs: runs at a time.
-      final: the model to use in the end.
-      stop: watches for signals.
-      console: where progress goes.
+      folds: number of folds; 0 lets `make_folds` choose it.
+      by: whether folds leave out sessions or people; `None` lets `choose_by` choose.
+      label_delays: delays of the annotations in seconds; each fold chooses one of them
+        by its training sessions. Empty means the delay of the configuration.
+      seeds: seeds; every fold has a run for each seed.
+      jobs: number of runs at a time.
+      final: model to use in the end.
+      stop: watch for signals.
+      console: console for the progress.
 
     Raises:
-      Stopped: on a signal, after the state of the runs in work was saved.
+      Stopped: on a signal, after the state of all active runs was saved.
       TrainingError: if a run fails.
       ValueError: for bad configuration or data; the message says what to change.
     """
@@ -186,7 +186,8 @@ def cross_validate(
     known = next(iter(corpora.values()))
     models = [_read(plan, seed) for seed in plan.seeds]
     methods = [Method(config.name, models)]
-    # Nobody is left whom no model has seen; the folds' errors stand for theirs.
+    # The models to use have seen everybody, so their errors on new people cannot be
+    # measured. The errors of the folds' models are taken in their place.
     for folder in (out, *[out / FINAL] * (final == "refit")):
         write_bands(folder, models[0])
     write_members(out, plan.members())
@@ -203,7 +204,7 @@ def cross_validate(
 def _open_delayed(
     data: DataConfig, index: CorpusIndex, delays: Sequence[float]
 ) -> Corpora:
-    """Opens the corpus with each delay of its annotations."""
+    """Opens the corpus once for each delay of its annotations."""
     found = {}
     for delay in dict.fromkeys(delays or [data.label_delay_seconds]):
         delayed = dataclasses.replace(data, label_delay_seconds=delay)
@@ -214,7 +215,7 @@ def _open_delayed(
 
 
 def _read(plan: Plan, seed: int) -> list[Trace]:
-    """The predictions of whoever is rated, by the runs that left them out."""
+    """Reads the predictions of all rated people, from the runs that left them out."""
     found: list[Trace] = []
     for fold in range(len(plan.folds)):
         workdir = plan.workdir(fold, seed)
@@ -236,7 +237,7 @@ def _choose_delays(
     stop: StopRequest,
     console: Console,
 ) -> tuple[float, ...]:
-    """Chooses the delay of each fold, and last that of everybody."""
+    """Chooses a delay for each fold, and a last one for the run on everybody."""
     if len(corpora) == 1:
         return tuple(corpora) * (len(folds) + 1)
     reads = sum(map(len, folds)) + len(folds) + 1
@@ -273,7 +274,7 @@ def _classical(
 def _steps(
     title: str, total: int, stop: StopRequest, console: Console
 ) -> Iterator[Callable[[], None]]:
-    """Shows the progress of steps, each of which says when it begins."""
+    """Shows the progress of steps; a step calls the yielded function at its start."""
     steps = itertools.count()
     with ProgressLine(title, console, unit="steps") as line:
 

@@ -1,4 +1,4 @@
-"""Tables and picture of a cross-validation, made of its findings."""
+"""Tables and the picture of a cross-validation, which are made from its findings."""
 
 import dataclasses
 import os
@@ -27,7 +27,7 @@ from damamba_jax.reporting.timelines import draw_pooled, try_to_draw
 from damamba_jax.studies.crossval import FINAL, Findings, Method
 from damamba_jax.studies.folds import describe_folds
 
-# Names the files of the tables and of the numbers.
+# Name of the files of tables, numbers and picture, without an ending.
 NAME = "crossval"
 
 
@@ -35,10 +35,10 @@ class Scored(NamedTuple):
     """The scores of one method.
 
     Attributes:
-      method: whose they are.
-      seeds: of each seed, everybody pooled.
-      sessions: the same for each session by itself, by its name.
-      gap: what the method lacks against the best classical one; `None` for that.
+      method: the method.
+      seeds: for each seed, the scores over everybody.
+      sessions: for each seed, the scores of single sessions by their names.
+      gap: difference to the best classical method; `None` for this method itself.
     """
 
     method: Method
@@ -48,7 +48,12 @@ class Scored(NamedTuple):
 
 
 def write_findings(found: Findings, *, console: Console) -> None:
-    """Prints the tables, and writes them with all numbers and a picture."""
+    """Prints the tables, and writes them with all numbers and a picture.
+
+    Args:
+      found: the results of a cross-validation.
+      console: console that is printed on.
+    """
     out, traces = found.plan.out, found.methods[0].seeds[0]
     mark = "simulated" if found.simulated else ""
     title = f"{found.plan.config.name} · people left out"
@@ -94,28 +99,34 @@ def score_methods(found: Findings) -> tuple[list[Scored], Method]:
 
 
 def compare(method: Method, reference: Method) -> PairedGap:
-    """Measures what a method lacks against another one, over sessions and seeds."""
+    """Measures how much lower a method scores than a reference.
+
+    The difference is paired over sessions and seeds.
+    """
     one, other = reference.seeds, method.seeds
-    # A method without seeds is the same for each seed of the other.
+    # A method with one entry is compared with each seed of the other method.
     one = one * (len(other) if len(one) == 1 else 1)
     return measure_gap(one, other * (len(one) if len(other) == 1 else 1))
 
 
 def _pooled_table(found: Findings, rows: Sequence[Scored], best: Method) -> Table:
-    """Makes the table with a line for each method, everybody pooled."""
+    """Makes the table with a row for each method, with scores over everybody."""
     seeds, headline = ", ".join(map(str, found.plan.seeds)), rows[0].seeds[0].headline
     folds = describe_folds(found.plan.folds, by=found.plan.by)
     notes = [
-        f"{folds}; {counted(rows[0].seeds[0])} of "
-        f"everybody, pooled; seeds {seeds}. Nothing of a fold was learned from or "
-        f"chosen by. {headline}: mean and standard deviation over seeds; last column: "
-        f"difference to {best.title} and its standard error, paired over sessions and "
-        "seeds."
+        f"{folds}; {counted(rows[0].seeds[0])} of all people together; seeds {seeds}. "
+        f"A model never learned from its fold's sessions, and nothing was chosen by "
+        f"them. `{headline}` is the mean and the standard deviation over seeds. The "
+        f"last column is the difference to {best.title} and its standard error, paired "
+        "over sessions and seeds."
     ]
     if len(set(found.plan.delays)) > 1:
         counts = Counter(found.plan.delays[:-1])
         each = ", ".join(f"{d:g} s in {n}" for d, n in sorted(counts.items()))
-        notes.append(f"Delay of the annotations, chosen by each fold's own: {each}.")
+        notes.append(
+            "Delay of the annotations, which each fold chose by its training sessions: "
+            f"{each}."
+        )
     if found.ceiling.raters:
         notes.append(f"{found.ceiling}.")
     mark = " (simulated)" * found.simulated
@@ -137,7 +148,7 @@ def _pooled_table(found: Findings, rows: Sequence[Scored], best: Method) -> Tabl
 def _pooled_row(row: Scored) -> tuple[str, ...]:
     ends, gap = mean_interval(row.seeds), ABSENT
     if row.gap is not None:
-        # Without several seeds the sessions alone say how sure the difference is.
+        # With one seed, only the sessions show how certain the difference is.
         error = row.gap.standard_error or row.gap.session_error
         gap = difference(0.0 - row.gap.mean, error)
     return (
@@ -151,7 +162,7 @@ def _pooled_row(row: Scored) -> tuple[str, ...]:
 
 
 def _over_sessions(scores: Sequence[Agreement]) -> str:
-    """Writes mean and deviation over sessions, averaged over seeds."""
+    """Writes the mean and the deviation over sessions, averaged over seeds."""
     means = [s.session_mean for s in scores if s.session_mean is not None]
     spreads = [s.session_std for s in scores if s.session_std is not None]
     text = f" ± {fmean(spreads):.3f}" if spreads else ""
@@ -163,7 +174,7 @@ def _mean_value(seeds: Sequence[Agreement]) -> str:
 
 
 def _session_table(found: Findings, rows: Sequence[Scored]) -> Table:
-    """Makes the table with a line for each session: its fold and its scores."""
+    """Makes the table with a row for each session: its fold and its scores."""
     lines = [
         (
             str(fold + 1),

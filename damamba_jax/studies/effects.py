@@ -1,13 +1,14 @@
-"""Effects of settings on the score: on against off, same seeds, simulated corpus.
+"""Effects of settings on the score, with the same seeds on the simulated corpus.
 
-Every effect is a change of `configs/noxi.py:demo`, trained with every seed. Smoothing
-and the ensemble of all seeds are made of the default's predictions and train nothing.
-The ensemble is one model: it is compared with the mean of its members, over sessions
-alone.
+Every effect is a change of `configs/noxi.py:demo`, and is trained with every seed.
+Smoothing, and the ensemble of all seeds, use the default's predictions and train
+nothing. The ensemble is one model, so it is compared with the mean of its members over
+sessions only.
 
-The whole table is 9 x 5 runs of the demo: minutes on a GPU, with `--jobs`. With
-`--preset=small` the model reads one feature of each group, whose cues the others
-repeat, and a run costs a third as much (there, dropping a feature drops its group).
+The whole table has 9 x 5 runs of the demo, which take minutes on a GPU with `--jobs`.
+With `--preset=small` the model reads only one feature of each group, because the other
+features repeat its cues. A run then costs a third as much, and dropping a feature drops
+its group.
 """
 
 import functools
@@ -22,7 +23,7 @@ from damamba_jax.reporting.table import Table
 from damamba_jax.studies import engine, report
 from damamba_jax.studies.engine import Findings, Predictions, Row, RowScores, Study
 
-# Changed fields of all runs.
+# Changed fields of all runs, by preset.
 PRESETS: dict[str, dict[str, object]] = {
     "demo": {},
     "small": {"data.features": "w2vbert2,clip", "model.state_dim": 4},
@@ -40,7 +41,7 @@ EFFECTS: dict[str, dict[str, object]] = {
     "center-weights": {"optim.center_sigma": 0.3},
     "context-frames": {"optim.context_weight": 0.3},
 }
-# Made of the default's predictions; the times are examples, nothing was tuned.
+# Smoothings of the default's predictions. The times are examples and were not tuned.
 SMOOTHINGS = {
     "exponential-0.5s": "exponential:0.5",
     "gaussian-0.5s": "gaussian:0.5",
@@ -51,14 +52,19 @@ ENSEMBLE = "ensemble"
 ROWS = (*EFFECTS, *SMOOTHINGS, ENSEMBLE)
 # Rows whose model knows more than the window that the oracle sees.
 BEYOND_WINDOW = ("session-statistics", *SMOOTHINGS)
-# The domain that was trained on, and one that was not.
+# A split of the training domain, and a split of another domain.
 SPLITS = ("noxi/test-base", "noxi/test-additional")
 
 
 def describe(
     preset: str, keys: Sequence[str] = (), seeds: Sequence[int] = (0, 1, 2, 3, 4)
 ) -> Study:
-    """Describes the study of a preset; one seed alone has no ensemble.
+    """Describes the study of a preset.
+
+    Args:
+      preset: one of `PRESETS`.
+      keys: keys of the rows; empty means all.
+      seeds: seeds of every row; with one seed there is no ensemble.
 
     Raises:
       ConfigError: for an unknown row.
@@ -78,7 +84,7 @@ def describe(
             source=DEFAULT if derive else "",
             derive=derive,
         )
-        # One seed alone is its own ensemble.
+        # An ensemble of one seed would be the default itself.
         if key != ENSEMBLE or len(seeds) > 1:
             rows.append(row)
     return Study(
@@ -107,7 +113,7 @@ def _average(predictions: Predictions) -> Predictions:
 
 
 def tables(found: Findings) -> list[Table]:
-    """Makes the table, one line per effect."""
+    """Makes the table, which has one row for each effect."""
     table = report.wide_table(
         found,
         f"Effects of settings, {found.study.base.name}",
@@ -119,13 +125,14 @@ def tables(found: Findings) -> list[Table]:
         },
         after={},
         notes=[
-            f"CCC: mean ± standard deviation over the seeds "
-            f"{', '.join(map(str, found.study.seeds))}. To default: difference ± its "
-            "standard error, paired over seeds and sessions; of the ensemble, to the "
-            "mean of its members, over sessions alone.",
-            "Of the oracle for the model's window, the causal one of a forward model; "
-            "in the shifted domain, of the transfer oracle. *: the model knows more "
-            "than this window, and the oracle is no ceiling.",
+            f"CCCs are mean ± standard deviation over the seeds "
+            f"{', '.join(map(str, found.study.seeds))}. `to default` is the difference "
+            "± its standard error, paired over seeds and sessions. For the ensemble, "
+            "it is the difference to the mean of its members, over sessions only.",
+            "`of the oracle` is the share of the CCC of the oracle that sees the "
+            "model's window; for a forward model, this is the causal oracle, and in "
+            "the shifted domain the transfer oracle. * marks models that know more "
+            "than this window, for which the oracle is no limit.",
         ],
     )
     return [table]

@@ -1,9 +1,9 @@
-"""Engine of all studies: a description becomes runs, scores and gaps.
+"""Engine of all studies, which turns a description into runs, scores and gaps.
 
 A study is described by its rows, each with a configuration, and by its seeds. Every
 pair of a row and a seed is a training run with a workdir of its own, so that the same
-command goes on where it was interrupted. Runs of one seed see the same windows in the
-same order, hence rows are compared in pairs, over seeds and over sessions.
+command can continue an interrupted study. Runs of one seed see the same windows in the
+same order, so rows are compared in pairs, over seeds and over sessions.
 """
 
 import dataclasses
@@ -49,13 +49,13 @@ class Row:
     """One row of a study's tables.
 
     Args:
-      key: names the row in flags and folders.
-      title: names the row in tables and pictures.
-      config: the configuration of the row's runs, but for the seed.
-      reference: key of the row that this one is compared with, if there is one.
-      source: key of the row whose runs this row uses, if it trains none of its own.
-      derive: makes the row's predictions out of its source's.
-      protocol: the source's runs are evaluated again by this protocol.
+      key: name of the row in flags and folders.
+      title: name of the row in tables and pictures.
+      config: configuration of the row's runs; only the seed differs between them.
+      reference: key of the row that this one is compared with; empty for none.
+      source: key of the row whose runs this row uses; empty if it trains its own runs.
+      derive: function that makes the row's predictions from those of its source.
+      protocol: protocol by which the runs of the source are evaluated again.
     """
 
     key: str
@@ -72,16 +72,17 @@ class Study:
     """The description of a study.
 
     Args:
-      name: names the study's files.
-      base: the configuration that the rows change.
-      rows: in the order of the tables.
-      seeds: every trained row has a run for each.
-      folders: pattern of the runs' workdirs, of `key` and `seed`.
-      tables: makes the tables.
-      splits: that are scored; none means all that have labels.
-      predict: predicts the gap of a row on a split from the measured gap's frames, the
-        base configuration and the corpus; `None` where nothing can be predicted.
-      numbers: that the study adds to its JSON.
+      name: name of the study's files.
+      base: configuration that the rows change.
+      rows: the rows, in the order of the tables.
+      seeds: seeds; every trained row has a run for each seed.
+      folders: pattern of the runs' workdirs, with `{key}` and `{seed}`.
+      tables: function that makes the tables.
+      splits: splits that are scored; empty means all that have labels.
+      predict: function that predicts the gap of a row on a split, from the measured
+        gap, the base configuration and the corpus. It returns `None` if there is
+        nothing to predict.
+      numbers: numbers that the study adds to its JSON.
     """
 
     name: str
@@ -106,13 +107,13 @@ class RowScores:
     """The scores of one row with all its seeds, by split.
 
     Args:
-      row: the row's description.
-      ccc: the CCC of each seed; the mean of several models has one.
-      interval: ends of the 95 % interval over sessions, averaged over seeds; missing
-        where there are too few sessions.
-      oracle: the oracle's score on the same frames; missing on recordings.
+      row: description of the row.
+      ccc: CCC of each seed; a mean of several models has one entry.
+      interval: ends of the 95 % interval over sessions, averaged over seeds; absent if
+        there are too few sessions.
+      oracle: scores of the oracle on the same frames; absent for recordings.
       gap: CCC that the row loses against its reference; empty without a reference.
-      predicted: the gap that the study predicts; `None` where it predicts nothing.
+      predicted: gap that the study predicts; `None` if it predicts nothing.
     """
 
     row: Row
@@ -130,10 +131,10 @@ class RowScores:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Findings:
-    """All that a study found.
+    """The results of a study.
 
     Args:
-      study: the description.
+      study: description of the study.
       index: the corpus that was scored.
       rows: the scores, in the order of the study's rows.
     """
@@ -144,34 +145,34 @@ class Findings:
 
     @property
     def splits(self) -> list[str]:
-        """The scored splits in the order of the columns."""
+        """The scored splits, in the order of the columns."""
         return list(self.rows[0].ccc)
 
     @property
     def mark(self) -> str:
-        """Marks titles of what was measured on a drawn corpus."""
+        """Mark for titles of results on a simulated corpus; empty for recordings."""
         return " (simulated)" * self.index.simulated
 
 
 def run_study(
     study: Study, out: Path, *, jobs: int = 1, stop: StopRequest, console: Console
 ) -> Findings:
-    """Trains what is not trained yet, and collects the scores.
+    """Trains the runs that are not trained yet, and collects the scores.
 
     Args:
-      study: the description.
+      study: description of the study.
       out: folder of the study.
-      jobs: runs that are trained at a time.
-      stop: watches for signals.
-      console: where progress goes.
+      jobs: number of runs at a time.
+      stop: watch for signals.
+      console: console for the progress.
 
     Raises:
-      Stopped: on a signal, after the state of the runs in work was saved.
+      Stopped: on a signal, after the state of all active runs was saved.
       TrainingError: if a run fails.
       ValueError: for bad configuration or data, or if runs were scored on different
         frames; the message says what to change.
     """
-    # The corpus is drawn once, before several runs ask for it.
+    # A simulated corpus must be drawn once, before several runs need it.
     index = open_corpus(study.base.data)
     mark = "simulated " * index.simulated
     runs = list_runs(study, out, jobs=jobs)
@@ -181,10 +182,11 @@ def run_study(
 
 
 def list_runs(study: Study, out: Path, *, jobs: int = 1) -> list[Run]:
-    """Lists the runs row by row: in turn, the seeds of a row share what is compiled.
+    """Lists the runs of a study in the order in which they start.
 
-    Side by side it is better that different programs compile at the same time, so the
-    runs are listed seed by seed.
+    Runs one after the other go row by row, because the seeds of a row share their
+    compiled programs. Runs at the same time go seed by seed, so that they compile
+    different programs at the same time.
     """
     runs = [
         Run(
@@ -233,8 +235,8 @@ def _score_row(
 def _pair(reference: Predictions, predictions: Predictions) -> PairedGap:
     if len(predictions) == len(reference):
         return measure_gap(reference, predictions)
-    # One model is made of all seeds. Other seeds would have made another one, and how
-    # different that one would be is unknown.
+    # All seeds make one model here. Other seeds would make another model, and the
+    # spread of such models is unknown.
     gap = measure_gap(reference, predictions * len(reference))
     return gap._replace(seed_error=None, standard_error=gap.session_error)
 
@@ -242,7 +244,7 @@ def _pair(reference: Predictions, predictions: Predictions) -> PairedGap:
 def _evaluate_again(
     folder: Path, protocol: Mode, index: CorpusIndex, console: Console
 ) -> Path:
-    """Evaluates a finished run by another protocol, unless that was done before."""
+    """Evaluates a finished run by another protocol, unless this was done before."""
     out = folder / protocol
     if not (out / RESULTS).is_file():
         result = evaluate(
@@ -257,8 +259,8 @@ def read_scores(folder: Path, splits: Sequence[str] = ()) -> dict[str, SplitResu
     """Reads the scored splits of one evaluation, the published ones first.
 
     Args:
-      folder: the evaluation's.
-      splits: that are read if they have labels; none means all.
+      folder: folder of the evaluation.
+      splits: splits that are read if they have labels; empty means all.
     """
     (result,) = read_results(folder / RESULTS)
     labelled = {split.split: split for split in result.splits if split.scores}
@@ -269,7 +271,12 @@ def read_scores(folder: Path, splits: Sequence[str] = ()) -> dict[str, SplitResu
 def choose_rows(
     keys: Sequence[str], known: Iterable[str], always: Collection[str]
 ) -> list[str]:
-    """Chooses rows by their keys in the order of `known`; no key means all.
+    """Chooses rows by their keys, in the order of `known`.
+
+    Args:
+      keys: keys that were asked for; empty means all.
+      known: keys of all rows.
+      always: keys of rows that are always taken.
 
     Raises:
       ConfigError: for an unknown key.
@@ -284,5 +291,5 @@ def choose_rows(
 
 @functools.cache
 def count_parameters(config: Config) -> int:
-    """Counts the parameters of a model from shapes alone."""
+    """Counts the parameters of a model from its shapes, without building it."""
     return sum(parameter_counts(abstract_model(config.model, config.data)[1]).values())

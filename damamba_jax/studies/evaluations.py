@@ -1,4 +1,4 @@
-"""Evaluations of one trained run or of several: predicts, scores, draws and writes."""
+"""Evaluations of trained runs: predictions, scores, pictures and tables."""
 
 import dataclasses
 import functools
@@ -34,15 +34,15 @@ def evaluate_runs(
     """Evaluates trained runs, and puts them into one table.
 
     Args:
-      settings: what is evaluated, and how.
-      out: folder for everything that is written; see `choose_folder`.
-      batch_size: windows per batch; 0 takes the training configuration's.
-      num_pictures: timelines per split.
-      ridge: as `evaluate` takes it.
-      console: where progress and tables go.
+      settings: settings of the evaluation: the runs, the corpus and the protocol.
+      out: folder for all files; empty lets `choose_folder` choose it.
+      batch_size: windows per batch; 0 takes the number of the configuration.
+      num_pictures: number of timelines for each split.
+      ridge: whether to fit the ridge regression; `None` fits it on simulated corpora.
+      console: console for progress and tables.
 
     Returns:
-      The folder.
+      The folder of the evaluation.
 
     Raises:
       UsageError: for settings that do not fit together.
@@ -55,7 +55,7 @@ def evaluate_runs(
     smoothing = parse_smoothing(settings.smoothing) if settings.smoothing else None
     names = _tell_apart(settings.workdirs)
     folder = choose_folder(settings, out)
-    # Several runs share the tables only.
+    # Several runs share only the tables; each has a folder for its other files.
     folders = [folder / name if several else folder for name in names]
     score = functools.partial(
         evaluate, splits=settings.splits, protocol=settings.protocol,
@@ -70,7 +70,7 @@ def evaluate_runs(
         results = [_rename(*one) for one in zip(results, names, strict=True)]
     _, data, index = scored[-1]
     if settings.ensemble:
-        # All of them predicted the same people, or averaging says who differs.
+        # If the runs did not predict the same people, averaging raises an error.
         own = folder / "ensemble"
         together = evaluate_ensemble(
             results, folders, index, data, out=own, splits=settings.splits
@@ -98,14 +98,14 @@ def _evaluate_run(
     result = score(estimator, index, out=out)
     if not result.splits:
         raise CorpusError(
-            f"{index.root}: expected a split beside {', '.join(data.train_splits)} to "
-            "evaluate, found none; name one with `--splits`."
+            f"{index.root}: expected a split to evaluate besides "
+            f"{', '.join(data.train_splits)}, found none; name one with `--splits`."
         )
     return result, data, index
 
 
 def _rename(result: Result, name: str) -> Result:
-    """Says which folder a row comes from, unless its method says so."""
+    """Adds the name of the folder to a row's method, unless it is the same name."""
     if name == result.method:
         return result
     return dataclasses.replace(result, method=f"{result.method} ({name})")
@@ -121,10 +121,13 @@ def _open(data: DataConfig, settings: Settings, console: Console) -> CorpusIndex
 
 
 def _tell_apart(workdirs: Sequence[str]) -> list[str]:
-    """Names folders by their own name, or by as much of their path as it takes.
+    """Gives each folder a name of its own.
+
+    The name is the last part of the path, or more parts if several folders have the
+    same last part.
 
     Raises:
-      UsageError: if one is given twice.
+      UsageError: if a folder is given twice.
     """
     parts = [Path(workdir).absolute().parts for workdir in workdirs]
     if len(set(parts)) < len(parts):

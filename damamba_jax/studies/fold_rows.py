@@ -1,8 +1,8 @@
 """Rows of everybody in a cross-validation, fold by fold, for classical methods.
 
-Rows depend on how far annotations were moved forward. Which delay suits a fold is
-chosen by a ridge regression on the sessions that the fold trains on: the delay at which
-it predicts sessions that were left out of these best.
+Rows depend on the delay of the annotations. A ridge regression on a fold's training
+sessions chooses the delay of the fold: it is the delay with which the regression
+predicts left-out sessions of these best.
 """
 
 import dataclasses
@@ -20,11 +20,11 @@ Corpora = Mapping[float, Mapping[str, Session]]
 
 
 class Person(NamedTuple):
-    """The rows of somebody who is rated.
+    """The rows of one person who is rated.
 
     Attributes:
       session: the recording.
-      seat: index of the person in it.
+      seat: index of the person in the session.
       rows: the rows.
     """
 
@@ -35,14 +35,15 @@ class Person(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FoldRows:
-    """Rows of everybody, read once for each delay.
+    """The rows of everybody, which are read once for each delay.
 
     Args:
-      data: how the corpus is read.
-      corpora: the sessions.
-      folds: the names of the sessions of each fold.
-      seed: of what classical methods draw.
-      tell: called for each session that is read, and each model that is fitted.
+      data: configuration of the data.
+      corpora: sessions for each delay.
+      folds: names of the sessions of each fold.
+      seed: seed of the classical methods.
+      tell: function that is called for each session that is read, and for each model
+        that is fitted.
     """
 
     data: DataConfig
@@ -55,7 +56,12 @@ class FoldRows:
     )
 
     def of(self, fold: int, delay: float) -> list[Person]:
-        """Returns the rows of the people of one fold."""
+        """Returns the rows of the people of one fold.
+
+        Args:
+          fold: number of the fold, from 0 on.
+          delay: delay of the annotations, seconds.
+        """
         key = delay, fold
         if key not in self._read:
             self._read[key] = []
@@ -68,7 +74,13 @@ class FoldRows:
     def fit(
         self, kind: str, fold: int | None, delay: float
     ) -> classical.Regressor | classical.Classifier:
-        """Fits a classical method to all folds but one, or to all of them."""
+        """Fits a classical method to all folds except one.
+
+        Args:
+          kind: one of `classical.KINDS`.
+          fold: number of the fold that is left out; `None` leaves out none.
+          delay: delay of the annotations, seconds.
+        """
         others = [i for i in range(len(self.folds)) if i != fold]
         seen = [person for i in others for person in self.of(i, delay)]
         self.tell()
@@ -81,7 +93,7 @@ class FoldRows:
         )
 
     def predict(self, kind: str, fold: int, delay: float) -> list[Trace]:
-        """Predicts the people of a fold by a model of all others."""
+        """Predicts the people of a fold by a model of all other folds."""
         model = self.fit(kind, fold, delay)
         return [
             classical.predict(model, p.rows, p.session, p.seat)
@@ -89,9 +101,12 @@ class FoldRows:
         ]
 
     def choose_delay(self, fold: int | None) -> float:
-        """Chooses the delay by the training sessions of a fold, or by all sessions.
+        """Chooses the delay by the training sessions of a fold.
 
-        Of delays that are equally good it is the shortest.
+        If several delays are equally good, the shortest one is taken.
+
+        Args:
+          fold: number of the fold; `None` chooses by all sessions.
         """
         delays = sorted(self.corpora)
         if len(delays) == 1:

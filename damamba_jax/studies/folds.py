@@ -1,4 +1,4 @@
-"""Folds of a cross-validation: every session is tested once, and nobody twice."""
+"""Folds of a cross-validation; every session with annotations is in one fold."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -8,27 +8,27 @@ from damamba_jax.data.corpus.sessions import CorpusIndex, Session
 from damamba_jax.data.corpus.splits import session_name
 from damamba_jax.errors import ConfigError, CorpusError
 
-# What is left out as one: a session, or all sessions of a person and of whoever sat
-# there too.
+# A fold leaves out sessions one by one, or all sessions of a person together with all
+# sessions of the people who sat there too.
 By = Literal["session", "person"]
 
-# With so many groups or fewer each is a fold of its own, unless a number is asked for;
-# with more there are `USUAL_FOLDS`.
+# Up to this many groups, each group is a fold of its own. With more groups, there are
+# `USUAL_FOLDS` folds. A number of folds that is asked for overrides both.
 MOST_ALONE = 25
 USUAL_FOLDS = 10
 
 
 def choose_by(index: CorpusIndex, data: DataConfig, by: By | None = None) -> By:
-    """Decides what is left out as one.
+    """Decides whether folds leave out sessions or people.
 
     Args:
       index: the corpus.
-      data: whose `train_splits` are dealt.
-      by: what is asked for; `None` takes people where everybody is known.
+      data: configuration whose `train_splits` are dealt into folds.
+      by: choice of the user; `None` takes people if everybody is known.
 
     Raises:
-      ConfigError: if people are asked for, or a table of them is given, and somebody is
-        not known.
+      ConfigError: if somebody is not known, although the user chose people or gave a
+        table of people.
     """
     unknown = [
         f"{session_name(session)} {person.role}"
@@ -40,9 +40,9 @@ def choose_by(index: CorpusIndex, data: DataConfig, by: By | None = None) -> By:
     if unknown and (by == "person" or (by is None and is_given)):
         raise ConfigError(
             f"`--by`: expected to know everybody, but not who sat in {unknown[0]}"
-            f"{f' and {len(unknown) - 1} other seats' * (len(unknown) > 1)}. Name them "
-            "in a table, `data.layout.people`, or leave sessions out, whoever sits in "
-            "them: --by=session."
+            f"{f' and {len(unknown) - 1} other seats' * (len(unknown) > 1)}. Name "
+            "everybody in a table, `data.layout.people`, or leave out sessions without "
+            "regard to people: --by=session."
         )
     return by or ("session" if unknown else "person")
 
@@ -54,18 +54,21 @@ def make_folds(
 
     Args:
       index: the corpus.
-      data: whose `train_splits` are dealt.
-      number: of folds; 0 leaves one session, or person, out up to `MOST_ALONE` of them,
-        and makes `USUAL_FOLDS` folds of more.
-      by: with `"person"`, sessions that share a person are in one fold.
+      data: configuration whose `train_splits` are dealt into folds.
+      number: number of folds. 0 makes one fold for each session or group of sessions if
+        there are at most `MOST_ALONE`, and else `USUAL_FOLDS` folds.
+      by: whether to leave out sessions or people; with `"person"`, sessions that share
+        a person are in one fold.
 
     Returns:
-      The names of the sessions of each fold, as `data.test_sessions` has them. Those
-      without annotations are left out, unless somebody in them is tested.
+      The names of the sessions of each fold, as `data.test_sessions` has them. Sessions
+      without annotations are in no fold, unless they share a person with a session that
+      has annotations, and folds leave out people.
 
     Raises:
-      ConfigError: for fewer than two folds, or more than there are sessions or groups.
-      CorpusError: if fewer than two sessions have labels, or somebody links them all.
+      ConfigError: for fewer than two folds, or for more folds than sessions or groups.
+      CorpusError: if fewer than two sessions have labels, or if people link all
+        sessions.
     """
     sessions = _sessions(index, data)
     rated = [session for session in sessions if is_rated(session)]
@@ -80,8 +83,8 @@ def make_folds(
     if len(groups) < 2:
         raise CorpusError(
             "`--by`: expected two groups of sessions or more that share nobody, but "
-            f"people link all {len(sessions)} sessions. --by=session leaves sessions "
-            "out, whoever sits in them."
+            f"people link all {len(sessions)} sessions. --by=session leaves out "
+            "sessions without regard to people."
         )
     if number == 0:
         number = len(groups) if len(groups) <= MOST_ALONE else USUAL_FOLDS
@@ -107,7 +110,7 @@ def is_rated(session: Session) -> bool:
 
 
 def describe_folds(folds: Sequence[Sequence[str]], *, by: By = "session") -> str:
-    """Says in a few words how sessions are left out."""
+    """Describes in a few words how sessions are left out."""
     sessions = sum(map(len, folds))
     text = f"{sessions} sessions in {len(folds)} folds"
     if len(folds) == sessions:
@@ -120,7 +123,7 @@ def _sessions(index: CorpusIndex, data: DataConfig) -> list[Session]:
 
 
 def _linked(sessions: Sequence[Session]) -> list[list[Session]]:
-    """Groups sessions that share people, directly or over others."""
+    """Groups sessions that share people, directly or through other sessions."""
     groups: list[tuple[set[str], list[Session]]] = []
     for session in sessions:
         people, members = set(session.people), [session]

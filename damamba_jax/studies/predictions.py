@@ -1,4 +1,8 @@
-"""Predictions of new recordings: read, scored, compared with training, and written."""
+"""Predictions of new recordings.
+
+The recordings are read, compared with the training data, and scored; the scores are
+written to files.
+"""
 
 import dataclasses
 import functools
@@ -36,7 +40,7 @@ from damamba_jax.studies.runs import warn_of_oddities
 
 _log = logging.getLogger(__name__)
 
-# Says what the predictions in a folder were made of.
+# File that says from which models and settings the predictions of a folder were made.
 RECORD = "prediction.json"
 
 
@@ -53,19 +57,22 @@ def predict_recordings(
     """Scores all sessions of a folder that are not scored yet.
 
     Args:
-      workdirs: the trained models, or cross-validations, whose mean counts.
-      source: folder of a session, of sessions, or of a corpus.
-      out: folder for what is written, `SESSION/PARTICIPANT/` in it.
-      layout: configuration of another layout; `None` takes that of training.
-      protocol: as `predict_sessions` takes it.
-      smoothing: as on the command line; empty takes the models' own.
-      console: where progress and the table go.
+      workdirs: workdirs of trained models, or folders of cross-validations; scores are
+        the mean of all models.
+      source: folder of a session, of several sessions, or of a corpus.
+      out: folder for the results; a participant's are in `SESSION/PARTICIPANT/`.
+      layout: configuration of another layout; `None` takes the one of training.
+      protocol: `"stitched"` or `"long"`, as `predict_sessions` takes it.
+      smoothing: text like that of the flag, e.g. `"gaussian:1"`; empty takes the
+        models' own smoothing.
+      console: console for the progress and the table.
 
     Raises:
       CheckpointError: if a workdir holds no model.
-      ConfigError: if models or a configuration do not fit each other.
+      ConfigError: if the models do not fit each other, or the configuration does not
+        fit them.
       CorpusError: if the folder holds no recordings.
-      WorkdirError: if `out` holds predictions of something else.
+      WorkdirError: if `out` holds other predictions or other files.
     """
     smooth = parse_smoothing(smoothing) if smoothing else None
     estimators = _load(workdirs, layout)
@@ -83,7 +90,9 @@ def predict_recordings(
     _claim(out, settings)
     simulated = any(estimator.simulated for estimator in estimators)
     if simulated and not index.simulated:
-        _log.warning("the model was trained on simulated data, these are recordings.")
+        _log.warning(
+            "the model was trained on simulated data, but these are recordings."
+        )
     warn_of_oddities(data, index)
     members = [estimator.member() for estimator in estimators]
     score = functools.partial(
@@ -103,7 +112,7 @@ def predict_recordings(
 
 
 def _load(workdirs: Sequence[Path], layout: ConfigDict | None) -> list[Estimator]:
-    """Loads the models, which read another layout where one is given."""
+    """Loads the models; if a layout is given, they read recordings in that layout."""
     estimators = [one for workdir in workdirs for one in load_members(workdir)]
     if layout is None:
         return estimators
@@ -116,7 +125,7 @@ def _score_all(
     score_once: Callable[[Session, Path], list[tuple[str, ...]]],
     console: Console,
 ) -> list[tuple[str, ...]]:
-    """Scores one session after the other; returns the rows of the table."""
+    """Scores one session after the other, and returns the rows of the table."""
     rows: list[tuple[str, ...]] = []
     with ProgressLine("predictions", console, unit="sessions") as line:
         for number, (session, folder) in enumerate(folders):
@@ -127,8 +136,11 @@ def _score_all(
 
 
 def _folders(out: Path, sessions: Sequence[Session]) -> list[tuple[Session, Path]]:
-    """Gives each session a folder; below its split's, where names come twice."""
-    # Some file systems do not tell capitals apart.
+    """Gives each session a folder.
+
+    Sessions of the same name are put below folders of their splits.
+    """
+    # Some file systems do not distinguish capital and small letters.
     counts = Counter(session.id.casefold() for session in sessions)
     found = []
     for session in sessions:
@@ -146,12 +158,16 @@ def _score_once(
     score: Callable[[Sequence[Session]], list[dict[str, ParticipantScores]]],
     mark: str,
 ) -> list[tuple[str, ...]]:
-    """Scores and writes a session, unless that was done; returns rows of the table."""
+    """Scores a session and writes its files, unless they are already there.
+
+    Returns:
+      The rows of the session in the table.
+    """
     targets = [person.role for person in session.participants if person.is_target]
     if not targets:
-        return [(session.id, "nobody", ABSENT, ABSENT, "partners alone")]
+        return [(session.id, "nobody", ABSENT, ABSENT, "only partners")]
     if is_written(folder, targets):
-        return [(session.id, "all", ABSENT, ABSENT, "were there")]
+        return [(session.id, "all", ABSENT, ABSENT, "already there")]
     _warn_of_unlike(estimator, session)
     (scores,) = score([session])
     write_session(folder, scores, session=session.id, mark=mark)
@@ -159,7 +175,7 @@ def _score_once(
 
 
 def _warn_of_unlike(estimator: Estimator, session: Session) -> None:
-    """Says in the log what of a recording is unlike the training data."""
+    """Warns in the log if features of a recording differ from the training data."""
     data = estimator.config.data
     lines = describe_unlike(
         session, data.features, estimator.statistics, data.cache_dir
@@ -169,7 +185,7 @@ def _warn_of_unlike(estimator: Estimator, session: Session) -> None:
 
 
 def _read_as(estimator: Estimator, layout: DataConfig) -> Estimator:
-    """Reads the model's features by another configuration's layout and tables."""
+    """Makes a model read its features by another configuration's layout and tables."""
     given = {feature.name: feature for feature in layout.features}
     own = estimator.config.data
     found: list[FeatureConfig] = []
@@ -188,7 +204,11 @@ def _read_as(estimator: Estimator, layout: DataConfig) -> Estimator:
 
 
 def _claim(out: Path, settings: Mapping[str, object]) -> None:
-    """Binds a folder to what its predictions are made of."""
+    """Records the settings of predictions in their folder, or compares them.
+
+    Raises:
+      WorkdirError: if the folder holds predictions of other settings, or other files.
+    """
     path = out / RECORD
     if path.is_file():
         try:
@@ -198,7 +218,7 @@ def _claim(out: Path, settings: Mapping[str, object]) -> None:
         if before != settings:
             raise WorkdirError(
                 f"`--out`: {out} holds predictions of other models, recordings or "
-                "settings, which are never written over. Choose a new folder."
+                "settings, which are never overwritten. Choose a new folder."
             )
         return
     if out.is_dir() and any(out.iterdir()):
@@ -233,8 +253,8 @@ def _say_how_sure(estimators: Sequence[Estimator], console: Console) -> None:
     ]
     if not lines:
         lines = [
-            "low and high are empty: the model was not scored on three sessions or "
-            "more that it had not seen."
+            "low and high are empty, because the model was scored on fewer than three "
+            "sessions that it had not seen."
         ]
     for text in lines:
         console.print(text)

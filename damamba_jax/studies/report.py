@@ -1,4 +1,4 @@
-"""Tables and the picture of a study, made of its findings."""
+"""Tables and the picture of a study, which are made from its findings."""
 
 import dataclasses
 import os
@@ -21,12 +21,12 @@ from damamba_jax.studies.engine import Findings, RowScores, count_parameters
 Cell = Callable[[RowScores], str]
 SplitCell = Callable[[RowScores, str], str]
 _COLOURS = (figures.PREDICTION, *figures.PARTNERS)
-# Differences up to here are drawn to scale, larger ones closer together.
+# Differences up to this one are drawn to scale; larger ones are drawn closer together.
 _LINEAR_CCC = 0.05
 
 
 def title_of(split: str) -> str:
-    """Returns the published name of a test set, or else the split's own."""
+    """Returns the published name of a test set; for other splits, their own name."""
     return TITLES.get(split, split)
 
 
@@ -39,9 +39,16 @@ def wide_table(
     after: Mapping[str, Cell],
     notes: Sequence[str],
 ) -> Table:
-    """Makes a table with a line for each row; the columns `by_split` repeat.
+    """Makes a table with one line for each row of the study.
 
-    A column without a title has that of its split.
+    Args:
+      found: the results of the study.
+      title: title of the table.
+      before: the first columns, by title.
+      by_split: columns that are repeated for each split, by title; a column with an
+        empty title gets the title of its split.
+      after: the last columns, by title.
+      notes: sentences below the table.
     """
     repeated = [name or title_of(split) for split in found.splits for name in by_split]
     return Table(
@@ -67,7 +74,15 @@ def long_table(
     columns: Mapping[str, SplitCell],
     notes: Sequence[str],
 ) -> Table:
-    """Makes a table with a line for each split and row."""
+    """Makes a table with one line for each split and row.
+
+    Args:
+      found: the results of the study.
+      rows: rows of the study that the table shows.
+      title: title of the table.
+      columns: columns by title.
+      notes: sentences below the table.
+    """
     return Table(
         title=f"{title}{found.mark}",
         columns=("set", *columns),
@@ -81,35 +96,41 @@ def long_table(
 
 
 def parameters(row: RowScores) -> str:
-    """Shows the number of parameters of the row's model."""
+    """Writes the number of parameters of the row's model."""
     return f"{count_parameters(row.row.config):,}"
 
 
 def ccc(row: RowScores, split: str) -> str:
-    """Shows mean and standard deviation over seeds."""
+    """Writes the mean and the standard deviation of the CCC over seeds."""
     return spread(row.ccc[split])
 
 
 def interval(row: RowScores, split: str, *, digits: int = 3) -> str:
-    """Shows the ends of the 95 % interval; an unknown one is empty."""
+    """Writes the ends of the 95 % interval; empty if the interval is unknown."""
     ends = row.interval.get(split)
     return f"[{ends[0]:.{digits}f}, {ends[1]:.{digits}f}]" if ends else ""
 
 
 def to_reference(row: RowScores, split: str) -> str:
-    """Shows the difference to the row's reference with its standard error."""
+    """Writes the difference to the row's reference with its standard error."""
     gap = row.gap.get(split)
     return ABSENT if gap is None else difference(0.0 - gap.mean, gap.standard_error)
 
 
 def share(row: RowScores, split: str, *, digits: int = 0) -> str:
-    """Shows the share of the oracle's CCC in percent."""
+    """Writes the share of the oracle's CCC in per cent."""
     value = row.share(split)
     return ABSENT if value is None else f"{100 * value:.{digits}f} %"
 
 
 def write_findings(found: Findings, out: Path, *, console: Console) -> None:
-    """Prints the tables, and writes them with all numbers and the picture."""
+    """Prints the tables, and writes them with all numbers and the picture.
+
+    Args:
+      found: the results of the study.
+      out: folder of the study.
+      console: console that is printed on.
+    """
     draw(out / f"{found.study.name}.png", found)
     tables = found.study.tables(found)
     write_tables(tables, _tree(found), out / found.study.name, console=console)
@@ -117,7 +138,12 @@ def write_findings(found: Findings, out: Path, *, console: Console) -> None:
 
 @figures.styled
 def draw(path: Path, found: Findings) -> None:
-    """Draws the scores beside the oracle's, and the differences to the reference."""
+    """Draws the scores, the oracle's scores, and the differences to the reference.
+
+    Args:
+      path: path of the PNG file.
+      found: the results of the study.
+    """
     figure = figures.make_figure(11.0, 2.2 + 0.55 * len(found.rows))
     compared = [row for row in found.rows if row.gap]
     panels = figure.subplots(1, 2 if compared else 1, squeeze=False)[0]

@@ -1,8 +1,8 @@
-"""Several training runs under one display, one after the other or side by side.
+"""Several training runs with one display, one after the other or at the same time.
 
-One after the other, runs that differ in seed alone share what was compiled. Side by
-side each has a process of its own: on a GPU, which a small model does not fill, and
-where compilation takes longest.
+Runs one after the other share their compiled programs if only their seeds differ. Runs
+at the same time have a process each. This helps on a GPU, because a small model does
+not fill it, and because compilation takes longest there.
 """
 
 import contextlib
@@ -50,9 +50,9 @@ from damamba_jax.training.loop import fit
 
 _log = logging.getLogger(__name__)
 
-# Memory of a GPU is taken as it is needed, not three quarters of it at the start.
+# JAX takes memory of the GPU when it needs it, not three quarters of it at the start.
 _SHARED_DEVICE = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
-# A signal is obeyed after so many seconds at most.
+# A signal is noticed after this many seconds at most.
 _POLL_SECONDS = 0.5
 
 
@@ -61,9 +61,9 @@ class Run:
     """A configuration and the workdir that it is trained in.
 
     Args:
-      title: names it beside the progress.
-      config: the configuration of the run.
-      folder: its workdir.
+      title: name of the run in the display of the progress.
+      config: configuration of the run.
+      folder: workdir of the run.
     """
 
     title: str
@@ -72,12 +72,12 @@ class Run:
 
     @property
     def steps_done(self) -> int:
-        """Steps that need not be trained again."""
+        """Number of steps that are already trained."""
         return max(run_folder.last_step(self.folder), 0)
 
     @property
     def is_finished(self) -> bool:
-        """Trained to its end and evaluated."""
+        """Whether the run is trained to its end and evaluated."""
         done = self.steps_done >= self.config.train.steps
         return done and (self.folder / run_folder.RESULTS).is_file()
 
@@ -91,16 +91,16 @@ def train(
     follow: Callable[..., None] | None = None,
     index: CorpusIndex | None = None,
 ) -> None:
-    """Trains to the end and evaluates, from wherever the workdir stands.
+    """Trains a run to its end and evaluates it; an interrupted run is resumed.
 
     Args:
-      config: the configuration of the run.
-      directory: the workdir.
-      stop: watches for signals.
-      console: where progress and tables go.
-      follow: called as `ProgressLine` is, with (steps done, steps in all, note=...),
-        for a display that covers several runs.
-      index: the corpus of `config`, if it is open already.
+      config: configuration of the run.
+      directory: workdir of the run.
+      stop: watch for signals.
+      console: console for progress and tables.
+      follow: function that is called with the steps done, all steps and `note`, as
+        `ProgressLine` is; it serves a display of several runs.
+      index: corpus of `config`, if it is already open.
 
     Raises:
       Stopped: on a signal, after the state was saved.
@@ -114,7 +114,7 @@ def train(
             console.print(f"{directory}: this run is finished.")
             _show_finished(directory, console)
             return
-        # An evaluation of an unfinished run is not this run's.
+        # The run is not finished, so an evaluation that is there is out of date.
         if first:
             results.unlink(missing_ok=True)
         opened = index is not None
@@ -123,7 +123,7 @@ def train(
             run_folder.check_corpus(directory, fingerprints(index))
         if index.simulated:
             mark_log("simulated: ")
-        # Whoever opened the corpus has said what is odd in it.
+        # A caller that opened the corpus has already warned of its oddities.
         if first and not opened:
             warn_of_oddities(config.data, index)
         _announce(config, simulated=index.simulated, console=console)
@@ -144,10 +144,10 @@ def train(
 
 
 def _show_finished(directory: Path, console: Console) -> None:
-    """Shows the results of a run, as its end did."""
+    """Shows the results of a finished run, as they were shown at its end."""
     try:
         results = read_results(directory / run_folder.RESULTS)
-    except (WorkdirError, OSError):  # of another version
+    except (WorkdirError, OSError):  # the results come from another version
         console.print(read_text(directory / run_folder.RESULTS_PAGE))
         return
     show_results(results, console)
@@ -155,7 +155,7 @@ def _show_finished(directory: Path, console: Console) -> None:
 
 
 def _tell_end(directory: Path, step: int | None, console: Console) -> None:
-    """Says where everything is, and what may be typed next."""
+    """Prints where all results are, and which commands may follow."""
     best = directory / run_folder.BEST
     best = best if best.is_dir() else directory / run_folder.LAST
     named = shlex.quote(str(directory))
@@ -172,7 +172,12 @@ def _tell_end(directory: Path, step: int | None, console: Console) -> None:
 
 
 def warn_of_oddities(data: DataConfig, index: CorpusIndex) -> None:
-    """Says in the log what of a corpus is missing, odd or left out."""
+    """Warns in the log of parts of a corpus that are missing, odd or left out.
+
+    Args:
+      data: configuration of the data.
+      index: the corpus.
+    """
     lines = [*index.problems, *index.left_out]
     if not index.simulated:
         lines += find_oddities(index.sessions, data.cache_dir or None)
@@ -181,7 +186,7 @@ def warn_of_oddities(data: DataConfig, index: CorpusIndex) -> None:
 
 
 def _announce(config: Config, *, simulated: bool, console: Console) -> None:
-    """Says how large the model is, and in which numbers it is not the paper's."""
+    """Prints the size of the model, and logs the numbers that are not the paper's."""
     mark = "simulated " if simulated else ""
     table = parameter_table(
         abstract_model(config.model, config.data)[1], f"{mark}{config.name}"
@@ -203,20 +208,20 @@ def train_all(
     console: Console,
     index: CorpusIndex | None = None,
 ) -> None:
-    """Trains and evaluates every run that is not finished, from wherever it stands.
+    """Trains and evaluates every run that is not finished.
 
     Args:
-      runs: the runs of equally many steps, which tell the time to go.
-      title: the title of the display.
-      jobs: runs at a time. More than one start a process each, and share the device;
-        their corpus must be there.
-      stop: watches for signals.
-      console: where the progress goes.
-      index: the corpus of all runs, if it is open already and theirs is the same.
+      runs: the runs; the remaining time is estimated from their steps.
+      title: title of the display.
+      jobs: number of runs at a time. If it is more than one, each run has a process of
+        its own, and all share the device; a simulated corpus must already be drawn.
+      stop: watch for signals.
+      console: console for the progress.
+      index: corpus of all runs, if it is already open and the same for all.
 
     Raises:
-      Stopped: on a signal, after the state of the runs in work was saved.
-      TrainingError: if a run fails in a process of its own; the others are saved.
+      Stopped: on a signal, after the state of all active runs was saved.
+      TrainingError: if a run fails in a process of its own; the other runs are saved.
       ValueError: for bad configuration or data; the message says what to change.
     """
     total = sum(run.config.train.steps for run in runs)
@@ -224,7 +229,7 @@ def train_all(
     todo = []
     for run in runs:
         if run.is_finished:
-            # A finished run of another configuration is an error all the same.
+            # This raises an error if the finished run has another configuration.
             with run_folder.claim(run.folder, run.config):
                 continue
         todo.append(run)
@@ -254,7 +259,7 @@ def train_all(
 def _side_by_side(
     runs: Sequence[Run], jobs: int, follow: Callable[..., None], stop: StopRequest
 ) -> None:
-    """Keeps `jobs` processes at work; each tells its steps through a pipe."""
+    """Trains runs in up to `jobs` processes, which send their steps through pipes."""
     context = multiprocessing.get_context("spawn")
     waiting, working = list(runs), {}
     with stop.protect(None, patient=True), _environment(_SHARED_DEVICE):
@@ -267,7 +272,7 @@ def _side_by_side(
                         target=_train_in_process, args=(run, writer)
                     )
                     process.start()
-                    # Then reading says when the process has ended.
+                    # With this end closed, reading notices when the process has ended.
                     writer.close()
                     working[reader] = run, process
                 ready = wait(list(working), timeout=_POLL_SECONDS)
@@ -282,14 +287,14 @@ def _side_by_side(
                         if process.exitcode:
                             raise TrainingError(
                                 f"{run.title}, {run.folder}: ended with status "
-                                f"{process.exitcode}; its messages stand above. The "
-                                f"same command goes on."
+                                f"{process.exitcode}; its messages are above. The same "
+                                f"command resumes it."
                             ) from None
                     else:
                         follow(run, step, steps, note=note)
                 stop.check()
         finally:
-            # Of a signal or a failure: they save, which is waited for.
+            # After a signal or a failure, the other processes save their state and end.
             for _, process in working.values():
                 process.terminate()
             for _, process in working.values():
@@ -297,7 +302,7 @@ def _side_by_side(
 
 
 def _train_in_process(run: Run, writer: Connection) -> None:
-    """What a process of `_side_by_side` does; its exit status says how it ended."""
+    """Trains one run in a process of `_side_by_side`; the exit status shows the end."""
     show_log(logging.WARNING)
     keep_programs()
 
@@ -305,7 +310,7 @@ def _train_in_process(run: Run, writer: Connection) -> None:
         try:
             writer.send((step, steps, note))
         except BrokenPipeError:
-            # Nobody is there any more: save, and end.
+            # The process that started this one has ended: save, and end as well.
             os.kill(os.getpid(), signal.SIGTERM)
 
     quiet = make_console(quiet=True, force_terminal=False)
@@ -320,7 +325,7 @@ def _train_in_process(run: Run, writer: Connection) -> None:
 
 @contextlib.contextmanager
 def _environment(variables: dict[str, str]) -> Iterator[None]:
-    """Gives processes that start meanwhile these variables, where they have none."""
+    """Sets environment variables for new processes, unless they are already set."""
     added = {k: v for k, v in variables.items() if k not in os.environ}
     os.environ.update(added)
     try:

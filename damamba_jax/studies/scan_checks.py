@@ -1,4 +1,4 @@
-"""Checks of every selective scan on this machine's device, as one table."""
+"""Checks of every selective scan on this machine's device, shown as one table."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -23,14 +23,15 @@ from damamba_jax.runtime.progress import ProgressLine
 
 
 def check_scans(asked: Sequence[str], console: Console) -> int:
-    """Examines implementations and prints what was found.
+    """Checks implementations and prints the results.
 
     Args:
-      asked: names of implementations; none means all.
-      console: where tables go.
+      asked: names of implementations; empty means all.
+      console: console for the tables.
 
     Returns:
-      The exit status: 1 if something failed, or what was asked for cannot run here.
+      The exit status: 1 if an implementation failed, or if one that was asked for
+      cannot run here.
 
     Raises:
       UsageError: for an unknown name.
@@ -48,7 +49,7 @@ def check_scans(asked: Sequence[str], console: Console) -> int:
     show(_tabulate(outcomes), console)
     for line in _remarks(outcomes):
         console.print(line)
-    console.print("`implementation=None` takes, for the stacks of the paper:")
+    console.print("For the stacks of the paper, `implementation=None` takes:")
     for line in choices():
         console.print(f"  {line}")
     bad = [n for n, o in outcomes.items() if o.verdict == "FAILED"]
@@ -70,7 +71,7 @@ def _examine_all(names: Sequence[str]) -> dict[str, Outcome]:
 
 
 def _tabulate(outcomes: Mapping[str, Outcome]) -> Table:
-    """Makes a table of one row an implementation."""
+    """Makes a table with one row for each implementation."""
     rows = []
     for name, outcome in outcomes.items():
         worst = [
@@ -88,7 +89,7 @@ def _tabulate(outcomes: Mapping[str, Outcome]) -> Table:
 
 
 def _remarks(outcomes: Mapping[str, Outcome]) -> list[str]:
-    """Says what failed and what was left out, the same reason once."""
+    """Lists failures, and reasons why checks were left out; a reason comes once."""
     lines = []
     for name, outcome in outcomes.items():
         lines += [f"{name}: {text}" for text in outcome.failures]

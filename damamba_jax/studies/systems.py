@@ -1,13 +1,13 @@
-"""Systems side by side: DA-Mamba against DAT on the same windows.
+"""Systems side by side: DA-Mamba and DAT on the same windows.
 
-`published`: DA-Mamba of `configs/noxi.py` and DAT's three sizes of `configs/dat.py`, on
-the corpus of `configs/ablation.py:converged` (windows of 3.84 s at 25 Hz, features of
-the demo's widths), 500 steps of 64 windows in bfloat16 at each of two learning rates.
-`small`: the demo and `configs/dat.py:small`, as they stand. All runs of a seed share
-everything but the model; each system keeps its own losses.
+`published` compares DA-Mamba of `configs/noxi.py` with the three sizes of DAT of
+`configs/dat.py`. The corpus is that of `configs/ablation.py:converged` (windows of
+3.84 s at 25 Hz, features of the demo's widths). All train 500 steps of 64 windows in
+bfloat16, at each of two learning rates. `small` compares the demo with
+`configs/dat.py:small`. All runs of a seed differ only in the model and its losses.
 
-Time and memory of a training step are measured by `benchmarks.systems` of the
-source tree, which runs this study too; without it their columns are empty.
+`benchmarks.systems` of the source tree measures the time and the memory of a training
+step, and then runs this study; without it, these columns are empty.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,13 +29,13 @@ OURS = "DA-Mamba"
 
 
 class Comparison(NamedTuple):
-    """Systems that are compared.
+    """A comparison of systems.
 
     Attributes:
-      base: data, optimizer and length of all runs.
-      systems: configuration of each system; its model and losses are taken.
-      rates: learning rates.
-      fields: the fields of every model.
+      base: configuration with the data, the optimizer and the length of all runs.
+      systems: configuration of each system; only its model and losses are used.
+      rates: learning rates; every system is trained with each.
+      fields: fields that are set in every system.
     """
 
     base: ConfigDict
@@ -48,9 +48,9 @@ class Costs(NamedTuple):
     """Time and memory of one training step, as text for the table.
 
     Attributes:
-      milliseconds: by system.
-      gigabytes: by system.
-      note: says what measured them.
+      milliseconds: time of a step by system.
+      gigabytes: memory of a step by system.
+      note: sentence that says how both were measured.
     """
 
     milliseconds: Mapping[str, str]
@@ -58,7 +58,7 @@ class Costs(NamedTuple):
     note: str
 
 
-# Nothing was measured.
+# The costs if nothing was measured.
 _NO_COSTS = Costs({}, {}, "ms and GB: run `python -m benchmarks.systems`.")
 
 
@@ -90,6 +90,11 @@ def describe(
 ) -> Study:
     """Describes the comparison of a preset.
 
+    Args:
+      preset: one of `PRESETS`.
+      keys: keys of the rows; empty means all.
+      seeds: seeds of every row.
+
     Raises:
       ConfigError: for an unknown row.
     """
@@ -120,7 +125,7 @@ def describe(
 def _configure(
     base: Config, name: str, system: Config, rate: float, fields: Mapping[str, Any]
 ) -> Config:
-    """Puts a system's model and losses into the runs' configuration."""
+    """Puts the model and the losses of a system into the configuration of the runs."""
     changes = {
         "name": f"{base.name}-{_slug(name)}",
         "model": override(system, fields).model,
@@ -135,7 +140,12 @@ def _slug(system: str) -> str:
 
 
 def tables(found: Findings, costs: Costs = _NO_COSTS) -> list[Table]:
-    """Makes the table, one line per system and learning rate."""
+    """Makes the table, which has one row for each system and learning rate.
+
+    Args:
+      found: the results of the study.
+      costs: time and memory of a training step.
+    """
     base = found.rows[0].row.config
     table = report.wide_table(
         found,
@@ -155,14 +165,14 @@ def tables(found: Findings, costs: Costs = _NO_COSTS) -> list[Table]:
             "GB": lambda row: costs.gigabytes.get(row.row.title, ABSENT),
         },
         notes=[
-            f"CCC: mean ± standard deviation over {len(found.study.seeds)} seeds. To "
-            "DA-Mamba: difference ± its standard error, paired over seeds and "
-            "sessions; in bold what is ahead of it.",
-            f"{base.train.steps:,} steps of {base.train.batch_size} windows of "
-            f"{base.data.window.window_seconds:.3g} s at "
-            f"{base.data.window.frame_hz:g} Hz, {base.model.compute_dtype}. Of the "
-            "oracle for this window; in a domain that it does not know, of the "
-            "transfer oracle.",
+            f"CCCs are mean ± standard deviation over {len(found.study.seeds)} seeds. "
+            f"`to {OURS}` is the difference ± its standard error, paired over seeds "
+            "and sessions; it is in bold if the system is better.",
+            f"All runs train {base.train.steps:,} steps of {base.train.batch_size} "
+            f"windows of {base.data.window.window_seconds:.3g} s at "
+            f"{base.data.window.frame_hz:g} Hz in {base.model.compute_dtype}. `of the "
+            "oracle` is the share of the CCC of the oracle that sees this window; in a "
+            "domain that the oracle does not know, it is the transfer oracle.",
             costs.note,
         ],
     )

@@ -82,7 +82,7 @@ def test_a_folder_is_scored_once(workdir, root, tmp_path, monkeypatch):
     # One session alone is unwritten: nobody else's is computed again.
     shutil.rmtree(out / "tuesday")
     scored.write_bytes(first + b"kept")
-    assert "were there" in run(workdir, root, out)
+    assert "already there" in run(workdir, root, out)
     assert scored.read_bytes() == first + b"kept"
     assert (out / "tuesday" / "teacher" / "scores.csv").is_file()
 
