@@ -1,1 +1,1 @@
-"""Archives of predictions for the MultiMediate challenges: written and judged."""
+"""Archives of predictions for the MultiMediate challenges: writing and checking."""

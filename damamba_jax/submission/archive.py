@@ -1,4 +1,4 @@
-"""Writes archives: one file for each person, one line for each frame."""
+"""Writing of archives, with one file for each person and one line for each frame."""
 
 import dataclasses
 import os
@@ -13,22 +13,22 @@ from damamba_jax.schema.release import ANNOTATIONS
 from damamba_jax.submission.predictions import Prediction
 from damamba_jax.submission.profiles import Profile
 
-# By (split, session, role): how many frames a person's annotation has.
+# Number of frames of a person's annotation, by (split, session, role).
 Frames = Mapping[tuple[str, str, str], int]
 
-# The same predictions give the same bytes.
+# A fixed date, so that the same predictions give the same bytes.
 _DATE = (1980, 1, 1, 0, 0, 0)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Written:
-    """What was changed on the way into an archive.
+    """Numbers of files, and of changes that were made for an archive.
 
     Args:
-      files: how many were written.
-      clipped: values that were outside of [0, 1].
-      filled: frames without prediction, which took that of their neighbours.
-      cut: frames behind the end of the annotation, which were left out.
+      files: number of files that were written.
+      clipped: number of values that were outside of [0, 1].
+      filled: number of frames without a prediction, which got one from neighbours.
+      cut: number of frames after the end of the annotation, which were left out.
     """
 
     files: int
@@ -37,11 +37,11 @@ class Written:
     cut: int
 
     def __str__(self) -> str:
-        """Returns it in one line."""
+        """Returns all numbers in one line."""
         return (
             f"{self.files} files; {self.clipped} values were clipped to [0, 1], "
             f"{self.filled} frames without prediction were filled from their "
-            f"neighbours, {self.cut} behind the end were left out"
+            f"neighbours, {self.cut} frames after the end were left out"
         )
 
 
@@ -56,15 +56,15 @@ def write_archive(
     """Writes the predictions of a profile's sets into a new archive.
 
     Args:
-      path: of the archive.
-      predictions: nobody twice; those of other sets are left out.
-      profile: names of folders and files.
-      folders: the only sets that are written; none means those of the profile.
-      frames: how long annotations are; whoever is not in it has as many lines as the
-        prediction.
+      path: path of the archive.
+      predictions: predictions with no person twice; those of other sets are left out.
+      profile: profile with the names of folders and files.
+      folders: folders of the sets that are written; empty means all of the profile.
+      frames: lengths of the annotations; a person who is not listed gets as many lines
+        as the prediction has frames.
 
     Raises:
-      CorpusError: for somebody of whom nothing is predicted at all.
+      CorpusError: if there is no prediction for any frame of a person.
     """
     sets = {part: one for one in profile.choose(folders) for part in one.parts}
     clipped = filled = cut = 0
@@ -87,7 +87,7 @@ def write_archive(
             lines = [classes[round(number)] for number in whole.tolist()]
         else:
             clipped += int(((values < 0) | (values > 1)).sum())
-            # Of -0.0 nothing but the sign would be written.
+            # Adding 0.0 turns -0.0 into 0.0, so that no sign is written.
             lines = [f"{value:.6f}" for value in (whole.clip(0, 1) + 0.0).tolist()]
         name = profile.path(sets[one.part], one.session, one.role, one.part.annotation)
         files[name] = "\n".join(lines) + "\n"
@@ -103,13 +103,15 @@ def write_archive(
 def fill(
     values: Float[np.ndarray, "T"], frames: int, *, is_class: bool = False
 ) -> Float[np.ndarray, "frames"]:
-    """Fills gaps, head and tail: every frame has a line of its own.
+    """Fills gaps, so that every frame has a value.
+
+    Frames before the first value and after the last one take the nearest value.
 
     Args:
-      values: at least one of them finite.
-      frames: how many there shall be, at least as many as there are.
-      is_class: whether gaps take the value of the nearest frame; they are
-        interpolated otherwise. Head and tail always do so.
+      values: values of the frames; at least one of them is finite.
+      frames: number of frames of the result, at least as many as `values` has.
+      is_class: whether a gap takes the value of the nearest frame; otherwise it is
+        interpolated.
     """
     known = np.flatnonzero(np.isfinite(values))
     time = np.arange(frames)

@@ -1,4 +1,4 @@
-"""Judges an archive: names, counts, values and lengths, as a profile wants them."""
+"""Checks of an archive: names, counts, values and lengths, as a profile wants them."""
 
 import dataclasses
 import os
@@ -14,12 +14,12 @@ from damamba_jax.submission.profiles import PROFILES, Profile, TestSet
 from damamba_jax.submission.reading import Archive, Problem, open_archive
 from damamba_jax.submission.values import Lines, judge_lines
 
-# So many problems of one kind are listed.
+# Largest number of problems of one kind that are listed.
 _LISTED = 8
 
 
 class _Place(NamedTuple):
-    """Whose file this is."""
+    """The person and the annotation that a file belongs to."""
 
     session: str
     role: str
@@ -28,12 +28,12 @@ class _Place(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Report:
-    """The judgement of an archive.
+    """The result of checking an archive.
 
     Args:
-      profile: the profile that it was judged by.
-      rows: the cells of the table, one row for each set.
-      problems: all of them, those of one kind together; none means accepted.
+      profile: name of the profile that the archive was checked against.
+      rows: cells of the table, one row for each set.
+      problems: all problems, sorted by kind; without any the archive is accepted.
     """
 
     profile: str
@@ -51,7 +51,7 @@ class Report:
         )
 
     def lines(self) -> list[str]:
-        """One line for each problem; of very many of one kind the first ones."""
+        """Writes one line for each problem; of many of one kind, only the first."""
         told: Counter[str] = Counter()
         lines = []
         totals = Counter(problem.kind for problem in self.problems)
@@ -72,14 +72,14 @@ def check_archive(
     folders: Sequence[str] = (),
     frames: Frames | None = None,
 ) -> Report:
-    """Judges an archive, whoever made it.
+    """Checks an archive, which may come from somebody who is not trusted.
 
     Args:
-      path: of the archive; nothing of it is unpacked.
-      profile: names and counts that are expected.
-      folders: the only sets that are expected; none means those of the profile.
-      frames: who is scored in a corpus, and how many lines each of them has; of sets
-        that are not in it no lengths are known.
+      path: path of the archive; it is not unpacked to disk.
+      profile: profile with the names and counts that are expected.
+      folders: folders of the sets that are expected; empty means all of the profile.
+      frames: number of lines for each person who is scored; for sets without an entry,
+        lengths are not checked.
     """
     sets = profile.choose(folders)
     try:
@@ -95,7 +95,7 @@ def check_archive(
 
 
 class _Check:
-    """One judgement; the arguments are those of `check_archive`."""
+    """One check of an archive; its arguments are like those of `check_archive`."""
 
     def __init__(
         self,
@@ -126,7 +126,7 @@ class _Check:
             self._read(name, place, test_set)
 
     def row(self, test_set: TestSet) -> tuple[str, ...]:
-        """Judges the whole of a set; returns the cells of its row."""
+        """Checks a set as a whole, and returns the cells of its row."""
         found = self._found[test_set.folder]
         sessions = {place.session for place in found}
         people = {(place.session, place.role) for place in found}
@@ -155,7 +155,7 @@ class _Check:
         )
 
     def _place(self, name: str, test_set: TestSet) -> _Place | Problem:
-        """Finds out whose file a name is."""
+        """Finds the person and the annotation that the name of a file stands for."""
         _, session, file = name.split("/")
         for annotation in test_set.annotations:
             for role in test_set.layout.roles:
@@ -181,7 +181,7 @@ class _Check:
         )
 
     def _read(self, name: str, place: _Place, test_set: TestSet) -> None:
-        """Judges the lines of a file."""
+        """Checks the lines of a file."""
         text = self._archive.read(self._around + name)
         if isinstance(text, Problem):
             self.problems.append(text)
@@ -193,14 +193,14 @@ class _Check:
                 self.problems.append(Problem(kind, name, said))
             wanted = self._frames.get((test_set.split, place.session, place.role))
             if wanted is not None and lines.num_lines != wanted:
-                said = f"expected {wanted} lines, as the corpus has frames, got "
+                said = f"expected {wanted} lines, the frames of the corpus, got "
                 self.problems.append(Problem("lines", name, f"{said}{lines.num_lines}"))
         self._found[test_set.folder][place] = lines
 
     def _missing(
         self, test_set: TestSet, people: set[tuple[str, str]]
     ) -> Iterator[Problem]:
-        """Names the files that are missing, and people whom the corpus lacks."""
+        """Yields problems of people: missing files, and people not in the corpus."""
         found = self._found[test_set.folder]
         known = {
             (session, role)
@@ -212,7 +212,7 @@ class _Check:
             everybody = {(s, role) for s, _ in people for role in test_set.roles}
         for session, role in sorted(everybody | people):
             if known and (session, role) not in known:
-                text = "is nobody whom the corpus has in this set"
+                text = "is not a person of this set in the corpus"
                 name = f"{test_set.folder}/{session}/{role}"
                 yield Problem("stranger", name, text)
                 continue
@@ -229,7 +229,7 @@ class _Check:
 
 
 def _folder_around(names: Mapping[str, object], known: Mapping[str, object]) -> str:
-    """The one folder around all others, if somebody packed a folder of folders."""
+    """Returns the single folder that holds all others, if there is one; else empty."""
     tops = {name.partition("/")[0] for name in names}
     seconds = {name.split("/")[1] for name in names if name.count("/") > 1}
     if len(tops) == 1 and not tops & known.keys() and seconds & known.keys():

@@ -1,7 +1,8 @@
 """Predictions of people, from folders of evaluations and from plain files.
 
-An evaluation keeps its predictions in `traces/`. Any other folder may hold
-`SPLIT/SESSION/ROLE.*.csv`, with the split's name in the corpus or in an archive.
+An evaluation keeps its predictions in `traces/`. Any other folder may hold files
+`SPLIT/SESSION/ROLE.*.csv`, where SPLIT is the name of the split in the corpus or in an
+archive.
 """
 
 import dataclasses
@@ -26,14 +27,15 @@ from damamba_jax.submission.profiles import TestSet
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Prediction:
-    """What is predicted of one person over a session.
+    """The prediction for one person over a session.
 
     Args:
       part: the test set and the annotation.
-      session, role: who it is.
-      values: within [0, 1], or numbers of classes; NaN where nothing is predicted.
-      source: the folder or file that it comes from.
-      trace: the same with the annotation, if an evaluation wrote it.
+      session, role: name of the session, and role of the person in it.
+      values: values within [0, 1], or numbers of classes; NaN where there is no
+        prediction.
+      source: folder or file that the prediction was read from.
+      trace: trace with the annotation, if an evaluation wrote it.
     """
 
     part: Part
@@ -45,16 +47,20 @@ class Prediction:
 
     @property
     def person(self) -> tuple[Part, str, str]:
-        """Tells whose prediction of what this is."""
+        """The test set and annotation, the session and the role."""
         return self.part, self.session, self.role
 
 
 def read_predictions(folder: Path, sets: Sequence[TestSet]) -> list[Prediction]:
-    """Reads the predictions of some test sets that a folder holds.
+    """Reads the predictions of some test sets from a folder.
+
+    Args:
+      folder: folder of an evaluation, or of plain files.
+      sets: the test sets.
 
     Raises:
-      CorpusError: if it holds none.
-      DataFormatError: for a file that holds something else.
+      CorpusError: if the folder holds no predictions of these sets.
+      DataFormatError: for a file that does not hold predictions.
     """
     traced = (folder / TRACES).is_dir()
     read = _from_traces if traced else _from_files
@@ -70,10 +76,10 @@ def read_predictions(folder: Path, sets: Sequence[TestSet]) -> list[Prediction]:
 
 
 def join_predictions(found: Sequence[Prediction]) -> list[Prediction]:
-    """Checks that nobody is predicted twice.
+    """Joins predictions, and checks that no person is predicted twice.
 
     Raises:
-      CorpusError: naming both places.
+      CorpusError: if a person is predicted twice; the message names both places.
     """
     by_person: dict[tuple[Part, str, str], Prediction] = {}
     for prediction in found:
@@ -110,16 +116,16 @@ def _from_traces(folder: Path, test_set: TestSet) -> Iterator[Prediction]:
 
 
 def _annotation_of(classes: Sequence[str]) -> str:
-    """The annotation that has some classes, in any order; empty if none has."""
+    """Returns the annotation that has these classes, in any order; else empty."""
     wanted = sorted(classes)
     return next((n for n, own in ANNOTATIONS.items() if sorted(own) == wanted), "")
 
 
 def _official_values(trace: Trace, annotation: str) -> Float[np.ndarray, "T"]:
-    """Values within [0, 1], or the official numbers of classes."""
+    """Returns values within [0, 1], or the official numbers of classes."""
     if not trace.classes:
         return to_unit(trace.prediction, trace.label_range)
-    # A configuration may name them in another order.
+    # A configuration may name the classes in another order.
     numbers = [ANNOTATIONS[annotation].index(name) for name in trace.classes]
     values = np.full(len(trace.prediction), np.nan)
     known = np.isfinite(trace.prediction)
@@ -150,7 +156,7 @@ def _from_files(folder: Path, test_set: TestSet) -> Iterator[Prediction]:
 def _read_values(
     path: Path, annotations: Sequence[str]
 ) -> tuple[str, Float[np.ndarray, "T"]]:
-    """Reads values, or classes, which tell the annotation that they belong to."""
+    """Reads values, or classes; the classes show which annotation they belong to."""
     if annotations == ("engagement",):
         return annotations[0], ssi.read_labels(path)
     lines = [line.strip() for line in decode_text(read_bounded(path)).splitlines()]

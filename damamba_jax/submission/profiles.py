@@ -1,7 +1,8 @@
-"""Forms of the challenges' archives: folders, names of files, how many there are.
+"""Profiles of the challenges' archives: folders, names and numbers of files.
 
-An archive holds `FOLDER/SESSION/ROLE.ANNOTATION...csv`, one value per line and frame.
-The organisers' own scripts of 2026 disagree about the names; each has a profile.
+An archive holds files `FOLDER/SESSION/ROLE.ANNOTATION...csv`, with one line for each
+frame. The organisers' own scripts of 2026 disagree about the names of files, so each
+script has a profile.
 """
 
 import dataclasses
@@ -20,14 +21,14 @@ class TestSet:
     """One test set of the challenge.
 
     Args:
-      folder: its folder in the archive.
-      split: its split in the corpus.
-      sessions: how many there are.
-      people: how many people are scored in all of them together.
-      annotations: what is predicted of each of them.
+      folder: folder of the set in the archive.
+      split: split of the set in the corpus.
+      sessions: number of sessions.
+      people: number of people who are scored in all sessions together.
+      annotations: annotations that are predicted for each person.
     """
 
-    # Not a test of this project, whatever its name looks like.
+    # Despite its name, this class is not a test, which pytest has to know.
     __test__ = False
 
     folder: str
@@ -38,7 +39,7 @@ class TestSet:
 
     @property
     def layout(self) -> LayoutConfig:
-        """The layout of the release that it belongs to."""
+        """The layout of the release that the set belongs to."""
         corpus, _, folder = self.split.partition("/")
         layouts = (layout for release in RELEASES for layout in release.layouts)
         return next(
@@ -47,13 +48,13 @@ class TestSet:
 
     @property
     def roles(self) -> tuple[str, ...]:
-        """Those who may be scored; not all of them are in every session."""
+        """Roles that may be scored; not every session has all of them."""
         layout = self.layout
         return tuple(role for role in layout.roles if role not in layout.partner_roles)
 
     @property
     def parts(self) -> tuple[Part, ...]:
-        """What is scored: the set, once for each annotation."""
+        """Parts that are scored: the set with each of its annotations."""
         return tuple(Part(self.split, name) for name in self.annotations)
 
 
@@ -89,14 +90,14 @@ SETS = (
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Profile:
-    """The names that one reader of archives wants.
+    """The names that one reader of archives expects.
 
     Args:
-      name: as on the command line.
-      sets: folders of the sets.
-      value_ending: what follows the role in names of files of values, with
+      name: name of the profile on the command line.
+      sets: test sets of an archive.
+      value_ending: ending of names of files with values, after the role; it holds
         `{annotation}`.
-      class_ending: the same for files of classes; empty if it is the same.
+      class_ending: ending of names of files with classes; empty if it is the same.
     """
 
     name: str
@@ -105,18 +106,18 @@ class Profile:
     class_ending: str = ""
 
     def choose(self, folders: Sequence[str]) -> tuple[TestSet, ...]:
-        """The sets of some folders; all of them without any."""
+        """Returns the sets with some folders; without folders, all sets."""
         return tuple(s for s in self.sets if not folders or s.folder in folders)
 
     def file_name(self, role: str, annotation: str) -> str:
-        """Names the file of one person."""
+        """Returns the name of one person's file."""
         ending = self.value_ending
         if ANNOTATIONS[annotation]:
             ending = self.class_ending or ending
         return f"{role}.{ending.format(annotation=annotation)}"
 
     def path(self, test_set: TestSet, session: str, role: str, annotation: str) -> str:
-        """The path of one person's file in an archive."""
+        """Returns the path of one person's file in an archive."""
         name = self.file_name(role, annotation)
         return f"{test_set.folder}/{session}/{name}"
 

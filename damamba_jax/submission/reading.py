@@ -1,7 +1,7 @@
-"""Archives from anybody, read within bounds: nothing is unpacked to disk.
+"""Reading of archives, which may come from somebody who is not trusted.
 
-What a header says about sizes is never trusted. The list of files, each file and all
-files together have a limit.
+Nothing is unpacked to disk. The sizes in headers are never trusted. There is a limit
+for the list of files, for each file, and for all files together.
 """
 
 import io
@@ -27,7 +27,7 @@ MAX_TOTAL_BYTES = 1 << 29
 _PIECE_BYTES = 1 << 16
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _ENCRYPTED = 0x1
-# Whatever damaged or hostile bytes make the reader of the library raise.
+# Errors that the library raises for damaged or hostile bytes.
 _DAMAGE = (
     zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, ValueError,
     RuntimeError, OverflowError, IndexError,
@@ -39,9 +39,9 @@ class Problem(NamedTuple):
     """Something that is wrong with an archive.
 
     Attributes:
-      kind: e.g. `"lines"`; the same for all problems of its kind.
-      name: the file or folder in the archive; empty for the archive itself.
-      text: what was expected, and what was got.
+      kind: kind of the problem, e.g. `"lines"`.
+      name: file or folder in the archive; empty for the archive itself.
+      text: text that says what was expected and what was found.
     """
 
     kind: str
@@ -49,12 +49,12 @@ class Problem(NamedTuple):
     text: str
 
     def __str__(self) -> str:
-        """Returns name and text."""
+        """Returns the name and the text of the problem."""
         return f"{self.name}: {self.text}" if self.name else self.text
 
 
 class _BoundedFile(io.FileIO):
-    """A file that refuses to be read in large pieces."""
+    """A file that cannot be read in large pieces."""
 
     def read(self, size: int | None = -1, /) -> bytes:
         bound = MAX_DIRECTORY_BYTES + 1
@@ -65,10 +65,10 @@ class _BoundedFile(io.FileIO):
 
 
 class Archive:
-    """An archive that is open, and the problems that its names have.
+    """An open archive, its files, and the problems of its names.
 
     Args:
-      opened: the archive.
+      opened: the archive as the library opened it.
     """
 
     def __init__(self, opened: zipfile.ZipFile):
@@ -84,13 +84,13 @@ class Archive:
             elif not info.is_dir():
                 other = folded.setdefault(name.casefold(), name)
                 if name in self.files or other != name:
-                    text = f"stands there twice, beside {other}"
+                    text = f"has the same name as another file: {other}"
                     self.problems.append(Problem("duplicate", name, text))
                 else:
                     self.files[name] = info
 
     def read(self, name: str) -> str | Problem:
-        """Reads the text of a file, or says why it cannot be read."""
+        """Reads the text of a file; returns a problem if it cannot be read."""
         limit, raw = min(MAX_FILE_BYTES, self._left), bytearray()
         try:
             with self._opened.open(self.files[name]) as file:
@@ -117,7 +117,7 @@ def open_archive(path: str | os.PathLike) -> Iterator[Archive]:
     """Opens an archive.
 
     Raises:
-      DataFormatError: if it is none, or one whose list of files is too long.
+      DataFormatError: if the file is no archive, or if its list of files is too long.
     """
     if not Path(path).is_file():
         raise DataFormatError(f"{path}: expected a zip archive, found no file.")
@@ -135,12 +135,12 @@ def open_archive(path: str | os.PathLike) -> Iterator[Archive]:
 
 
 def _judge_entry(info: zipfile.ZipInfo) -> Problem | None:
-    """Says what is wrong with an entry, whatever a profile wants."""
-    # The library turns `\` into `/` on Windows alone, and cuts names at a zero byte.
+    """Says what is wrong with an entry in any profile; `None` if nothing is wrong."""
+    # The library turns `\` into `/` only on Windows, and cuts names at a zero byte.
     name = info.orig_filename
     parts = name.rstrip("/").split("/")
     if any(part in ("", ".", "..") for part in parts) or re.search(r"[\\\0:]", name):
-        return Problem("outside", name, "reaches out of the archive, or is no path")
+        return Problem("outside", name, "leads out of the archive, or is not a path")
     for part in map(str.casefold, parts):
         if part.startswith(".") or part in _HIDDEN:
             return Problem("hidden", name, "is no prediction; leave it out")

@@ -1,4 +1,4 @@
-"""Scores of the predictions in an archive, where annotations are known."""
+"""Scores of the predictions in an archive, if annotations are known."""
 
 from collections.abc import Sequence
 
@@ -11,10 +11,13 @@ from damamba_jax.submission.predictions import Prediction
 
 
 def score_tables(predictions: Sequence[Prediction]) -> list[Table]:
-    """Makes a table of the sets that can be scored, and of the overall scores.
+    """Makes a table with the scores of the sets, and with the overall scores.
 
     Args:
-      predictions: those without annotations do not count.
+      predictions: predictions; those without annotations are left out.
+
+    Returns:
+      One table; none if nothing can be scored.
     """
     traces: dict[Part, list[Trace]] = {}
     for one in predictions:
@@ -27,14 +30,14 @@ def score_tables(predictions: Sequence[Prediction]) -> list[Table]:
     rows += [(name, "", number(s)) for name, s in challenge_scores(scores).items()]
     return [
         Table(
-            title="Scores of what is in the archive",
+            title="Scores of the predictions in the archive",
             columns=("set", "annotation", "score"),
             rows=tuple(rows),
             notes=(
-                "CCC, or Cohen's kappa of classes, of all frames of a set together, "
-                "before values were clipped. Ranking 2026 gives each CCC 1/6 and the "
-                "mean of PInSoRo's four kappas 1/3; how the organisers join these four "
-                "is not published.",
+                "Scores are the CCC, or for classes Cohen's kappa, over all frames of "
+                "a set together, before values were clipped. Ranking 2026 gives each "
+                "CCC the weight 1/6, and the mean of PInSoRo's four kappas 1/3. The "
+                "organisers have not published how they join these four.",
             ),
         )
     ]

@@ -1,4 +1,4 @@
-"""Writes an archive from trained models or from predictions, and judges archives."""
+"""Writing of an archive from trained models or predictions, and checks of archives."""
 
 import dataclasses
 from pathlib import Path
@@ -25,15 +25,16 @@ from damamba_jax.submission.scores import score_tables
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Request:
-    """What an archive is to be made of.
+    """A request to write an archive.
 
     Args:
-      workdirs: runs, which are evaluated first; folders of evaluations; folders of
-        predictions.
-      profile: names and counts in the archive.
-      folders: the only sets that go into it; none means those of the profile.
-      root, labels_root: another corpus than the one trained on, and its labels.
-      protocol, smoothing: as `evaluate` takes them.
+      workdirs: workdirs of runs, which are evaluated first; folders of evaluations; or
+        folders of predictions.
+      profile: profile with the names and counts of the archive.
+      folders: folders of the sets that are written; empty means all of the profile.
+      root, labels_root: folders of a corpus and of its labels, if the corpus is not the
+        one that was trained on; else empty.
+      protocol, smoothing: settings of the evaluation; see `runs.evaluations.Settings`.
     """
 
     workdirs: tuple[str, ...]
@@ -48,21 +49,21 @@ class Request:
 def make_archive(
     request: Request, out: Path, *, overwrite: bool = False, console: Console
 ) -> None:
-    """Writes an archive and judges it; one that has problems is not left on disk.
+    """Writes an archive and checks it; an archive with problems is removed again.
 
     Args:
-      request: what it is made of.
+      request: the predictions and the form of the archive.
       out: path of the archive.
-      overwrite: whether a file that is there may be replaced.
-      console: where progress and tables go.
+      overwrite: whether an existing file may be replaced.
+      console: console for progress and tables.
 
     Raises:
-      WorkdirError: for a file that is there already.
+      WorkdirError: if the file exists and may not be replaced.
       CorpusError: if predictions are missing, or the archive has problems.
     """
     if out.exists() and not overwrite:
         raise WorkdirError(
-            f"`--out`: {out} is there already. Name another file, or add --overwrite."
+            f"`--out`: {out} exists already. Name another file, or add --overwrite."
         )
     predictions = _gather(request, console)
     frames = _known_frames(request)
@@ -77,8 +78,8 @@ def make_archive(
         show_report(report, console)
         if report.problems:
             raise CorpusError(
-                f"`--out`: {out} is not written, since it has {len(report.problems)} "
-                "problems; --sets=A,B makes an archive of some sets alone."
+                f"`--out`: {out} is not written, because it has {len(report.problems)} "
+                "problems; --sets=A,B makes an archive of some sets only."
             )
     for table in score_tables(predictions):
         show(table, console)
@@ -86,7 +87,7 @@ def make_archive(
 
 
 def show_report(report: Report, console: Console) -> None:
-    """Prints the table of the sets, one line for each problem, and the judgement."""
+    """Prints the table of the sets, one line for each problem, and the conclusion."""
     if report.rows:
         show(report.table, console)
     for line in report.lines():
@@ -96,7 +97,11 @@ def show_report(report: Report, console: Console) -> None:
 
 
 def count_frames(root: str, labels_root: str = "") -> Frames:
-    """Finds out who is scored in a corpus, and how many frames each of them has.
+    """Counts the frames of each person who is scored in a corpus.
+
+    Args:
+      root: folder of the corpus.
+      labels_root: folder of the annotations; empty if they are beside the features.
 
     Raises:
       CorpusError: if there is no corpus.
@@ -116,7 +121,7 @@ def count_frames(root: str, labels_root: str = "") -> Frames:
 
 
 def _gather(request: Request, console: Console) -> list[Prediction]:
-    """Reads the predictions of all workdirs; what is not evaluated yet, is first."""
+    """Reads the predictions of all workdirs; runs are evaluated first."""
     sets = request.profile.choose(request.folders)
     found: list[Prediction] = []
     for workdir in map(Path, request.workdirs):
@@ -128,7 +133,7 @@ def _gather(request: Request, console: Console) -> list[Prediction]:
 
 
 def _evaluate(request: Request, workdir: Path, console: Console) -> Path:
-    # JAX and the models, which predictions on disk need not wait for.
+    # These imports load JAX and the models, which predictions on disk do not need.
     from damamba_jax.runtime.programs import keep_programs
     from damamba_jax.studies.evaluations import evaluate_runs
 
@@ -136,7 +141,7 @@ def _evaluate(request: Request, workdir: Path, console: Console) -> Path:
     data = read_config(workdir).data
     settings = Settings(
         workdirs=(str(workdir),),
-        # What the run knows anyhow makes no other evaluation.
+        # A root that is the run's own must not look like another evaluation.
         root=_unless_same(request.root, data.root),
         labels_root=_unless_same(request.labels_root, data.labels_root),
         protocol="long" if request.protocol == "long" else "stitched",
@@ -146,13 +151,13 @@ def _evaluate(request: Request, workdir: Path, console: Console) -> Path:
 
 
 def _unless_same(path: str, known: str) -> str:
-    """A path, or nothing where it is the known one."""
+    """Returns a path, or an empty text if it is the same as the known path."""
     same = bool(path and known) and Path(path).resolve() == Path(known).resolve()
     return "" if same else path
 
 
 def _known_frames(request: Request) -> Frames:
-    """The frames of the corpus, or of those that the runs know."""
+    """Counts the frames of the corpus that was named, or of the runs' own corpora."""
     runs = [Path(w) for w in request.workdirs if (Path(w) / CONFIG).is_file()]
     data = [read_config(run).data for run in runs]
     roots = [(request.root, request.labels_root)]

@@ -1,4 +1,4 @@
-"""Judges the lines of one file of an archive: values, or names of classes."""
+"""Checks of the lines of one file of an archive: values, or names of classes."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from damamba_jax.errors import nearest
 
-# Within [0, 1]; nearly every file is of such lines alone.
+# Lines with values within [0, 1]; nearly every file has only such lines.
 _PLAIN = re.compile(
     r"(?:(?:0(?:\.[0-9]{1,20})?|1(?:\.0{1,20})?)\r?\n)*+"
     r"(?:0(?:\.[0-9]{1,20})?|1(?:\.0{1,20})?)\r?\n?",
@@ -16,19 +16,19 @@ _NUMBER = re.compile(
     r"[+-]?(?:[0-9]{1,20}\.?[0-9]{0,20}|\.[0-9]{1,20})(?:[eE][+-]?[0-9]{1,3})?",
     re.ASCII,
 )
-# Nine hours of frames.
+# Limit for the lines of a file, which is more than nine hours at 30 Hz.
 MAX_LINES = 1 << 20
-# Of a line that is quoted.
+# Number of characters of a line that a message quotes.
 _SHOWN = 30
 
 
 class Lines(NamedTuple):
-    """What a file holds.
+    """The contents of a file.
 
     Attributes:
-      num_lines: lines.
-      low, high: smallest and largest value; NaN where there are none.
-      classes: names of classes that occur.
+      num_lines: number of lines.
+      low, high: smallest and largest value; NaN if there are no values.
+      classes: names of the classes that occur.
     """
 
     num_lines: int
@@ -38,7 +38,7 @@ class Lines(NamedTuple):
 
     @staticmethod
     def range_of(found: Iterable["Lines"]) -> str:
-        """Sums up the values of several files in one cell of a table."""
+        """Describes the values of several files in one cell of a table."""
         found = list(found)
         classes = frozenset[str]().union(*(lines.classes for lines in found))
         if classes:
@@ -53,14 +53,15 @@ class Lines(NamedTuple):
 def judge_lines(
     text: str, classes: Sequence[str]
 ) -> tuple[Lines, tuple[str, str] | None]:
-    """Judges the text of a file.
+    """Checks the text of a file.
 
     Args:
-      text: one value per line.
-      classes: their names; without any, values are numbers within [0, 1].
+      text: text with one value per line.
+      classes: names of the classes; empty if values are numbers within [0, 1].
 
     Returns:
-      What it holds, and the kind and the text of its first problem.
+      The contents of the file; and the kind and the text of its first problem, or
+      `None` if there is no problem.
     """
     count = text.count("\n")
     if count > MAX_LINES:
@@ -113,7 +114,7 @@ def _class_problem(
 
 
 def _say(lines: Sequence[str], wrong: Sequence[int], expected: str) -> str:
-    """Names the first line that is wrong, and says how many are."""
+    """Describes the first wrong line, and says how many lines are wrong."""
     number, line = wrong[0] + 1, lines[wrong[0]]
     got = f"{line[:_SHOWN]!r}" if line else "an empty line"
     if number == 1 and len(wrong) == 1 and len(lines) > 1:

@@ -91,10 +91,10 @@ def test_spellings_that_are_read(tmp_path, good, data):
     [
         ("__MACOSX/noxi-base/003/._expert.csv", "hidden", "is no prediction"),
         ("noxi-base/003/.DS_Store", "hidden", "is no prediction"),
-        ("../evil.csv", "outside", "reaches out of the archive"),
-        ("/etc/passwd", "outside", "reaches out of the archive"),
-        ("noxi-base\\003\\expert.csv", "outside", "is no path"),
-        ("C:/noxi-base/expert.csv", "outside", "is no path"),
+        ("../evil.csv", "outside", "leads out of the archive"),
+        ("/etc/passwd", "outside", "leads out of the archive"),
+        ("noxi-base\\003\\expert.csv", "outside", "is not a path"),
+        ("C:/noxi-base/expert.csv", "outside", "is not a path"),
         ("readme.txt", "folder", "got a file alone"),
         ("noxi/003/expert.csv", "folder", "unknown set 'noxi'; did you mean 'noxi-"),
         ("noxi-base/expert.engagement.prediction.csv", "folder", "SET/SESSION/FILE"),
@@ -102,7 +102,7 @@ def test_spellings_that_are_read(tmp_path, good, data):
         (EXPERT.replace("expert", "expret"), "file name", "did you mean 'expert."),
         (CHILD.replace("purple", "yellow"), "role", "yellow is a robot and not scored"),
         ("NoXi-base/003/expert.csv", "folder", "did you mean 'noxi-base'"),
-        (EXPERT.upper(), "duplicate", f"beside {EXPERT}"),
+        (EXPERT.upper(), "duplicate", f"another file: {EXPERT}"),
     ],
 )
 def test_one_file_too_many(tmp_path, good, name, kind, text):
@@ -118,7 +118,9 @@ def test_a_name_that_stands_there_twice(tmp_path, good):
             archive.writestr(name, data)
         with pytest.warns(UserWarning, match="Duplicate"):
             archive.writestr(EXPERT, VALUE)
-    assert f"{EXPERT}: stands there twice" in the_line(check_archive(path, PROFILE))
+    assert f"{EXPERT}: has the same name as another file" in the_line(
+        check_archive(path, PROFILE)
+    )
 
 
 def test_what_is_missing(tmp_path, good):
@@ -156,8 +158,8 @@ def test_lengths_and_people_of_a_corpus(tmp_path, good):
     del frames["noxi/test-base", "004", "novice"]
     frames["noxi/test-base", "077", "novice"] = 7
     assert check(tmp_path, good, frames=frames).lines() == [
-        f"{EXPERT}: expected 7 lines, as the corpus has frames, got 6.",
-        "noxi-base/004/novice: is nobody whom the corpus has in this set.",
+        f"{EXPERT}: expected 7 lines, the frames of the corpus, got 6.",
+        "noxi-base/004/novice: is not a person of this set in the corpus.",
         "noxi-base/077/novice.engagement.prediction.csv: is not there.",
     ]
 

@@ -77,7 +77,7 @@ def test_from_an_evaluation_to_an_archive(tmp_path, capsys):
     # It is never written over unless somebody asks for it.
     before = out.stat().st_ino
     status, said = run(capsys, *flags)
-    assert "is there already" in said and out.stat().st_ino == before
+    assert "exists already" in said and out.stat().st_ino == before
     assert run(capsys, *flags, "--overwrite")[0] == 0
     assert out.stat().st_ino != before
 
@@ -101,7 +101,7 @@ def test_an_archive_with_problems_is_not_written(tmp_path, capsys):
     flags = (f"--workdir={tmp_path}/run", f"--out={out}")
     status, said = run(capsys, *flags)
     assert "noxi-j: is not there." in said and "pinsoro-cr: is not there." in said
-    assert "is not written, since it has 3 problems" in said and status != 0
+    assert "is not written, because it has 3 problems" in said and status != 0
     assert list(tmp_path.iterdir()) == [tmp_path / "run"]
     sets = "--sets=noxi-base,noxi-additional,mpiigroupinteraction"
     assert run(capsys, *flags, sets)[0] == 0
@@ -133,8 +133,8 @@ def test_lengths_are_those_of_the_corpus(tmp_path, capsys):
     status, said = run(capsys, f"--check={out}", *flags)
     assert status == 1 and "problems: 2" in said
     assert (
-        "noxi-base/007/novice.engagement.prediction.csv: expected 38 lines, as the "
-        "corpus has frames, got 25."
+        "noxi-base/007/novice.engagement.prediction.csv: expected 38 lines, the "
+        "frames of the corpus, got 25."
     ) in said
 
 
