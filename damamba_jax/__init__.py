@@ -10,8 +10,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 # In a checkout, `kernels/` and `configs/` stand beside this package instead of inside
-# it. Started from the repository's root, this folder shadows an installed package, so
-# `damamba_jax.kernels` must be found here as well.
+# it. Python that starts in the repository's root finds this folder before an installed
+# package, so `damamba_jax.kernels` must be found here as well.
 _checkout = Path(__file__).resolve().parent.parent
 if (_checkout / "setup.cfg").is_file() and (
     _checkout / "kernels" / "__init__.py"
@@ -26,8 +26,8 @@ __all__ = ["build_model", "load_checkpoint"]
 
 
 def __getattr__(name: str):
-    # Imported when asked for: `inventory` and `simulate` need no model, and jax, flax
-    # and orbax take seconds to import.
+    # A name is imported only when it is asked for: jax, flax and orbax take seconds to
+    # import, and `inventory` and `simulate` need no model.
     if name not in _PUBLIC:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import importlib

@@ -18,15 +18,15 @@ from damamba_jax.runtime.commands import find_commands
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs the command that the arguments name.
 
-    Whoever reads the output may stop early, as `head` does: that is no error.
+    A program that reads the output may stop early, as `head` does. That is no error.
     """
     try:
         _run(argv)
         sys.stdout.flush()
     except BrokenPipeError:
-        # Python would complain once more when it closes the stream.
+        # Otherwise Python would report the error again when it closes the stream.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(128 + 13)  # as a shell names the end by SIGPIPE
+        sys.exit(128 + 13)  # the status that shells give for SIGPIPE
 
 
 def _run(argv: Sequence[str] | None) -> None:
@@ -58,13 +58,15 @@ def _help(commands: dict[str, str]) -> str:
             "",
             *lines,
             "",
-            "  --version" + " " * max(width - 7, 2) + "Versions, and the device.",
+            "  --version"
+            + " " * max(width - 7, 2)
+            + "Prints the versions and the device.",
         ]
     )
 
 
 def _versions() -> str:
-    # It takes a second, and only this needs it.
+    # The import takes a second, and only this function needs it.
     import jax
 
     device = jax.devices()[0]

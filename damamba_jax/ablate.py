@@ -1,4 +1,4 @@
-"""Runs the ablation: another name for `damamba study ablation`."""
+"""Runs the ablation; this is another name for `damamba study ablation`."""
 
 import sys
 from collections.abc import Sequence

@@ -1,13 +1,14 @@
-"""Lists what is kept for later runs, and removes it.
+"""Lists the files that are kept for later runs, and removes them.
 
-    damamba cache                          # what, where, how much
+    damamba cache                          # lists kinds, names and sizes
     damamba cache --remove=programs        # compiled programs
     damamba cache --remove=simulated       # simulated corpora
     damamba cache --remove=data            # binary copies of slow sources, statistics
 
-Nothing in it is lost for good: the next run makes again what it needs, and computes the
-same. Programs lie in the user's cache folder, or where DAMAMBA_CACHE says; data lie in
-`data.cache_dir` of the configuration, which is `runs/cache` unless it says otherwise.
+It is safe to remove these files: the next run makes those that it needs again, and its
+results stay the same. Programs are in the user's cache folder, or in the folder that
+DAMAMBA_CACHE names. Simulated corpora and data are in `data.cache_dir` of the
+configuration, which is `runs/cache` unless you set it.
 """
 
 import argparse
@@ -30,13 +31,13 @@ KINDS = ("programs", "simulated", "data")
 
 
 class Entry(NamedTuple):
-    """One thing that is kept.
+    """A file or a folder that is kept.
 
     Attributes:
       kind: one of `KINDS`.
-      path: a file or a folder.
-      num_bytes: its size with everything in it.
-      used: seconds since 1970 at which it was last written or, for programs, used.
+      path: path of the file or folder.
+      num_bytes: size of the file, or of all files in the folder, bytes.
+      used: when it was last written or, for a program, last used; seconds since 1970.
     """
 
     kind: str
@@ -75,22 +76,23 @@ def make_parser() -> Parser:
     add = parser.add_argument
     add(
         "--cache_dir", default="runs/cache", metavar="DIR",
-        help="`data.cache_dir` of the configuration; default: runs/cache",
+        help="folder that `data.cache_dir` of the configuration names; default: "
+        "runs/cache",
     )  # fmt: skip
     add(
         "--remove", type=some_of(*KINDS), default=(), metavar="KIND,KIND",
-        help=f"some of {', '.join(KINDS)}",
+        help=f"kinds to remove: one or more of {', '.join(KINDS)}",
     )  # fmt: skip
     return parser
 
 
 def find_entries(cache_dir: Path) -> Iterator[Entry]:
-    """Finds what is kept, the programs first; links are not followed.
+    """Finds the files and folders that are kept, programs first; follows no links.
 
     Args:
       cache_dir: `data.cache_dir` of the configurations.
     """
-    # JAX takes a second to import, which neither `--help` nor a wrong flag waits for.
+    # JAX takes a second to import; `--help` and a wrong flag do not wait for it.
     from damamba_jax.data.simulated.write import CORPUS_PREFIX
     from damamba_jax.runtime.programs import program_folder
 
@@ -118,7 +120,7 @@ def _table(entries: Sequence[Entry], cache_dir: Path) -> Table:
     from damamba_jax.runtime.programs import program_folder
 
     programs = program_folder()
-    where = "switched off (DAMAMBA_CACHE)" if programs is None else programs.parent
+    where = "switched off by DAMAMBA_CACHE" if programs is None else programs.parent
     rows = [
         (
             entry.kind,

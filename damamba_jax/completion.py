@@ -4,8 +4,8 @@
     source <(damamba completion zsh)                # in ~/.zshrc, after compinit
     damamba completion fish | source                # in ~/.config/fish/config.fish
 
-The script holds the flags of this version: it starts no Python while you type. Kept as
-a file it delays no shell that starts:
+The script holds the flags of this version, so no Python starts while you type. The
+lines above run Python once in each new shell. A file avoids that delay:
 
     damamba completion bash > ~/.local/share/bash-completion/completions/damamba
 """
@@ -29,7 +29,7 @@ def make_parser() -> Parser:
     parser = Parser("completion", __doc__)
     parser.add_argument(
         "shell", type=one_of(*SHELLS), metavar="|".join(SHELLS),
-        help="the shell that reads the script",
+        help="shell that will read the script",
     )  # fmt: skip
     return parser
 

@@ -1,18 +1,20 @@
-"""Says how good a configuration is on people that it has never seen.
+"""Measures how good a configuration is on people that it has never seen.
 
     damamba crossval --config=my_corpus.py --seeds=0,1,2
 
-Sessions of the training splits are left out in turn: nothing is learned from them or
-chosen by them, and they are scored once all folds are trained. Where it is known who
-sat where, nobody is in two folds. Beside the model stand classical methods on the same
-folds, which says whether a network pays. With --label_delays each fold chooses how far
-annotations lag behind what they are about.
+Each fold leaves out some sessions of the training splits. A fold's model learns nothing
+from its left-out sessions and chooses nothing by them; they are scored after all folds
+are trained. If the table `data.layout.people` says who sat where, nobody is in two
+folds. The result also shows classical methods on the same folds, so that you see
+whether a network is worth its cost. With --label_delays each fold chooses how far the
+annotations lag behind the behaviour.
 
-The last run learns from everybody: it is the model to use. With --final=ensemble it is
-the mean of all folds' models. `damamba predict --workdir=WORKDIR` takes either.
+A last run learns from everybody and gives the model to use. With --final=ensemble, the
+mean of all folds' models is the model to use. `damamba predict --workdir=WORKDIR`
+takes either.
 
-Tables and numbers go to WORKDIR/crossval.md and .json, a picture to crossval.png. The
-same command goes on where it was interrupted, exactly.
+Tables and numbers go to WORKDIR/crossval.md and .json, and a picture to crossval.png.
+After an interruption, the same command continues exactly where it stopped.
 """
 
 import argparse
@@ -40,7 +42,7 @@ FINALS = ("refit", "ensemble", "none")
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit status."""
     options = make_parser().parse(argv)
-    # Every fold would say the same.
+    # Only warnings are shown: every fold would log the same lines.
     run(functools.partial(_cross_validate, options), console=show_log(logging.WARNING))
     return 0
 
@@ -48,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _cross_validate(
     options: argparse.Namespace, stop: StopRequest, console: Console
 ) -> None:
-    # These take seconds to import, which neither `--help` nor a wrong flag waits for.
+    # These imports take seconds; `--help` and a wrong flag do not wait for them.
     from damamba_jax.config.tree import from_config_dict
     from damamba_jax.runtime.programs import keep_programs
     from damamba_jax.studies.crossval import cross_validate
@@ -80,46 +82,55 @@ def make_parser() -> Parser:
         "--workdir",
         default="",
         metavar="DIR",
-        help="folder of all runs; default: runs/NAME-crossval",
+        help="folder for all runs; default: runs/NAME-crossval",
     )
     add(
         "--folds",
         type=whole(0),
         default=0,
         metavar="N",
-        help="0 (default) leaves one out up to 25, and makes 10 folds of more",
+        help="number of folds; 0 (default) leaves out one session or person at a time "
+        "if there are 25 or fewer, and else makes 10 folds",
     )
     add(
         "--by",
         type=one_of("session", "person"),
-        help="what is left out: a session, whoever sits in it, or a person, with all "
-        "sessions of theirs and of whoever sat there; default: person where everybody "
-        "is known (`data.layout.people`), else session",
+        help="what a fold leaves out: `session` leaves out sessions, without regard to "
+        "the people in them; `person` leaves out people with all their sessions, and "
+        "everybody who sat with them; default: person if the corpus names everybody "
+        "(`data.layout.people`), else session",
     )
     add(
         "--label_delays",
         type=not_negative_list,
         default=[],
         metavar="S,S",
-        help="delays of the annotations in seconds, such as 0,1,2,4: each fold takes "
-        "the one that suits the sessions it trains on; default: "
-        "`data.label_delay_seconds`",
+        help="delays of the annotations in seconds to choose from, such as 0,1,2,4; "
+        "each fold takes the delay that suits its training sessions best; default: "
+        "`data.label_delay_seconds` alone",
     )
     add(
         "--seeds",
         type=whole_list,
         default=[0],
         metavar="N,N",
-        help="numbers with commas between; default: 0",
+        help="seeds, with commas between; every fold is trained with each; default: 0",
     )
-    add("--jobs", type=whole(1), default=1, metavar="N", help="runs at a time")
+    add(
+        "--jobs",
+        type=whole(1),
+        default=1,
+        metavar="N",
+        help="number of runs at a time; default: 1",
+    )
     add(
         "--final",
         type=one_of(*FINALS),
         default="refit",
-        help="the model to use: `refit` (default) is a last run that learns from "
-        "everybody, `ensemble` the mean of the folds' models, which costs no training "
-        "and as many times the work to predict; `none` is no model",
+        help="model to use in the end: `refit` (default) trains a last run on "
+        "everybody; `ensemble` takes the mean of the folds' models, which needs no "
+        "further training but makes predictions as many times slower; `none` makes no "
+        "model",
     )
     return parser
 

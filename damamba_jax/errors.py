@@ -1,4 +1,4 @@
-"""Errors that a user can mend. Each message says what to change."""
+"""Errors that a user can fix. Each message says what to change."""
 
 import difflib
 import os
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 
 class UserError(Exception):
-    """Something that the user can mend.
+    """An error that the user can fix.
 
     A command prints its message without a traceback, and ends with `exit_status`.
     """
@@ -19,17 +19,20 @@ class ConfigError(UserError, ValueError):
 
 
 class UsageError(ConfigError):
-    """A command line is wrong by itself, whatever the files hold that it names."""
+    """A command line is wrong, whatever the files that it names hold."""
 
     exit_status = 2
 
 
 class CorpusError(UserError, ValueError):
-    """A folder is not the corpus that it was taken for."""
+    """A folder does not hold the corpus that was expected there."""
 
 
 class DataFormatError(UserError, ValueError):
-    """A file breaks its format; the message names file, field, expected and got."""
+    """A file breaks the rules of its format.
+
+    The message names the file and the field, and says what was expected and found.
+    """
 
 
 class CheckpointError(UserError, ValueError):
@@ -51,7 +54,14 @@ class TrainingError(UserError, RuntimeError):
 def format_error(
     path: str | os.PathLike, field: str, *, expected: str, got: object
 ) -> DataFormatError:
-    """Builds the error for one field; a long `got` is shortened."""
+    """Builds the error for one field of a file; a long `got` is shortened.
+
+    Args:
+      path: path of the file.
+      field: name of the field.
+      expected: words that say what the field may hold.
+      got: value that was found.
+    """
     text = got if isinstance(got, str) else repr(got)
     if len(text) > 120:
         text = text[:117] + "..."
@@ -61,12 +71,18 @@ def format_error(
 
 
 def printable(text: str) -> str:
-    """Replaces what a terminal would obey: names of files and streams are data."""
+    """Replaces control characters, which a terminal would obey.
+
+    Names of files and streams come from outside, so they may hold such characters.
+    """
     return "".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in text)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Ends a message about an unknown name: the known name most like it, and all."""
+    """Writes the end of a message about an unknown name.
+
+    It names the known name that is most similar, and then all known names.
+    """
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.4)
     hint = f"; did you mean {close[0]!r}?" if close else "."
     return f"{hint} Known: {', '.join(sorted(known))}."

@@ -2,18 +2,19 @@
 
     damamba evaluate --workdir=DIR
 
-Whole sessions are predicted, stitched from the cores of the model's windows or in one
-long pass. Splits with annotations are scored, the others get one prediction file per
-person. Tables go to `results.md` and `results.json`, pictures to `pictures/`, all
-predictions to `traces/`, and what was evaluated to `evaluation.json`. With other
-splits, roots, protocols or smoothings an evaluation gets a folder of its own in
-`WORKDIR/evaluations/`: none writes over another. Predictions that would come out the
-same, from the same model, settings, files and code, are taken from `traces/`.
+The model predicts whole sessions: either the cores of its windows are stitched
+together, or one long pass reads the session. Splits with annotations are scored; for
+other splits, each person gets one file of predictions. Tables go to `results.md` and
+`results.json`, pictures to `pictures/`, all predictions to `traces/`, and the settings
+of the evaluation to `evaluation.json`. An evaluation with other splits, roots,
+protocols or smoothings gets its own folder in `WORKDIR/evaluations/`, so that none
+overwrites another. If model, settings, files and code are the same as before, the
+predictions are read from `traces/`.
 
     damamba evaluate --workdir=A --workdir=B --ensemble
 
-puts several models into one table, and with `--ensemble` the mean of their predictions
-as one more row.
+This puts several models into one table. `--ensemble` adds one more row, for the mean of
+their predictions.
 """
 
 import argparse
@@ -31,15 +32,15 @@ from damamba_jax.runtime.stop import StopRequest
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit status."""
     options = make_parser().parse(argv)
-    # Every file appears in one move and nothing needs saving: without `protect` a
-    # signal ends the process at once, within a compilation too.
+    # Every file appears in one move and nothing needs saving. So nothing is under
+    # `protect`, and a signal ends the process at once, even during a compilation.
     run(functools.partial(_evaluate, options), console=show_log())
     return 0
 
 
 def _evaluate(options: argparse.Namespace, stop: StopRequest, console: Console) -> None:
     del stop
-    # These take seconds to import, which neither `--help` nor a wrong flag waits for.
+    # These imports take seconds; `--help` and a wrong flag do not wait for them.
     from damamba_jax.runs.evaluations import Settings
     from damamba_jax.runtime.programs import keep_programs
     from damamba_jax.studies.evaluations import evaluate_runs
@@ -68,44 +69,62 @@ def make_parser() -> Parser:
     """Makes the parser of this command."""
     parser = Parser("evaluate", __doc__)
     add = parser.add_argument
-    parser.add_workdirs(several="the rows stand in one table")
+    parser.add_workdirs(several="all models are rows of one table")
     add(
         "--ensemble",
         action="store_true",
-        help="one more row: the mean of the workdirs' predictions",
+        help="add a row for the mean of the workdirs' predictions",
     )
-    add("--root", default="", metavar="DIR", help="corpus, if not the trained one's")
-    add("--labels_root", default="", metavar="DIR", help="annotations, if elsewhere")
+    add(
+        "--root",
+        default="",
+        metavar="DIR",
+        help="folder of the corpus; default: the one that the model was trained on",
+    )
+    add(
+        "--labels_root",
+        default="",
+        metavar="DIR",
+        help="folder of the annotations, if they are not beside the features",
+    )
     add(
         "--splits",
         type=split_names,
         default=(),
         metavar="A,B",
-        help="e.g. noxi/test-base,noxi/val; default: all that were not trained on",
+        help="splits to evaluate, e.g. noxi/test-base,noxi/val; default: all that the "
+        "model was not trained on",
     )
     parser.add_protocol()
     add(
         "--out",
         default="",
         metavar="DIR",
-        help="default: the workdir for the run's own evaluation, and a folder of its "
-        "own in WORKDIR/evaluations for every other; a folder that holds another "
-        "evaluation is refused",
+        help="folder for the results; it must not hold another evaluation; default: "
+        "the workdir for the run's own evaluation, and a new folder in "
+        "WORKDIR/evaluations for every other one",
     )
     add(
         "--batch_size",
         type=whole(0),
         default=0,
         metavar="N",
-        help="windows; default: as in training",
+        help="windows in a batch; default: as many as in training",
     )
-    add("--pictures", type=whole(0), default=4, metavar="N", help="timelines per split")
+    add(
+        "--pictures",
+        type=whole(0),
+        default=4,
+        metavar="N",
+        help="number of pictures of timelines for each split; default: 4",
+    )
     add(
         "--ridge",
         default="auto",
         type=one_of("auto", "yes", "no"),
         metavar="auto|yes|no",
-        help="per-frame ridge regression for comparison; auto: on simulated corpora",
+        help="whether to add a per-frame ridge regression for comparison; `auto` "
+        "(default) adds it on simulated corpora",
     )
     parser.add_smoothing()
     return parser

@@ -1,12 +1,13 @@
-"""Extracts features from recordings, sound and video, as streams at 25 Hz.
+"""Extracts features from recordings (sound and video), as streams at 25 Hz.
 
     damamba extract --input=FOLDER --out=DIR --features=egemaps,voice_activity
 
-FOLDER is a corpus, a session, or one recording: SESSION/ROLE.wav, ROLE.mp4 and so on,
-one person a file; ROLE.audio.wav and ROLE.video.mp4 are read as well. DIR gets
-SESSION/ROLE.STEM.stream, as the releases name it, below the same splits. Row i is the
-time from i/25 to (i+1)/25 s: of a video the picture shown at i/25, of a sound what is
-over when the row ends.
+FOLDER is a corpus, a session, or one recording. A recording is SESSION/ROLE.wav,
+ROLE.mp4 and so on, with one person in a file; ROLE.audio.wav and ROLE.video.mp4 are
+read as well. The streams are written to DIR as SESSION/ROLE.STEM.stream, like those of
+the releases, below the same splits. Row i stands for the time from i/25 to (i+1)/25 s.
+For a video, it describes the picture that is shown at i/25 s. For a sound, it describes
+nothing that comes after the end of the row.
 
     egemaps           88 columns  openSMILE, over 1 s
     voice_activity     1 column   Silero's network; the package brings its weights
@@ -14,18 +15,19 @@ over when the row ends.
     clip             512 columns  CLIP ViT-B/32               --model.clip=DIR
     face_blendshapes  52 columns  MediaPipe Face Landmarker   --model.face=FILE
 
-Nothing is fetched: get the weights yourself, and say where they lie. DIR of a model
-holds config.json, preprocessor_config.json and model.safetensors of
-https://huggingface.co/facebook/w2v-bert-2.0 or openai/clip-vit-base-patch32; FILE is
-face_landmarker.task. Packages come with pip install '.[extract]'; for faces with
-'.[extract-face]'; for w2vbert2 and clip, which need PyTorch, '.[extract-transformers]'.
+The command downloads nothing. Download the weights yourself, and say where they are.
+DIR of a model holds config.json, preprocessor_config.json and model.safetensors of
+https://huggingface.co/facebook/w2v-bert-2.0 or openai/clip-vit-base-patch32. FILE is
+face_landmarker.task. The packages that are needed come with pip install '.[extract]',
+for faces with '.[extract-face]', and for w2vbert2 and clip, which need PyTorch, with
+'.[extract-transformers]'.
 
 openSMILE is licensed by audEERING for private, research and educational use; commercial
 products need another licence.
 
-The same command goes on where it was interrupted. Streams that are complete are kept,
-unless recording, weights or versions have changed. The exit status is 1 if a recording
-could not be read.
+After an interruption, the same command continues where it stopped. Complete streams are
+kept, unless the recording, the weights or a version has changed. The exit status is 1
+if a recording could not be read.
 """
 
 import argparse
@@ -75,15 +77,15 @@ def make_parser() -> Parser:
     parser = Parser("extract", __doc__)
     add = parser.add_argument
     add("--input", required=True, metavar="PATH", help="the recordings")
-    add("--out", required=True, metavar="DIR", help="folder of the streams")
+    add("--out", required=True, metavar="DIR", help="folder for the streams")
     add(
         "--features", required=True, type=some_of(*EXTRACTORS), metavar="NAME,NAME",
-        help=f"some of {', '.join(EXTRACTORS)}",
+        help=f"features to extract: one or more of {', '.join(EXTRACTORS)}",
     )  # fmt: skip
     for flag in MODEL_FLAGS:
         add(
             f"--model.{flag}", dest=flag, default="", metavar="PATH",
-            help=f"where the weights of {flag} lie",
+            help=f"file or folder of the weights of {flag}",
         )  # fmt: skip
     return parser
 

@@ -1,7 +1,8 @@
 """Files that appear in one move, and the text that goes into them.
 
-A file is written under another name and renamed when it is complete: a reader sees the
-whole file or none. Text is always UTF-8; JSON is strict, without NaN and infinity.
+A file is written under another name and renamed when it is complete, so that a reader
+sees the whole file or none. Text is always UTF-8. JSON is strict: it has no NaN and no
+infinity.
 """
 
 import hashlib
@@ -16,13 +17,16 @@ from typing import Any, BinaryIO, TypeVar
 
 _Value = TypeVar("_Value")
 
-# Systems take 255, of which an unfinished file's name needs some.
+# File systems allow 255 bytes; the name of an unfinished file needs some of them.
 _MAX_NAME_BYTES = 160
 
 
 @contextmanager
 def replace_path(path: str | os.PathLike) -> Iterator[Path]:
-    """Names a file to be written, which takes the place of `path` at the end."""
+    """Yields the path of a new file, which replaces `path` when the block ends.
+
+    If the block raises an error, the new file is removed and `path` stays as it was.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.part")
@@ -41,7 +45,7 @@ def replace_file(path: str | os.PathLike) -> Iterator[BinaryIO]:
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Removes what this process has begun to write in a folder, before it ends."""
+    """Removes the unfinished files of this process from a folder, before it ends."""
     for part in folder.glob(f".*.{os.getpid()}-*.part"):
         part.unlink(missing_ok=True)
 
@@ -70,7 +74,7 @@ def read_json(path: str | os.PathLike) -> Any:
     """Reads a value that `write_json` wrote.
 
     Raises:
-      ValueError: for text that is no JSON.
+      ValueError: for text that is not JSON.
     """
     return json.loads(read_text(path))
 
@@ -78,12 +82,12 @@ def read_json(path: str | os.PathLike) -> Any:
 def read_kept(
     path: Path, read: Callable[[Path], _Value], log: logging.Logger
 ) -> _Value | None:
-    """Reads a file of a cache, which anything may have happened to.
+    """Reads a file of a cache, which may be missing or damaged.
 
     Args:
-      path: the file.
-      read: reads it; whatever it raises means that the file is of no use.
-      log: gets a line about a file that is there and cannot be read.
+      path: path of the file.
+      read: function that reads the file; any error of it means a damaged file.
+      log: log that gets a line if the file exists but cannot be read.
 
     Returns:
       What `read` returned; `None` if the file must be made anew.
@@ -92,7 +96,7 @@ def read_kept(
         return read(path)
     except FileNotFoundError:
         return None
-    except Exception as error:  # damaged headers raise whatever their parsers do
+    except Exception as error:  # parsers of damaged files may raise any error
         log.warning("%s: damaged or not readable (%s); made anew.", path, error)
         return None
 
@@ -100,7 +104,7 @@ def read_kept(
 def keep_file(
     path: Path, write: Callable[[BinaryIO], object], log: logging.Logger
 ) -> None:
-    """Writes a file of a cache; one that cannot be written is a line in the log."""
+    """Writes a file of a cache; if that fails, the log gets a line about it."""
     try:
         with replace_file(path) as file:
             write(file)
@@ -114,13 +118,14 @@ def split_file_name(split: str) -> str:
 
 
 def short_name(name: str) -> str:
-    """Makes a name from disk the part of a file's name: short, and of plain characters.
+    """Shortens a name from disk, so that it can be a part of a file's name.
 
-    Names that are so already stay; what is cut or replaced is told apart by a digest.
+    A name that is short and printable stays as it is. Any other name is cut, its
+    unprintable characters are replaced, and a digest keeps it unique.
     """
     if name.isprintable() and len(os.fsencode(name)) <= _MAX_NAME_BYTES:
         return name
     digest = hashlib.sha256(os.fsencode(name)).hexdigest()[:8]
     kept = "".join(c if c.isprintable() else "_" for c in name)
-    # A character has up to four bytes.
+    # A character takes up to four bytes.
     return f"{kept[: _MAX_NAME_BYTES // 4]}-{digest}"

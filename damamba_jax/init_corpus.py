@@ -8,10 +8,11 @@ Then, as with any configuration:
     damamba inventory --config=my_corpus.py
     damamba train --config=my_corpus.py
 
-Participants, features, widths, rates, groups, annotations, their range, and splits or
-folds are guessed from names, headers and first rows; each guess has its reason in a
-comment, and what cannot be guessed names the field to set. Nothing is written into DIR,
-links are not followed, and `--out` never replaces a file.
+The command guesses participants, features, widths, rates, groups, annotations, their
+range, and splits or folds. It guesses from names, headers and first rows. A comment
+gives the reason for each guess. If something cannot be guessed, a comment names the
+field to set. The command writes nothing into DIR, follows no links, and never replaces
+a file by `--out`.
 """
 
 import argparse
@@ -38,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _init(options: argparse.Namespace, stop: StopRequest, console: Console) -> None:
     del stop, console  # One file is written, in one go.
-    # It takes a while to import, which neither `--help` nor a wrong flag waits for.
+    # This import takes a while; `--help` and a wrong flag do not wait for it.
     from damamba_jax.data.guess.guess import write_page
 
     root = Path(options.folder).expanduser()
@@ -48,7 +49,7 @@ def _init(options: argparse.Namespace, stop: StopRequest, console: Console) -> N
     text = write_page(root.resolve())
     if not options.out:
         if isinstance(sys.stdout, io.TextIOWrapper):
-            # The text is a file of Python, which is UTF-8 whatever the terminal is.
+            # The text is a Python file, which is UTF-8 whatever the terminal uses.
             sys.stdout.reconfigure(encoding="utf-8")
         sys.stdout.write(text)
         return
@@ -61,7 +62,8 @@ def _init(options: argparse.Namespace, stop: StopRequest, console: Console) -> N
         ) from None
     print(
         printable(
-            f"{options.out}: read it, then damamba inventory --config={options.out}"
+            f"{options.out}: written. Read it, then run damamba inventory "
+            f"--config={options.out}"
         )
     )
 
@@ -70,8 +72,11 @@ def make_parser() -> Parser:
     """Makes the parser of this command."""
     parser = Parser("init-corpus", __doc__)
     add = parser.add_argument
-    add("folder", metavar="DIR", help="the recordings")
-    add("--out", default="", metavar="FILE", help="new file, in place of the terminal")
+    add("folder", metavar="DIR", help="folder of the recordings")
+    add(
+        "--out", default="", metavar="FILE",
+        help="new file for the configuration; default: the terminal",
+    )  # fmt: skip
     return parser
 
 

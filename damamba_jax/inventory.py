@@ -1,12 +1,13 @@
-"""Lists what a corpus holds, and what is wrong with it.
+"""Lists the contents of a corpus, and every problem in it.
 
     damamba inventory --root=DIR [--labels_root=DIR] [--features=a,b]
     damamba inventory --config=FILE.py      # a corpus of your own
 
-Prints every session, role and feature with width, rate (`40 -> 25` where the header is
-wrong), frames and label coverage, a summary of each split, and every problem found.
-Headers, labels and some frames of each stream are read. The exit code is 1 when nothing
-can be read, and with `--strict` when there is any problem.
+The command prints every session, role and feature with its width, rate, frames and
+label coverage, a summary of each split, and every problem. A rate of `40 -> 25` means
+that the header says 40 and is wrong. The command reads headers, labels and some frames
+of each stream. The exit status is 1 if no stream can be read; with `--strict` it is
+also 1 if there is any problem.
 """
 
 import argparse
@@ -28,8 +29,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _list(options: argparse.Namespace, stop: StopRequest, console: Console) -> int:
-    del stop  # Nothing is written: a signal ends the process at once.
-    # These take a while to import, which neither `--help` nor a wrong flag waits for.
+    del stop  # Nothing is written, so a signal may end the process at once.
+    # These imports take a while; `--help` and a wrong flag do not wait for them.
     from damamba_jax.reporting.inventory import list_corpus, make_request
 
     request = make_request(
@@ -46,14 +47,17 @@ def make_parser() -> Parser:
     """Makes the parser of this command."""
     parser = Parser("inventory", __doc__)
     add = parser.add_argument
-    add("--root", default="", metavar="DIR", help="folder of a corpus, or of several")
+    add(
+        "--root", default="", metavar="DIR",
+        help="folder of a corpus, or of several corpora",
+    )  # fmt: skip
     add(
         "--labels_root", default="", metavar="DIR",
-        help="where labels lie, if not with the features",
+        help="folder of the annotations, if they are not beside the features",
     )  # fmt: skip
     add(
         "--features", type=split_names, default=(), metavar="A,B",
-        help="names; default: all that the corpus holds",
+        help="features to list; default: all that the corpus holds",
     )  # fmt: skip
     parser.add_config()
     add("--strict", action="store_true", help="exit status 1 if there is any problem")

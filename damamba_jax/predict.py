@@ -2,16 +2,17 @@
 
     damamba predict --workdir=runs/noxi --input=FOLDER --out=DIR
 
-FOLDER is a session, a folder of sessions or a whole corpus, in the layout that the
-model was trained on, or in that of a configuration given with --config. Neither labels
-nor splits are needed. For each session and participant DIR gets `scores.csv`
-(participant, time, score, low, high), `turns.csv` where a table says when turns were,
-an annotation for NOVA, and a picture. `low` and `high` hold most annotations of people
-who were not trained on; how often they did is printed. Several workdirs are averaged.
-The folder of a cross-validation is its model: that of its last run, or the mean of its
+FOLDER is a session, a folder of sessions or a whole corpus. Its layout is the one that
+the model was trained on, or the one of the configuration that --config names. It needs
+no labels and no splits. For each session and participant, DIR gets `scores.csv`
+(participant, time, score, low, high), an annotation for NOVA, and a picture. If a table
+says when turns were, DIR also gets `turns.csv`. Between `low` and `high` lie most
+annotations of people whom the model was not trained on; the command prints how many.
+With several workdirs, the scores are the mean of all models. A workdir may also be the
+folder of a cross-validation: its model is that of its last run, or the mean of its
 folds.
 
-The same command goes on where it was interrupted.
+After an interruption, the same command continues where it stopped.
 """
 
 import argparse
@@ -30,14 +31,14 @@ from damamba_jax.runtime.stop import StopRequest
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit status."""
     options = make_parser().parse(argv)
-    # Every file appears in one move: a signal may end the process at once.
+    # Every file appears in one move, so a signal may end the process at once.
     run(functools.partial(_predict, options), console=show_log())
     return 0
 
 
 def _predict(options: argparse.Namespace, stop: StopRequest, console: Console) -> None:
     del stop
-    # These take seconds to import, which neither `--help` nor a wrong flag waits for.
+    # These imports take seconds; `--help` and a wrong flag do not wait for them.
     from damamba_jax.runtime.programs import keep_programs
     from damamba_jax.studies.predictions import predict_recordings
 
@@ -58,9 +59,9 @@ def make_parser() -> Parser:
     parser = Parser("predict", __doc__)
     parser.add_config()
     add = parser.add_argument
-    parser.add_workdirs(several="the mean of the models counts")
-    add("--input", required=True, metavar="DIR", help="the recordings")
-    add("--out", required=True, metavar="DIR", help="folder for what is written")
+    parser.add_workdirs(several="the scores are the mean of all models")
+    add("--input", required=True, metavar="DIR", help="folder of the recordings")
+    add("--out", required=True, metavar="DIR", help="folder for the results")
     parser.add_protocol()
     parser.add_smoothing()
     return parser

@@ -1,12 +1,13 @@
-"""Checks every selective scan on this machine's own device against float64 NumPy.
+"""Checks every selective scan on this machine's device against float64 NumPy.
 
     damamba selfcheck [--implementation=NAME,NAME]
 
-Outputs, final state and all gradients, in float32 and bfloat16, with odd lengths, 8, 16
-and 32 states, in reverse, with and without gate, skip, bias and initial state. Prints
-one row an implementation: its worst error, or why it cannot run here, or what failed.
-An error is max |err| / max |ref| of one array. The exit code is 1 when something fails,
-or when an implementation that was asked for by name cannot run here.
+The command compares outputs, final states and all gradients. It does so in float32 and
+bfloat16, with odd lengths, with 8, 16 and 32 states, in reverse, and with and without
+gate, skip, bias and initial state. It prints one row for each implementation: the worst
+error, or the reason why the implementation cannot run here, or the failure. An error is
+max |err| / max |ref| of one array. The exit status is 1 if an implementation fails, or
+if one that was asked for by name cannot run here.
 """
 
 import argparse
@@ -28,8 +29,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _check(options: argparse.Namespace, stop: StopRequest, console: Console) -> int:
-    del stop  # Nothing needs saving: a signal ends the process at once.
-    # It takes a second to import, which neither `--help` nor a wrong flag waits for.
+    del stop  # Nothing needs saving, so a signal may end the process at once.
+    # This import takes a second; `--help` and a wrong flag do not wait for it.
     from damamba_jax.studies.scan_checks import check_scans
 
     return check_scans(options.implementation, console)
@@ -40,7 +41,7 @@ def make_parser() -> Parser:
     parser = Parser("selfcheck", __doc__)
     parser.add_argument(
         "--implementation", type=split_names, default=(), metavar="NAME,NAME",
-        help="default: all",
+        help="implementations to check; default: all",
     )  # fmt: skip
     return parser
 

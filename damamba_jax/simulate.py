@@ -2,9 +2,9 @@
 
     damamba simulate --out=DIR [--preset=demo] [--seed=0]
 
-The corpus has the layout and the formats of the released ones and is marked as
-simulated. The oracle's table (the highest score that anybody can expect on it) is
-printed and stored as DIR/oracle/table.md and DIR/oracle/table.json.
+The corpus has the layout and the formats of the released corpora, and is marked as
+simulated. The oracle's table shows the highest score that any estimator can expect on
+this corpus. It is printed, and stored as DIR/oracle/table.md and DIR/oracle/table.json.
 """
 
 import argparse
@@ -25,15 +25,15 @@ from damamba_jax.runtime.stop import StopRequest
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit status."""
     options = make_parser().parse(argv)
-    # The file that marks a corpus is written last: without `protect` a signal ends
-    # the process at once, and leaves a folder that is known to be unfinished.
+    # The file that marks a corpus is written last. So nothing is under `protect`: a
+    # signal ends the process at once, and leaves a folder that is known as unfinished.
     run(functools.partial(_simulate, options), console=make_console())
     return 0
 
 
 def _simulate(options: argparse.Namespace, stop: StopRequest, console: Console) -> None:
     del stop
-    # SciPy takes a second to import, which neither `--help` nor a wrong flag waits for.
+    # SciPy takes a second to import; `--help` and a wrong flag do not wait for it.
     from damamba_jax.data.oracle import table as oracle_table
     from damamba_jax.data.simulated import write as simulated_write
 
@@ -61,11 +61,11 @@ def make_parser() -> Parser:
     add("--out", required=True, metavar="DIR", help="new or empty folder")
     add(
         "--preset", type=one_of(*PRESETS), default="demo", metavar="NAME",
-        help="how many sessions of which length; default: demo",
+        help="number and length of the sessions; default: demo",
     )  # fmt: skip
     add(
         "--seed", type=whole(0), default=0, metavar="N",
-        help="of all draws; default: 0",
+        help="seed of all random numbers; default: 0",
     )  # fmt: skip
     return parser
 

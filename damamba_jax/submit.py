@@ -1,17 +1,18 @@
-"""Writes the archive of a MultiMediate challenge, or judges one that anybody made.
+"""Writes the archive for a MultiMediate challenge, or checks an existing archive.
 
     damamba submit --workdir=runs/noxi --profile=mm24 --out=mine.zip
     damamba submit --check=mine.zip --profile=mm24 [--root=DIR]
 
-A workdir is a run, which is evaluated on every test set of its corpus first, the folder
-of an evaluation, or a folder of predictions `SPLIT/SESSION/ROLE.*.csv`. Several are put
-together: one for values, one for each of PInSoRo's annotations. Every person gets one
-line for every frame, within [0, 1] or as the name of a class. An archive with problems
-is not written.
+A workdir is a run, the folder of an evaluation, or a folder of predictions
+`SPLIT/SESSION/ROLE.*.csv`. A run is first evaluated on every test set of its corpus.
+Several workdirs go into one archive: one for values, and one for each of PInSoRo's
+annotations. Every person gets one line for every frame: a number within [0, 1] or the
+name of a class. An archive with problems is not written.
 
-With `--root` the people and lengths are compared with those of the corpus. Where its
-tests are labelled, their scores are printed, and the challenges' overall scores once
-all their parts are there. The exit status is 1 for an archive with problems.
+With `--root`, the people and the lengths are compared with those of the corpus. If the
+test sets have labels there, their scores are printed. If all parts of a challenge are
+there, its overall score is printed too. The exit status is 1 for an archive with
+problems.
 """
 
 import argparse
@@ -34,13 +35,13 @@ _SETS = tuple(one.folder for one in SETS)
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit status."""
     options = make_parser().parse(argv)
-    # The archive appears in one move: a signal may end the process at once.
+    # The archive appears in one move, so a signal may end the process at once.
     return run(functools.partial(_submit, options), console=show_log())
 
 
 def _submit(options: argparse.Namespace, stop: StopRequest, console: Console) -> int:
     del stop
-    # Reading a corpus takes libraries that `--help` need not wait for.
+    # Reading a corpus needs libraries that `--help` does not wait for.
     from damamba_jax.submission import submit
     from damamba_jax.submission.check import check_archive
 
@@ -49,7 +50,7 @@ def _submit(options: argparse.Namespace, stop: StopRequest, console: Console) ->
     if bool(options.check) == bool(workdirs) or bool(options.out) != bool(workdirs):
         raise UsageError(
             "`damamba submit`: expected --workdir=DIR and --out=FILE.zip to write an "
-            "archive, or --check=FILE.zip alone to judge one."
+            "archive, or --check=FILE.zip alone to check one."
         )
     if workdirs:
         request = submit.Request(
@@ -77,26 +78,37 @@ def make_parser() -> Parser:
         "--workdir", type=split_names, action="append", default=[], metavar="DIR",
         help="runs, folders of evaluations, or folders of predictions",
     )  # fmt: skip
-    add("--out", default="", metavar="FILE", help="the archive that is written")
-    add("--overwrite", action="store_true", help="the archive may replace another file")
-    add("--check", default="", metavar="FILE", help="an archive to be judged")
+    add("--out", default="", metavar="FILE", help="archive to write")
+    add(
+        "--overwrite", action="store_true",
+        help="let the new archive replace a file of the same name",
+    )  # fmt: skip
+    add("--check", default="", metavar="FILE", help="existing archive to check")
     add(
         "--profile", default="mm26", metavar="NAME",
         type=one_of(*PROFILES),
-        help="names of folders and files: of 2023 and 2024; of 2026, as participants "
-        "were asked for; or as the organisers' script 4 or 5 wants them; default: mm26",
+        help="names of folders and files: mm24 has those of 2023 and 2024, mm26 those "
+        "that participants were asked for in 2026, mm26-script4 and mm26-script5 those "
+        "that the organisers' scripts of 2026 expect; default: mm26",
     )  # fmt: skip
     add(
         "--sets", default=(), metavar="A,B", type=some_of(*_SETS),
-        help=f"the only sets that are expected, of {', '.join(_SETS)}; default: all of "
-        "the profile",
+        help=f"sets that the archive must hold, from {', '.join(_SETS)}; default: all "
+        "sets of the profile",
     )  # fmt: skip
-    add("--root", default="", metavar="DIR", help="corpus, if not the trained one's")
-    add("--labels_root", default="", metavar="DIR", help="annotations, if elsewhere")
+    add(
+        "--root", default="", metavar="DIR",
+        help="folder of the corpus; default: the one that the model was trained on",
+    )  # fmt: skip
+    add(
+        "--labels_root", default="", metavar="DIR",
+        help="folder of the annotations, if they are not beside the features",
+    )  # fmt: skip
     parser.add_protocol()
     add(
         "--smoothing", default="", metavar="KIND:SECONDS",
-        help="of predictions, as `evaluate` takes it; default: the configuration's",
+        help="smoothing of the predictions, as in `evaluate`; default: that of the "
+        "model's configuration",
     )  # fmt: skip
     return parser
 

@@ -2,12 +2,14 @@
 
     damamba train --config=configs/noxi.py --config.data.root=DIR
 
-With no `data.root` it trains on the simulated corpus, and says so everywhere. The end
-of a run is its evaluation: `results.md`, `results.json` and `pictures/` in the workdir.
+Without `data.root`, the command trains on the simulated corpus, and marks all results
+as simulated. At the end, the run is evaluated: the workdir gets `results.md`,
+`results.json` and `pictures/`.
 
 SIGTERM, SIGINT (Ctrl-C), SIGHUP, SIGUSR1 and SIGUSR2 save the state and end the run
 with exit status 128 + the signal's number. Many clusters send SIGUSR1 some minutes
-before they end a job: with `--on_warning=save` the run saves then, and goes on.
+before they end a job. With `--on_warning=save` the run then saves its state and goes
+on.
 """
 
 import argparse
@@ -34,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 "`--on_warning`: expected stop for a run of several processes, which "
                 "cannot save on a signal, got 'save'"
             )
-        # Windows has no such signal.
+        # Windows has no SIGUSR1.
         warnings = [s for s in stop.SIGNALS if s.name == "SIGUSR1"]
     run(functools.partial(_train, options), console=show_log(), warnings=warnings)
     return 0
@@ -43,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _train(
     options: argparse.Namespace, stop_request: stop.StopRequest, console: Console
 ) -> None:
-    # These take seconds to import, which neither `--help` nor a wrong flag waits for.
+    # These imports take seconds; `--help` and a wrong flag do not wait for them.
     import jax
 
     from damamba_jax.config.tree import from_config_dict
@@ -57,7 +59,7 @@ def _train(
         num_processes=options.num_processes,
         process_id=options.process_id,
     )
-    # The first process speaks for all.
+    # Only the first process prints.
     console.quiet = jax.process_index() > 0
     config = from_config_dict(options.config)
     directory = Path(options.workdir or Path("runs") / config.name)
@@ -71,16 +73,22 @@ def make_parser() -> Parser:
     add = parser.add_argument
     add(
         "--workdir", default="", metavar="DIR",
-        help="folder of the run; default: runs/NAME of the configuration",
+        help="folder of the run; default: runs/NAME, with the configuration's name",
     )  # fmt: skip
     add(
         "--coordinator", default="", metavar="HOST:PORT",
-        help="address at which the first of several processes listens; all of them "
-        "run the same command, with a workdir that they share. A signal ends such a "
-        "run at once, and the same command resumes it from its last checkpoint",
+        help="address at which the first of several processes listens; all processes "
+        "run the same command with the same workdir. A signal ends such a run at once, "
+        "and the same command resumes it from its last checkpoint",
     )  # fmt: skip
-    add("--num_processes", type=whole(1), default=1, help="processes of the run")
-    add("--process_id", type=whole(0), default=0, help="this process, from 0 on")
+    add(
+        "--num_processes", type=whole(1), default=1,
+        help="number of processes of the run; default: 1",
+    )  # fmt: skip
+    add(
+        "--process_id", type=whole(0), default=0,
+        help="number of this process, from 0 on; default: 0",
+    )  # fmt: skip
     add(
         "--on_warning", type=one_of("stop", "save"), default="stop",
         metavar="stop|save",

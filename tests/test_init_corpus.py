@@ -23,7 +23,9 @@ def test_from_a_folder_to_a_trained_model(tmp_path):
         return run_module(tmp_path, "damamba_jax", *command)
 
     printed = run("init-corpus", "talks")
-    assert "my_corpus.py: read it" in run("init-corpus", "talks", "--out=my_corpus.py")
+    assert "my_corpus.py: written. Read it" in run(
+        "init-corpus", "talks", "--out=my_corpus.py"
+    )
     assert (tmp_path / "my_corpus.py").read_text() == printed
     listed = run("inventory", "--config=my_corpus.py")
     assert "| mine/all | 2 | 4 | 4 | 100.0% | 0.00 |" in listed
