@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 import ml_collections
 
+from damamba_jax.config.presets import check_preset
 from damamba_jax.configs import small
 
 
@@ -68,11 +69,7 @@ def get_config(preset: str = "repository") -> ml_collections.ConfigDict:
     Args:
       preset: `repository` for the repository's names of files, or `plain`.
     """
-    if preset not in FILES:
-        raise ValueError(
-            f"`--config=configs/enjoyment.py:{preset}`: unknown preset; expected one "
-            f"of {', '.join(FILES)}."
-        )
+    check_preset(__file__, preset, tuple(FILES))
     config = small.get_config()
     config.name = "enjoyment"
     _set_corpus(config, FILES[preset])

@@ -63,7 +63,7 @@ def _kind(action: argparse.Action, names: Sequence[str]) -> str:
         return ""
     if names:
         return "names"
-    kinds = {"DIR": "folder", "FOLDER": "folder", "FILE": "file"}
+    kinds = {"DIR": "folder", "FOLDER": "folder", "FILE": "file", "PATH": "file"}
     metavar = str(action.metavar or "")
     return "config" if metavar.startswith("FILE[") else kinds.get(metavar, "text")
 
