@@ -70,11 +70,8 @@ def make_parser() -> Parser:
     parser = Parser("evaluate", __doc__)
     add = parser.add_argument
     parser.add_workdirs(several="all models are rows of one table")
-    add(
-        "--ensemble",
-        action="store_true",
-        help="add a row for the mean of the workdirs' predictions",
-    )
+    help_text = "add a row for the mean of the workdirs' predictions"
+    add("--ensemble", action="store_true", help=help_text)
     add(
         "--root",
         default="",
@@ -100,9 +97,8 @@ def make_parser() -> Parser:
         "--out",
         default="",
         metavar="DIR",
-        help="folder for the results; it must not hold another evaluation; default: "
-        "the workdir for the run's own evaluation, and a new folder in "
-        "WORKDIR/evaluations for every other one",
+        help="folder for the results, without another evaluation; default: the workdir "
+        "for the run's own one, and a new folder in WORKDIR/evaluations for others",
     )
     add(
         "--batch_size",

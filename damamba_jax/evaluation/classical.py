@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from damamba_jax.config.sections import FeatureConfig, WindowConfig
+from damamba_jax.config.sections import FeatureConfig
+from damamba_jax.config.window import WindowConfig
 from damamba_jax.data.batches.statistics import missing_entries
 from damamba_jax.data.corpus.sessions import Participant, Session
 from damamba_jax.evaluation.classifiers import Classifier, fit_classifier

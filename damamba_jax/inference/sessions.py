@@ -36,26 +36,21 @@ def predict_sessions(
     should_stop: Callable[[], bool] | None = None,
     shares_people: bool = False,
 ) -> list[Trace]:
-    """Predicts every frame of every target of `sessions`.
-
-    Traces are in the range of the annotations, `Session.label_range`.
+    """Predicts every frame of every target, in the range of the annotations.
 
     Args:
       predict: the method `predict` of an `Estimator`, or any function like it.
       sessions: the sessions of one split.
       data: the configuration of the data, which says how windows are read.
-      batch_size: the number of windows of a batch. In the protocol `"long"` each
-        session is a batch of its own.
-      frame_multiple: the model's `frame_multiple`. The number of frames of a long pass
-        is a multiple of it.
+      batch_size: windows in a batch; a long pass is a batch of its own.
+      frame_multiple: the frames of a long pass are a multiple of this number.
       protocol: `"stitched"` takes the model's own windows and keeps their core frames,
         each frame once. `"long"` takes one window over the whole session.
       targets: whether only people with an annotation are scored, or everybody.
       split: the name of the split in the traces; None means the sessions' own split.
       progress: a function that is called with (batches done, batches in all).
       should_stop: a function that is asked before each batch.
-      shares_people: whether `predict` takes batches in which everybody is a target. The
-        parts that all targets have in common are then computed once.
+      shares_people: whether `predict` takes batches in which everybody is a target.
 
     Returns:
       The traces in the order of sessions and participants.
@@ -66,11 +61,10 @@ def predict_sessions(
     """
     groups = _group(data, sessions, protocol, frame_multiple)
     # With one session in a batch, there is nothing to read ahead.
-    size, threads = batch_size, data.num_threads
-    if protocol == "long":
-        size, threads = 1, 0
+    long = protocol == "long"
+    size, threads = (1, 0) if long else (batch_size, data.num_threads)
     make = functools.partial(windows.EvaluationSource, batch_size=size, targets=targets)
-    if shares_people and protocol == "stitched":
+    if shares_people and not long:
         make = functools.partial(make, everybody=all_alike(sessions, groups[0][0]))
     sources = [make([sessions[i] for i in group], shown) for shown, group in groups]
     predictions: dict[tuple[int, int], np.ndarray] = {}

@@ -8,16 +8,23 @@ other way round, is marked too.
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import TypeAlias
 
 from damamba_jax import files
 from damamba_jax.data.corpus.ceiling import Ceiling
 from damamba_jax.evaluation.published import CHALLENGE, PUBLISHED, SOURCES
 from damamba_jax.evaluation.results import COLUMNS, Result, SplitResult, to_tree
 from damamba_jax.files import write_text
-from damamba_jax.metrics.agreement import MIN_SESSIONS, Agreement
+from damamba_jax.metrics.agreement import MIN_SESSIONS
 from damamba_jax.metrics.challenge import GLOBAL_2024, Part, challenge_scores
 from damamba_jax.metrics.classes import ClassScores
+from damamba_jax.reporting.group_tables import (
+    Shown,
+    confusion_tables,
+    fairness_table,
+    group_tables,
+    method_name,
+    scored,
+)
 from damamba_jax.reporting.numbers import (
     ABSENT,
     counted,
@@ -41,14 +48,14 @@ def tables(results: Sequence[Result]) -> list[Table]:
     There is a main table, with published rows, only for corpora of the challenge.
     """
     made = [*_split_tables(results), *_oracle_tables(results)]
-    made += _confusion_tables(results)
+    made += confusion_tables(results)
     if any(_is_of_challenge(result) for result in results):
         made.insert(0, main_table(results))
-    made += [_challenge_table(results), _fairness_table(results)]
+    made += [_challenge_table(results), fairness_table(results)]
     for name, field in (
         ("role", "by_role"), ("language", "by_language"), ("session", "by_session"),
     ):  # fmt: skip
-        made.extend(_group_tables(results, name, field))
+        made.extend(group_tables(results, name, field))
     return [table for table in made if table.rows]
 
 
@@ -62,7 +69,7 @@ def main_table(results: Sequence[Result]) -> Table:
         tests = _published_tests(result)
         cells = {name: with_interval(s.scores) for name, s in tests.items() if s.scores}
         overall = _overall_ccc(tests)
-        rows.append(_main_row(_method(result), cells, number(overall), result.mark))
+        rows.append(_main_row(method_name(result), cells, number(overall), result.mark))
     for result in results:
         references = [_reference_rows(result, kind) for kind in ("ridge", "oracle")]
         rows.extend(row for found in references for row in found if row not in rows)
@@ -120,7 +127,7 @@ def rater_lines(results: Sequence[Result]) -> list[str]:
     """Writes one line for each split that several people have rated."""
     lines = [
         f"{s.split}: {Ceiling(dict(s.raters), scores.headline)}"
-        for _, s, scores in _scored(results)
+        for _, s, scores in scored(results)
         if s.raters
     ]
     return list(dict.fromkeys(lines))
@@ -165,7 +172,7 @@ def _challenge_scores(result: Result) -> dict[str, float]:
 def _challenge_table(results: Sequence[Result]) -> Table:
     """Makes the table of overall scores that are not in the main table."""
     rows = [
-        (_method(result), name, number(value), result.mark)
+        (method_name(result), name, number(value), result.mark)
         for result in results
         for name, value in _challenge_scores(result).items()
         if name != GLOBAL_2024
@@ -243,8 +250,8 @@ def _main_notes(results: Sequence[Result]) -> tuple[str, ...]:
     for result in results:
         if not _published_tests(result):
             notes.append(
-                f"{_method(result)}: no labelled test set was found. This table never "
-                "shows validation scores."
+                f"{method_name(result)}: no labelled test set was found. This table "
+                "never shows validation scores."
             )
     return tuple(notes)
 
@@ -258,14 +265,14 @@ def _split_tables(results: Sequence[Result]) -> list[Table]:
     }
     made = []
     for kind, title in titles.items():
-        shown = [found for found in _scored(results) if found[1].kind == kind]
+        shown = [found for found in scored(results) if found[1].kind == kind]
         for headline in dict.fromkeys(scores.headline for _, _, scores in shown):
             alike = [found for found in shown if found[2].headline == headline]
             made.append(_split_table(title, alike))
     return made
 
 
-def _split_table(title: str, shown: Sequence["_Shown"]) -> Table:
+def _split_table(title: str, shown: Sequence[Shown]) -> Table:
     """Makes a table with a row for each split.
 
     Args:
@@ -275,7 +282,7 @@ def _split_table(title: str, shown: Sequence["_Shown"]) -> Table:
     headline, extra = shown[0][2].headline, list(details(shown[0][2]))
     rows = []
     for result, s, scores in shown:
-        named = [(_method(result), scores)]
+        named = [(method_name(result), scores)]
         named += [("ridge regression per frame", s.ridge)] if s.ridge else []
         rows += [
             (s.split, name, str(v.num_sessions), counted(v), with_interval(v),
@@ -298,34 +305,15 @@ def _split_table(title: str, shown: Sequence["_Shown"]) -> Table:
     )  # fmt: skip
 
 
-def _confusion_tables(results: Sequence[Result]) -> list[Table]:
-    """Makes a confusion table for each scored split with classes."""
-    return [
-        Table(
-            title=f"{s.split}: annotated class (rows) and predicted class (columns)",
-            columns=("annotated", *scores.classes, "recall"),
-            rows=tuple(
-                (name, *map(str, row), percent(row[i] / sum(row) if sum(row) else None))
-                for i, (name, row) in enumerate(
-                    zip(scores.classes, scores.confusion, strict=True)
-                )
-            ),
-            notes=(f"{scores.unit}s of {_method(result)}.",),
-        )
-        for result, s, scores in _scored(results)
-        if isinstance(scores, ClassScores)
-    ]
-
-
 def _oracle_tables(results: Sequence[Result]) -> list[Table]:
     rows = [
         (
-            s.split, s.kind, _method(result), number(scores.value),
+            s.split, s.kind, method_name(result), number(scores.value),
             number(s.ridge.value if s.ridge else None), s.oracle.name,
             number(s.oracle.ccc), number(s.oracle.bare_ccc),
             percent(s.share_of_oracle), percent(s.gap_closed),
         )
-        for result, s, scores in _scored(results)
+        for result, s, scores in scored(results)
         if s.oracle is not None
     ]  # fmt: skip
     return [
@@ -347,67 +335,3 @@ def _oracle_tables(results: Sequence[Result]) -> list[Table]:
             ),
         )
     ]  # fmt: skip
-
-
-def _fairness_table(results: Sequence[Result]) -> Table:
-    rows = []
-    for result, s, _ in _scored(results):
-        fair = s.fairness
-        if fair is None:
-            continue
-        gaps = {name: (gap, name) for name, gap in fair.languages.items()}
-        if fair.gender is not None:
-            gaps = {"men - women": (fair.gender, "male"), **gaps}
-        rows += [
-            (s.split, _method(result), group, f"{gap:+.4f}",
-             str(fair.people.get(name, 0)), result.mark)
-            for group, (gap, name) in gaps.items()
-        ]  # fmt: skip
-    return Table(
-        title="Differences between groups of people (CDD)",
-        columns=("split", "method", "group", "CDD", "people", "origin"),
-        rows=tuple(rows),
-        notes=(
-            "These are conditional differences, as the challenge defines them. Among "
-            "frames of about the same true value, they show how much higher the mean "
-            "prediction is for men than for women, or for one language than for all "
-            "languages; 0 is fair. `people` is the number of men, or of people who "
-            "speak the language.",
-        ),
-    )
-
-
-def _group_tables(results: Sequence[Result], name: str, field: str) -> list[Table]:
-    rows: dict[tuple[str, ...], list[tuple[str, ...]]] = {}
-    for result, s, _ in _scored(results):
-        for group, v in getattr(s, field).items():
-            label = group if group.startswith(s.split) else f"{s.split}: {group}"
-            extra = details(v)
-            rows.setdefault((v.headline, *extra), []).append(
-                (label, s.kind, _method(result), counted(v), with_interval(v),
-                 *extra.values(), result.mark)
-            )  # fmt: skip
-    return [
-        Table(
-            title=f"By {name}", columns=(name, "set", "method", "frames", *measures,
-            "origin"), rows=tuple(some), names=(name,),
-            spare=("MAE", "MSE", "frames", "set", *reversed(measures[1:])),
-        )
-        for measures, some in rows.items()
-    ]  # fmt: skip
-
-
-# A result, one of its splits, and the scores of this split.
-_Shown: TypeAlias = tuple[Result, SplitResult, Agreement]
-
-
-def _scored(results: Sequence[Result]) -> list[_Shown]:
-    return [(r, s, s.scores) for r in results for s in r.splits if s.scores is not None]
-
-
-def _method(result: Result) -> str:
-    suffix = ", one long pass" if result.protocol == "long" else ""
-    if result.smoothing != "none":
-        suffix += f", smoothed ({result.smoothing})"
-    step = "" if result.step is None else f", step {result.step}"
-    return f"{result.method}{step}{suffix}"

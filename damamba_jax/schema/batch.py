@@ -20,7 +20,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from damamba_jax.config.sections import DataConfig, WindowConfig
+from damamba_jax.config.sections import DataConfig
+from damamba_jax.config.window import WindowConfig
 
 Batch = dict[str, Any]
 

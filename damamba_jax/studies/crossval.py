@@ -156,7 +156,7 @@ def cross_validate(
       seeds: seeds; every fold has a run for each seed.
       jobs: number of runs at a time.
       final: model to use in the end.
-      stop: watch for signals.
+      stop: the object that watches for signals.
       console: console for the progress.
 
     Raises:
@@ -184,21 +184,26 @@ def cross_validate(
         index=None if label_delays else index,
     )  # fmt: skip
     known = next(iter(corpora.values()))
-    models = [_read(plan, seed) for seed in plan.seeds]
-    methods = [Method(config.name, models)]
-    # The models to use have seen everybody, so their errors on new people cannot be
-    # measured. The errors of the folds' models are taken in their place.
-    for folder in (out, *[out / FINAL] * (final == "refit")):
-        write_bands(folder, models[0])
-    write_members(out, plan.members())
-    if len(models) > 1:
-        methods.append(Method(f"mean of {len(models)} seeds", [average_traces(models)]))
     return Findings(
         plan=plan,
         simulated=index.simulated,
-        methods=(*methods, *_classical(plan, corpora, stop, console)),
+        methods=(*_read_models(plan), *_classical(plan, corpora, stop, console)),
         ceiling=human_ceiling([known[name] for names in dealt for name in names]),
     )
+
+
+def _read_models(plan: Plan) -> list[Method]:
+    """Reads the predictions of all runs; keeps bands and members of the last model."""
+    models = [_read(plan, seed) for seed in plan.seeds]
+    methods = [Method(plan.config.name, models)]
+    # The models to use have seen everybody, so their errors on new people cannot be
+    # measured. The errors of the folds' models are taken in their place.
+    for folder in (plan.out, *[plan.out / FINAL] * (plan.final == "refit")):
+        write_bands(folder, models[0])
+    write_members(plan.out, plan.members())
+    if len(models) > 1:
+        methods.append(Method(f"mean of {len(models)} seeds", [average_traces(models)]))
+    return methods
 
 
 def _open_delayed(

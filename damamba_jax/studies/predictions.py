@@ -90,23 +90,18 @@ def predict_recordings(
     _claim(out, settings)
     simulated = any(estimator.simulated for estimator in estimators)
     if simulated and not index.simulated:
-        _log.warning(
-            "the model was trained on simulated data, but these are recordings."
-        )
+        _log.warning("the model has seen simulated data alone; these are recordings.")
     warn_of_oddities(data, index)
-    members = [estimator.member() for estimator in estimators]
     score = functools.partial(
-        score_sessions, members, protocol=protocol, smoothing=smooth
-    )
+        score_sessions, [estimator.member() for estimator in estimators],
+        protocol=protocol, smoothing=smooth,
+    )  # fmt: skip
     score_once = functools.partial(
         _score_once, estimator=estimators[0], score=score,
         mark="simulated" if simulated else "",
     )  # fmt: skip
     rows = _score_all(_folders(out, index.sessions), score_once, console)
-    columns = ("session", "participant", "seconds", "mean", "lowest to highest")
-    if data.classes:
-        columns = ("session", "participant", "seconds", "most frequent class", "share")
-    show(Table(title="Predictions", columns=columns, rows=tuple(rows)), console)
+    show(_table(rows, has_classes=bool(data.classes)), console)
     _say_how_sure(estimators, console)
     console.print(f"Written: {out}")
 
@@ -133,6 +128,13 @@ def _score_all(
             rows += score_once(session, folder)
         line(len(folders), len(folders))
     return rows
+
+
+def _table(rows: Sequence[tuple[str, ...]], *, has_classes: bool) -> Table:
+    of_numbers, of_classes = ("mean", "lowest to highest"), ("frequent class", "share")
+    measures = of_classes if has_classes else of_numbers
+    columns = ("session", "participant", "seconds", *measures)
+    return Table(title="Predictions", columns=columns, rows=tuple(rows))
 
 
 def _folders(out: Path, sessions: Sequence[Session]) -> list[tuple[Session, Path]]:

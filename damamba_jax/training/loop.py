@@ -59,7 +59,7 @@ def fit(
       index: the corpus.
       stop: the object that watches for signals.
       console: the console that shows progress.
-      follow: a function that is told of every step too, for a display of several runs.
+      follow: a function that is told of every step, to show several runs.
 
     Raises:
       Stopped: on a signal, after the state was saved.
@@ -88,13 +88,11 @@ def fit(
         simulated=index.simulated,
     )  # fmt: skip
     current, statistics = _restore(config, start, saver, replicated)
-    first = int(current.step)
     del start
 
     # Loop.
-    batches = windows.read_batches(
-        source, num_threads=config.data.num_threads, start_step=first
-    )
+    first, threads = int(current.step), config.data.num_threads
+    batches = windows.read_batches(source, num_threads=threads, start_step=first)
     log = RunLog(
         directory, step=first, simulated=index.simulated,
         tensorboard=config.train.tensorboard, write=jax.process_index() == 0,

@@ -8,8 +8,9 @@ import jax.numpy as jnp
 from flax import nnx
 
 from damamba_jax.array_types import Array, Float
-from damamba_jax.config.sections import DataConfig, OptimConfig, WindowConfig
+from damamba_jax.config.sections import DataConfig, OptimConfig
 from damamba_jax.config.systems import SystemConfig
+from damamba_jax.config.window import WindowConfig
 from damamba_jax.models.functional import Params, Statistics, forward
 from damamba_jax.models.inputs import Output
 from damamba_jax.training import losses

@@ -84,8 +84,7 @@ def selective_scan(
         the state after time 0.
       implementation: name of the implementation that runs. `None` chooses the best one
         for the platform and shape (`choose`) and logs the choice once.
-      platform: the platform that the program is meant for, by any of JAX's names;
-        `None` means the platform of this machine.
+      platform: JAX's name of the platform to run on; `None` means this machine's.
 
     Raises:
       ValueError: if shapes or dtypes do not fit, or the implementation is unknown.

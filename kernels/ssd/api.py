@@ -65,8 +65,7 @@ def ssd(
       chunk: steps of one chunk, for `"chunked"`. `L` need not be a multiple of it.
       implementation: name of the implementation that runs. `None` chooses the best one
         for the platform and shape (`choose`).
-      platform: the platform that the program is meant for, by any of JAX's names;
-        `None` means the platform of this machine.
+      platform: JAX's name of the platform to run on; `None` means this machine's.
 
     Raises:
       ValueError: if shapes or dtypes do not fit, if `chunk` is less than 1, or if the

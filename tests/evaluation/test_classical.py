@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from forms import FACE, LABELS, VOICE, layout, streams, values
 
-from damamba_jax.config.sections import WindowConfig
+from damamba_jax.config.window import WindowConfig
 from damamba_jax.data.corpus import index as corpus_index
 from damamba_jax.data.corpus.label_source import Scale
 from damamba_jax.evaluation import classical

@@ -11,7 +11,8 @@ from typing import NamedTuple
 import numpy as np
 
 from damamba_jax.array_types import Bool, Float, Int
-from damamba_jax.config.sections import FeatureConfig, WindowConfig
+from damamba_jax.config.sections import FeatureConfig
+from damamba_jax.config.window import WindowConfig
 from damamba_jax.data.batches.people import People
 from damamba_jax.data.batches.session_statistics import (
     ensure_statistics,

@@ -5,7 +5,7 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 
 from damamba_jax.array_types import Int
-from damamba_jax.config.sections import WindowConfig
+from damamba_jax.config.window import WindowConfig
 from damamba_jax.data.batches.people import People
 from damamba_jax.data.batches.timeline import first_label
 

@@ -51,32 +51,26 @@ def index(
     Args:
       root: folder of one corpus, or a folder that holds several.
       features: streams and tables to look for.
-      labels_root: the folder of the labels, if they do not lie beside the features. It
-        holds the same corpora as `root`, with the same patterns. A session without
-        labels in this folder has those that lie beside its features.
+      labels_root: the folder of the labels, if they do not lie beside the features. A
+        session without labels in this folder has those that lie beside its features.
       layout: the layout of a custom corpus; `None` recognises the released ones.
-      scale: range or classes, and delay, of the annotations. Only those released
-        corpora are read that have such annotations. `None` reads all of them, each
-        with its first annotation as it is.
-      cache_dir: the folder that keeps the contents of tables. Without it, tables are
-        read each time.
-      strict: whether an error is raised for a malformed stream, or for a stream whose
-        width is not that of its feature. Otherwise such a stream is a problem, and the
-        width on disk counts.
+      scale: range or classes, and delay, of the annotations. Only released corpora with
+        such annotations are read. `None` reads all, each with its first annotation.
+      cache_dir: the folder that keeps the contents of tables; empty keeps nothing.
+      strict: whether a malformed stream, or one of another width than its feature, is
+        an error. Otherwise it is a problem, and the width on disk counts.
       sessions: names of the sessions that are looked for; none means all sessions.
       with_labels: whether annotations are looked for, and reported if they are missing.
       exclude: names or patterns of files and folders, below a root, to leave out.
-      skip_damaged: whether files that would raise an error are left out and become
-        problems. All text files are read to find them.
+      skip_damaged: whether damaged files are left out; all text is read to find them.
 
     Raises:
       CorpusError: if a root is missing, empty or holds no known corpus.
       DataFormatError: for a malformed table of people, and for a malformed stream or
         one of another width, if `strict` is set and `skip_damaged` is not.
     """
-    folder = _check_folder(root, "data.root")
+    folder, problems = _check_folder(root, "data.root"), list[str]()
     label_folder = _check_folder(labels_root or root, "data.labels_root")
-    problems: list[str] = []
     releases, unread = _choose_releases(scale if with_labels else None)
     if layout is not None:
         releases, unread = (custom_release(layout, features),), frozenset()

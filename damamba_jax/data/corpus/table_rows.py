@@ -94,10 +94,8 @@ def read_rows(
         [*clocks, *(name for name, _ in keys), *texts],
     ):
         found_texts = iter(block.texts)
-        seconds = [
-            _clock_seconds(table.path, name, next(found_texts)) for name in clocks
-        ]
         if clocks:
+            seconds = [_clock_seconds(table.path, n, next(found_texts)) for n in clocks]
             values = np.column_stack([*seconds, block.numbers])
         else:
             values = block.numbers.copy()

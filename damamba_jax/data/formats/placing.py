@@ -107,7 +107,6 @@ def place_samples(
     if not len(time):
         return np.zeros(0, np.int64)
     place = time * rate
-    del time
     last = float(place[-1])
     if hold:
         until = (samples.until if order is None else samples.until[order]) * rate
@@ -124,10 +123,7 @@ def place_samples(
     found = np.empty(round(last) + 1, np.int64)
     for start in range(0, len(found), _BLOCK_FRAMES):
         frames = np.arange(start, min(start + _BLOCK_FRAMES, len(found)))
-        if hold:
-            part = _held(frames, place, until)
-        else:
-            part = _nearest(frames, place)
+        part = _held(frames, place, until) if hold else _nearest(frames, place)
         if order is not None:
             part = np.where(part >= 0, order[part], -1)
         found[frames] = part

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from damamba_jax.array_types import Float
-from damamba_jax.config.sections import WindowConfig
+from damamba_jax.config.window import WindowConfig
 from damamba_jax.data.oracle.views import (
     Cues,
     View,

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from damamba_jax.config.sections import WindowConfig
+from damamba_jax.config.window import WindowConfig
 from damamba_jax.data.oracle import score as oracle_score
 from damamba_jax.data.oracle import views as oracle_views
 from damamba_jax.data.oracle.views import Cues, View

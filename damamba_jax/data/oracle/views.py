@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from damamba_jax.array_types import Bool, Float, Int
-from damamba_jax.config.sections import WindowConfig
+from damamba_jax.config.window import WindowConfig
 from damamba_jax.data.batches.timeline import first_label, num_cores
 from damamba_jax.data.corpus.releases import SIMULATED_FILE
 from damamba_jax.data.oracle import smoother

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from example import PAPER
 
-from damamba_jax.config.sections import FeatureConfig, WindowConfig
+from damamba_jax.config.sections import FeatureConfig
+from damamba_jax.config.window import WindowConfig
 from damamba_jax.data.batches import windows
 from damamba_jax.data.batches.builder import Rows
 from damamba_jax.data.batches.timeline import first_label, num_cores
