@@ -61,7 +61,7 @@ def test_tables_show_kappa_and_what_was_taken_for_what(found):
     text = (found.plan.out / "crossval.md").read_text()
     for column in ("kappa", "weighted kappa", "accuracy", "macro-F1", "AUC"):
         assert f"| {column} |" in text
-    assert "chosen by. kappa: mean and" in text
+    assert "`kappa` is the mean and" in text
     assert "CCC" not in text and (found.plan.out / "crossval.png").is_file()
     page = (found.plan.workdir(0, 0) / "results.md").read_text()
     assert (

@@ -127,6 +127,6 @@ ENTRIES: tuple[Callable[[Tree], None], ...] = (
     Added("data.on_error", "raise"),
     Added("data.classes", []),
     Added("data.classes_ordered", False),
-    Added("optim.class_balance", 1.0),
+    Added("optim.class_balance", 0.5),
     context_on_each_side,
 )

@@ -15,6 +15,10 @@ from damamba_jax.array_types import Array, Float
 from damamba_jax.config.sections import DataConfig
 from damamba_jax.models.layers import constant
 
+# Cuts are this many times their parameters, so that they keep up with the score: an
+# optimizer moves every parameter by about the learning rate in a step.
+_SPEED = 10.0
+
 
 class Answer(nnx.Module):
     """Turns the columns of the last layer into a score or log-probabilities.
@@ -32,8 +36,8 @@ class Answer(nnx.Module):
             share = np.arange(1, self.num_classes) / self.num_classes
             cuts = np.log(share / (1.0 - share))
             gaps = np.log(np.expm1(np.diff(cuts)))
-            self.first_cut = constant((), float(cuts[0]))
-            self.gaps = nnx.Param(gaps.astype(np.float32))
+            self.first_cut = constant((), float(cuts[0]) / _SPEED)
+            self.gaps = nnx.Param((gaps / _SPEED).astype(np.float32))
 
     @property
     def width(self) -> int:
@@ -47,8 +51,8 @@ class Answer(nnx.Module):
         if not self.ordered:
             return jax.nn.log_softmax(logits)
         axes = range(logits.ndim - 1)
-        gaps = jnp.expand_dims(jax.nn.softplus(self.gaps[...]), axes)
-        first = jnp.expand_dims(self.first_cut[...][None], axes)
+        gaps = jnp.expand_dims(jax.nn.softplus(_SPEED * self.gaps[...]), axes)
+        first = jnp.expand_dims(_SPEED * self.first_cut[...][None], axes)
         cuts = jnp.concatenate([first, first + jnp.cumsum(gaps, axis=-1)], axis=-1)
         # sigmoid(a) - sigmoid(b) = sigmoid(a) sigmoid(-b) (1 - exp(b - a)). The
         # logarithm of each factor stays finite, however far away the score lies.
