@@ -113,8 +113,8 @@ def test_wrong_flags_are_named(asked, tmp_path, capsys):
         "--preset=smal": "`--preset`: unknown preset 'smal'; did you mean 'small'?",
         "--seeds=0,one": "`--seeds`: expected whole numbers with commas between, got "
         "'0,one'",
-        "--split=noxi/val": "`--split`: expected with context-length alone",
-        "--config=configs/noxi.py": "`--config`: expected with ablation alone",
+        "--split=noxi/val": "`--split`: expected only with context-length",
+        "--config=configs/noxi.py": "`--config`: expected only with ablation",
     }.items():
         with pytest.raises(SystemExit) as end:
             main([*argv, wrong])
