@@ -76,6 +76,15 @@ class ParticipantScores:
     probability: Float[np.ndarray, "T K"] | None = None
     turn_probability: Float[np.ndarray, "n K"] | None = None
 
+    @property
+    def class_shares(self) -> dict[str, float]:
+        """The share of the scored frames that have each class."""
+        there = self.score[np.isfinite(self.score)]
+        return {
+            name: float(np.mean(there == i)) if len(there) else 0.0
+            for i, name in enumerate(self.classes)
+        }
+
     def __repr__(self) -> str:
         """Returns one line, even for a long recording."""
         there = self.score[np.isfinite(self.score)]
@@ -83,8 +92,7 @@ class ParticipantScores:
             return f"{self.participant}: {len(self.time)} frames, none scored"
         said = f"{len(self.time)} frames, {self.time[-1]:.1f} s"
         if self.classes:
-            counts = [np.mean(there == i) for i in range(len(self.classes))]
-            shares = zip(self.classes, counts, strict=True)
+            shares = self.class_shares.items()
             each = ", ".join(f"{name} {share:.0%}" for name, share in shares)
             return f"{self.participant}: {said}, {each}"
         return (

@@ -119,17 +119,15 @@ def score_classes(traces: Sequence[Trace], *, confidence: float = 0.95) -> Class
     Raises:
       ValueError: if no frame has a label, or the classes differ.
     """
-    tables = session_tables(traces)
+    pooled, tables = _by_session(traces)
     classes, ordered = traces[0].classes, traces[0].classes_ordered
-    parts = [rated_classes(trace) for trace in traces]
-    label, probability = (np.concatenate(x) for x in zip(*parts, strict=True))
     table = np.stack(list(tables.values()))
     total = table.sum(axis=0)
     each = kappa_of(table)
     interval = jackknife_interval(table, kappa_of, confidence=confidence)
     low, high = interval or (None, None)
     return ClassScores(
-        num_frames=len(label),
+        num_frames=len(pooled.label),
         num_sessions=len(table),
         classes=classes,
         confusion=tuple(tuple(row) for row in total.tolist()),
@@ -137,7 +135,7 @@ def score_classes(traces: Sequence[Trace], *, confidence: float = 0.95) -> Class
         weighted_kappa=kappa_of(total, squared=True).item() if ordered else None,
         accuracy=float(np.trace(total) / total.sum()),
         macro_f1=macro_f1(total),
-        auc=mean_auc(label, probability),
+        auc=mean_auc(*pooled),
         kappa_low=low,
         kappa_high=high,
         session_mean=float(each.mean()),
@@ -154,21 +152,30 @@ def session_tables(
     Raises:
       ValueError: if no frame has a label, or the classes differ.
     """
+    return _by_session(traces)[1]
+
+
+def _by_session(
+    traces: Sequence[Trace],
+) -> tuple[RatedClasses, dict[tuple[str, str], Int[np.ndarray, "K K"]]]:
+    """Returns all labelled frames, and the confusion matrix of each session."""
     if len({trace.classes for trace in traces}) > 1:
         raise ValueError("`traces`: expected the same classes in all of them.")
+    parts: list[RatedClasses] = []
     found: dict[tuple[str, str], np.ndarray] = {}
     for trace in sorted(traces, key=lambda t: (t.split, t.session, t.role)):
         rated = rated_classes(trace)
         if len(rated.label):
+            parts.append(rated)
             key, size = (trace.split, trace.session), len(trace.classes)
             table = confusion_matrix(rated.label, rated.prediction, size)
             found[key] = found.get(key, 0) + table
-    if not found:
+    if not parts:
         raise ValueError(
             f"`traces`: expected at least one labelled frame, got {len(traces)} traces "
             "without any."
         )
-    return found
+    return RatedClasses(*map(np.concatenate, zip(*parts, strict=True))), found
 
 
 def confusion_matrix(

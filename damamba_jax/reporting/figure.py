@@ -4,12 +4,13 @@ import functools
 import os
 import textwrap
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from matplotlib import rc_context, ticker
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
@@ -75,6 +76,18 @@ def set_title(figure: Figure, title: str, mark: str) -> None:
     figure.suptitle(
         "\n".join(textwrap.wrap(text, columns)), ha="center", parse_math=False
     )
+
+
+def name_ticks(axis: Axis, names: Sequence[str], **options: Any) -> None:
+    """Writes names at 0, 1, ... of an axis.
+
+    Args:
+      axis: one axis of a picture.
+      names: names from a configuration, which may hold a `$`.
+      **options: properties of the texts, such as `rotation`.
+    """
+    texts = [printable(name) for name in names]
+    axis.set_ticks(range(len(names)), texts, parse_math=False, **options)
 
 
 def tidy(axes: Axes) -> None:

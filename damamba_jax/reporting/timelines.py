@@ -22,6 +22,7 @@ from damamba_jax.reporting.figure import (
     PREDICTION,
     QUIET,
     make_figure,
+    name_ticks,
     save,
     set_title,
     styled,
@@ -104,10 +105,8 @@ def draw_confusion(
             f"{number:,}\n{share[row, column]:.0%}", (column, row), ha="center",
             va="center", fontsize=9, color="white" if dark else "black",
         )  # fmt: skip
-    # A `$` in the name of a class must not begin a formula.
-    names = [name.replace("$", r"\$") for name in scores.classes]
-    axes.set_xticks(range(size), names, rotation=30, ha="right")
-    axes.set_yticks(range(size), names)
+    name_ticks(axes.xaxis, scores.classes, rotation=30, ha="right")
+    name_ticks(axes.yaxis, scores.classes)
     axes.set(xlabel="predicted class", ylabel="annotated class")
     axes.grid(visible=False)
     about = f"{title} · kappa {scores.kappa:.3f}, accuracy {scores.accuracy:.3f}"
@@ -239,9 +238,6 @@ def _draw_person(
     axes.set_title(trace.role, loc="left", fontweight="bold", pad=4)
     axes.set_title(_note(trace), loc="right", fontsize=10, color=QUIET, pad=4)
     axes.set_ylabel("engagement")
-    if trace.classes:
-        names = [name.replace("$", r"\$") for name in trace.classes]
-        axes.set_yticks(range(len(names)), names)
     seconds = max(len(trace.label), 1) / trace.label_rate
     axes.set_xlim(0.0, seconds / 60)
     values = [p.prediction for p in (trace, *partners)]
@@ -250,6 +246,8 @@ def _draw_person(
     margin = 0.02 * (most - least)
     axes.set_ylim(min(least - margin, finite.min()), max(most + margin, finite.max()))
     tidy(axes)
+    if trace.classes:
+        name_ticks(axes.yaxis, trace.classes)
 
 
 def _note(trace: Trace) -> str:

@@ -179,9 +179,10 @@ def cross_validate(
         final=final,
     )
     title = f"{'simulated ' * index.simulated}{config.name}"
+    is_same = set(plan.delays) == {config.data.label_delay_seconds}
     train_all(
         plan.runs(), title=title, jobs=jobs, stop=stop, console=console,
-        index=None if label_delays else index,
+        index=index if is_same else None,
     )  # fmt: skip
     known = next(iter(corpora.values()))
     return Findings(

@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
 from ml_collections import ConfigDict
 from rich.console import Console
 
@@ -236,20 +235,17 @@ def _row(session: str, one: ParticipantScores) -> tuple[str, ...]:
     if not len(there):
         return (session, one.participant, seconds, ABSENT, "nothing to score")
     if one.classes:
-        shares = [float(np.mean(there == i)) for i in range(len(one.classes))]
-        most = int(np.argmax(shares))
-        return (
-            session, one.participant, seconds, one.classes[most],
-            f"{percent(shares[most])} of the time",
-        )  # fmt: skip
+        most, share = max(one.class_shares.items(), key=lambda item: item[1])
+        share_text = f"{percent(share)} of the time"
+        return (session, one.participant, seconds, most, share_text)
     ends = f"{there.min():.3f} to {there.max():.3f}"
     return (session, one.participant, seconds, f"{there.mean():.3f}", ends)
 
 
 def _say_how_sure(estimators: Sequence[Estimator], console: Console) -> None:
-    bands = widest_bands([estimator.bands for estimator in estimators])
     if estimators[0].config.data.classes:
-        return
+        return  # The probabilities show it.
+    bands = widest_bands([estimator.bands for estimator in estimators])
     lines = [
         f"{name}: {band}." for name, band in bands._asdict().items() if band is not None
     ]

@@ -122,11 +122,12 @@ def _score_classes(
     probability: Float[np.ndarray, "T K"],
     turn: Int[np.ndarray, "T"] | None,
 ) -> dict[str, float]:
-    if turn is not None:
-        # All frames of a turn have the same class.
-        label, probability = _by_turn(turn, label), _by_turn(turn, probability)
-    number = np.rint(label).astype(np.int64)
     size = probability.shape[1]
+    number = label.astype(np.int64)
+    if turn is not None:
+        # The most frequent class of a turn counts, as in `metrics/turns.py`.
+        number = _by_turn(turn, np.eye(size)[number]).argmax(axis=1)
+        probability = _by_turn(turn, probability)
     table = confusion_matrix(number, probability.argmax(axis=1), size)
     chosen = np.take_along_axis(probability, number[:, None], axis=1)
     return {
