@@ -25,7 +25,7 @@ from collections.abc import Sequence
 from rich.console import Console
 
 from damamba_jax.runtime.command import run, show_log
-from damamba_jax.runtime.parser import Parser, one_of, split_names, whole
+from damamba_jax.runtime.parser import OF_THE_MODEL, Parser, one_of, split_names, whole
 from damamba_jax.runtime.stop import StopRequest
 
 
@@ -72,18 +72,7 @@ def make_parser() -> Parser:
     parser.add_workdirs(several="all models are rows of one table")
     help_text = "add a row for the mean of the workdirs' predictions"
     add("--ensemble", action="store_true", help=help_text)
-    add(
-        "--root",
-        default="",
-        metavar="DIR",
-        help="folder of the corpus; default: the one that the model was trained on",
-    )
-    add(
-        "--labels_root",
-        default="",
-        metavar="DIR",
-        help="folder of the annotations, if they are not beside the features",
-    )
+    parser.add_roots(OF_THE_MODEL)
     add(
         "--splits",
         type=split_names,

@@ -47,14 +47,7 @@ def make_parser() -> Parser:
     """Makes the parser of this command."""
     parser = Parser("inventory", __doc__)
     add = parser.add_argument
-    add(
-        "--root", default="", metavar="DIR",
-        help="folder of a corpus, or of several corpora",
-    )  # fmt: skip
-    add(
-        "--labels_root", default="", metavar="DIR",
-        help="folder of the annotations, if they are not beside the features",
-    )  # fmt: skip
+    parser.add_roots("folder of a corpus, or of several corpora")
     add(
         "--features", type=split_names, default=(), metavar="A,B",
         help="features to list; default: all that the corpus holds",

@@ -25,7 +25,13 @@ from rich.console import Console
 
 from damamba_jax.errors import UsageError
 from damamba_jax.runtime.command import run, show_log
-from damamba_jax.runtime.parser import Parser, one_of, some_of, split_names
+from damamba_jax.runtime.parser import (
+    OF_THE_MODEL,
+    Parser,
+    one_of,
+    some_of,
+    split_names,
+)
 from damamba_jax.runtime.stop import StopRequest
 from damamba_jax.submission.profiles import PROFILES, SETS
 
@@ -56,7 +62,7 @@ def _submit(options: argparse.Namespace, stop: StopRequest, console: Console) ->
         request = submit.Request(
             workdirs=workdirs, profile=profile, folders=folders, root=options.root,
             labels_root=options.labels_root, protocol=options.protocol,
-            smoothing=options.smoothing,
+            smoothing=options.smoothing or "",
         )  # fmt: skip
         submit.make_archive(
             request, Path(options.out), overwrite=options.overwrite, console=console
@@ -96,20 +102,9 @@ def make_parser() -> Parser:
         help=f"sets that the archive must hold, from {', '.join(_SETS)}; default: all "
         "sets of the profile",
     )  # fmt: skip
-    add(
-        "--root", default="", metavar="DIR",
-        help="folder of the corpus; default: the one that the model was trained on",
-    )  # fmt: skip
-    add(
-        "--labels_root", default="", metavar="DIR",
-        help="folder of the annotations, if they are not beside the features",
-    )  # fmt: skip
+    parser.add_roots(OF_THE_MODEL)
     parser.add_protocol()
-    add(
-        "--smoothing", default="", metavar="KIND:SECONDS",
-        help="smoothing of the predictions, as in `evaluate`; default: that of the "
-        "model's configuration",
-    )  # fmt: skip
+    parser.add_smoothing()
     return parser
 
 

@@ -15,6 +15,7 @@ from jaxtyping import Float, Int, Shaped
 
 from damamba_jax.metrics.classes import rated_classes
 from damamba_jax.metrics.trace import Trace, rated, to_unit
+from damamba_jax.schema.release import official_numbers
 
 NUM_BINS = 10
 # Words in files for a language that nobody knows.
@@ -139,8 +140,8 @@ def measure_fairness(traces: Sequence[Trace]) -> Fairness | None:
 def _strata_and_predictions(trace: Trace) -> tuple[np.ndarray, np.ndarray]:
     """Returns stratum and prediction of each frame, or turn, that has a label."""
     if trace.classes:
-        found = rated_classes(trace)
-        return found.label, found.prediction.astype(np.float64)
+        found, order = rated_classes(trace), np.array(official_numbers(trace.classes))
+        return order[found.label], order[found.prediction].astype(np.float64)
     frames = rated(trace)
     label, prediction = (to_unit(x, trace.label_range) for x in frames)
     return value_bins(label), prediction

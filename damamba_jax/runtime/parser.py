@@ -20,6 +20,10 @@ _NAMED = re.compile(r"argument ([\w-]+)[^:]*: (.*)", re.DOTALL)
 _REQUIRED = "the following arguments are required: "
 
 
+# Which corpus `--root` is for commands that take a model.
+OF_THE_MODEL = "folder of the corpus; default: the one that the model was trained on"
+
+
 class Parser(argparse.ArgumentParser):
     """Parser of the flags of one command.
 
@@ -63,6 +67,18 @@ class Parser(argparse.ArgumentParser):
             metavar="stitched|long",
             help="how whole sessions are predicted; `stitched` (default) joins the "
             "cores of windows, `long` reads a session in one pass",
+        )  # fmt: skip
+
+    def add_roots(self, help_text: str) -> None:
+        """Adds `--root` and `--labels_root`.
+
+        Args:
+          help_text: which corpus the root is, and what is its default.
+        """
+        self.add_argument("--root", default="", metavar="DIR", help=help_text)
+        self.add_argument(
+            "--labels_root", default="", metavar="DIR",
+            help="folder of the annotations, if they are not beside the features",
         )  # fmt: skip
 
     def add_smoothing(self) -> None:

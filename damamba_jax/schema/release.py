@@ -1,5 +1,7 @@
 """Features and annotations of the released corpora, by name."""
 
+from collections.abc import Sequence
+
 from damamba_jax.config.sections import FeatureConfig
 
 RELEASED_FEATURES = {
@@ -106,3 +108,18 @@ ANNOTATIONS: dict[str, tuple[str, ...]] = {
         "cooperative",
     ),
 }
+
+
+def annotation_of(classes: Sequence[str]) -> str:
+    """Returns the annotation that has these classes, in any order; else empty."""
+    wanted = sorted(classes)
+    return next((n for n, own in ANNOTATIONS.items() if sorted(own) == wanted), "")
+
+
+def official_numbers(classes: Sequence[str]) -> list[int]:
+    """Returns the official number of each class, which a configuration may reorder.
+
+    Classes of no released annotation keep their own numbers.
+    """
+    official = ANNOTATIONS.get(annotation_of(classes)) or tuple(classes)
+    return [official.index(name) for name in classes]

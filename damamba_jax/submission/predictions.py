@@ -6,6 +6,7 @@ archive.
 """
 
 import dataclasses
+import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -14,15 +15,21 @@ from jaxtyping import Float
 
 from damamba_jax.data.corpus import patterns
 from damamba_jax.data.formats import ssi
-from damamba_jax.data.formats.headers import decode_text, read_bounded
+from damamba_jax.data.formats.headers import decode_text, read_bounded, warn_once
 from damamba_jax.errors import CorpusError, format_error
 from damamba_jax.files import split_file_name
 from damamba_jax.metrics.challenge import Part
 from damamba_jax.metrics.trace import Trace, to_unit
 from damamba_jax.runs.traces import read_traces
 from damamba_jax.runs.workdir import PREDICTIONS, TRACES
-from damamba_jax.schema.release import ANNOTATIONS
+from damamba_jax.schema.release import (
+    ANNOTATIONS,
+    annotation_of,
+    official_numbers,
+)
 from damamba_jax.submission.profiles import TestSet
+
+_log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -98,7 +105,7 @@ def _from_traces(folder: Path, test_set: TestSet) -> Iterator[Prediction]:
     if not (folder / TRACES / f"{split_file_name(test_set.split)}.npz").is_file():
         return
     for trace in read_traces(folder, test_set.split):
-        annotation = _annotation_of(trace.classes)
+        annotation = annotation_of(trace.classes)
         if annotation not in test_set.annotations:
             raise CorpusError(
                 f"`--workdir`: expected predictions of "
@@ -109,24 +116,17 @@ def _from_traces(folder: Path, test_set: TestSet) -> Iterator[Prediction]:
             part=Part(test_set.split, annotation),
             session=trace.session,
             role=trace.role,
-            values=_official_values(trace, annotation),
+            values=_official_values(trace),
             source=folder,
             trace=trace,
         )
 
 
-def _annotation_of(classes: Sequence[str]) -> str:
-    """Returns the annotation that has these classes, in any order; else empty."""
-    wanted = sorted(classes)
-    return next((n for n, own in ANNOTATIONS.items() if sorted(own) == wanted), "")
-
-
-def _official_values(trace: Trace, annotation: str) -> Float[np.ndarray, "T"]:
+def _official_values(trace: Trace) -> Float[np.ndarray, "T"]:
     """Returns values within [0, 1], or the official numbers of classes."""
     if not trace.classes:
         return to_unit(trace.prediction, trace.label_range)
-    # A configuration may name the classes in another order.
-    numbers = [ANNOTATIONS[annotation].index(name) for name in trace.classes]
+    numbers = official_numbers(trace.classes)
     values = np.full(len(trace.prediction), np.nan)
     known = np.isfinite(trace.prediction)
     values[known] = np.take(numbers, trace.prediction[known].astype(int))
@@ -151,6 +151,8 @@ def _from_files(folder: Path, test_set: TestSet) -> Iterator[Prediction]:
                     values=values,
                     source=match.path,
                 )
+    for problem in problems:
+        warn_once(_log, problem)
 
 
 def _read_values(

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from damamba_jax.config.layout import LayoutConfig
 from damamba_jax.data.corpus.releases import RELEASES
+from damamba_jax.errors import UsageError, nearest
 from damamba_jax.metrics.challenge import Part
 from damamba_jax.schema.release import ANNOTATIONS
 
@@ -106,7 +107,18 @@ class Profile:
     class_ending: str = ""
 
     def choose(self, folders: Sequence[str]) -> tuple[TestSet, ...]:
-        """Returns the sets with some folders; without folders, all sets."""
+        """Returns the sets with some folders; without folders, all sets.
+
+        Raises:
+          UsageError: if the profile has no set with one of the folders.
+        """
+        known = {one.folder: one for one in self.sets}
+        for name in folders:
+            if name not in known:
+                raise UsageError(
+                    f"`--sets`: the profile {self.name} has no set {name!r}"
+                    f"{nearest(name, known)}"
+                )
         return tuple(s for s in self.sets if not folders or s.folder in folders)
 
     def file_name(self, role: str, annotation: str) -> str:

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from damamba_jax.errors import DataFormatError, format_error
 
-# A whole archive of 2026 has 200 files and 50 MB; its list of files has 20 kB.
+# A whole archive of 2026 has 135 files, and its list of files has 13 kB.
 MAX_DIRECTORY_BYTES = 1 << 20
 MAX_FILES = 1 << 12
 MAX_FILE_BYTES = 1 << 24
@@ -92,17 +92,21 @@ class Archive:
     def read(self, name: str) -> str | Problem:
         """Reads the text of a file; returns a problem if it cannot be read."""
         limit, raw = min(MAX_FILE_BYTES, self._left), bytearray()
+        text = f"expected at most {MAX_FILE_BYTES} bytes in a file and "
+        text += f"{MAX_TOTAL_BYTES} in all, got more"
+        if not limit:
+            return Problem("size", name, text)
         try:
             with self._opened.open(self.files[name]) as file:
                 while piece := file.read(_PIECE_BYTES):
                     raw += piece
                     if len(raw) > limit:
-                        text = f"expected at most {MAX_FILE_BYTES} bytes in a file and "
-                        text += f"{MAX_TOTAL_BYTES} in all, got more"
                         return Problem("size", name, text)
         except _DAMAGE as error:
             return Problem("damaged", name, f"cannot be read: {error}")
-        self._left -= len(raw)
+        finally:
+            # What was read of a file with a problem counts too.
+            self._left = max(self._left - len(raw), 0)
         try:
             text = raw.decode("utf-8")
         except UnicodeDecodeError:

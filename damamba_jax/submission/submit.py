@@ -5,11 +5,11 @@ from pathlib import Path
 
 from rich.console import Console
 
+from damamba_jax.config.sections import DataConfig
 from damamba_jax.data.corpus import index as corpus_index
 from damamba_jax.errors import CorpusError, WorkdirError
 from damamba_jax.files import replace_path
 from damamba_jax.reporting.table import plain, show
-from damamba_jax.runs.evaluations import Settings
 from damamba_jax.runs.workdir import CONFIG, read_config
 from damamba_jax.schema.release import RELEASED_FEATURES
 from damamba_jax.submission.archive import Frames, write_archive
@@ -65,8 +65,9 @@ def make_archive(
         raise WorkdirError(
             f"`--out`: {out} exists already. Name another file, or add --overwrite."
         )
+    # A corpus that cannot be read is found before anything is evaluated.
+    frames = known_frames(request)
     predictions = _gather(request, console)
-    frames = _known_frames(request)
     with replace_path(out) as part:
         written = write_archive(
             part, predictions, request.profile, folders=request.folders, frames=frames
@@ -96,20 +97,29 @@ def show_report(report: Report, console: Console) -> None:
     console.print(f"problems: {number}" if number else "accepted: no problem")
 
 
-def count_frames(root: str, labels_root: str = "") -> Frames:
+def count_frames(
+    root: str, labels_root: str = "", *, data: DataConfig | None = None
+) -> Frames:
     """Counts the frames of each person who is scored in a corpus.
 
     Args:
       root: folder of the corpus.
       labels_root: folder of the annotations; empty if they are beside the features.
+      data: configuration of the run whose corpus it is. It has the layout and the files
+        that are left out; `None` reads a released corpus whole.
 
     Raises:
       CorpusError: if there is no corpus.
     """
+    layout = data.layout if data else None
+    # The length of a released session does not depend on the features of a model.
+    released = tuple(RELEASED_FEATURES.values())
     index = corpus_index.index(
         root,
-        features=tuple(RELEASED_FEATURES.values()),
+        features=data.features if data and layout else released,
         labels_root=labels_root,
+        layout=layout,
+        exclude=data.exclude if data else (),
         strict=False,
     )
     return {
@@ -134,6 +144,7 @@ def _gather(request: Request, console: Console) -> list[Prediction]:
 
 def _evaluate(request: Request, workdir: Path, console: Console) -> Path:
     # These imports load JAX and the models, which predictions on disk do not need.
+    from damamba_jax.runs.evaluations import Settings
     from damamba_jax.runtime.programs import keep_programs
     from damamba_jax.studies.evaluations import evaluate_runs
 
@@ -156,15 +167,14 @@ def _unless_same(path: str, known: str) -> str:
     return "" if same else path
 
 
-def _known_frames(request: Request) -> Frames:
+def known_frames(request: Request) -> Frames:
     """Counts the frames of the corpus that was named, or of the runs' own corpora."""
     runs = [Path(w) for w in request.workdirs if (Path(w) / CONFIG).is_file()]
-    data = [read_config(run).data for run in runs]
-    roots = [(request.root, request.labels_root)]
-    if not request.root:
-        roots = [(one.root, request.labels_root or one.labels_root) for one in data]
+    if not runs:
+        return count_frames(request.root, request.labels_root) if request.root else {}
     frames: dict[tuple[str, str, str], int] = {}
-    for root, labels_root in dict.fromkeys(roots):
-        if root:
-            frames |= count_frames(root, labels_root)
+    for data in [read_config(run).data for run in runs]:
+        if root := request.root or data.root:
+            labels_root = request.labels_root or data.labels_root
+            frames |= count_frames(root, labels_root, data=data)
     return frames

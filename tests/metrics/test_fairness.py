@@ -116,3 +116,23 @@ def test_traces_of_classes():
     found = measure_fairness(traces)
     # True class 0: 1.5 - 0; class 2: 0 - 1; class 1 has women alone.
     assert found is not None and found.gender == pytest.approx((1.5 - 1.0) / 2)
+
+
+def test_classes_count_in_the_official_order_whatever_a_configuration_says():
+    official = ("goaloriented", "aimless", "adultseeking", "noplay")
+    other = tuple(sorted(official))
+    number = {i: other.index(name) for i, name in enumerate(official)}
+
+    def of(classes, renumber):
+        people = [("a", [0, 0, 2, 3], [1, 2, 0, 2], "male"),
+                  ("b", [0, 2, 1, 3], [0, 1, 1, 3], "female")]  # fmt: skip
+        return [
+            dataclasses.replace(
+                trace(r, list(map(renumber, y)), list(map(renumber, p)), gender=g),
+                classes=classes,
+            )
+            for r, y, p, g in people
+        ]
+
+    one = measure_fairness(of(official, lambda i: i))
+    assert one.gender == measure_fairness(of(other, number.get)).gender != 0

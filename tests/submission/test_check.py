@@ -221,6 +221,24 @@ def test_bombs_are_read_within_bounds(tmp_path, good, monkeypatch):
     assert "more than 10 files" in the_line(check(tmp_path, good))
 
 
+def test_files_with_problems_use_up_the_bound_of_all_files(tmp_path, good, monkeypatch):
+    monkeypatch.setattr(reading, "MAX_FILE_BYTES", 1 << 16)
+    monkeypatch.setattr(reading, "MAX_TOTAL_BYTES", 1 << 18)
+    read = []
+    inflate = zipfile.ZipExtFile.read
+
+    def count(self, *args):
+        read.append(inflate(self, *args))
+        return read[-1]
+
+    monkeypatch.setattr(zipfile.ZipExtFile, "read", count)
+    bomb = b"0" * (1 << 20)
+    report = check(tmp_path, dict.fromkeys(good, bomb))
+    assert len(report.problems) > 10
+    # The last file that is begun may pass the bound by a piece.
+    assert sum(map(len, read)) < (1 << 18) + (1 << 17) + (1 << 16)
+
+
 def test_a_header_that_lies_about_a_size(tmp_path, good, monkeypatch):
     monkeypatch.setattr(reading, "MAX_FILE_BYTES", 1 << 16)
     check(tmp_path, good | {EXPERT: b"0" * (1 << 20)})

@@ -5,16 +5,20 @@ import zipfile
 
 import numpy as np
 import pytest
+from example import TINY
 from sets import FRAMES, predictions
 
 from damamba_jax import submit
+from damamba_jax.config.tree import to_json
 from damamba_jax.data.formats import ssi
 from damamba_jax.errors import CorpusError
 from damamba_jax.metrics.intervals import score
 from damamba_jax.metrics.trace import Trace
 from damamba_jax.runs.traces import write_traces
+from damamba_jax.runs.workdir import CONFIG
 from damamba_jax.runtime.command import make_console
 from damamba_jax.schema.release import ANNOTATIONS, RELEASED_FEATURES
+from damamba_jax.submission import submit as writing
 from damamba_jax.submission.predictions import read_predictions
 from damamba_jax.submission.profiles import PROFILES
 from damamba_jax.submission.profiles import SETS as SETS_OF_2026
@@ -147,11 +151,47 @@ def test_lengths_are_those_of_the_corpus(tmp_path, capsys):
         (["--check=a.zip", "--workdir=b", "--out=c.zip"], "--check=FILE.zip alone"),
         (["--check=a.zip", "--profile=mm25"], "expected one of mm24, mm26"),
         (["--check=a.zip", "--sets=noxi"], "did you mean 'noxi-"),
+        (["--workdir=a", "--out=b.zip", "--smoothing=no"], "`--smoothing`: expected"),
     ],
 )
 def test_wrong_flags(capsys, flags, match):
     status, said = run(capsys, *flags)
     assert status == 2 and match in said
+
+
+def test_a_set_that_the_profile_lacks_is_never_left_out_silently(tmp_path, capsys):
+    path = tmp_path / "empty.zip"
+    zipfile.ZipFile(path, "w").close()
+    flags = (f"--check={path}", "--profile=mm24", "--sets=noxi-base,noxi-j")
+    status, said = run(capsys, *flags)
+    assert status == 2 and "mm24 has no set 'noxi-j'" in said
+
+
+def test_lengths_are_those_of_the_run_s_own_part_of_the_corpus(tmp_path):
+    feature = RELEASED_FEATURES["openface3"]
+    for number in ("001", "002"):
+        for role in ("expert", "novice"):
+            path = tmp_path / f"noxi/test-base/{number}/{role}.openface3.stream"
+            ssi.write_stream(path, np.zeros((25, feature.dim), np.float32), 25.0)
+    labels = tmp_path / "labels/noxi/test-base/001"
+    labels.mkdir(parents=True)
+    ssi.write_labels(labels / "expert.engagement.annotation.csv", np.zeros(24))
+    data = dataclasses.replace(
+        TINY.data, root=str(tmp_path), labels_root=str(tmp_path / "labels"),
+        exclude=("*/002",),
+    )  # fmt: skip
+    workdir = tmp_path / "run"
+    workdir.mkdir()
+    (workdir / CONFIG).write_text(to_json(dataclasses.replace(TINY, data=data)))
+    # A root that is named is that of the same corpus, with the same labels.
+    for root in ("", str(tmp_path)):
+        request = writing.Request(
+            workdirs=(str(workdir),), profile=PROFILES["mm24"], root=root
+        )
+        known = writing.known_frames(request)
+        # Without these labels a session would have 25 frames.
+        roles = ("expert", "novice")
+        assert known == {("noxi/test-base", "001", role): 24 for role in roles}
 
 
 def test_folders_without_predictions(tmp_path, capsys):

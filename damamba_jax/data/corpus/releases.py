@@ -24,7 +24,7 @@ from pathlib import Path
 from damamba_jax.config.layout import LayoutConfig
 from damamba_jax.config.sections import FeatureConfig
 from damamba_jax.data.corpus import patterns
-from damamba_jax.schema.release import ANNOTATIONS
+from damamba_jax.schema.release import ANNOTATIONS, annotation_of
 
 # This file lies in the root of a simulated corpus.
 SIMULATED_FILE = "simulated.json"
@@ -80,12 +80,9 @@ class Release:
         Returns:
           The release, or `None` if it has no such annotation.
         """
-        names = [
-            n for n in self.annotations if sorted(ANNOTATIONS[n]) == sorted(classes)
-        ]
-        if not names:
+        name, first = annotation_of(classes), f".{self.annotations[0]}."
+        if name not in self.annotations:
             return None
-        name, first = names[0], f".{self.annotations[0]}."
         layouts = [
             dataclasses.replace(
                 layout, label_path=layout.label_path.replace(first, f".{name}.")
