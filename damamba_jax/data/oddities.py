@@ -126,7 +126,13 @@ def _labels(
     elif len(values) > 1 and values.min() == values.max():
         text = f"{where}: all labels are {values[0]:g}, in {person.labels_path}."
         yield "constant labels", text
-    elif high - low > 2.0 and len(values) > 1 and low <= 1 and values.max() <= 1:
+    elif (
+        not session.classes
+        and high - low > 2.0
+        and len(values) > 1
+        and low <= 1
+        and values.max() <= 1
+    ):
         yield (
             "label scale",
             f"{where}: no label is above 1, although {field}. Do the labels in "

@@ -73,5 +73,9 @@ def _beside(
 def _read_values(path: Path) -> list[str]:
     """Returns the third field of each line; it is empty if a line has fewer fields."""
     with open(path, "rb") as file:
-        lines = decode_text(file.read(_BYTES)).splitlines()
+        raw = file.read(_BYTES)
+    if len(raw) == _BYTES:
+        # The last line may be cut in the middle.
+        raw = raw.rpartition(b"\n")[0]
+    lines = decode_text(raw).splitlines()
     return [(line.split(";") + ["", "", ""])[2].strip() for line in lines if line]

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from damamba_jax.data.corpus import patterns
 from damamba_jax.data.corpus.sessions import Participant, Session
 from damamba_jax.data.formats.open_table import open_table
 from damamba_jax.data.formats.tables import check_columns
@@ -66,7 +67,7 @@ def read_people(path: Path, *, with_roles: bool) -> dict[Seat, str]:
             columns[name] = [texts[code] for code in codes.tolist()]
         people = columns.pop("person")
         for *place, person in zip(*columns.values(), people, strict=True):
-            seat = Seat(*(text.casefold() for text in place))
+            seat = Seat(*map(patterns.plain_name, place))
             if person and found.setdefault(seat, person) != person:
                 raise format_error(
                     path,
@@ -119,7 +120,7 @@ def name_people(
 def _seats(session: Session, person: Participant) -> list[Seat]:
     """Returns the rows that may name a person; the most detailed one comes first."""
     split, name, role = (
-        text.casefold()
+        patterns.plain_name(text)
         for text in (session.split.rsplit("/", 1)[-1], session.id, person.role)
     )
     roles = [role, ""] if len(session.participants) == 1 else [role]
@@ -135,9 +136,17 @@ def _name(session: Session, people: Mapping[str, str]) -> Session:
 
 
 def _are_names(sessions: Sequence[Session]) -> bool:
-    """Says whether roles are names of people: no role is in every session."""
+    """Says whether roles are names of people.
+
+    No role is in every session, and the largest sessions do not all have the same
+    roles, as they would if roles were seats that are empty now and then.
+    """
     counts = Counter(person.role for s in sessions for person in s.participants)
-    return len(counts) > 1 and all(n < len(sessions) for n in counts.values())
+    if len(counts) < 2 or any(n == len(sessions) for n in counts.values()):
+        return False
+    most = max(len(session.participants) for session in sessions)
+    full = [s.participants for s in sessions if len(s.participants) == most]
+    return len({frozenset(one.role for one in people) for people in full}) > 1
 
 
 def _some(names: Sequence[str]) -> str:

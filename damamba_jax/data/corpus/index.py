@@ -89,7 +89,8 @@ def index(
         search.add(release, scale or Scale(classes=release.classes))
     if not search.built:
         raise _no_corpus(folder, search.searched, problems)
-    if with_labels:
+    # The roles of a release are seats.
+    if with_labels and layout is not None:
         search.name_people(layout)
     return search.finish(is_release=layout is None, without=unread)
 
@@ -152,9 +153,9 @@ class _Search:
                 problems += builder.problems()
                 self.damaged += builder.left_out
 
-    def name_people(self, layout: LayoutConfig | None) -> None:
+    def name_people(self, layout: LayoutConfig) -> None:
         """Finds out who sat in which seat, and adds the names to the sessions."""
-        problems, pattern = self.finder.problems, layout.people if layout else ""
+        problems, pattern = self.finder.problems, layout.people
         tables = list(self.finder.files(self.root, pattern, {})) if pattern else []
         if pattern and not tables:
             problems.append(f"`data.layout.people`: no table {self.root / pattern}.")

@@ -9,6 +9,7 @@ import dataclasses
 import os
 import re
 import string
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -174,3 +175,8 @@ def _canonical(
         same = [v for v in known.get(field, ()) if v.lower() == value.lower()]
         spelled[field] = same[0] if same else value
     return spelled
+
+
+def plain_name(name: str) -> str:
+    """Returns a form of a name that does not depend on case and on accents' form."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", name).casefold())

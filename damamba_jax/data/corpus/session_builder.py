@@ -4,7 +4,6 @@ import collections
 import dataclasses
 import logging
 import os
-import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -93,13 +92,13 @@ class SplitBuilder:
         """Reports sessions without streams, and names that are nearly the same."""
         alike: dict[str, str] = {}
         for name in sessions:
-            other = alike.setdefault(_plain(name), name)
+            other = alike.setdefault(patterns.plain_name(name), name)
             if other != name:
                 text = f"is another session than {other!r}. {_FORMS}"
                 self._problem("alike", name, "", text)
         for name in sorted(self._files.labels.sessions.difference(sessions)):
             text = "has labels, but no stream, and is ignored"
-            if other := alike.get(_plain(name)):
+            if other := alike.get(patterns.plain_name(name)):
                 text += f". Are these the labels of {other!r}? {_FORMS}"
             self._problem("orphan", name, "", text)
 
@@ -194,7 +193,7 @@ class SplitBuilder:
         """Reads the language of a session, if it has a language file."""
         try:
             return about.read_language(self._files, session)
-        except ValueError as error:
+        except (ValueError, OSError) as error:
             self._problem("language", session, "", f"{error}")
             return None
 
@@ -202,7 +201,7 @@ class SplitBuilder:
         """Reads the gender of a person, if the person has a gender file."""
         try:
             return about.read_gender(self._files, session, role)
-        except ValueError as error:
+        except (ValueError, OSError) as error:
             self._problem("gender", session, role, f"{error}")
             return None
 
@@ -383,8 +382,3 @@ class SplitBuilder:
             drop = tuple(c for c in feature.drop_columns if c < dim)
             feature = dataclasses.replace(feature, dim=dim, drop_columns=drop)
         return Track(feature, path, header.sample_rate, frames, header.sample_rate)
-
-
-def _plain(name: str) -> str:
-    """Returns a form of the name that does not depend on case and on accents' form."""
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", name).casefold())

@@ -1,6 +1,7 @@
 """People who come again are known by a table, or by roles that are names."""
 
 import dataclasses
+import shutil
 
 import pytest
 from example import TINY
@@ -54,6 +55,27 @@ Ann;pupil;tuesday"""
     (line,) = found.problems
     assert line.endswith("no row says who sat in mine/all/tuesday teacher.")
     assert found.sessions[0].people == {"Ann", "bob"}
+
+
+def test_accents_of_another_form_are_the_same_session(root):
+    (root / "monday").rename(root / "jose\u0301")
+    table = "session,role,person\njos\u00e9,teacher,Ann\njos\u00e9,pupil,Bob\n"
+    named = people(read(root, table))
+    assert {named[f"jose\u0301 {role}"] for role in ("teacher", "pupil")} == {
+        "Ann",
+        "Bob",
+    }
+
+
+def test_seats_that_are_empty_now_and_then_are_no_names(root):
+    for name in ("tuesday/teacher", "wednesday/pupil"):
+        folder, role = name.split("/")
+        if not (root / folder).is_dir():
+            shutil.copytree(root / "monday", root / folder)
+        for path in (root / folder).glob(f"{role}.*"):
+            path.unlink()
+    # No role is in every session.
+    assert set(people(read(root)).values()) == {""}
 
 
 def test_seats_are_no_names_and_there_may_be_no_table(root):
