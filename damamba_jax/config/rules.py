@@ -152,3 +152,21 @@ def check_causal(
             "`model.partner_order`: a forward model of more than one partner would "
             "see the first partner's future; set it to 'interleaved'."
         )
+
+
+def check_protocol(model: SystemConfig, protocol: str, *, hides_future: bool) -> None:
+    """Checks that a window without a future is not made one with the whole session.
+
+    Args:
+      model: settings of the system.
+      protocol: how sessions are predicted, `"stitched"` or `"long"`.
+      hides_future: value of `data.window.hides_future`.
+
+    Raises:
+      ConfigError: if a pass over the session would show the future to the model.
+    """
+    if protocol == "long" and hides_future and not model.causal:
+        raise ConfigError(
+            "`--protocol`: 'long' shows the whole session, whose future a window "
+            "without `future_frames` does not see; use 'stitched'."
+        )

@@ -210,6 +210,9 @@ class DataConfig(Section):
             test_sessions=(),
             simulated="",
             num_threads=1,
+            label_delay_seconds=0.0,
+            exclude=(),
+            on_error="raise",
         )
 
 

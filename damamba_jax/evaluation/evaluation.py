@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from damamba_jax.config.rules import check_protocol
 from damamba_jax.config.sections import Config, DataConfig
 from damamba_jax.config.smoothing import SmoothingConfig
 from damamba_jax.data.corpus import sessions
@@ -60,13 +61,14 @@ def evaluate(
       console: console for progress and messages; `None` makes one.
 
     Raises:
-      ConfigError: for a smoothing that sees the future of a forward model, or for a
-        ridge regression on classes.
+      ConfigError: for a smoothing or a protocol that shows the future to a model that
+        must not see it, or for a ridge regression on classes.
       Stopped: if `should_stop` returns true.
     """
     console, config = console or make_console(), estimator.config
     # The copy checks that the smoothing fits the model.
     config = dataclasses.replace(config, smoothing=smoothing or config.smoothing)
+    check_protocol(config.model, protocol, hides_future=config.data.window.hides_future)
     chosen = evaluation_splits(index, config.data, splits)
     mark = origin_mark(estimator.simulated, index.simulated)
     run = _Run(

@@ -71,7 +71,7 @@ def _score(
     tree = params.to_tree() if isinstance(params, FlatParams) else params
     found = forward(graphdef, tree, batch, statistics, num_frames=num_frames).score
     # For classes the model gives log-probabilities.
-    return jnp.exp(found) if found.ndim > batch["label_time"].ndim else found
+    return jnp.exp(found) if found.ndim > 2 else found
 
 
 def compile_predict(

@@ -8,8 +8,8 @@ import numpy as np
 from jaxtyping import Float
 
 from damamba_jax.config.layout import LayoutConfig
+from damamba_jax.config.rules import check_protocol
 from damamba_jax.config.sections import Config, DataConfig
-from damamba_jax.config.smoothing import SmoothingConfig
 from damamba_jax.data.corpus.array_source import Arrays, session_of_arrays
 from damamba_jax.data.corpus.label_source import Scale
 from damamba_jax.data.corpus.sessions import Session
@@ -136,7 +136,6 @@ def score_sessions(
     sessions: Sequence[Session],
     *,
     protocol: Mode = "stitched",
-    smoothing: SmoothingConfig | None = None,
     batch_size: int = 0,
     progress: Callable[[int, int], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
@@ -147,8 +146,6 @@ def score_sessions(
       members: the models. Scores are the mean of their predictions.
       sessions: the recordings, with or without annotations.
       protocol: the `protocol` of `predict_sessions`.
-      smoothing: how predictions are smoothed; `None` takes the smoothing of each
-        model's configuration.
       batch_size: the number of windows of a batch; 0 takes the batch size of training.
       progress: a function that is called with (batches done, batches in all), where
         the batches of all models are counted.
@@ -158,13 +155,16 @@ def score_sessions(
       For each session, the scores of each participant.
 
     Raises:
-      ConfigError: if the models read different features or predict different things.
+      ConfigError: if the models read different features or predict different things,
+        or if the protocol shows the future to a model that must not see it.
       Stopped: if `should_stop` returns true.
     """
     _check_alike([member.config.data for member in members])
     predictions = []
     for number, member in enumerate(members):
         config = member.config
+        blind = config.data.window.hides_future
+        check_protocol(config.model, protocol, hides_future=blind)
 
         def tell(done: int, total: int, number: int = number) -> None:
             if progress is not None:
@@ -177,7 +177,7 @@ def score_sessions(
             progress=tell, should_stop=should_stop,
             shares_people=member.shares_people,
         )  # fmt: skip
-        predictions.append(smooth_traces(traces, smoothing or config.smoothing))
+        predictions.append(smooth_traces(traces, config.smoothing))
     traces = predictions[0] if len(members) == 1 else average_traces(predictions)
     bands = widest_bands([member.bands for member in members])
     found: list[dict[str, ParticipantScores]] = [{} for _ in sessions]

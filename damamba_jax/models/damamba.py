@@ -10,7 +10,6 @@ Weights are shared between participants.
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 from jax.typing import DTypeLike
 
@@ -36,6 +35,7 @@ from damamba_jax.models.inputs import (
 )
 from damamba_jax.models.layers import Draws, Linear, split_key
 from damamba_jax.models.modality_dropout import drop_modalities
+from damamba_jax.schema.batch import target_orders
 
 # Width of the embeddings by which the modality groups of a person are compared.
 ALIGNMENT_DIM = 128
@@ -115,7 +115,8 @@ class DAMamba(System):
     ) -> Output:
         """Computes the answer over whole attention chunks.
 
-        The frames that fill up the last chunk repeat the last sample of each feature.
+        The frames that fill up the last chunk repeat the last sample of each feature,
+        or are missing if the window hides the future.
         """
         config = self.config
         if key is not None and (config.modality_dropout or config.feature_dropout):
@@ -143,11 +144,9 @@ class DAMamba(System):
             for name in ("participant_valid", "participant_slot", "label_time")
         )
         if everybody:
-            turns = np.array(
-                [[p, *(q for q in range(people) if q != p)] for p in range(people)]
-            )
+            orders = target_orders(people)
             person, valid = (
-                x[:, turns].reshape(-1, *x.shape[1:]) for x in (person, valid)
+                x[:, orders].reshape(-1, *x.shape[1:]) for x in (person, valid)
             )
             slots = jnp.repeat(slots, people, axis=0)
             label_time = label_time.reshape(-1, label_time.shape[-1])

@@ -19,6 +19,7 @@ from fractions import Fraction
 from typing import Any, NamedTuple
 
 import numpy as np
+from jaxtyping import Int
 
 from damamba_jax.config.sections import DataConfig
 from damamba_jax.config.window import WindowConfig
@@ -168,6 +169,16 @@ def batch_shape(
         session_statistics=data.normalization == "session",
         num_classes=len(data.classes),
     )
+
+
+def target_orders(people: int) -> Int[np.ndarray, "P P"]:
+    """Returns the order of people for each target: the target, then all others.
+
+    A batch that asks for a score of each person, whose labels are `[B, P, Tl]`, is
+    read as if each window came once for each of these orders.
+    """
+    orders = [[p, *(q for q in range(people) if q != p)] for p in range(people)]
+    return np.array(orders)
 
 
 def abstract_batch(shape: BatchShape) -> Batch:

@@ -73,8 +73,7 @@ def predict_recordings(
       CorpusError: if the folder holds no recordings.
       WorkdirError: if `out` holds other predictions or other files.
     """
-    smooth = parse_smoothing(smoothing) if smoothing else None
-    estimators = _load(workdirs, layout)
+    estimators = _load(workdirs, layout, smoothing)
     data = estimators[0].config.data
     index = open_recordings(source, data)
     settings = {
@@ -84,17 +83,15 @@ def predict_recordings(
         "steps": [estimator.step for estimator in estimators],
         "input": str(source.resolve()),
         "protocol": protocol,
-        "smoothing": str(smooth or [str(e.config.smoothing) for e in estimators]),
+        "smoothing": str([str(e.config.smoothing) for e in estimators]),
     }
     _claim(out, settings)
     simulated = any(estimator.simulated for estimator in estimators)
     if simulated and not index.simulated:
         _log.warning("the model has seen simulated data alone; these are recordings.")
     warn_of_oddities(data, index)
-    score = functools.partial(
-        score_sessions, [estimator.member() for estimator in estimators],
-        protocol=protocol, smoothing=smooth,
-    )  # fmt: skip
+    members = [estimator.member() for estimator in estimators]
+    score = functools.partial(score_sessions, members, protocol=protocol)
     score_once = functools.partial(
         _score_once, estimator=estimators[0], score=score,
         mark="simulated" if simulated else "",
@@ -105,9 +102,18 @@ def predict_recordings(
     console.print(f"Written: {out}")
 
 
-def _load(workdirs: Sequence[Path], layout: ConfigDict | None) -> list[Estimator]:
-    """Loads the models; if a layout is given, they read recordings in that layout."""
+def _load(
+    workdirs: Sequence[Path], layout: ConfigDict | None, smoothing: str
+) -> list[Estimator]:
+    """Loads the models, with another layout or another smoothing if one is given."""
     estimators = [one for workdir in workdirs for one in load_members(workdir)]
+    if smoothing:
+        # The copy checks that the smoothing fits the model.
+        chosen = {"smoothing": parse_smoothing(smoothing)}
+        estimators = [
+            dataclasses.replace(one, config=dataclasses.replace(one.config, **chosen))
+            for one in estimators
+        ]
     if layout is None:
         return estimators
     other = from_config_dict(layout).data

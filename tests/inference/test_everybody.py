@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from class_forms import with_classes
 from example import FEATURES, small_config, unit_statistics
 
 from damamba_jax.data.batches.everybody import all_alike
@@ -16,7 +17,7 @@ from damamba_jax.inference.sessions import predict_sessions
 from damamba_jax.models.functional import build_model, split_model
 
 
-def record(*names, seconds=3.0):
+def record(*names, seconds=3.0, scale=None):
     """A recording of noise."""
     rng = np.random.default_rng(len(names))
     people = {
@@ -26,22 +27,29 @@ def record(*names, seconds=3.0):
         }
         for name in names
     }
-    return session_of_arrays(people, {}, FEATURES, label_rate=25.0, scale=Scale())
+    return session_of_arrays(
+        people, {}, FEATURES, label_rate=25.0, scale=scale or Scale()
+    )
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("names", "model"),
+    ("names", "model", "classes"),
     [
-        ("ann bob", {}),
-        ("ann bob cem", {"partner_order": "interleaved"}),
-        ("ann bob", {"modality_fusion": False}),
-        ("ann bob", {"partner_fusion": False}),
+        ("ann bob", {}, ""),
+        ("ann bob", {}, "low middle high"),
+        ("ann bob cem", {"partner_order": "interleaved"}, ""),
+        ("ann bob", {"modality_fusion": False}, ""),
+        ("ann bob", {"partner_fusion": False}, ""),
     ],
 )
-def test_scores_are_those_of_one_target_after_the_other(names, model):
-    session = record(*names.split())
+def test_scores_are_those_of_one_target_after_the_other(names, model, classes):
+    scale = Scale(classes=tuple(classes.split()))
+    session = record(*names.split(), scale=scale)
     config = small_config(participants=len(names.split()), **model)
+    if classes:
+        data = dataclasses.replace(config.data, classes=scale.classes)
+        config = with_classes(config, data)
     _, params = split_model(build_model(config.model, config.data, seed=0))
     rng = np.random.default_rng(1)
     params = jax.tree.map(
@@ -61,7 +69,11 @@ def test_scores_are_those_of_one_target_after_the_other(names, model):
             score, [session], config.data, batch_size=6, frame_multiple=8,
             shares_people=shares_people,
         )  # fmt: skip
-        return {trace.role: trace.prediction for trace in traces}, sum(encoded)
+        found = {
+            trace.role: trace.probabilities if classes else trace.prediction
+            for trace in traces
+        }
+        return found, sum(encoded)
 
     (one, cost), (other, shared) = run(False), run(True)
     assert list(one) == list(other) == names.split()
@@ -70,6 +82,8 @@ def test_scores_are_those_of_one_target_after_the_other(names, model):
         assert np.isfinite(expected).all() and np.ptp(expected) > 0.01
         # Batches of other sizes are rounded in other places.
         np.testing.assert_allclose(other[name], expected, atol=2e-6)
+        if classes:
+            np.testing.assert_allclose(expected.sum(axis=1), 1.0, rtol=1e-5)
 
 
 def test_only_sessions_that_are_seen_whole_are_scored_at_once():

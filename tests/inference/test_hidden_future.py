@@ -9,8 +9,10 @@ import pytest
 from example import small_config, unit_statistics
 from forms import FACE, LABEL_RATE, VOICE, layout, streams, values
 
+from damamba_jax.config.rules import check_protocol
 from damamba_jax.data.corpus import index as corpus_index
 from damamba_jax.data.formats import ssi
+from damamba_jax.errors import ConfigError
 from damamba_jax.inference.estimator import predict_function
 from damamba_jax.inference.sessions import predict_sessions
 from damamba_jax.models.functional import build_model, split_model
@@ -96,3 +98,31 @@ def test_scores_of_a_core_depend_on_nothing_behind_it(
         )
         same = np.array_equal(after[:, earlier], before[:, earlier])
         assert same == is_hidden
+
+
+def cut(root, seconds):
+    """Ends whatever was recorded at some time, for everybody."""
+    for path in sorted(root.rglob("*.stream")):
+        session, (role, name, _) = path.parent.name, path.name.split(".")
+        data, rate = values(session, role, name), RATES[name]
+        ssi.write_stream(path, data[: round(seconds * rate)], rate)
+
+
+def test_a_recording_that_ends_is_scored_as_one_that_goes_on(tmp_path):
+    # 30 frames are no whole number of attention chunks, which are filled up.
+    score = scorer(configure(18, 0))
+    _, places = streams(tmp_path)
+    before = score(tmp_path, places)
+    # The end of a core of 0.3 s at which both features have a frame: 50 and 25 Hz.
+    cut(tmp_path, 3.6)
+    after = score(tmp_path, places)
+    assert after.shape[1] == round(3.6 * LABEL_RATE) < before.shape[1]
+    np.testing.assert_array_equal(after, before[:, : after.shape[1]])
+
+
+def test_whole_sessions_and_smoothing_never_show_the_future():
+    config = configure(20, 0)
+    with pytest.raises(ConfigError, match="'long' shows the whole session"):
+        check_protocol(config.model, "long", hides_future=True)
+    check_protocol(config.model, "stitched", hides_future=True)
+    check_protocol(config.model, "long", hides_future=False)

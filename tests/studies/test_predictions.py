@@ -92,7 +92,7 @@ def test_predictions_are_never_written_over(workdir, root, tmp_path):
     with pytest.raises(WorkdirError, match="holds predictions of other models"):
         run(workdir, root / "tuesday", tmp_path / "out")
     with pytest.raises(WorkdirError, match="holds predictions of other models"):
-        run(workdir, root / "monday", tmp_path / "out", smoothing="gaussian:1")
+        run(workdir, root / "monday", tmp_path / "out", smoothing="exponential:1")
     with pytest.raises(WorkdirError, match="expected a new or empty folder"):
         run(workdir, root / "monday", root / "monday")
 

@@ -245,7 +245,9 @@ class BatchBuilder:
         frames = native_frames(self.window, track.max_rate)
         rate, length = track.rate[people], track.length[people]
         first = np.floor(start_seconds[:, None] * rate).astype(np.int64)
-        last = np.where(track.stops_early[people], length, length - frames)
+        # Whether a recording goes on behind a core is a part of its hidden future.
+        is_cut = track.stops_early[people] | self.window.hides_future
+        last = np.where(is_cut, length, length - frames)
         first = np.clip(first, 0, np.maximum(last, 0))
         values = np.empty((people.size, frames, dim), BATCH["features"].dtype)
         valid = np.repeat((length > 0).ravel()[:, None], frames, axis=1)

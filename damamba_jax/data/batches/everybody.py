@@ -12,6 +12,7 @@ from damamba_jax.config.sections import DataConfig
 from damamba_jax.data.batches.builder import BatchRows
 from damamba_jax.data.batches.people import People
 from damamba_jax.data.corpus.sessions import Session
+from damamba_jax.schema.batch import target_orders
 
 
 def all_alike(sessions: Sequence[Session], data: DataConfig) -> bool:
@@ -32,8 +33,7 @@ def all_alike(sessions: Sequence[Session], data: DataConfig) -> bool:
 def each_as_target(rows: BatchRows, people: People) -> BatchRows:
     """Repeats each row once for each of its people, who then comes first as target."""
     count = rows.people.shape[1]
-    turns = [[p, *(q for q in range(count) if q != p)] for p in range(count)]
-    seated = rows.people[:, np.array(turns)].reshape(-1, count)
+    seated = rows.people[:, target_orders(count)].reshape(-1, count)
     return BatchRows(
         people=seated,
         slot=np.repeat(rows.slot, count, axis=0),

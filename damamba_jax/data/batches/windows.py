@@ -225,6 +225,13 @@ class EvaluationSource:
         """Number of windows of all targets."""
         return len(self._windows[0])
 
+    @property
+    def is_rated(self) -> bool:
+        """Whether any frame has a rating that counts, also of a turn if turns count."""
+        people = self._builder.people
+        rated = np.isfinite(people.labels)
+        return bool(np.any(rated & (people.turn >= 0) if people.turn.size else rated))
+
     def __len__(self) -> int:
         return -(-self.num_windows // self._batch_size)
 

@@ -202,7 +202,9 @@ def reference_rows(values, valid, rate, start, frames, end=math.inf):
     """Native rows of one window, one row at a time."""
     rows = np.zeros((frames, values.shape[1]), np.float32)
     good = np.zeros(frames, bool)
-    first = min(math.floor(start * rate + 1e-9), len(values) - frames)
+    # Whether rows follow may not show in a window whose end is hidden.
+    last = len(values) - frames if end == math.inf else len(values)
+    first = min(math.floor(start * rate + 1e-9), last)
     first = max(first, 0)
     for k in range(frames):
         i = min(first + k, len(values) - 1)
