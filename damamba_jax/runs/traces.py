@@ -7,12 +7,14 @@ person they belong to.
 
 import logging
 import os
+import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from damamba_jax import files
+from damamba_jax.errors import WorkdirError
 from damamba_jax.files import replace_file, split_file_name
 from damamba_jax.metrics.trace import Gender, Trace
 from damamba_jax.metrics.turns import Turns
@@ -85,7 +87,7 @@ def read_kept(out: str | os.PathLike, split: str, key: str) -> list[Trace] | Non
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as kept:
             if "key" not in kept or str(kept["key"]) != key:
                 return None
-        return read_traces(out, split)
+            return _parse(kept)
 
     return files.read_kept(path, read, _log)
 
@@ -99,6 +101,7 @@ def read_traces(out: str | os.PathLike, split: str) -> list[Trace]:
 
     Raises:
       ValueError: if there is no such file.
+      WorkdirError: if the file is damaged.
     """
     path = _path(out, split)
     if not path.is_file():
@@ -106,48 +109,59 @@ def read_traces(out: str | os.PathLike, split: str) -> list[Trace]:
             f"{path}: expected the predictions of an evaluation, found no file; "
             f"evaluate first: damamba evaluate --workdir={out}."
         )
-    with np.load(path, allow_pickle=False) as kept:
-        ends = np.cumsum(kept["length"])[:-1]
-        labels = np.split(kept["label"], ends)
-        predictions = np.split(kept["prediction"], ends)
-        # Older files hold annotations from 0 to 1.
-        ranges = np.broadcast_to([0.0, 1.0], (len(labels), 2))
-        if "label_range" in kept:
-            ranges = kept["label_range"]
-        genders = np.broadcast_to("", len(labels))
-        if "gender" in kept:
-            genders = kept["gender"]
-        turns = _read_turns(kept, len(labels))
-        probabilities = [None] * len(labels)
-        if "probabilities" in kept:
-            probabilities = np.split(kept["probabilities"], ends)
-        classes = tuple(kept["classes"].tolist()) if "classes" in kept else ()
-        ordered = bool(classes) and bool(kept["classes_ordered"])
-        return [
-            Trace(
-                split=str(kept["split"]),
-                session=str(session),
-                role=str(role),
-                language=str(language) or None,
-                gender=_GENDERS.get(str(gender)),
-                label_rate=float(rate),
-                label_range=(float(low), float(high)),
-                label=label,
-                prediction=prediction,
-                turns=own,
-                classes=classes,
-                classes_ordered=ordered,
-                probabilities=chances,
-            )
-            for (
-                session, role, language, gender, rate, (low, high), label, prediction,
-                own, chances,
-            ) in zip(
-                kept["session"], kept["role"], kept["language"], genders,
-                kept["label_rate"], ranges, labels, predictions, turns, probabilities,
-                strict=True,
-            )
-        ]  # fmt: skip
+    try:
+        # `np.load` leaves a damaged file open, so it is opened here.
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as kept:
+            return _parse(kept)
+    except (zipfile.BadZipFile, KeyError, ValueError, EOFError) as error:
+        raise WorkdirError(
+            f"{path}: expected the predictions of an evaluation, got {error!r}; "
+            f"evaluate again: damamba evaluate --workdir={out}."
+        ) from error
+
+
+def _parse(kept: Mapping[str, np.ndarray]) -> list[Trace]:
+    ends = np.cumsum(kept["length"])[:-1]
+    labels = np.split(kept["label"], ends)
+    predictions = np.split(kept["prediction"], ends)
+    # Older files hold annotations from 0 to 1.
+    ranges = np.broadcast_to([0.0, 1.0], (len(labels), 2))
+    if "label_range" in kept:
+        ranges = kept["label_range"]
+    genders = np.broadcast_to("", len(labels))
+    if "gender" in kept:
+        genders = kept["gender"]
+    turns = _read_turns(kept, len(labels))
+    probabilities = [None] * len(labels)
+    if "probabilities" in kept:
+        probabilities = np.split(kept["probabilities"], ends)
+    classes = tuple(kept["classes"].tolist()) if "classes" in kept else ()
+    ordered = bool(classes) and bool(kept["classes_ordered"])
+    return [
+        Trace(
+            split=str(kept["split"]),
+            session=str(session),
+            role=str(role),
+            language=str(language) or None,
+            gender=_GENDERS.get(str(gender)),
+            label_rate=float(rate),
+            label_range=(float(low), float(high)),
+            label=label,
+            prediction=prediction,
+            turns=own,
+            classes=classes,
+            classes_ordered=ordered,
+            probabilities=chances,
+        )
+        for (
+            session, role, language, gender, rate, (low, high), label, prediction,
+            own, chances,
+        ) in zip(
+            kept["session"], kept["role"], kept["language"], genders,
+            kept["label_rate"], ranges, labels, predictions, turns, probabilities,
+            strict=True,
+        )
+    ]  # fmt: skip
 
 
 def _class_arrays(traces: Sequence[Trace]) -> dict[str, np.ndarray]:

@@ -228,11 +228,13 @@ def train_all(
     done = {run.folder: run.steps_done for run in runs}
     todo = []
     for run in runs:
-        if run.is_finished:
-            # This raises an error if the finished run has another configuration.
+        if run.steps_done:
+            # This raises an error if the run began with another configuration, before
+            # hours of work on the runs before it.
             with run_folder.claim(run.folder, run.config):
-                continue
-        todo.append(run)
+                pass
+        if not run.is_finished:
+            todo.append(run)
     start = sum(done.values())
     with ProgressLine(title, console, unit="steps", start=start) as progress:
 

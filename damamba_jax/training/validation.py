@@ -13,6 +13,7 @@ from damamba_jax.config.systems import SystemConfig
 from damamba_jax.data.batches import windows
 from damamba_jax.data.corpus import splits
 from damamba_jax.data.corpus.sessions import CorpusIndex
+from damamba_jax.errors import CorpusError
 from damamba_jax.inference.estimator import compile_predict
 from damamba_jax.metrics.ccc import ccc
 from damamba_jax.metrics.classes import confusion_matrix, kappa_of
@@ -46,12 +47,19 @@ class Validation:
         index: CorpusIndex,
         sharding: NamedSharding,
     ) -> None:
+        sessions = splits.validation_sessions(index, data)
         self._source = windows.EvaluationSource(
-            splits.validation_sessions(index, data),
+            sessions,
             data,
             batch_size=train.batch_size,
             max_batches=train.eval_batches,
         )
+        if not self._source.is_rated:
+            raise CorpusError(
+                f"validation: expected ratings in {len(sessions)} sessions, the first "
+                f"of which is {splits.session_name(sessions[0])}, got files without "
+                "any. Set another `data.val_split`, or an empty one."
+            )
         self._model, self._data, self._sharding = model, data, sharding
 
     def score(
