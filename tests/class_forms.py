@@ -4,9 +4,17 @@ import dataclasses
 from pathlib import Path
 
 import numpy as np
-from forms import ROLES, SECONDS, SESSIONS, elan_text, intervals, people, write_rows
+from forms import (
+    ROLES,
+    SESSIONS,
+    elan_text,
+    intervals,
+    people,
+    write_rows,
+    write_turns,
+)
 
-from damamba_jax.config.layout import LabelConfig, TurnsConfig
+from damamba_jax.config.layout import LabelConfig
 from damamba_jax.data.formats import annotations
 
 NAMES = ("alone", "near", "together")
@@ -69,20 +77,7 @@ def rater_csv(root: Path):
 
 
 def turn_csv(root: Path):
-    table = [(s, r, *steps(s, r)) for s, r in people()]
-    names = [f"Turn {i + 1}" for i in range(2 * SECONDS)]
-    write_rows(root / "all.csv", ("Session", "Person", *names), table)
-    spans = [(i + 1, i / 2, (i + 1) / 2) for i in range(2 * SECONDS)]
-    write_rows(root / "turns.csv", ("n", "from", "to"), spans)
-    return {
-        "label_path": "all.csv",
-        "labels": LabelConfig(
-            values=("Turn {turn}",), rows=("Session={session}", "Person={role}")
-        ),
-        "turns": TurnsConfig(
-            files="turns.csv", turn="n", start="from", end="to", rows=()
-        ),
-    }
+    return write_turns(root, steps)
 
 
 def nova(root: Path):

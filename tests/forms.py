@@ -237,9 +237,18 @@ def timed_csv(root: Path):
 
 
 def turn_csv(root: Path):
-    """Wide: a row for each person, a column for each half second."""
+    return write_turns(root, lambda s, r: [value for _, _, value in intervals(s, r)])
+
+
+def write_turns(root: Path, cells):
+    """Wide: a row for each person, a column for each half second.
+
+    Args:
+      root: of the corpus.
+      cells: the values of a session and a role.
+    """
     count = 2 * SECONDS
-    rows = [(s, r, *(value for _, _, value in intervals(s, r))) for s, r in people()]
+    rows = [(session, role, *cells(session, role)) for session, role in people()]
     names = [f"Turn {i + 1}" for i in range(count)]
     write_rows(root / "all.csv", ("Session", "Person", *names), rows)
     spans = [(i + 1, i / 2, (i + 1) / 2) for i in range(count)]

@@ -154,7 +154,7 @@ def test_a_recording_that_is_cut_off_is_said(recordings, tmp_path, capsys):
     assert run(recordings, tmp_path / "out") == 0
     said = capsys.readouterr().out
     assert re.search(
-        r"the recording ends after [1-4] s, and claims to have 9 s\.", said
+        r"the recording ends after [1-4] s, but claims to last 9 s\.", said
     )
 
 

@@ -189,44 +189,21 @@ def test_no_regression_on_windows_passes_the_oracle(root):
 
 
 @pytest.mark.parametrize(
-    "window",
+    ("hz", "past", "core", "future"),
     [
-        PAPER.data.window,
-        NATIVE,
-        dataclasses.replace(
-            PAPER.data.window,
-            frame_hz=30.0,
-            past_frames=7,
-            core_frames=6,
-            future_frames=7,
-        ),
-        dataclasses.replace(
-            PAPER.data.window,
-            frame_hz=12.5,
-            past_frames=0,
-            core_frames=8,
-            future_frames=0,
-        ),
-        dataclasses.replace(
-            PAPER.data.window,
-            frame_hz=25.0,
-            past_frames=1000,
-            core_frames=2000,
-            future_frames=1000,
-        ),
-        dataclasses.replace(PAPER.data.window, past_frames=50, future_frames=14),
-        dataclasses.replace(PAPER.data.window, past_frames=64, future_frames=0),
-        dataclasses.replace(
-            PAPER.data.window,
-            frame_hz=30.0,
-            past_frames=7,
-            core_frames=6,
-            future_frames=0,
-        ),
+        (100.0, 32, 32, 32), (25.0, 32, 32, 32), (30.0, 7, 6, 7), (12.5, 0, 8, 0),
+        (25.0, 1000, 2000, 1000), (100.0, 50, 32, 14), (100.0, 64, 32, 0),
+        (30.0, 7, 6, 0),
     ],
-    ids=["100hz", "25hz", "30hz", "12hz", "longer", "past", "blind", "blind-30hz"],
-)
-def test_windows_are_cut_exactly(window):
+)  # fmt: skip
+def test_windows_are_cut_exactly(hz, past, core, future):
+    window = dataclasses.replace(
+        PAPER.data.window,
+        frame_hz=hz,
+        past_frames=past,
+        core_frames=core,
+        future_frames=future,
+    )
     frames = 237
     cut = oracle_views.cut_windows(window, frames)
     hz = Fraction(window.frame_hz)
