@@ -7,8 +7,7 @@ The run starts from a model of `configs/noxi.py`, with a fifth of its learning r
 Without `init_from`, it learns only from NoXi-J's 31 training sessions. If `DIR` holds
 NoXi too, `--config.data.train_splits=noxi/train,noxi-j/train` learns from both at once.
 There is no simulated corpus for this configuration. Validation has 10 sessions; the
-test split has no public labels. Others have published CCCs from 0.31 (the baseline of
-2026) to 0.64.
+test split has no public labels.
 """
 
 import ml_collections
@@ -27,5 +26,5 @@ def get_config(preset: str = "25hz") -> ml_collections.ConfigDict:
     config.data.simulated = ""
     config.optim.lr = config.optim.lr / 5  # ours: fine-tuning
     config.optim.warmup_steps = config.optim.warmup_steps // 5  # ours
-    config.train.steps = config.train.steps // 5  # ours: about two passes
+    config.train.steps = config.train.steps // 5  # ours: a fifth
     return config
