@@ -85,7 +85,9 @@ def read_sound(path: Path) -> Iterator[Float[np.ndarray, "samples"]]:
     with _open(path) as container:
         if not container.streams.audio:
             raise _unlike(path, "sound", expected="a sound track", got="none")
-        resampler = av.AudioResampler(format="fltp", rate=SOUND_HZ)
+        # Samples of all channels lie in one array. With one array a channel, PyAV reads
+        # beyond its list of arrays from eight channels on, and the process crashes.
+        resampler = av.AudioResampler(format="flt", rate=SOUND_HZ)
         zero, done = _start(container), 0
         for frame in _resampled(path, container, resampler):
             if frame.pts is not None and frame.time_base is not None:
@@ -96,7 +98,8 @@ def read_sound(path: Path) -> Iterator[Float[np.ndarray, "samples"]]:
                     done = begin
             # The mean is taken here, since FFmpeg makes similar channels louder when it
             # mixes them.
-            block = frame.to_ndarray().mean(axis=0)
+            channels = frame.layout.nb_channels
+            block = frame.to_ndarray().reshape(-1, channels).mean(axis=1)
             done += len(block)
             _check_length(path, done / SOUND_HZ)
             yield block
