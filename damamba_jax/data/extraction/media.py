@@ -138,6 +138,8 @@ def read_pictures(path: Path) -> Iterator[Shown]:
             before = frame
             length = (frame.duration or 0) * (frame.time_base or 0)
             end = time + (Fraction(length) or usual)
+        # A file may claim any duration of its last picture.
+        _check_length(path, float(end))
         stop = count_rows(float(end))
         if before is not None and stop > row:
             yield Shown(row, stop - row, _upright(path, before))

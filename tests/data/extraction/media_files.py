@@ -27,7 +27,7 @@ def write_wav(path, sound, *, rate=16_000):
     return path
 
 
-def write_mkv(path, *, times=(), fps=30, sound=(), codec="ffv1"):
+def write_mkv(path, *, times=(), fps=30, sound=(), codec="ffv1", last=None):
     """Writes pictures and sound at given times.
 
     Args:
@@ -36,6 +36,7 @@ def write_mkv(path, *, times=(), fps=30, sound=(), codec="ffv1"):
       fps: what the header claims.
       sound: pairs of seconds and samples at 16 kHz.
       codec: of the pictures; `ffv1` keeps them as they are.
+      last: seconds that the last picture claims to last.
     """
     import av
 
@@ -55,13 +56,15 @@ def write_mkv(path, *, times=(), fps=30, sound=(), codec="ffv1"):
             frame = av.VideoFrame.from_ndarray(image, format="rgb24")
             frame.pts, frame.time_base = round(time * 1000), _MS
             packets += video.encode(frame)
+        packets += video.encode() if times else []
+        if last is not None:
+            packets[-1].duration = round(last / packets[-1].time_base)
         for time, samples in sound:
             whole = np.round(np.asarray(samples)[None] * 32767).astype(np.int16)
             frame = av.AudioFrame.from_ndarray(whole, format="s16", layout="mono")
             frame.rate, frame.pts = 16_000, round(time * 16_000)
             frame.time_base = Fraction(1, 16_000)
             packets += audio.encode(frame)
-        packets += video.encode() if times else []
         packets += audio.encode() if sound else []
         for packet in sorted(packets, key=lambda p: p.dts * p.time_base):
             container.mux(packet)

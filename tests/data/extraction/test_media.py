@@ -178,6 +178,14 @@ def test_a_jump_beyond_the_bound_is_an_error(tmp_path):
         shown(path)
 
 
+def test_a_last_picture_beyond_the_bound_is_an_error(tmp_path):
+    path = media_files.write_mkv(tmp_path / "a.mkv", times=[0.0, 1.0], last=2.0)
+    assert shown(path) == [(0, 25, 0), (25, 50, 10)]
+    path = media_files.write_mkv(tmp_path / "b.mkv", times=[0.0, 1.0], last=1e6)
+    with pytest.raises(DataFormatError, match="`length`: expected at most 86400 s"):
+        shown(path)
+
+
 def test_titles_in_any_letters_do_no_harm(tmp_path):
     path = media_files.write_wav(tmp_path / "a.wav", media_files.tone(1.0))
     title = b"Gespr\xe4ch\0"
