@@ -39,6 +39,8 @@ _FORMATS = (
     "aac,ac3,aiff,amr,asf,au,avi,caf,flac,flv,m4v,matroska,mov,mp3,mpeg,mpegts,"
     "mpegvideo,mxf,ogg,w64,wav"
 )
+# Options of FFmpeg's decoders.
+_LIMITS = {"max_pixels": str(MAX_PIXELS)}
 
 
 class Shown(NamedTuple):
@@ -115,14 +117,16 @@ def read_pictures(path: Path) -> Iterator[Shown]:
     the file is read.
 
     Raises:
-      DataFormatError: if there is no video track, if it has no picture, cannot be
-        decoded, or is too long, or if a picture is too large.
+      DataFormatError: if there is no video track, if it has no picture of at most
+        `MAX_PIXELS`, cannot be decoded, or is too long.
     """
     with _open(path) as container:
         if not container.streams.video:
             raise _unlike(path, "video", expected="a video track", got="none")
         stream = container.streams.video[0]
         stream.thread_type = "AUTO"
+        # The decoder must not get memory for a picture that is refused afterwards.
+        stream.codec_context.options = _LIMITS
         usual = 1 / Fraction(stream.average_rate or ROW_HZ)
         zero, row, end = _start(container), 0, Fraction(0)
         before: Any = None
@@ -144,7 +148,10 @@ def read_pictures(path: Path) -> Iterator[Shown]:
         if before is not None and stop > row:
             yield Shown(row, stop - row, _upright(path, before))
     if before is None:
-        raise _unlike(path, "video", expected="at least one picture", got="none")
+        raise _unlike(
+            path, "video", expected=f"a picture of at most {MAX_PIXELS} pixels",
+            got="none",
+        )  # fmt: skip
 
 
 def _library() -> Any:
@@ -159,6 +166,8 @@ def _unlike(path: Path, field: str, *, expected: str, got: str) -> Exception:
 def _open(path: Path) -> Iterator[Any]:
     av = _library()
     options = {"protocol_whitelist": "file", "format_whitelist": _FORMATS}
+    # FFmpeg decodes some pictures while it opens a file.
+    options |= _LIMITS
     # Before version 19, titles and comments that are not UTF-8 raise an error.
     old = int(av.__version__.partition(".")[0]) < 19
     lenient = {"metadata_errors": "replace"} if old else {}
@@ -198,7 +207,9 @@ def _frames(path: Path, container: Any, stream: Any) -> Iterator[Any]:
         except av.error.FFmpegError:
             lost += 1
     if lost:
-        _log.warning("%s: %d packets are damaged and were left out.", path, lost)
+        _log.warning(
+            "%s: %d packets are damaged or too large, and were left out.", path, lost
+        )
 
 
 def _resampled(path: Path, container: Any, resampler: Any) -> Iterator[Any]:

@@ -1,6 +1,8 @@
 """Recordings for tests: sound by the standard library, the rest by PyAV."""
 
+import struct
 import wave
+import zlib
 from fractions import Fraction
 from pathlib import Path
 
@@ -69,3 +71,38 @@ def write_mkv(path, *, times=(), fps=30, sound=(), codec="ffv1", last=None):
         for packet in sorted(packets, key=lambda p: p.dts * p.time_base):
             container.mux(packet)
     return path
+
+
+def write_png_video(path, sizes):
+    """Writes black pictures, 25 a second, of which those beyond a megapixel are cut.
+
+    Args:
+      path: its ending is `.mov`.
+      sizes: width and height of each picture.
+    """
+    import av
+
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("png", rate=25)
+        video.width, video.height, video.pix_fmt = 32, 16, "gray"
+        container.start_encoding()
+        for i, (width, height) in enumerate(sizes):
+            packet = av.Packet(_png(width, height))
+            packet.stream, packet.time_base = video, Fraction(1, 25)
+            packet.pts = packet.dts = i
+            container.mux(packet)
+    return path
+
+
+def _png(width, height):
+    lines = bytes((width + 1) * height) if width * height < 1 << 20 else b""
+    chunks = {
+        b"IHDR": struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0),
+        b"IDAT": zlib.compress(lines),
+        b"IEND": b"",
+    }
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data
+        + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in chunks.items()
+    )  # fmt: skip

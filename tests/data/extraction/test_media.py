@@ -1,6 +1,8 @@
 """Sound and pictures, out of files that the tests write."""
 
 import struct
+import subprocess
+import sys
 from pathlib import Path
 
 import media_files
@@ -126,6 +128,35 @@ def test_a_picture_beyond_the_bound_is_refused(tmp_path):
         media._upright(tmp_path / "a.mp4", Frame())
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="the peak is read from /proc")
+@pytest.mark.parametrize("small", [0, 20])
+def test_a_picture_beyond_the_bound_takes_no_memory(tmp_path, small):
+    """A picture of 256 MB comes alone, or between pictures that are small."""
+    sizes = [(32, 16)] * small + [(16_000, 16_000)] + [(32, 16)] * small
+    path = media_files.write_png_video(tmp_path / "a.mov", sizes)
+    program = (
+        "import pathlib, re, sys\n"
+        "from damamba_jax.data.extraction import media\n"
+        "def peak():\n"
+        "    status = pathlib.Path('/proc/self/status').read_text()\n"
+        "    return int(re.search(r'VmHWM:\\s+(\\d+) kB', status)[1])\n"
+        "media._library()\n"
+        "start = peak()\n"
+        "try: found = len(list(media.read_pictures(pathlib.Path(sys.argv[1]))))\n"
+        "except ValueError as error: found = error\n"
+        "print((peak() - start) // 1024, found)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, path], capture_output=True, text=True,
+    )  # fmt: skip
+    grown, found = done.stdout.strip().split(" ", 1)
+    assert int(grown) < 100, done
+    if small:
+        assert found == "40" and "1 packets are damaged or too large" in done.stderr
+    else:
+        assert "expected a picture of at most 67108864 pixels, got none" in found
+
+
 @pytest.mark.parametrize(
     "content",
     [
@@ -212,7 +243,7 @@ def test_a_damaged_packet_shifts_nothing(tmp_path, caplog):
     path.write_bytes(raw.replace(packets[7], b"\x55" * len(packets[7])))
     got = [(start, rows) for start, rows, _ in shown(path)]
     assert got == [(i, 1) for i in range(6)] + [(6, 2)] + [(i, 1) for i in range(8, 20)]
-    assert "1 packets are damaged" in caplog.text
+    assert "1 packets are damaged or too large" in caplog.text
 
 
 def test_rows_of_which_half_was_recorded():
