@@ -1,5 +1,6 @@
 """`damamba extract`, with a double of Silero's detector."""
 
+import errno
 import os
 import re
 import shutil
@@ -13,6 +14,8 @@ import numpy as np
 import pytest
 
 from damamba_jax import extract
+from damamba_jax.data.extraction import run as extraction
+from damamba_jax.data.extraction.sources import find_people
 from damamba_jax.data.formats import ssi
 from damamba_jax.data.formats.stream_rows import read_notes
 
@@ -142,6 +145,35 @@ def test_a_damaged_recording_stops_nobody_else(recordings, tmp_path, capsys):
     assert "at least one sample, got none" in said
     assert "extracted: 2 written, 0 kept, 3 failed" in said
     assert len(files(tmp_path / "out")) == 4
+
+
+def test_what_may_not_be_opened_stops_nobody_else(
+    recordings, tmp_path, capsys, monkeypatch
+):
+    """The first recording may not be read, and the second one has just vanished."""
+    import av
+
+    whole = av.open
+    for name in ("a.wav", "b.wav"):
+        media_files.write_wav(recordings / "val/001" / name, media_files.tone(1.0))
+
+    def refuse(file, **options):
+        if file.endswith("a.wav"):
+            raise av.error.PermissionError(errno.EACCES, "Permission denied", file)
+        return whole(file, **options)
+
+    def vanish(root):
+        people = find_people(root)
+        (recordings / "val/001/b.wav").unlink()
+        return people
+
+    monkeypatch.setattr(av, "open", refuse)
+    monkeypatch.setattr(extraction, "find_people", vanish)
+    assert run(recordings, tmp_path / "out") == 1
+    said = capsys.readouterr().out
+    assert "a.wav: `format`: expected a recording that FFmpeg can read, got" in said
+    assert "Permission denied" in said and "No such file or directory" in said
+    assert "extracted: 2 written, 0 kept, 2 failed" in said
 
 
 def test_a_recording_that_is_cut_off_is_said(recordings, tmp_path, capsys):

@@ -67,7 +67,7 @@ def measure(path: Path) -> float:
     """Reads how many seconds a file claims to last; 0 if it does not say.
 
     Raises:
-      DataFormatError: for a file that is not a recording.
+      DataFormatError: for a file that is not a recording or cannot be opened.
     """
     with _open(path) as container:
         seconds = (container.duration or 0) / 1e6
@@ -173,9 +173,9 @@ def _open(path: Path) -> Iterator[Any]:
     lenient = {"metadata_errors": "replace"} if old else {}
     try:
         container = av.open(str(path), options=options, **lenient)
-    except av.error.FFmpegError as error:
-        if isinstance(error, OSError):
-            raise
+    # The system's errors count as well: one file that may not be read, for instance,
+    # must not end the work on the others.
+    except (av.error.FFmpegError, OSError) as error:
         raise _unlike(
             path, "format", expected="a recording that FFmpeg can read",
             got=f"{error.strerror or error}",

@@ -62,7 +62,8 @@ def extract_recordings(
 ) -> Summary:
     """Writes the streams of all people; streams that are complete are kept.
 
-    If a recording cannot be decoded, a line says so, and the others are extracted.
+    If a recording cannot be opened or decoded, a line says so, and the others are
+    extracted.
 
     Args:
       root: a corpus, a session, or one recording.
@@ -187,7 +188,10 @@ def _plan(
 
 def _state(source: Path) -> str:
     """Returns a text that changes if another recording takes this one's place."""
-    status = source.stat()
+    try:
+        status = source.stat()
+    except OSError:
+        return "unknown"  # The same error comes again when the recording is read.
     return f"{status.st_size} bytes, {status.st_mtime_ns}"
 
 

@@ -177,6 +177,12 @@ def test_what_is_no_recording_is_refused(tmp_path, content, name):
             read(tmp_path / name)
 
 
+def test_what_cannot_be_opened_is_an_error_of_this_file(tmp_path):
+    for read in (media.measure, heard, shown):
+        with pytest.raises(DataFormatError, match="a.wav: .* No such file or direct"):
+            read(tmp_path / "a.wav")
+
+
 def test_an_empty_track_is_an_error(tmp_path):
     path = media_files.write_wav(tmp_path / "a.wav", np.zeros(0))
     with pytest.raises(DataFormatError, match="at least one sample, got none"):
