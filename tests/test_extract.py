@@ -99,6 +99,44 @@ def test_what_is_complete_is_kept(recordings, tmp_path, capsys, silero):
     assert files(out) == first
 
 
+def test_a_recording_without_a_row_is_kept(recordings, tmp_path, capsys):
+    """Fewer than 20 ms of sound make no row."""
+    media_files.write_wav(recordings / "val/001/novice.wav", np.full(100, 0.5))
+    out = tmp_path / "out"
+    for kept in (0, 2):
+        assert run(recordings, out) == 0
+        assert f"{2 - kept} written, {kept} kept" in capsys.readouterr().out
+    assert ssi.read_stream(out / "val/001" / f"novice.{STEM}").num_frames == 0
+
+
+@pytest.mark.parametrize("name", [STEM, f"{STEM}~"])
+@pytest.mark.parametrize("left", [0.0, 0.5, 0.9])
+def test_what_is_damaged_is_made_again(recordings, tmp_path, capsys, name, left):
+    """A part of the header or of the samples is lost, or all of it."""
+    out = tmp_path / "out"
+    run(recordings, out)
+    first = files(out)
+    path = out / "val/001" / f"expert.{name}"
+    size = int(left * path.stat().st_size)
+    path.write_bytes(path.read_bytes()[: size - size % 4 + 1 if size else 0])
+    capsys.readouterr()
+    assert run(recordings, out) == 0
+    said = capsys.readouterr()
+    assert "extracted: 1 written, 1 kept" in said.out
+    assert said.err.count("it is damaged; the stream is made again") == 1
+    assert files(out) == first
+
+
+def test_a_damaged_header_of_something_else_is_never_written_over(recordings, tmp_path):
+    header = tmp_path / "out/val/001" / f"novice.{STEM}"
+    header.parent.mkdir(parents=True)
+    header.write_text('<stream ssi-v="2"><info')
+    before = files(tmp_path / "out")
+    with pytest.raises(SystemExit, match="else has made. Name another folder"):
+        run(recordings, tmp_path / "out")
+    assert files(tmp_path / "out") == before
+
+
 def test_another_recording_or_version_is_extracted_anew(
     recordings, tmp_path, capsys, monkeypatch
 ):

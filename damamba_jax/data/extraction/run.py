@@ -12,7 +12,8 @@ from rich.console import Console
 from damamba_jax.data.extraction.extractor import Extractor
 from damamba_jax.data.extraction.media import ROW_HZ, measure
 from damamba_jax.data.extraction.sources import Person, find_people
-from damamba_jax.data.formats.stream_header import read_header, rows_by_size
+from damamba_jax.data.formats.headers import MAX_HEADER_BYTES
+from damamba_jax.data.formats.stream_header import StreamHeader, read_header
 from damamba_jax.data.formats.stream_rows import read_notes, write_rows
 from damamba_jax.errors import ConfigError, DataFormatError, printable
 from damamba_jax.files import remove_unfinished
@@ -207,12 +208,14 @@ def _is_complete(job: Job) -> bool:
     """Says whether a stream exists that is the same as this run would write."""
     if not job.target.exists():
         return False
-    notes = read_notes(job.target)
-    if notes == job.notes:
-        header = read_header(job.target)
-        if header.data_path.exists() and rows_by_size(header) == [header.chunks[0].num]:
+    try:
+        notes = read_notes(job.target)
+        if notes == job.notes and _has_its_rows(read_header(job.target)):
             return True
-        _log.warning("%s: samples are missing; the stream is made again.", job.target)
+    except DataFormatError:
+        notes = job.notes if _is_ours(job.target) else {}
+    if notes == job.notes:
+        _log.warning("%s: it is damaged; the stream is made again.", job.target)
     elif notes.get("made_by") == _MADE_BY:
         odd = [key for key in job.notes if notes.get(key) != job.notes[key]]
         _log.warning(
@@ -223,10 +226,28 @@ def _is_complete(job: Job) -> bool:
     return False
 
 
+def _has_its_rows(header: StreamHeader) -> bool:
+    """Says whether the file of the samples has all rows that the header claims."""
+    claimed = sum(chunk.num or 0 for chunk in header.chunks)
+    data = header.data_path
+    return data.is_file() and data.stat().st_size == claimed * header.row_bytes
+
+
 def _check_free(target: Path) -> None:
     """Refuses to write over a stream that something else has made."""
-    if target.exists() and read_notes(target).get("made_by") != _MADE_BY:
+    if target.exists() and not _is_ours(target):
         raise ConfigError(
             f"`--out`: expected only streams that `{_MADE_BY}` has made, got {target}, "
             "which something else has made. Name another folder."
         )
+
+
+def _is_ours(target: Path) -> bool:
+    """Says whether this command has made a stream, even if its header is damaged."""
+    try:
+        return read_notes(target).get("made_by") == _MADE_BY
+    except DataFormatError:
+        with target.open("rb") as file:
+            left = file.read(MAX_HEADER_BYTES)
+        # After a loss of power, a file may be empty or hold zeros.
+        return not left.strip(b"\0") or f'made_by="{_MADE_BY}"'.encode() in left
