@@ -4,13 +4,13 @@ The feature is the projected embedding of the image as the network returns it. I
 scaled to length one.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import numpy as np
 
-from damamba_jax.array_types import Float
-from damamba_jax.data.extraction.extractor import PictureExtractor
+from damamba_jax.data.extraction.extractor import Describe, PictureExtractor
 from damamba_jax.data.extraction.local_models import load_local
 from damamba_jax.data.extraction.media import Shown
 from damamba_jax.schema.release import RELEASED_FEATURES
@@ -38,9 +38,9 @@ class Clip(PictureExtractor):
         )
         self.settings = self._model.settings
 
-    def begin(self) -> Callable[[Sequence[Shown]], Float[np.ndarray, "n dim"]]:
+    def begin(self) -> AbstractContextManager[Describe]:
         """Starts a recording; see `PictureExtractor`."""
-        return self._describe
+        return nullcontext(self._describe)
 
     def _describe(self, pictures: Sequence[Shown]) -> np.ndarray:
         torch, network, prepare, device, _ = self._model

@@ -3,6 +3,7 @@
 import abc
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -18,6 +19,9 @@ from damamba_jax.data.extraction.media import (
     read_pictures,
     read_sound,
 )
+
+# Describes pictures, a row each.
+Describe = Callable[[Sequence[Shown]], Float[np.ndarray, "n dim"]]
 
 SAMPLES_PER_ROW = SOUND_HZ // ROW_HZ
 # As in the releases, a window is the 40 ms of a row and the 960 ms before them.
@@ -107,22 +111,23 @@ class PictureExtractor(Extractor):
     batch: int = 16
 
     @abc.abstractmethod
-    def begin(self) -> Callable[[Sequence[Shown]], Float[np.ndarray, "n dim"]]:
-        """Starts a recording, and returns a function that describes its pictures.
+    def begin(self) -> AbstractContextManager[Describe]:
+        """Starts a recording, and yields a function that describes its pictures.
 
         The function is called with one part of the pictures after the other, in order.
+        What the recording took, such as threads of a library, is freed at the end.
         """
 
     def extract(self, path: Path) -> Iterator[Float[np.ndarray, "rows dim"]]:
         """Describes a recording; see `Extractor`."""
-        describe = self.begin()
-        for group in batches(read_pictures(path), self.batch):
-            seen = [shown for shown in group if shown.image is not None]
-            found = iter(describe(seen) if seen else ())
-            for shown in group:
-                row = self.missing(1) if shown.image is None else next(found)[None]
-                for done in range(0, shown.rows, _MAX_BLOCK):
-                    yield np.repeat(row, min(_MAX_BLOCK, shown.rows - done), axis=0)
+        with self.begin() as describe:
+            for group in batches(read_pictures(path), self.batch):
+                seen = [shown for shown in group if shown.image is not None]
+                found = iter(describe(seen) if seen else ())
+                for shown in group:
+                    row = self.missing(1) if shown.image is None else next(found)[None]
+                    for done in range(0, shown.rows, _MAX_BLOCK):
+                        yield np.repeat(row, min(_MAX_BLOCK, shown.rows - done), axis=0)
 
 
 def windows(blocks: Iterable[Float[np.ndarray, "..."]]) -> Iterator[np.ndarray]:

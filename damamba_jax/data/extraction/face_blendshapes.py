@@ -3,13 +3,13 @@
 One face is followed through a recording. If no face is found, the row is missing.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
-from damamba_jax.array_types import Float
-from damamba_jax.data.extraction.extractor import PictureExtractor
+from damamba_jax.data.extraction.extractor import Describe, PictureExtractor
 from damamba_jax.data.extraction.media import ROW_HZ, Shown
 from damamba_jax.data.extraction.needs import (
     digest_files,
@@ -42,7 +42,8 @@ class FaceBlendshapes(PictureExtractor):
         self._file = model
         self.settings = f"{version_of('mediapipe')}, {digest_files([model])}"
 
-    def begin(self) -> Callable[[Sequence[Shown]], Float[np.ndarray, "n dim"]]:
+    @contextmanager
+    def begin(self) -> Iterator[Describe]:
         """Starts a recording; see `PictureExtractor`."""
         tasks = self._mediapipe.tasks
         options = tasks.vision.FaceLandmarkerOptions(
@@ -59,9 +60,11 @@ class FaceBlendshapes(PictureExtractor):
                 f"{self._file}, which MediaPipe cannot load: "
                 f"{first_line(error)}"
             ) from error
-        return lambda pictures: np.stack(
-            [self._describe(landmarker, shown) for shown in pictures]
-        )
+        # The landmarker has threads and memory of its own, which closing it frees.
+        with landmarker:
+            yield lambda pictures: np.stack(
+                [self._describe(landmarker, shown) for shown in pictures]
+            )
 
     def _describe(self, landmarker, shown: Shown) -> np.ndarray:
         mediapipe = self._mediapipe

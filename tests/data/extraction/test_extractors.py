@@ -159,7 +159,20 @@ def test_blendshapes_are_those_of_the_face(install, see, tmp_path):
         rows = extract(made)
         assert np.isnan(rows[3]).all()
         assert rows[[0, 1, 2, 4], 51].tolist() == [10, 10, 10, 30]
+        assert mediapipe.open == 0
     assert mediapipe.times == [0, 120, 160] * 2
+
+
+def test_the_face_landmarker_is_closed_when_a_run_stops(install, see, tmp_path):
+    mediapipe = install("mediapipe")
+    task = tmp_path / "face_landmarker.task"
+    task.write_bytes(b"task")
+    see([Shown(i, 1, grey(i)) for i in range(40)])
+    blocks = make_extractor("face_blendshapes", {"face": task}).extract(FILE_PATH)
+    next(blocks)
+    assert mediapipe.open == 1
+    del blocks
+    assert mediapipe.open == 0
 
 
 def test_a_missing_package_names_the_extra(monkeypatch):
