@@ -5,6 +5,7 @@ sees the whole file or none. Text is always UTF-8. JSON is strict: it has no NaN
 infinity.
 """
 
+import glob
 import hashlib
 import json
 import logging
@@ -44,9 +45,12 @@ def replace_file(path: str | os.PathLike) -> Iterator[BinaryIO]:
         yield file
 
 
-def remove_unfinished(folder: Path) -> None:
-    """Removes the unfinished files of this process from a folder, before it ends."""
-    for part in folder.glob(f".*.{os.getpid()}-*.part"):
+def remove_unfinished(path: Path) -> None:
+    """Removes what killed processes left of `path`, and of files that add to its name.
+
+    Nobody may be writing these files.
+    """
+    for part in path.parent.glob(f".{glob.escape(path.name)}*.part"):
         part.unlink(missing_ok=True)
 
 

@@ -135,7 +135,7 @@ class _Count:
 
 
 def _write(job: Job, count: _Count, stop: StopRequest) -> int:
-    """Writes one stream; if a signal stops it, the unfinished stream is removed."""
+    """Writes one stream; what it or a run before it left unfinished is removed."""
 
     def blocks() -> Iterator[np.ndarray]:
         for block in job.extractor.extract(job.source):
@@ -145,7 +145,9 @@ def _write(job: Job, count: _Count, stop: StopRequest) -> int:
         stop.check()
 
     feature = job.extractor.feature
-    with stop.protect(functools.partial(remove_unfinished, job.target.parent)):
+    remove = functools.partial(remove_unfinished, job.target)
+    remove()
+    with stop.protect(remove):
         return write_rows(
             job.target, blocks(), feature.rate, dim=feature.dim, notes=job.notes
         )
