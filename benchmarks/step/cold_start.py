@@ -24,12 +24,12 @@ from rich.console import Console
 
 from benchmarks import child
 from benchmarks.step import command, process
+from benchmarks.step.memory_table import made_by
 from benchmarks.step.process import BenchmarkError
-from benchmarks.step.steps import Steps
-from damamba_jax.errors import ConfigError
+from benchmarks.step.steps import Steps, parity_text
 from damamba_jax.runs.workdir import METRICS
 from damamba_jax.runtime import programs
-from damamba_jax.runtime.parser import Parser, whole
+from damamba_jax.runtime.parser import Parser, split_fields, whole
 
 DEFAULT_CONFIG = "configs/noxi.py"
 # A run that takes no step for this long is stuck.
@@ -48,25 +48,19 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: Sequence[str], console: Console) -> int:
-    chosen, configs = command.read(argv, make_parser(), defaults=[DEFAULT_CONFIG])
-    if len(configs) > 1:
-        raise ConfigError(
-            f"`--config`: expected one configuration, got {len(configs)}."
-        )
-    config = command.set_batch_size(configs[0], chosen.batch_size)
+    chosen, config = command.read_one(argv, make_parser(), default=DEFAULT_CONFIG)
     device = process.find_device(chosen.platform, config)
     # Nothing may be read from a cache that the user has chosen.
     os.environ.pop("JAX_COMPILATION_CACHE_DIR", None)
     console.print("checking a step")
     parity = Steps(device).check(config)
     console.print("lowering and compiling a step")
-    request = {"task": "start", "repeats": chosen.repeats}
+    # The step runs on a CPU too, so it must be compiled as training compiles it.
+    request = {"task": "start", "repeats": chosen.repeats, "run_on_cpu": True}
     parts = process.run(request, config, device)
     _show(config.name, parity, parts)
-    flags = config_flags(argv)
-    if not any(flag.startswith("--config=") for flag in flags):
-        flags.insert(0, f"--config={DEFAULT_CONFIG}")
-    flags += [f"--config.train.batch_size={config.train.batch_size}"]
+    size = f"--config.train.batch_size={config.train.batch_size}"
+    flags = [*config_flags(argv), size]
     with tempfile.TemporaryDirectory() as folder:
         for number, caches in enumerate(("empty", "kept")):
             console.print(f"training until the first step, caches {caches}")
@@ -82,12 +76,19 @@ def _run(argv: Sequence[str], console: Console) -> int:
 
 
 def config_flags(argv: Sequence[str]) -> list[str]:
-    """Takes the flags of the configuration out of a command line, as `--flag=value`."""
-    found, rest = [], iter(argv)
-    for flag in rest:
-        if flag.startswith("--config"):
-            found.append(flag if "=" in flag else f"{flag}={next(rest)}")
-    return found
+    """Returns the flags that name the configuration and set its fields.
+
+    A command line without `--config` gets the default configuration.
+    """
+    files, rest = command.split_configs(argv)
+    _, fields = split_fields(rest)
+    return [
+        *(f"--config={file}" for file in files or [DEFAULT_CONFIG]),
+        *(
+            f"--config.{path}" if value is None else f"--config.{path}={value}"
+            for path, value in fields
+        ),
+    ]
 
 
 def make_parser() -> Parser:
@@ -164,9 +165,7 @@ def _environment(device: str, cache: Path) -> dict[str, str]:
 def _show(name: str, parity: Mapping[str, Any], parts: Mapping[str, Any]) -> None:
     """Prints the check, and the time of each part before the first step."""
     print(
-        f"{name}, {parts['device']}, jax {parts['jax']}\n"
-        f"parity: loss {parity['loss']:.7f}; {parity['other']} "
-        f"{parity['other_loss']:.7f} (allowed: {parity['tolerance']:g})\n"
+        f"{name}, {made_by([parts])}\n{parity_text(parity)}\n"
         f"distinct GPU kernels: {parts['kernels']}"
     )
     for part in ("trace", "lower", "compile", "first_step"):

@@ -58,7 +58,7 @@ def read(
       ConfigError: if a configuration is given twice.
     """
     _add_shared(parser, defaults)
-    given, rest = _split_configs(argv)
+    given, rest = split_configs(argv)
     configs, options = [], argparse.Namespace()
     for file in given or defaults:
         options = parser.parse([f"--config={file}", *rest])
@@ -71,7 +71,33 @@ def read(
     return options, configs
 
 
-def _split_configs(argv: Sequence[str]) -> tuple[list[str], list[str]]:
+def read_one(
+    argv: Sequence[str], parser: Parser, *, default: str
+) -> tuple[argparse.Namespace, Config]:
+    """Reads the command line of a command that measures one configuration.
+
+    Args:
+      argv: the flags.
+      parser: the parser of the flags that only one command has. The shared flags are
+        added to it.
+      default: the configuration that is used if none is given.
+
+    Returns:
+      The flags, and the configuration with the batch size of `--batch_size`.
+
+    Raises:
+      ConfigError: if several configurations are given.
+    """
+    options, configs = read(argv, parser, defaults=[default])
+    if len(configs) > 1:
+        raise ConfigError(
+            f"`--config`: expected one configuration, got {len(configs)}; leave out "
+            "all but one."
+        )
+    return options, set_batch_size(configs[0], options.batch_size)
+
+
+def split_configs(argv: Sequence[str]) -> tuple[list[str], list[str]]:
     """Splits a command line into the files of `--config` and all other arguments."""
     given: list[str] = []
     rest: list[str] = []
@@ -88,19 +114,22 @@ def _split_configs(argv: Sequence[str]) -> tuple[list[str], list[str]]:
 def _add_shared(parser: Parser, defaults: Sequence[str]) -> None:
     """Adds the flags that every command has."""
     parser.add_config()
-    add = parser.add_argument
-    add(
+    parser.add_argument(
         "--batch_size", type=whole(0), default=0, metavar="N",
         help=f"windows of a batch; 0 means as many as in training. The default "
         f"configurations are {' and '.join(defaults)}",
     )  # fmt: skip
-    add(
-        "--jobs", type=whole(1), default=1, metavar="N",
-        help="number of processes at a time; they run their steps one by one",
-    )  # fmt: skip
-    add(
+    parser.add_argument(
         "--platform", type=one_of("auto", "cpu", "gpu"), default="auto",
         metavar="auto|cpu|gpu", help="kind of device",
+    )  # fmt: skip
+
+
+def add_jobs(parser: Parser) -> None:
+    """Adds `--jobs` to a command that can run several processes at a time."""
+    parser.add_argument(
+        "--jobs", type=whole(1), default=1, metavar="N",
+        help="number of processes at a time; they run their steps one by one",
     )  # fmt: skip
 
 

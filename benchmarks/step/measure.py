@@ -213,10 +213,7 @@ def measure(
         "compile_seconds": compile_seconds,
         "step_ms": None,
         "platform": device.platform,
-        "device": device.device_kind,
-        "jax": jax.__version__,
-        "python": platform.python_version(),
-        "date": str(datetime.date.today()),
+        **_made_by(),
     }
     if device.platform == "cpu" and not run_on_cpu:
         return result
@@ -225,6 +222,16 @@ def measure(
     result["compilation_bytes"] = _peak_bytes()
     with _turn(turns, fcntl.LOCK_EX):
         return result | _run(config, compiled, repeats=repeats)
+
+
+def _made_by() -> dict[str, str]:
+    """Says which device and software measure, and when."""
+    return {
+        "device": jax.local_devices()[0].device_kind,
+        "jax": jax.__version__,
+        "python": platform.python_version(),
+        "date": str(datetime.date.today()),
+    }
 
 
 def _compile(
@@ -254,8 +261,8 @@ def measure_start(config: Config, *, repeats: int = 10) -> dict[str, Any]:
 
     Returns:
       The seconds of tracing, lowering, compiling and the first step; the number of
-      distinct GPU kernels; the median milliseconds of a step; the device and the
-      version of JAX.
+      distinct GPU kernels; the median milliseconds of a step; the device, the versions
+      of JAX and Python, and the date.
     """
     step, shapes = step_and_shapes(config)
     seconds, previous = {}, time.perf_counter()
@@ -282,8 +289,7 @@ def measure_start(config: Config, *, repeats: int = 10) -> dict[str, Any]:
         **seconds,
         "kernels": kernels,
         "step_ms": _run(config, compiled, repeats=repeats)["step_ms"],
-        "device": jax.local_devices()[0].device_kind,
-        "jax": jax.__version__,
+        **_made_by(),
     }
 
 
@@ -354,7 +360,9 @@ def main() -> None:
         with _turn(request.get("turns", ""), fcntl.LOCK_SH):
             answer = check_parity(config)
     elif request["task"] == "start":
-        answer = measure_start(config, repeats=request["repeats"])
+        # Every part is timed, so no other process may compile or run at the same time.
+        with _turn(request.get("turns", ""), fcntl.LOCK_EX):
+            answer = measure_start(config, repeats=request["repeats"])
     elif request["task"] == "compile":
         *_, seconds = _compile(config, request["length"], request.get("turns", ""))
         answer = {"compile_seconds": seconds}

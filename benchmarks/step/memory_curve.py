@@ -47,7 +47,7 @@ from rich.console import Console
 
 from benchmarks.step import command, memory_picture, memory_table, process
 from benchmarks.step.memory_table import Series
-from benchmarks.step.steps import Steps
+from benchmarks.step.steps import Steps, parity_text
 from damamba_jax.config.sections import Config
 from damamba_jax.reporting.table import Table
 from damamba_jax.runtime.parser import Parser, number
@@ -231,6 +231,7 @@ def make_parser() -> Parser:
         "--out", default=f"{command.FOLDER}/memory_curve.png", metavar="FILE",
         help="file of the picture; the tables are beside it",
     )  # fmt: skip
+    command.add_jobs(parser)
     return parser
 
 
@@ -256,11 +257,7 @@ class Report:
         """
         parities = [(one.label, one.rows[0]["parity"]) for one in series]
         memory_picture.draw(self.out, series, self.max_ratio)
-        lines = [
-            f"{label}: parity: loss {parity['loss']:.7f}; {parity['other']} "
-            f"{parity['other_loss']:.7f} (allowed: {parity['tolerance']:g})"
-            for label, parity in parities
-        ]
+        lines = [f"{label}: {parity_text(parity)}" for label, parity in parities]
         command.show(self.write(series), self.out, columns=160, lines=lines)
         growths = [memory_table.ratios(one.peaks) for one in series if one.is_judged]
         return all(memory_table.verdict(g, self.max_ratio)[0] for g in growths)

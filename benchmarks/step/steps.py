@@ -1,5 +1,6 @@
 """Checks and measurements of training steps, for all benchmarks that show them."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,14 @@ from benchmarks.step.process import BenchmarkError
 from damamba_jax.config.sections import Config
 
 _CHECK = {"task": "parity"}
+
+
+def parity_text(parity: Mapping[str, Any]) -> str:
+    """Writes the result of `Steps.check` as one line."""
+    return (
+        f"parity: loss {parity['loss']:.7f}; {parity['other']} "
+        f"{parity['other_loss']:.7f} (allowed: {parity['tolerance']:g})"
+    )
 
 
 class Steps:

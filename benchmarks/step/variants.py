@@ -85,12 +85,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: Sequence[str], console: Console) -> int:
-    chosen, configs = command.read(argv, make_parser(), defaults=[DEFAULT_CONFIG])
-    if len(configs) > 1:
-        raise ConfigError(
-            f"`--config`: expected one configuration, got {len(configs)}."
-        )
-    config = command.set_batch_size(configs[0], chosen.batch_size)
+    chosen, config = command.read_one(argv, make_parser(), default=DEFAULT_CONFIG)
     variants, out = _choose_variants(chosen), Path(chosen.out)
     steps = Steps(
         process.find_device(chosen.platform, config),
@@ -235,6 +230,7 @@ def make_parser() -> Parser:
         "--repeats", type=whole(0), default=10, metavar="N",
         help="largest number of timed steps; timing stops earlier after 20 s",
     )  # fmt: skip
+    command.add_jobs(parser)
     return parser
 
 

@@ -115,7 +115,7 @@ class Parser(argparse.ArgumentParser):
         argv = expand_home(sys.argv[1:] if argv is None else argv)
         fields: list[tuple[str, str | None]] = []
         if self._takes_config:
-            argv, fields = _split_fields(argv)
+            argv, fields = split_fields(argv)
         # Checked before argparse, which would report missing flags first.
         for argument in argv:
             flag = argument.partition("=")[0]
@@ -285,7 +285,7 @@ def _commands_with(flag: str) -> list[str]:
     return sorted(set(found))
 
 
-def _split_fields(
+def split_fields(
     argv: Sequence[str],
 ) -> tuple[list[str], list[tuple[str, str | None]]]:
     """Takes `--config.FIELD=VALUE` out of a command line.
