@@ -181,6 +181,9 @@ def _counts(values: np.ndarray) -> bool:
 def _is_class(contents: Sequence[Content], name: str) -> bool:
     """Says whether a column holds only a few words, which are often repeated."""
     words_of = distinct(contents, name)
+    # A configuration lists classes with commas, so such a word would become two.
+    if any("," in word for word in words_of):
+        return False
     rows = sum(len(content.texts.get(name, ())) for content in contents)
     return 1 < len(words_of) <= _MAX_CLASSES and 3 * len(words_of) <= rows
 
