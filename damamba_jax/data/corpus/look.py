@@ -39,17 +39,18 @@ def look(root: Path) -> Seen:
     count = {"links": 0, "deep": 0, "full": 0, "unreadable": 0}
     left = MAX_ENTRIES
     folders: deque[tuple[str, ...]] = deque([()])
-    while folders and left > 0:
+    while folders:
         parts = folders.popleft()
+        limit = min(left, MAX_IN_FOLDER)
         try:
-            entries = _entries(root.joinpath(*parts), min(left, MAX_IN_FOLDER))
+            entries, is_cut = _entries(root.joinpath(*parts), limit)
         except OSError:
             if not parts:
                 raise
             count["unreadable"] += 1
             continue
         left -= len(entries)
-        count["full"] += len(entries) in (left + len(entries), MAX_IN_FOLDER)
+        count["full"] += is_cut
         for entry in entries:
             mode = _mode(entry)
             if entry.name.startswith("."):
@@ -64,15 +65,17 @@ def look(root: Path) -> Seen:
                 count["deep"] += 1
             else:
                 folders.append((*parts, entry.name))
-    count["full"] += bool(folders)
+        if is_cut and not left:
+            break
     notes = _notes({**count, "odd": len(odd)})
     return Seen(tuple(files), tuple(odd), tuple(notes))
 
 
-def _entries(folder: Path, limit: int) -> list[os.DirEntry]:
+def _entries(folder: Path, limit: int) -> tuple[list[os.DirEntry], bool]:
+    """Returns up to `limit` entries, and whether the folder has more."""
     with os.scandir(folder) as found:
-        some = list(itertools.islice(found, limit))
-    return sorted(some, key=lambda entry: entry.name)
+        some = list(itertools.islice(found, limit + 1))
+    return sorted(some[:limit], key=lambda entry: entry.name), len(some) > limit
 
 
 def _mode(entry: os.DirEntry) -> int:
