@@ -17,12 +17,10 @@ from damamba_jax.data.batches.statistics import block_rows
 from damamba_jax.data.corpus.sessions import Participant, Session
 from damamba_jax.data.corpus.tracks import Track
 from damamba_jax.errors import DataFormatError
-from damamba_jax.schema.missing import MAX_ABS
+from damamba_jax.schema.missing import MAX_ABS, SENTINELS
 
 # At most so many frames of each stream are read.
 _FRAMES = 512
-# Numbers that programs write if they have no value.
-_SENTINELS = (-1.0, -9.0, -99.0, -999.0, -9999.0, 99.0, 999.0, 9999.0)
 # A number counts as a sentinel if at least this share of the values, and at least so
 # many values, are equal to it.
 _SHARE = 0.005
@@ -165,7 +163,7 @@ def _sentinels(
       inside: a range whose numbers are never taken for such marks.
     """
     found = []
-    for mark in _SENTINELS:
+    for mark in SENTINELS:
         here = values == mark
         count = np.count_nonzero(here)
         if count < max(_TIMES, _SHARE * len(values)) or count == len(values):
@@ -174,7 +172,7 @@ def _sentinels(
             continue
         others = values[~here]
         # Other marks do not say where the true values lie.
-        others = others[~np.isin(others, _SENTINELS)] if len(others) else others
+        others = others[~np.isin(others, SENTINELS)] if len(others) else others
         if not len(others):
             continue
         low, high = float(others.min()), float(others.max())

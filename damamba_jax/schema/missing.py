@@ -14,6 +14,9 @@ A = TypeVar("A", bound=Any)
 # values such as 3.7e19, while the largest measured feature (eGeMAPS) reaches 2e6.
 MAX_ABS = 1e8
 
+# Numbers that programs write if they have no value. They may also be true values.
+SENTINELS = (-1.0, -9.0, -99.0, -999.0, -9999.0, 99.0, 999.0, 9999.0)
+
 # A stream with fewer columns holds flags, counts or classes (voice activity, a button).
 # There a row of zeros is a valid sample. An extractor with more columns writes a row of
 # zeros where it failed.

@@ -7,7 +7,6 @@ here, so that blanks, booleans and decimal commas mean the same in every file.
 import codecs
 import csv
 import os
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +18,11 @@ import pyarrow.compute
 import pyarrow.csv
 import pyarrow.parquet
 
-from damamba_jax.data.formats.headers import Numbers, parse_number
+from damamba_jax.data.formats.headers import (
+    WITH_COMMA,
+    number_or_none,
+    parse_number,
+)
 from damamba_jax.data.formats.tables import (
     HEAD_BYTES,
     Block,
@@ -50,7 +53,6 @@ _NULLS = sorted(
     }
     | {"NaN", "N/a"}
 )
-_WITH_COMMA = re.compile(r"[+-]?[0-9]*,[0-9]+(e[+-]?[0-9]+)?", re.IGNORECASE)
 
 
 class CsvTable:
@@ -77,7 +79,7 @@ class CsvTable:
         if len(head) == HEAD_BYTES and len(lines) > 1:
             del lines[-1]  # The last line may be cut.
         some = [self._split(line) for line in lines[:_HEAD_LINES]]
-        self._named = not all(map(_is_number, some[0]))
+        self._named = any(number_or_none(name) is None for name in some[0])
         self._is_empty = len(lines) == self._named
         names = some[0] if self._named else map(str, range(len(some[0])))
         self.names = unique_names([*names])
@@ -149,7 +151,7 @@ class CsvTable:
 
     def _find_decimal(self, rows: Sequence[Sequence[str]]) -> str:
         fields = (field.strip() for row in rows for field in row)
-        return "," if any(map(_WITH_COMMA.fullmatch, fields)) else "."
+        return "," if any(map(WITH_COMMA.fullmatch, fields)) else "."
 
 
 class ParquetTable:
@@ -217,14 +219,6 @@ def _delimiter(line: str) -> str:
     """Returns the most frequent separator; a space if there is no other."""
     found = max(_DELIMITERS, key=line.count)
     return found if found in line else " "
-
-
-def _is_number(text: str) -> bool:
-    try:
-        Numbers()(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _encoding(head: bytes) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from damamba_jax.array_types import Float
-from damamba_jax.data.formats.headers import MixedDecimalsError, Numbers
+from damamba_jax.data.formats.headers import number_or_none
 
 
 class ClassNames:
@@ -22,7 +22,7 @@ class ClassNames:
         self._by_name = {name.casefold(): i for i, name in enumerate(names)}
         self._by_number: dict[float, int] = {}
         for i, name in enumerate(names):
-            number = _number(name)
+            number = number_or_none(name)
             if number is not None:
                 self._by_number[number] = i
 
@@ -37,7 +37,7 @@ class ClassNames:
             return np.nan
         if name in self._by_name:
             return float(self._by_name[name])
-        number = _number(name)
+        number = number_or_none(name)
         if number is None or number not in self._by_number:
             if number is not None and np.isnan(number):
                 return np.nan
@@ -61,10 +61,3 @@ class ClassNames:
                 refused.add(text)
         values = np.array([known[text] for text in texts], np.float64)
         return values, [i for i, text in enumerate(texts) if text in refused]
-
-
-def _number(text: str) -> float | None:
-    try:
-        return Numbers()(text)
-    except (ValueError, MixedDecimalsError):
-        return None

@@ -48,7 +48,8 @@ _NAN_WORDS = frozenset(
 )  # fmt: skip
 
 
-_WITH_COMMA = re.compile(r"[+-]?[0-9]*,[0-9]+(e[+-]?[0-9]+)?", re.IGNORECASE)
+# A number with a decimal comma.
+WITH_COMMA = re.compile(r"[+-]?[0-9]*,[0-9]+(e[+-]?[0-9]+)?", re.IGNORECASE)
 
 
 _INF = re.compile(r"([+-]?)(inf(inity)?|1\.#inf[0-9]*)", re.IGNORECASE)
@@ -96,7 +97,7 @@ class Numbers:
           ValueError: if the text is not a number.
         """
         text = text.strip()
-        comma = _WITH_COMMA.fullmatch(text) is not None
+        comma = WITH_COMMA.fullmatch(text) is not None
         if comma or ("." in text and _NUMBER.fullmatch(text)):
             self.see("," if comma else ".", text)
         return parse_number(text.replace(",", ".") if comma else text)
@@ -113,6 +114,14 @@ class Numbers:
                 f"{self._sign!r}"
             )
         self._sign = sign
+
+
+def number_or_none(text: str) -> float | None:
+    """Reads one number as `Numbers` does; a text that is not a number gives `None`."""
+    try:
+        return Numbers()(text)
+    except ValueError:
+        return None
 
 
 def decode_text(raw: bytes) -> str:

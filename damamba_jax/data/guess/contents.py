@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from damamba_jax.data.formats import elan, stream_header, suffixes
-from damamba_jax.data.formats.headers import Numbers, decode_text, read_xml
+from damamba_jax.data.formats.headers import decode_text, number_or_none, read_xml
 from damamba_jax.data.formats.open_table import open_table
 from damamba_jax.data.formats.tables import Table
 from damamba_jax.errors import DataFormatError
@@ -112,7 +112,7 @@ def _read_nova(path: Path) -> Content | None:
         rate = scheme.number("sr", low=1e-6, high=1e6)
         return Content("nova", rate=rate, limits=(low, high) if low < high else None)
     names = [item.text("name", "") for item in scheme.children("item")]
-    values = [v for v in map(_number, names) if v is not None]
+    values = [v for v in map(number_or_none, names) if v is not None]
     # Classes whose names are words are not ratings, but free text may hold numbers.
     if kind == "DISCRETE" and not values:
         return None
@@ -128,7 +128,9 @@ def _read_eaf(path: Path) -> Content | None:
     seconds = 0.0
     for name, intervals in elan.read_tiers(path).items():
         texts[name] = tuple(i.text for i in intervals)
-        values = [v for v in (_number(i.text) for i in intervals) if v is not None]
+        values = [
+            v for v in (number_or_none(i.text) for i in intervals) if v is not None
+        ]
         if values:
             numbers[name] = np.array(values)
         seconds = max([seconds, *(i.end for i in intervals)])
@@ -144,8 +146,8 @@ def _read_text(path: Path) -> Content | None:
     filled = [line for line in lines if line.strip()]
     if not filled:
         return None
-    if all(_number(line) is not None for line in filled):
-        values = np.array([_number(line) for line in filled], np.float64)
+    if all(number_or_none(line) is not None for line in filled):
+        values = np.array([number_or_none(line) for line in filled], np.float64)
         rows = round(len(lines) / share)
         return Content("lines", rows=rows, numbers={"": values})
     # The copy has the suffix of the file, since the suffix decides who reads it.
@@ -246,10 +248,3 @@ def _texts_of(table: Table, name: str) -> tuple[tuple[str, ...], int]:
         if rows > _MAX_TEXTS:
             break
     return tuple(found), rows
-
-
-def _number(text: str) -> float | None:
-    try:
-        return Numbers()(text)
-    except ValueError:
-        return None

@@ -14,13 +14,13 @@ from damamba_jax.data.guess.columns import Columns, distinct, in_seconds
 from damamba_jax.data.guess.label_columns import MAX_VALUES, label_columns
 from damamba_jax.data.guess.names import MAX_ROLES
 from damamba_jax.data.guess.write import Item, shown
+from damamba_jax.schema.missing import SENTINELS
 
 # Usual ranges of ratings.
 _RANGES = (
     (0.0, 1.0), (1.0, 5.0), (-1.0, 1.0), (1.0, 7.0), (0.0, 5.0), (1.0, 9.0),
     (1.0, 10.0), (0.0, 10.0), (-5.0, 5.0), (0.0, 100.0), (-100.0, 100.0),
 )  # fmt: skip
-_SENTINELS = (-1.0, -9.0, -99.0, -999.0, -9999.0, 99.0, 999.0, 9999.0)
 _INTERVAL_RATES = (10.0, 25.0)
 
 
@@ -123,8 +123,8 @@ def find_range(labels: Labels) -> tuple[tuple[float, float], str]:
     values = _values(labels)
     if not len(values):
         return (0.0, 1.0), "No value was seen. Set the lowest and the highest value."
-    plain = values[~np.isin(values, _SENTINELS)]
-    odd = sorted(set(values[np.isin(values, _SENTINELS)].tolist()))
+    plain = values[~np.isin(values, SENTINELS)]
+    odd = sorted(set(values[np.isin(values, SENTINELS)].tolist()))
     # A number such as -1 is a value, and not a mark, if other values are near it.
     if not len(plain) or any(_fits(v, plain) for v in odd):
         plain, odd = values, []

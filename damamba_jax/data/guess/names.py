@@ -127,7 +127,7 @@ def make_pattern(names: Sequence[Name], known: Known) -> Pattern:
             if prefix is not None and not _are(column, known.sessions):
                 give("turn", cell)
                 prefixes[cell] = prefix
-    for cell in _cells_of_people(columns, first, open_cells, known):
+    for cell in _cells_of_people(columns, open_cells, known):
         give("role", cell)
     for cell in _cells_of_sessions(columns, first, open_cells, known, found):
         give("session", cell)
@@ -176,10 +176,7 @@ def _are(column: Sequence[str], values: frozenset[str]) -> bool:
 
 
 def _cells_of_people(
-    columns: Sequence[Sequence[str]],
-    name: Name,
-    cells: Sequence[int],
-    known: Known,
+    columns: Sequence[Sequence[str]], cells: Sequence[int], known: Known
 ) -> list[int]:
     """Finds the cell that names participants, by known names or by usual words."""
     if "role" in known.told:
