@@ -14,6 +14,7 @@ import numpy as np
 
 from damamba_jax.array_types import Float
 from damamba_jax.data.batches.statistics import block_rows
+from damamba_jax.data.corpus.label_source import LabelSource
 from damamba_jax.data.corpus.sessions import Participant, Session
 from damamba_jax.data.corpus.tracks import Track
 from damamba_jax.errors import DataFormatError
@@ -94,9 +95,9 @@ def _labels(
     where: str, person: Participant, session: Session, rated: list[np.ndarray]
 ) -> Iterator[Oddity]:
     """Yields findings about one annotation, in the annotation's own numbers."""
-    if person.labels_path is None:
+    if person.label_source is None:
         return
-    values = np.concatenate([np.zeros(0), *_own_numbers(person)])
+    values = np.concatenate([np.zeros(0), *_own_numbers(person.label_source)])
     values = values[np.isfinite(values)]
     if not len(values):
         yield "no label", f"{where}: no frame of {person.labels_path} has a label."
@@ -138,11 +139,8 @@ def _labels(
         )
 
 
-def _own_numbers(person: Participant) -> Iterable[np.ndarray]:
+def _own_numbers(source: LabelSource) -> Iterable[np.ndarray]:
     """Returns the values of each rater, in the annotation's own numbers."""
-    source = person.label_source
-    if source is None:
-        return [person.labels()]
     plain = dataclasses.replace(source.scale, low=0.0, high=1.0)
     return dataclasses.replace(source, scale=plain).read_raters().values()
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from line_labels import line_labels
 
 from damamba_jax.config.sections import FeatureConfig
 from damamba_jax.data.corpus.sessions import Participant, Session
@@ -65,7 +66,10 @@ class Recording:
             ssi.write_labels(path, label)
             participants.append(
                 Participant(
-                    role=role, tracks=tracks, labels_path=path, num_labels=frames
+                    role=role,
+                    tracks=tracks,
+                    num_labels=frames,
+                    label_source=line_labels(path),
                 )
             )
         self.session = Session(
@@ -245,7 +249,7 @@ def test_person_without_annotation_gets_a_prediction_per_label_frame(tmp_path):
     (recording,) = make_recordings(tmp_path, sessions=1)
     fitted = fit([recording])
     person = recording.session.participants[0]
-    unlabelled = Participant(role="a", tracks=person.tracks, labels_path=None)
+    unlabelled = Participant(role="a", tracks=person.tracks)
     session = Session(
         corpus="noxi", split="noxi/test-base", id="9", participants=(unlabelled,),
         duration=3.98, label_rate=25.0,

@@ -1,6 +1,7 @@
 """Everybody of a window scored at once: the same scores, from half the windows."""
 
 import dataclasses
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 from class_forms import with_classes
 from example import FEATURES, small_config, unit_statistics
+from line_labels import line_labels
 
 from damamba_jax.data.batches.everybody import all_alike
 from damamba_jax.data.corpus.array_source import session_of_arrays
@@ -95,7 +97,7 @@ def test_only_sessions_that_are_seen_whole_are_scored_at_once():
     first, second = dyad.participants
     for changed in (
         {"is_target": False},
-        {"labels_path": dyad.participants[0].tracks["w2v"].path, "num_labels": 75},
+        {"label_source": line_labels(Path("labels.csv")), "num_labels": 75},
     ):
         odd = dataclasses.replace(
             dyad, participants=(first, dataclasses.replace(second, **changed))

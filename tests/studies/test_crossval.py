@@ -244,7 +244,7 @@ def test_a_session_without_annotations_is_tested_with_its_people_alone(config):
         dataclasses.replace(
             session,
             participants=tuple(
-                dataclasses.replace(p, labels_path=None) for p in session.participants
+                dataclasses.replace(p, label_source=None) for p in session.participants
             ),
         )
         if number > 1

@@ -82,9 +82,7 @@ def session_of_arrays(
                 f"`people[{person!r}]`: expected some of the features "
                 f"{', '.join(known)}, got nothing."
             )
-        participants.append(
-            Participant(role=str(person), tracks=tracks, labels_path=None)
-        )
+        participants.append(Participant(role=str(person), tracks=tracks))
     tracks = [track for p in participants for track in p.tracks.values()]
     return Session(
         corpus=IN_MEMORY,

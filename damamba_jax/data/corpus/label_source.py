@@ -1,6 +1,7 @@
 """Reads the annotations of one person from any kind of file, as values at one rate."""
 
 import dataclasses
+import functools
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
@@ -149,11 +150,13 @@ class LabelSource:
             if np.isfinite(r.value).any()
         }
 
-    def spans(self) -> list[Span]:
-        """Finds the stretches that were rated as a whole, in the order of their starts.
+    @functools.cached_property
+    def spans(self) -> tuple[Span, ...]:
+        """The stretches that were rated as a whole, in the order of their starts.
 
         These are the turns of the session, if they are known, and otherwise the
-        intervals of the annotation. The list is empty if every frame has its own value.
+        intervals of the annotation. There are none if every frame has its own value.
+        The files are read at the first use only.
 
         Raises:
           DataFormatError: as `read`.
@@ -161,15 +164,16 @@ class LabelSource:
         delay = self.scale.delay_seconds
         if self.turns:
             spans = self.turns.values()
-            return sorted(Span(s.start - delay, s.end - delay, s.name) for s in spans)
+            found = (Span(s.start - delay, s.end - delay, s.name) for s in spans)
+            return tuple(sorted(found))
         if not self._rates_intervals():
-            return []
+            return ()
         edges = set()
         for given in self._ratings().values():
             keep = np.isfinite(given.value)
             pairs = zip(given.start[keep], given.end[keep], strict=True)
             edges |= {(float(start), float(end)) for start, end in pairs}
-        return [Span(a, b, str(i + 1)) for i, (a, b) in enumerate(sorted(edges))]
+        return tuple(Span(a, b, str(i + 1)) for i, (a, b) in enumerate(sorted(edges)))
 
     def _rates_intervals(self) -> bool:
         """Says whether values belong to intervals, not to points in time or frames."""

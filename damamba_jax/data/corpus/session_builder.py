@@ -161,7 +161,6 @@ class SplitBuilder:
                 Participant(
                     role=role,
                     tracks=tracks[role],
-                    labels_path=source.pieces[0].path if source and count else None,
                     num_labels=count,
                     label_source=source if count else None,
                     turns=tuple(sorted(turns[role].values())),

@@ -11,7 +11,6 @@ from damamba_jax.array_types import Float
 from damamba_jax.data.corpus.label_source import LabelSource
 from damamba_jax.data.corpus.table_rows import Span
 from damamba_jax.data.corpus.tracks import Track
-from damamba_jax.data.formats import ssi
 from damamba_jax.errors import CorpusError, format_error, nearest
 from damamba_jax.metrics.trace import Gender
 from damamba_jax.metrics.turns import Turns, place_turns, turn_classes, turn_means
@@ -24,9 +23,8 @@ class Participant:
     Args:
       role: the role of the person in the session, such as `"expert"`.
       tracks: features by name; a feature that is not on disk is absent.
-      labels_path: the first file of the annotation; `None` if there is no annotation.
       num_labels: number of frames of the annotation.
-      label_source: what reads the annotation; `None` for one value per line.
+      label_source: what reads the annotation; `None` if there is no annotation.
       turns: start and end of the session's turns, if a table gives them.
       is_target: whether the person is rated and scored; `False` for somebody who is
         only a partner, such as a robot.
@@ -36,7 +34,6 @@ class Participant:
 
     role: str
     tracks: Mapping[str, Track]
-    labels_path: Path | None
     num_labels: int = 0
     label_source: LabelSource | None = None
     turns: tuple[Span, ...] = ()
@@ -45,12 +42,16 @@ class Participant:
     person: str = ""
 
     @property
+    def labels_path(self) -> Path | None:
+        """The first file of the annotation; `None` if there is no annotation."""
+        return self.label_source.pieces[0].path if self.label_source else None
+
+    @property
     def label_files(self) -> tuple[Path, ...]:
         """All files of the annotation."""
-        if self.labels_path is None:
+        if self.label_source is None:
             return ()
-        pieces = self.label_source.pieces if self.label_source else ()
-        paths = [piece.path for piece in pieces] or [self.labels_path]
+        paths = [piece.path for piece in self.label_source.pieces]
         # The samples of a NOVA annotation lie in a file beside its header.
         beside = [path.with_name(f"{path.name}~") for path in paths]
         return (*paths, *(path for path in beside if path.is_file()))
@@ -65,13 +66,11 @@ class Participant:
           ValueError: if there is no annotation.
           DataFormatError: if the annotation is malformed.
         """
-        if self.labels_path is None:
-            raise ValueError(
-                f"`labels_path`: {self.role} has no annotation; check "
-                "`labels_path is not None` first."
-            )
         if self.label_source is None:
-            return ssi.read_labels(self.labels_path)
+            raise ValueError(
+                f"`label_source`: {self.role} has no annotation; check "
+                "`label_source is not None` first."
+            )
         return self.label_source.read()
 
     def raters(self) -> dict[str, Float[np.ndarray, "Tl"]]:
@@ -178,7 +177,7 @@ class Session:
         person = self.participants[seat]
         spans = person.turns
         if person.label_source is not None:
-            spans = person.label_source.spans()
+            spans = person.label_source.spans
         return place_turns(
             [(span.name, span.start, span.end) for span in spans],
             rate=self.label_rate,

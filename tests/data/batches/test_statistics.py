@@ -36,9 +36,7 @@ def make_sessions(folder, arrays, feature=FEATURE, valid=None):
             num_frames=len(array),
             header_rate=25.0,
         )
-        person = Participant(
-            role="expert", tracks={feature.name: track}, labels_path=None
-        )
+        person = Participant(role="expert", tracks={feature.name: track})
         sessions.append(
             Session(
                 corpus="noxi",

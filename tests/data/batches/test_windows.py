@@ -7,6 +7,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 from example import PAPER
+from line_labels import line_labels
 
 from damamba_jax.config.sections import FeatureConfig
 from damamba_jax.config.window import WindowConfig
@@ -34,7 +35,7 @@ def make_session(folder, people, *, label_rate=25.0, duration=4.0, name="001"):
     """Writes one session; `people` is a list of ({feature: stream}, labels | None)."""
     participants = []
     for seat, (streams, labels) in enumerate(people):
-        role, tracks, labels_path = f"pos{seat}", {}, None
+        role, tracks, source = f"pos{seat}", {}, None
         where = folder / name
         where.mkdir(parents=True, exist_ok=True)
         for feature in (FACE, VOICE):
@@ -51,14 +52,15 @@ def make_session(folder, people, *, label_rate=25.0, duration=4.0, name="001"):
                 header_rate=rate,
             )
         if labels is not None:
-            labels_path = where / f"{role}.engagement.annotation.csv"
-            ssi.write_labels(labels_path, np.asarray(labels, np.float64))
+            path = where / f"{role}.engagement.annotation.csv"
+            ssi.write_labels(path, np.asarray(labels, np.float64))
+            source = line_labels(path, rate=label_rate)
         participants.append(
             sessions.Participant(
                 role=role,
                 tracks=tracks,
-                labels_path=labels_path,
                 num_labels=0 if labels is None else len(labels),
+                label_source=source,
             )
         )
     return sessions.Session(

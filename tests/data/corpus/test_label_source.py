@@ -9,7 +9,7 @@ from damamba_jax.data.corpus import index as corpus_index
 from damamba_jax.data.corpus.label_source import LabelSource, Scale
 from damamba_jax.data.corpus.patterns import Match
 from damamba_jax.data.corpus.table_rows import Span
-from damamba_jax.data.formats import annotations, ssi
+from damamba_jax.data.formats import annotations, elan, ssi
 from damamba_jax.errors import ConfigError, DataFormatError
 
 NAN = float("nan")
@@ -163,6 +163,16 @@ def test_nova_segments_whose_names_are_numbers(tmp_path):
     )
     found = source(path, LabelConfig()).read()
     np.testing.assert_array_equal(found, [1, 1, NAN, NAN, 5, 5])
+
+
+def test_the_stretches_of_an_annotation_are_read_once(tmp_path, monkeypatch):
+    path = tmp_path / "t.eaf"
+    path.write_text(elan_text({"ann": [(0, 1, 3), (1, 2, 4)]}))
+    read, reads = elan.read_tiers, []
+    monkeypatch.setattr(elan, "read_tiers", lambda p: reads.append(p) or read(p))
+    rated = source(path, LabelConfig())
+    assert rated.spans == rated.spans == (Span(0.0, 1.0, "1"), Span(1.0, 2.0, "2"))
+    assert reads == [path]
 
 
 def test_elan_files_are_not_believed(tmp_path):
