@@ -106,6 +106,11 @@ def override(section: S, changes: Mapping[str, Any]) -> S:
 def differences(old: Config, new: Config) -> list[str]:
     """Names the fields in which two configurations differ, as `path: old -> new`."""
     a, b = flatten(dataclasses.asdict(old)), flatten(dataclasses.asdict(new))
+    return changed_fields(a, b)
+
+
+def changed_fields(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
+    """Names the fields, by dotted path, that have other values in `b` than in `a`."""
     return [
         f"{key}: {a.get(key, 'absent')!r} -> {b.get(key, 'absent')!r}"
         for key in sorted(a.keys() | b.keys())

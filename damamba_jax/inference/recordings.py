@@ -10,6 +10,7 @@ from jaxtyping import Float
 from damamba_jax.config.layout import LayoutConfig
 from damamba_jax.config.rules import check_protocol
 from damamba_jax.config.sections import Config, DataConfig
+from damamba_jax.config.tree import changed_fields, flatten
 from damamba_jax.data.corpus.array_source import Arrays, session_of_arrays
 from damamba_jax.data.corpus.label_source import Scale
 from damamba_jax.data.corpus.sessions import Session
@@ -21,6 +22,12 @@ from damamba_jax.metrics.coverage import Band
 from damamba_jax.metrics.trace import Trace, likeliest
 from damamba_jax.metrics.turns import Turns, turn_means
 from damamba_jax.runs.bands import Bands
+
+# Fields of `data` that are equal in models with one mean score, as are features and
+# layout.
+_SHARED = ("label_range", "label_unit", "classes", "classes_ordered")
+# At most so many differences between two models are listed.
+_MOST_LINES = 10
 
 
 class Member(NamedTuple):
@@ -189,21 +196,41 @@ def score_sessions(
 
 
 def _check_alike(sections: Sequence[DataConfig]) -> None:
-    first = sections[0]
-    for other in sections[1:]:
-        for name in (
-            "features",
-            "label_range",
-            "label_unit",
-            "classes",
-            "classes_ordered",
-            "layout",
-        ):
-            if getattr(first, name) != getattr(other, name):
-                raise ConfigError(
-                    f"`--workdir`: expected models with the same `data.{name}`, got "
-                    f"{getattr(first, name)!r} and {getattr(other, name)!r}."[:500]
-                )
+    """Checks that all models read the same features and predict the same."""
+    for number, other in enumerate(sections[1:], start=2):
+        lines = changed_fields(*_shared_fields(sections[0], other))
+        if not lines:
+            continue
+        more = len(lines) - _MOST_LINES
+        if more > 0:
+            lines[_MOST_LINES:] = [f"... and {more} fields more"]
+        listed = "\n  ".join(lines)
+        raise ConfigError(
+            f"`--workdir`: expected models with the same features and annotations, got "
+            f"other values in model {number} than in model 1:\n  {listed}\n"
+            f"Leave out one of these two models, or train it again with the values of "
+            f"the other."
+        )
+
+
+def _shared_fields(*sections: DataConfig) -> list[dict[str, Any]]:
+    """Lists, by path, the fields of each section that must be equal in all of them."""
+    trees = [dataclasses.asdict(data) for data in sections]
+    # A feature has its name in its path. A number would change with the features before
+    # it. A feature or a layout that is not everywhere is one line, not one per field.
+    features = [{f["name"]: f for f in tree["features"]} for tree in trees]
+    common = set(features[0]).intersection(*features)
+    all_laid_out = all(data.layout is not None for data in sections)
+    found = []
+    for tree, named in zip(trees, features, strict=True):
+        fields = {f"data.{name}": tree[name] for name in _SHARED}
+        fields |= flatten({name: named[name] for name in common}, "data.features")
+        if all_laid_out:
+            fields |= flatten(tree["layout"], "data.layout")
+        else:
+            fields["data.layout"] = None if tree["layout"] is None else "its own"
+        found.append({**fields, "data.features": ", ".join(named)})
+    return found
 
 
 def widest_bands(bands: Sequence[Bands]) -> Bands:

@@ -228,18 +228,48 @@ def test_several_models_are_averaged(estimator, root):
     )
     np.testing.assert_allclose(both.score, (one.score + two.score) / 2, atol=1e-6)
     assert both.low is None  # nothing is known of the second model's errors
+
+
+def score_with_changed(estimator, root, **data):
+    """Scores by the model, and by the same one with other fields of `data`."""
+    sessions = open_recordings(root / "monday", estimator.config.data).sessions
     changed = dataclasses.replace(
-        second.config,
-        data=dataclasses.replace(second.config.data, label_range=(0.0, 1.0)),
+        estimator.config, data=dataclasses.replace(estimator.config.data, **data)
     )
-    with pytest.raises(ConfigError, match="with the same `data.label_range`"):
-        score_sessions(
-            [
-                estimator.member(),
-                dataclasses.replace(second, config=changed).member(),
-            ],
-            sessions,
-        )
+    other = dataclasses.replace(estimator, config=changed)
+    score_sessions([e.member() for e in (estimator, estimator, other)], sessions)
+
+
+def test_models_that_read_other_things_are_not_averaged(estimator, root):
+    data = estimator.config.data
+    with pytest.raises(ConfigError) as caught:
+        score_with_changed(estimator, root, label_range=(0.0, 1.0), layout=None)
+    assert str(caught.value) == (
+        "`--workdir`: expected models with the same features and annotations, got "
+        "other values in model 3 than in model 1:\n"
+        "  data.label_range: (1.0, 5.0) -> (0.0, 1.0)\n"
+        "  data.layout: 'its own' -> None\n"
+        "Leave out one of these two models, or train it again with the values of the "
+        "other."
+    )
+    first, *others = data.features
+    assert others
+    changed = dataclasses.replace(first, missing_value=-9.0)
+    named = f"data.features: '{', '.join(f.name for f in data.features)}' -> "
+    for features, lines in (
+        ((changed, *others), [f"data.features.{first.name}.missing_value: "]),
+        # All fields of a feature that is not there are one line.
+        (data.features[:1], [f"{named}'{first.name}'"]),
+        (data.features[::-1], [named]),
+    ):
+        with pytest.raises(ConfigError) as caught:
+            score_with_changed(estimator, root, features=features)
+        found = str(caught.value).splitlines()[1:-1]
+        for line, start in zip(found, lines, strict=True):
+            assert line.strip().startswith(start)
+    layout = dataclasses.replace(data.layout, roles=tuple("abcdefghijklmnop"))
+    with pytest.raises(ConfigError, match="\n  ... and [0-9]+ fields more\n"):
+        score_with_changed(estimator, root, layout=layout)
 
 
 def test_what_is_unlike_the_training_data_is_said(estimator, root):
