@@ -21,7 +21,7 @@ from damamba_jax.data.oracle import views as oracle_views
 from damamba_jax.evaluation.results import OracleReference, SplitResult
 from damamba_jax.evaluation.ridge import Ridge, fit_ridge
 from damamba_jax.files import write_text
-from damamba_jax.inference.sessions import Mode, make_trace
+from damamba_jax.inference.sessions import Mode, make_trace, show_everybody
 from damamba_jax.metrics.agreement import Agreement
 from damamba_jax.metrics.fairness import measure_fairness
 from damamba_jax.metrics.intervals import score, score_by
@@ -151,12 +151,13 @@ def find_oracle(
     if root is None or split not in oracle_views.list_splits(root):
         return None
     window = None if protocol == "long" else data.window
+    shown = show_everybody(data, index.split(split))
     score = oracle_score.oracle_ccc(
         root,
         split,
         window=window,
         groups=sorted({feature.group for feature in data.features}),
-        partners=data.participants > 1 and model.fuses_partners,
+        partners=shown.participants > 1 and model.fuses_partners,
         causal=model.causal,
     )
     seen = "whole session" if window is None else f"{window.window_seconds:g} s window"

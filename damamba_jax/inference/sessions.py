@@ -84,8 +84,15 @@ def predict_sessions(
     ]
 
 
-def _show_everybody(data: DataConfig, sessions: Sequence[Session]) -> DataConfig:
-    """Makes batches for `data.eval_participants` people, if there are so many."""
+def show_everybody(data: DataConfig, sessions: Sequence[Session]) -> DataConfig:
+    """Sets how many people a batch of an evaluation shows, in `participants`.
+
+    It shows `data.eval_participants` people, if there are so many in one session.
+
+    Args:
+      data: configuration of the data.
+      sessions: the sessions that are evaluated together.
+    """
     if not data.eval_participants:
         return data
     most = max(len(session.participants) for session in sessions)
@@ -102,7 +109,7 @@ def _group(
     For long passes, the lengths of a group's sessions round up to the same number of
     frames, so that they share one compiled shape. Their padding is then the same too.
     """
-    data = _show_everybody(data, sessions)
+    data = show_everybody(data, sessions)
     if protocol == "stitched":
         return [(data, list(range(len(sessions))))]
     if protocol != "long":

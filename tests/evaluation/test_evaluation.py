@@ -538,6 +538,19 @@ def test_oracle_of_the_whole_session_for_a_long_pass(estimator, index):
     assert find_oracle(recorded, "noxi/val", config, "long") is None
 
 
+def test_the_oracle_sees_partners_where_the_evaluation_shows_them(cache_dir, index):
+    def find(participants, shown):
+        config = make_config(
+            cache_dir, participants=participants, eval_participants=shown
+        )
+        return find_oracle(index, "noxi/val", config, "stitched").ccc
+
+    # Trained on the target alone or on pairs, and evaluated on pairs or alone.
+    assert find(1, 2) == find(2, 0) == find(2, 2)
+    assert find(2, 1) == find(1, 0) == find(1, 1)
+    assert find(1, 0) != find(2, 0)
+
+
 def test_held_out_fold_is_validation_and_trains_nothing(cache_dir, index):
     data = make_config(cache_dir, num_folds=3, fold=1).data
     held_out = splits.fold_sessions(index, data)
