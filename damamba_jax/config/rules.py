@@ -154,6 +154,19 @@ def check_causal(
         )
 
 
+def may_see_sessions(model: SystemConfig, *, hides_future: bool) -> bool:
+    """Says whether the protocol `"long"` is allowed, which shows whole sessions.
+
+    A window without a future becomes one with a future then, unless the model is blind
+    to the future by itself.
+
+    Args:
+      model: settings of the system.
+      hides_future: value of `data.window.hides_future`.
+    """
+    return model.causal or not hides_future
+
+
 def check_protocol(model: SystemConfig, protocol: str, *, hides_future: bool) -> None:
     """Checks that a window without a future is not made one with the whole session.
 
@@ -165,7 +178,7 @@ def check_protocol(model: SystemConfig, protocol: str, *, hides_future: bool) ->
     Raises:
       ConfigError: if a pass over the session would show the future to the model.
     """
-    if protocol == "long" and hides_future and not model.causal:
+    if protocol == "long" and not may_see_sessions(model, hides_future=hides_future):
         raise ConfigError(
             "`--protocol`: 'long' shows the whole session, whose future a window "
             "without `future_frames` does not see; use 'stitched'."

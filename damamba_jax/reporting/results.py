@@ -31,8 +31,9 @@ def write_results(
       console: console that is printed on; `None` makes one.
     """
     console = console or make_console()
-    write_markdown(out / RESULTS_PAGE, results)
     write_json(out / RESULTS, results)
+    # The page comes last, because it marks a run as finished.
+    write_markdown(out / RESULTS_PAGE, results)
     show_results(results, console)
     mark = "simulated " if any(r.scored_on_simulated for r in results) else ""
     console.print(f"Written: {mark}{out / RESULTS_PAGE} and {out / RESULTS}")

@@ -172,6 +172,20 @@ def last_step(workdir: Path) -> int:
     return max((int(step) for step in steps if step.isdigit()), default=-1)
 
 
+def is_finished(workdir: Path, num_steps: int) -> bool:
+    """Says whether a run is trained to its end and evaluated.
+
+    The page of results is the last file that a run writes, and a run that goes on
+    deletes it first, because the evaluation behind it may be one of an earlier step.
+
+    Args:
+      workdir: folder of the run.
+      num_steps: number of steps of the whole run.
+    """
+    written = all((workdir / name).is_file() for name in (RESULTS, RESULTS_PAGE))
+    return written and last_step(workdir) >= num_steps
+
+
 def _check_config(path: Path, config: Config) -> None:
     # Before the first checkpoint, no result depends on the stored configuration.
     if not path.is_file() or last_step(path.parent) < 0:

@@ -21,6 +21,7 @@ from pathlib import Path
 import jax
 from rich.console import Console
 
+from damamba_jax.config.rules import may_see_sessions
 from damamba_jax.config.sections import Config, DataConfig
 from damamba_jax.config.tree import differences, from_config_dict
 from damamba_jax.configs import noxi
@@ -78,8 +79,7 @@ class Run:
     @property
     def is_finished(self) -> bool:
         """Whether the run is trained to its end and evaluated."""
-        done = self.steps_done >= self.config.train.steps
-        return done and (self.folder / run_folder.RESULTS).is_file()
+        return run_folder.is_finished(self.folder, self.config.train.steps)
 
 
 def train(
@@ -109,14 +109,13 @@ def train(
     """
     first = jax.process_index() == 0
     with run_folder.claim(directory, config, write=first):
-        results = directory / run_folder.RESULTS_PAGE
-        if results.is_file() and run_folder.last_step(directory) == config.train.steps:
+        if run_folder.is_finished(directory, config.train.steps):
             console.print(f"{directory}: this run is finished.")
-            _show_finished(directory, console)
+            _show_finished(directory, config, console)
             return
         # The run is not finished, so an evaluation that is there is out of date.
         if first:
-            results.unlink(missing_ok=True)
+            (directory / run_folder.RESULTS_PAGE).unlink(missing_ok=True)
         opened = index is not None
         index = index or open_corpus(config.data)
         if first:
@@ -133,17 +132,18 @@ def train(
                 load_checkpoint(directory), index, out=directory, console=console
             )
             draw_results(result, directory)
-            write_results([result], directory, console=console)
             unseen = [s.split for s in result.splits if s.kind != "training"]
             write_bands(
                 directory, [t for s in unseen for t in read_traces(directory, s)]
             )
             settings = Settings(workdirs=(str(directory),))
             write_record(directory, settings, corpus=index.root, steps=[result.step])
-            _tell_end(directory, result.step, console)
+            # With this page the run is finished, so it is written last.
+            write_results([result], directory, console=console)
+            _tell_end(directory, config, result.step, console)
 
 
-def _show_finished(directory: Path, console: Console) -> None:
+def _show_finished(directory: Path, config: Config, console: Console) -> None:
     """Shows the results of a finished run, as they were shown at its end."""
     try:
         results = read_results(directory / run_folder.RESULTS)
@@ -151,23 +151,27 @@ def _show_finished(directory: Path, console: Console) -> None:
         console.print(read_text(directory / run_folder.RESULTS_PAGE))
         return
     show_results(results, console)
-    _tell_end(directory, results[0].step, console)
+    _tell_end(directory, config, results[0].step, console)
 
 
-def _tell_end(directory: Path, step: int | None, console: Console) -> None:
+def _tell_end(
+    directory: Path, config: Config, step: int | None, console: Console
+) -> None:
     """Prints where all results are, and which commands may follow."""
     best = directory / run_folder.BEST
     best = best if best.is_dir() else directory / run_folder.LAST
     named = shlex.quote(str(directory))
-    lines = (
+    lines = [
         f"workdir: {directory}",
         f"best checkpoint: {best}{'' if step is None else f', step {step}'}",
         f"results: {directory / run_folder.RESULTS_PAGE}",
         f"pictures: {directory / run_folder.PICTURES}",
         "next:",
         f"  damamba evaluate --workdir={named}",
-        f"  damamba evaluate --workdir={named} --protocol=long",
-    )
+    ]
+    hides_future = config.data.window.hides_future
+    if may_see_sessions(config.model, hides_future=hides_future):
+        lines.append(f"{lines[-1]} --protocol=long")
     console.print("\n".join(lines))
 
 

@@ -5,7 +5,7 @@ import numpy as np
 from damamba_jax.evaluation.results import OracleReference, Result, SplitResult
 from damamba_jax.metrics.intervals import Scores, score
 from damamba_jax.metrics.trace import Trace
-from damamba_jax.reporting.result_tables import write_json
+from damamba_jax.reporting.result_tables import write_json, write_markdown
 from damamba_jax.runs.traces import write_traces
 
 SESSIONS, FRAMES = ("a", "b", "c"), 400
@@ -36,6 +36,7 @@ def write_results(folder, splits):
         scored_on_simulated=True, splits=tuple(splits),
     )  # fmt: skip
     write_json(folder / "results.json", [result])
+    write_markdown(folder / "results.md", [result])
 
 
 def finish(run, noise, oracles):

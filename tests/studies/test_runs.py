@@ -12,6 +12,7 @@ from rich.console import Console
 
 from damamba_jax.data.open import open_corpus
 from damamba_jax.errors import TrainingError
+from damamba_jax.runs import workdir as run_folder
 from damamba_jax.runtime import progress
 from damamba_jax.runtime.stop import Stopped, StopRequest
 from damamba_jax.studies import runs
@@ -45,7 +46,8 @@ def test_stopped_runs_go_on_with_the_next_one(tmp_path, monkeypatch):
             (folder / "checkpoints" / "last" / "1").mkdir(parents=True)
             raise Stopped("SIGTERM")
         (folder / "checkpoints" / "last" / "2").mkdir(parents=True)
-        (folder / "results.json").write_text("{}")
+        for name in ("results.json", "results.md"):
+            (folder / name).write_text("{}")
         follow(2, 2, note="loss 1")
 
     monkeypatch.setattr(runs, "train", pretend)
@@ -57,6 +59,57 @@ def test_stopped_runs_go_on_with_the_next_one(tmp_path, monkeypatch):
     assert trained == ["seed0", "seed1", "seed2", "seed2", "seed3"]
     assert all(run.is_finished for run in chosen)
     assert "four: 8/8 steps" in said.file.getvalue()
+
+
+@pytest.mark.parametrize("missing", ["results.json", "results.md"])
+def test_a_run_is_finished_for_a_study_if_it_is_for_itself(
+    missing, tmp_path, monkeypatch
+):
+    class GoesOn(Exception):
+        pass
+
+    def go_on(*_, **__):
+        raise GoesOn
+
+    monkeypatch.setattr(runs, "fit", go_on)
+    (run,) = make_runs(tmp_path, 1)
+    with run_folder.claim(run.folder, run.config):
+        (run.folder / "checkpoints" / "last" / "2").mkdir(parents=True)
+    for name in {"results.json", "results.md"} - {missing}:
+        (run.folder / name).write_text("{}")
+    # A kill between two files of results leaves one of them.
+    assert not run.is_finished
+    with StopRequest() as stop, pytest.raises(GoesOn):
+        runs.train(run.config, run.folder, stop=stop, console=console())
+    for name in ("results.json", "results.md"):
+        (run.folder / name).write_text("of an old version")
+    assert run.is_finished
+    said = console()
+    with StopRequest() as stop:
+        runs.train(run.config, run.folder, stop=stop, console=said)
+    assert "this run is finished" in said.file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("future", "direction", "is_told"),
+    [
+        (32, "bidirectional", True),
+        (0, "bidirectional", False),
+        (0, "forward", True),
+    ],
+)
+def test_the_long_protocol_is_advised_where_it_is_allowed(
+    future, direction, is_told, tmp_path
+):
+    config = child.configure(
+        tmp_path,
+        **{"data.window.future_frames": future, "model.direction": direction},
+    )
+    said = console()
+    runs._tell_end(tmp_path, config, 5, said)
+    text = said.file.getvalue()
+    assert f"  damamba evaluate --workdir={tmp_path}\n" in text
+    assert ("--protocol=long" in text) == is_told
 
 
 @pytest.fixture
