@@ -3,13 +3,10 @@
 import os
 import sys
 
-# Before jax is imported. Several virtual devices: sharding is tested anywhere. Without
-# LLVM's expensive passes models compile in half the time and run on toy sizes as fast.
-os.environ.setdefault(
-    "XLA_FLAGS",
-    "--xla_force_host_platform_device_count=4 --xla_backend_optimization_level=0 "
-    "--xla_llvm_disable_expensive_passes=true",
-)
+from compiler_flags import fast_compilation
+
+# Before jax is imported. Several virtual devices: sharding is tested anywhere.
+os.environ.setdefault("XLA_FLAGS", fast_compilation(devices=4))
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("MPLBACKEND", "agg")
 # Tests leave nothing in the user's cache.

@@ -29,7 +29,10 @@ FEATURES = (
 
 
 def small_config(*, participants=2, features=FEATURES, **model) -> Config:
-    """The tiny model with a block in each place; keywords override its architecture."""
+    """The tiny model with a block in each place; keywords override its architecture.
+
+    Its scan compiles fastest. The tiny model itself has the machine's own.
+    """
     fields = {
         "feature_blocks": 1,
         "audio_blocks": 1,
@@ -38,6 +41,7 @@ def small_config(*, participants=2, features=FEATURES, **model) -> Config:
         "chunk_frames": 8,
         "direction": "bidirectional",
         "dropout": 0.0,
+        "scan": "reference",
     }
     window = dataclasses.replace(
         TINY.data.window, past_frames=8, core_frames=8, future_frames=8, stride_frames=8

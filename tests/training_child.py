@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from compiler_flags import fast_compilation
+
 from damamba_jax.config.sections import Config
 from damamba_jax.config.tree import from_config_dict
 from damamba_jax.runtime.config_files import load_config
@@ -112,8 +114,7 @@ def environment(compiled: Path | None, *, devices: int = 1) -> dict[str, str]:
         "JAX_PLATFORMS": "cpu",
         "MPLBACKEND": "agg",
         "PYTHONPATH": str(ROOT),
-        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices} "
-        "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true",
+        "XLA_FLAGS": fast_compilation(devices=devices),
     }
     if compiled is not None:
         env |= {

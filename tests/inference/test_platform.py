@@ -11,7 +11,7 @@ from damamba_jax.models.functional import abstract_model
 
 def test_a_machine_without_gpu_exports_a_program_for_one():
     # Wide enough for the kernels of a GPU.
-    config = small_config(dim=64, features=FEATURES[1:], dialogue_blocks=0)
+    config = small_config(dim=64, scan="", features=FEATURES[1:], dialogue_blocks=0)
     num_frames = config.data.window.window_frames
     inputs = (random_batch(config), unit_statistics(config))
     for platform, has_kernels in (("cpu", False), ("cuda", can_lower_kernels())):

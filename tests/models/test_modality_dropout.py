@@ -83,7 +83,7 @@ def test_what_has_no_data_is_never_the_one_that_is_spared():
 
 def test_only_training_drops_and_a_dropped_group_is_a_missing_one():
     config = small_config(
-        direction="forward", scan="reference", modality_dropout=0.5, participants=1,
+        direction="forward", modality_dropout=0.5, participants=1,
         feature_blocks=0, audio_blocks=0, visual_blocks=0, dialogue_blocks=0,
     )  # fmt: skip
     graphdef, params = functional.split_model(

@@ -76,6 +76,7 @@ class Said:
         return text, done
 
 
+@pytest.mark.slow
 # ml_collections loads files by a deprecated method.
 @pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")
 @pytest.mark.parametrize("kind", hostile.KINDS)

@@ -108,7 +108,7 @@ def test_a_wrong_step_gets_no_table(monkeypatch, tmp_path, capsys, wrong, ok):
 
     monkeypatch.setattr(measure, "step_and_shapes", fake)
     monkeypatch.setattr(measure, "real_arguments", lambda config: ())
-    parity = measure.check_parity(small_config(remat=True))
+    parity = measure.check_parity(small_config(remat=True, scan=""))
     assert seen == [(True, ""), (False, "reference")]
     assert parity["ok"] is ok and parity["other"] == (
         "without remat, by the reference scan"
