@@ -65,10 +65,8 @@ def evaluate(
         must not see it, or for a ridge regression on classes.
       Stopped: if `should_stop` returns true.
     """
-    console, config = console or make_console(), estimator.config
-    # The copy checks that the smoothing fits the model.
-    config = dataclasses.replace(config, smoothing=smoothing or config.smoothing)
-    check_protocol(config.model, protocol, hides_future=config.data.window.hides_future)
+    console = console or make_console()
+    config = with_protocol(estimator.config, protocol, smoothing)
     chosen = evaluation_splits(index, config.data, splits)
     mark = origin_mark(estimator.simulated, index.simulated)
     run = _Run(
@@ -89,6 +87,24 @@ def evaluate(
         splits=tuple(found),
         smoothing=str(config.smoothing),
     )
+
+
+def with_protocol(
+    config: Config, protocol: Mode, smoothing: SmoothingConfig | None
+) -> Config:
+    """Returns the configuration of an evaluation.
+
+    Args:
+      config: the run's configuration.
+      protocol, smoothing: as `evaluate` takes them.
+
+    Raises:
+      ConfigError: if one of them shows the future to a model that must not see it.
+    """
+    # The copy checks that the smoothing fits the model.
+    config = dataclasses.replace(config, smoothing=smoothing or config.smoothing)
+    check_protocol(config.model, protocol, hides_future=config.data.window.hides_future)
+    return config
 
 
 @dataclasses.dataclass

@@ -20,7 +20,7 @@ from damamba_jax.models.functional import Params, Statistics, abstract_model, fo
 from damamba_jax.runs.bands import Bands, read_bands
 from damamba_jax.runs.checkpoints import Checkpoints
 from damamba_jax.runs.members import find_members
-from damamba_jax.runs.workdir import BEST, CONFIG, LAST, read_config
+from damamba_jax.runs.workdir import BEST, LAST, read_config
 from damamba_jax.runtime.compiler import compiler_options
 from damamba_jax.runtime.mesh import replicate
 from damamba_jax.runtime.programs import Program, Shapes
@@ -243,11 +243,6 @@ def load_checkpoint(workdir: str | Path, *, which: str = "best") -> Estimator:
         configuration.
     """
     workdir = Path(workdir)
-    if not (workdir / CONFIG).is_file():
-        raise CheckpointError(
-            f"{workdir}: expected a folder of a training run, got a folder without "
-            f"{CONFIG}. Train first: damamba train --config=FILE --workdir={workdir}."
-        )
     config = read_config(workdir)
     # These are the arguments with which the program asks for the model too, so that it
     # finds the model in the cache.

@@ -27,7 +27,7 @@ from damamba_jax.runs.bands import Bands
 # layout.
 _SHARED = ("label_range", "label_unit", "classes", "classes_ordered")
 # At most so many differences between two models are listed.
-_MOST_LINES = 10
+_MOST_LINES = 11
 
 
 class Member(NamedTuple):
@@ -166,12 +166,10 @@ def score_sessions(
         or if the protocol shows the future to a model that must not see it.
       Stopped: if `should_stop` returns true.
     """
-    _check_alike([member.config.data for member in members])
+    check_configs([member.config for member in members], protocol)
     predictions = []
     for number, member in enumerate(members):
         config = member.config
-        blind = config.data.window.hides_future
-        check_protocol(config.model, protocol, hides_future=blind)
 
         def tell(done: int, total: int, number: int = number) -> None:
             if progress is not None:
@@ -195,19 +193,35 @@ def score_sessions(
     return found
 
 
-def _check_alike(sections: Sequence[DataConfig]) -> None:
-    """Checks that all models read the same features and predict the same."""
-    for number, other in enumerate(sections[1:], start=2):
-        lines = changed_fields(*_shared_fields(sections[0], other))
+def check_configs(
+    configs: Sequence[Config], protocol: Mode, names: Sequence[str] = ()
+) -> None:
+    """Checks that models can score together, each of them by the protocol.
+
+    Args:
+      configs: configurations of the models' runs.
+      protocol: the `protocol` of `predict_sessions`.
+      names: what messages call the models; empty numbers them from 1.
+
+    Raises:
+      ConfigError: if the models read different features or predict different things,
+        or if the protocol shows the future to a model that must not see it.
+    """
+    for config in configs:
+        blind = config.data.window.hides_future
+        check_protocol(config.model, protocol, hides_future=blind)
+    names = names or [f"model {number}" for number in range(1, len(configs) + 1)]
+    for config, name in zip(configs[1:], names[1:], strict=True):
+        lines = changed_fields(*_shared_fields(configs[0].data, config.data))
         if not lines:
             continue
-        more = len(lines) - _MOST_LINES
-        if more > 0:
-            lines[_MOST_LINES:] = [f"... and {more} fields more"]
+        if len(lines) > _MOST_LINES:
+            more = len(lines) - _MOST_LINES + 1
+            lines[-more:] = [f"... and {more} more fields"]
         listed = "\n  ".join(lines)
         raise ConfigError(
             f"`--workdir`: expected models with the same features and annotations, got "
-            f"other values in model {number} than in model 1:\n  {listed}\n"
+            f"other values in {name} than in {names[0]}:\n  {listed}\n"
             f"Leave out one of these two models, or train it again with the values of "
             f"the other."
         )

@@ -53,9 +53,15 @@ def read_config(workdir: Path) -> Config:
       workdir: folder of the run.
 
     Raises:
-      CheckpointError: if the file is too large, or does not hold a configuration.
+      CheckpointError: if there is no file, or if it is too large or does not hold a
+        configuration.
     """
     path = workdir / CONFIG
+    if not path.is_file():
+        raise CheckpointError(
+            f"{workdir}: expected a folder of a training run, got a folder without "
+            f"{CONFIG}. Train first: damamba train --config=FILE --workdir={workdir}."
+        )
     size = path.stat().st_size
     if size > MAX_CONFIG_BYTES:
         raise CheckpointError(

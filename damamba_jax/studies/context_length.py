@@ -4,7 +4,8 @@ Every length trains the same configuration on the simulated corpus at equal cost
 batch holds fewer windows if they are longer, so that a step always has the same number
 of frames. The number of steps is the same too. The core keeps its share of the window
 (a third, as published). `whole session` is the model of the longest window, which reads
-each session in one pass. The oracle sees the same window, or the whole session.
+each session in one pass; a model that must not see the future has no such row. The
+oracle sees the same window, or the whole session.
 
 `published` is DA-Mamba as in the study `systems`: 500 steps of 6,144 frames in
 bfloat16. `paper` has the paper's features and recipe with 20,000 steps, and draws a
@@ -13,6 +14,7 @@ corpus of 9 GB first; each length takes hours. `small` is the demo.
 
 from collections.abc import Sequence
 
+from damamba_jax.config.rules import may_see_sessions
 from damamba_jax.config.sections import Config
 from damamba_jax.config.tree import from_config_dict, override
 from damamba_jax.configs import noxi
@@ -54,14 +56,17 @@ def describe(
         for c in configs
     ]
     longest = rows[-1]
-    whole = Row(
-        key="whole-session", title="whole session", config=longest.config,
-        source=longest.key, protocol="long",
-    )  # fmt: skip
+    if may_see_sessions(base.model, hides_future=base.data.window.hides_future):
+        rows.append(
+            Row(
+                key="whole-session", title="whole session", config=longest.config,
+                source=longest.key, protocol="long",
+            )
+        )  # fmt: skip
     return Study(
         name="context_length",
         base=base,
-        rows=(*rows, whole),
+        rows=tuple(rows),
         seeds=tuple(seeds or [base.seed]),
         folders="{key}-{seed}" if len(seeds) > 1 else "{key}",
         tables=tables,
@@ -147,8 +152,8 @@ def tables(found: Findings) -> list[Table]:
         after={},
         notes=[
             f"All lengths have the same training cost: {base.train.steps:,} steps of "
-            f"{per_step:,} frames per person. `whole session` is the model of the "
-            f"longest window, which reads each session in one pass."
+            f"{per_step:,} frames per person. `whole session`, if it is there, is the "
+            f"model of the longest window, which reads each session in one pass."
         ],
     )
     return [table]

@@ -13,9 +13,13 @@ from damamba_jax.config.smoothing import parse_smoothing
 from damamba_jax.data.corpus.sessions import CorpusIndex
 from damamba_jax.data.open import open_corpus
 from damamba_jax.errors import CorpusError, UsageError
-from damamba_jax.evaluation.evaluation import evaluate, evaluate_ensemble
+from damamba_jax.evaluation.evaluation import (
+    evaluate,
+    evaluate_ensemble,
+    with_protocol,
+)
 from damamba_jax.evaluation.results import Result
-from damamba_jax.inference.estimator import load_checkpoint
+from damamba_jax.inference.estimator import Estimator, load_checkpoint
 from damamba_jax.reporting.results import draw_results, write_results
 from damamba_jax.runs.evaluations import Settings, choose_folder, write_record
 
@@ -54,6 +58,10 @@ def evaluate_runs(
         raise UsageError("`--ensemble`: expected two workdirs or more, got one.")
     smoothing = parse_smoothing(settings.smoothing) if settings.smoothing else None
     names = _tell_apart(settings.workdirs)
+    estimators = [load_checkpoint(workdir) for workdir in settings.workdirs]
+    # An evaluation can take hours. If one run is refused, no other one is evaluated.
+    for estimator in estimators:
+        with_protocol(estimator.config, settings.protocol, smoothing)
     folder = choose_folder(settings, out)
     # Several runs share only the tables; each has a folder for its other files.
     folders = [folder / name if several else folder for name in names]
@@ -62,8 +70,8 @@ def evaluate_runs(
         batch_size=batch_size, ridge=ridge, smoothing=smoothing, console=console,
     )  # fmt: skip
     scored = [
-        _evaluate_run(workdir, own, settings, score, console)
-        for workdir, own in zip(settings.workdirs, folders, strict=True)
+        _evaluate_run(estimator, own, settings, score, console)
+        for estimator, own in zip(estimators, folders, strict=True)
     ]
     results = [result for result, *_ in scored]
     if several:
@@ -85,14 +93,13 @@ def evaluate_runs(
 
 
 def _evaluate_run(
-    workdir: str,
+    estimator: Estimator,
     out: Path,
     settings: Settings,
     score: Callable[..., Result],
     console: Console,
 ) -> tuple[Result, DataConfig, CorpusIndex]:
     """Evaluates one run on the corpus that the settings name, or on its own."""
-    estimator = load_checkpoint(workdir)
     data = estimator.config.data
     index = _open(data, settings, console)
     result = score(estimator, index, out=out)

@@ -27,6 +27,7 @@ from damamba_jax.inference.estimator import Estimator, load_members
 from damamba_jax.inference.likeness import describe_unlike
 from damamba_jax.inference.recordings import (
     ParticipantScores,
+    check_configs,
     score_sessions,
     widest_bands,
 )
@@ -34,6 +35,7 @@ from damamba_jax.inference.sessions import Mode
 from damamba_jax.reporting.numbers import ABSENT, percent
 from damamba_jax.reporting.predictions import is_written, write_session
 from damamba_jax.reporting.table import Table, show
+from damamba_jax.runs.members import find_members
 from damamba_jax.runtime.progress import ProgressLine
 from damamba_jax.studies.runs import warn_of_oddities
 
@@ -68,12 +70,15 @@ def predict_recordings(
 
     Raises:
       CheckpointError: if a workdir holds no model.
-      ConfigError: if the models do not fit each other, or the configuration does not
-        fit them.
+      ConfigError: if the models do not fit each other, the configuration does not fit
+        them, or the protocol or the smoothing would show them the future.
       CorpusError: if the folder holds no recordings.
       WorkdirError: if `out` holds other predictions or other files.
     """
     estimators = _load(workdirs, layout, smoothing)
+    # Before anything is written: whoever has to change the command can repeat it.
+    names = [str(one) for workdir in workdirs for one in find_members(workdir)]
+    check_configs([one.config for one in estimators], protocol, names)
     data = estimators[0].config.data
     index = open_recordings(source, data)
     settings = {

@@ -13,7 +13,6 @@ from damamba_jax.config.systems import SystemConfig
 from damamba_jax.data.batches import windows
 from damamba_jax.data.corpus import splits
 from damamba_jax.data.corpus.sessions import CorpusIndex
-from damamba_jax.errors import CorpusError
 from damamba_jax.inference.estimator import compile_predict
 from damamba_jax.metrics.ccc import ccc
 from damamba_jax.metrics.classes import confusion_matrix, kappa_of
@@ -28,7 +27,8 @@ class Validation:
     """Scores averaged parameters on the validation split.
 
     The score is the official pooled metric, CCC or kappa. It is computed over at most
-    `train.eval_batches` batches of windows, which are spread over the split.
+    `train.eval_batches` batches of windows with ratings, which are spread over the
+    split.
 
     Args:
       model: the system and its architecture.
@@ -36,6 +36,9 @@ class Validation:
       train: the size and the number of the batches.
       index: the corpus.
       sharding: the placement of the rows of a batch on the devices.
+
+    Raises:
+      CorpusError: if the split has no rating.
     """
 
     def __init__(
@@ -52,14 +55,9 @@ class Validation:
             sessions,
             data,
             batch_size=train.batch_size,
+            targets="rated",
             max_batches=train.eval_batches,
         )
-        if not self._source.is_rated:
-            raise CorpusError(
-                f"validation: expected ratings in {len(sessions)} sessions, the first "
-                f"of which is {splits.session_name(sessions[0])}, got files without "
-                "any. Set another `data.val_split`, or an empty one."
-            )
         self._model, self._data, self._sharding = model, data, sharding
 
     def score(

@@ -10,6 +10,7 @@ import pytest
 from example import TINY
 from forms import FEATURES, LABELS, configure_data, streams, values
 
+from damamba_jax.config.tree import override
 from damamba_jax.data.corpus import index as corpus_index
 from damamba_jax.data.corpus.label_source import Scale
 from damamba_jax.data.formats.annotations import read_annotation
@@ -17,7 +18,7 @@ from damamba_jax.data.recordings import open_recordings
 from damamba_jax.errors import ConfigError, CorpusError
 from damamba_jax.inference.estimator import Estimator
 from damamba_jax.inference.likeness import describe_unlike
-from damamba_jax.inference.recordings import score_sessions
+from damamba_jax.inference.recordings import Member, score_sessions
 from damamba_jax.inference.sessions import predict_sessions
 from damamba_jax.metrics.coverage import Band
 from damamba_jax.models.functional import draw_parameters
@@ -268,8 +269,30 @@ def test_models_that_read_other_things_are_not_averaged(estimator, root):
         for line, start in zip(found, lines, strict=True):
             assert line.strip().startswith(start)
     layout = dataclasses.replace(data.layout, roles=tuple("abcdefghijklmnop"))
-    with pytest.raises(ConfigError, match="\n  ... and [0-9]+ fields more\n"):
+    with pytest.raises(ConfigError, match="\n  ... and [0-9]+ more fields\n"):
         score_with_changed(estimator, root, layout=layout)
+
+
+def test_no_model_scores_if_one_of_them_must_not_see_the_future(estimator, root):
+    sessions = open_recordings(root / "monday", estimator.config.data).sessions
+    window = estimator.config.data.window
+    past = window.past_frames + window.future_frames
+    blind = override(
+        estimator.config,
+        {
+            "model.direction": "bidirectional",
+            "data.window.past_frames": past,
+            "data.window.future_frames": 0,
+        },
+    )
+    asked = []
+    members = [
+        Member(config=config, bands=Bands(), predict=lambda *a, **_: asked.append(a))
+        for config in (estimator.config, blind)
+    ]
+    with pytest.raises(ConfigError, match="'long' shows the whole session"):
+        score_sessions(members, sessions, protocol="long")
+    assert not asked
 
 
 def test_what_is_unlike_the_training_data_is_said(estimator, root):

@@ -114,6 +114,18 @@ def test_lengths_share_one_folder_and_whole_sessions_come_last(
     assert "| 64 | 2.56 | 4 | 0.564 | – | 0.800 | 70 % |" in said
 
 
+def test_a_model_that_must_not_see_the_future_reads_no_whole_session(tmp_path):
+    base = override(tiny(tmp_path), {"model.direction": "bidirectional"})
+    window = base.data.window
+    past = window.past_frames + window.future_frames
+    blind = {"data.window.past_frames": past, "data.window.future_frames": 0}
+    titles = [
+        [row.title for row in context_length.describe(config, ["64"]).rows]
+        for config in (base, override(base, blind))
+    ]
+    assert titles == [["64", "whole session"], ["64"]]
+
+
 def test_a_signal_ends_it_and_wrong_lengths_are_named(
     quiet, drawn, tmp_path, monkeypatch, capsys
 ):

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from damamba_jax import predict
 from damamba_jax.data.recordings import open_recordings
-from damamba_jax.errors import WorkdirError
+from damamba_jax.errors import ConfigError, WorkdirError
 from damamba_jax.inference.estimator import load_checkpoint
 from damamba_jax.reporting import predictions as predictions_files
 from damamba_jax.runs.bands import read_bands
@@ -95,6 +95,21 @@ def test_predictions_are_never_written_over(workdir, root, tmp_path):
         run(workdir, root / "monday", tmp_path / "out", smoothing="exponential:1")
     with pytest.raises(WorkdirError, match="expected a new or empty folder"):
         run(workdir, root / "monday", root / "monday")
+
+
+def test_what_is_refused_takes_no_folder(workdir, root, tmp_path):
+    """Whoever corrects the command can give the same folder again."""
+    other = tmp_path / "other"
+    shutil.copytree(workdir, other)
+    config = json.loads((other / "config.json").read_text())
+    config["data"]["label_range"] = [0.0, 9.0]
+    (other / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ConfigError, match=f"other values in {other} than in {workdir}"):
+        predictions.predict_recordings(
+            [workdir, other], root / "monday", tmp_path / "out",
+            console=Console(quiet=True),
+        )  # fmt: skip
+    assert not (tmp_path / "out").exists()
 
 
 def test_another_layout_is_read_by_its_configuration(

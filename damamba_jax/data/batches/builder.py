@@ -161,9 +161,10 @@ class BatchBuilder:
     Rows are copied at the native rate of the stream and converted to float32 if needed.
     A batch has `native_frames` rows for each feature, at the highest rate that the
     feature has in `sessions`.
-    Slices lie wholly inside their stream; the last row of a shorter stream is repeated.
-    Rows after the end of a stream that stops early are not valid. If a window hides the
-    future, rows after the end of the window are not valid either.
+    Slices lie wholly inside their stream, unless it stops early or the window hides the
+    future. The last row is repeated after the end of a stream, but not valid if the
+    stream stops early. If a window hides the future, rows after the end of the window
+    are not valid either.
 
     Args:
       sessions: the sessions whose tracks and labels are read.

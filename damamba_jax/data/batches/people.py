@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from damamba_jax.array_types import Float, Int
-from damamba_jax.data.batches.timeline import num_cores
+from damamba_jax.array_types import Bool, Float, Int
+from damamba_jax.config.window import WindowConfig
+from damamba_jax.data.batches.timeline import first_label, num_cores
 from damamba_jax.data.corpus.sessions import Session
 from damamba_jax.metrics.turns import NO_TURNS, Turns
 
@@ -82,9 +83,8 @@ class People:
         Args:
           num_classes: number of classes; 0 if annotations are numbers.
         """
-        labels = self.labels
+        labels, rated = self.labels, self._is_rated()
         if len(self.turn):
-            rated = np.isfinite(labels) & (self.turn >= 0)
             _, first = np.unique(self.turn[rated], return_index=True)
             labels = labels[rated][first]
         count = np.array([np.sum(labels == k) for k in range(num_classes)], np.int64)
@@ -112,3 +112,34 @@ class People:
             np.repeat(persons, counts),
             np.concatenate([np.zeros(0, np.int64), *starts]),
         )
+
+    def rated_cores(
+        self,
+        persons: Int[np.ndarray, "W"],
+        starts: Int[np.ndarray, "W"],
+        *,
+        window: WindowConfig,
+    ) -> Bool[np.ndarray, "W"]:
+        """Says for each core whether it holds a rating that counts.
+
+        Args:
+          persons, starts: person and first model frame of each core.
+          window: length of a core and rate of the model's frames.
+        """
+        frame_hz = window.frame_hz
+        rate, count = self.label_rate[persons], self.label_count[persons]
+        # The number of ratings before each label.
+        before = np.concatenate([[0], np.cumsum(self._is_rated())])
+        first, end = (
+            before[
+                self.label_start[persons]
+                + np.minimum(first_label(at, frame_hz=frame_hz, label_rate=rate), count)
+            ]
+            for at in (starts, starts + window.core_frames)
+        )
+        return end > first
+
+    def _is_rated(self) -> Bool[np.ndarray, "n"]:
+        """Says of each label whether it is a rating, and in a turn if turns count."""
+        rated = np.isfinite(self.labels)
+        return rated & (self.turn >= 0) if len(self.turn) else rated

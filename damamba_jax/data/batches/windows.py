@@ -153,6 +153,10 @@ class EvaluationRows(NamedTuple):
     turn: Int[np.ndarray, "B Tl"]
 
 
+# What a split must have for each kind of targets.
+_EXPECTED = {"labelled": "annotation file", "rated": "rating", "all": "frame"}
+
+
 class EvaluationBatch(NamedTuple):
     """One batch, and the places that its scores belong to."""
 
@@ -171,8 +175,9 @@ class EvaluationSource:
       sessions: the sessions of any splits.
       data: features, participants, window and cache of the batches.
       batch_size: number of targets of the global batch.
-      targets: `"labelled"` scores everybody with an annotation file; `"all"` scores
-        everybody who is not only a partner.
+      targets: `"labelled"` scores everybody with an annotation file; `"rated"` leaves
+        out their cores without a rating; `"all"` scores everybody who is not only a
+        partner.
       max_batches: if not 0, at most this many batches of windows, spread evenly.
       everybody: whether each window comes once, with all of its people as targets. The
         arrays of labels are then [B, P, Tl], and `EvaluationRows` has a row for each
@@ -190,7 +195,7 @@ class EvaluationSource:
         data: DataConfig,
         *,
         batch_size: int,
-        targets: Literal["labelled", "all"] = "labelled",
+        targets: Literal["labelled", "rated", "all"] = "labelled",
         max_batches: int = 0,
         everybody: bool = False,
         process_index: int = 0,
@@ -201,7 +206,7 @@ class EvaluationSource:
         self._share = _share(batch_size, process_index, process_count)
         self._builder = _builder(sessions, data)
         people = self._builder.people
-        scored = people.labelled if targets == "labelled" else people.is_target
+        scored = people.is_target if targets == "all" else people.labelled
         if everybody:
             scored = scored & (people.seats[:, 1] == 0)
         person, core = people.cores(
@@ -209,9 +214,11 @@ class EvaluationSource:
             every_frames=data.window.core_frames,
             frame_hz=data.window.frame_hz,
         )
+        if targets == "rated":
+            rated = people.rated_cores(person, core, window=data.window)
+            person, core = person[rated], core[rated]
         if not len(person):
-            expected = "annotation file" if targets == "labelled" else "frame"
-            raise CorpusError(_no_windows(sessions, expected))
+            raise CorpusError(_no_windows(sessions, _EXPECTED[targets]))
         if max_batches and max_batches * batch_size < len(person):
             keep = np.linspace(0, len(person) - 1, max_batches * batch_size)
             keep = keep.astype(np.int64)
@@ -224,13 +231,6 @@ class EvaluationSource:
     def num_windows(self) -> int:
         """Number of windows of all targets."""
         return len(self._windows[0])
-
-    @property
-    def is_rated(self) -> bool:
-        """Whether any frame has a rating that counts, also of a turn if turns count."""
-        people = self._builder.people
-        rated = np.isfinite(people.labels)
-        return bool(np.any(rated & (people.turn >= 0) if people.turn.size else rated))
 
     def __len__(self) -> int:
         return -(-self.num_windows // self._batch_size)
@@ -396,5 +396,5 @@ def _no_windows(sessions: Sequence[Session], expected: str) -> str:
     return (
         f"split {splits}: expected at least one {expected} among {len(sessions)} "
         f"sessions with {len(seats)} participants, got none ({listed}). If the "
-        f"annotations lie elsewhere, set `data.labels_root`."
+        f"annotations lie elsewhere, set `data.labels_root`; or choose another split."
     )

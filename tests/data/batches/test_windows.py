@@ -17,6 +17,8 @@ from damamba_jax.data.batches.timeline import first_label, num_cores
 from damamba_jax.data.corpus import sessions
 from damamba_jax.data.corpus.tracks import Track
 from damamba_jax.data.formats import ssi
+from damamba_jax.errors import CorpusError
+from damamba_jax.metrics.turns import Turns
 
 FACE = FeatureConfig(name="face", dim=3, group="visual", rate=25.0, stems=("face",))
 VOICE = FeatureConfig(name="voice", dim=2, group="audio", rate=25.0, stems=("voice",))
@@ -488,6 +490,34 @@ def test_fewer_batches_are_spread_over_the_sessions(tmp_path):
     seen = np.concatenate([source[i].rows.session for i in range(2)])
     assert set(seen.tolist()) == {0, 1, 2}
     assert np.concatenate([source[i].rows.row_valid for i in range(2)]).all()
+
+
+@pytest.mark.parametrize("unit", ["frame", "turn"])
+def test_few_batches_are_of_cores_with_ratings(tmp_path, unit):
+    labels = np.full(400, np.nan)
+    labels[[130, 250]] = 0.5
+    tracks = {"face": stream(400, 3, seed=1), "voice": stream(400, 2, seed=2)}
+    session = make_session(tmp_path, [(tracks, labels), (tracks, labels)])
+    if unit == "turn":
+        turns = Turns(("a", "b"), np.array([100, 240]), np.array([140, 245]))
+        object.__setattr__(session, "turns", lambda seat: turns)
+    source = windows.EvaluationSource(
+        [session], config(tmp_path), batch_size=2, targets="rated", max_batches=1
+    )
+    batch, rows = source[0]
+    assert rows.row_valid.all()
+    assert ((rows.label_index >= 0) & batch["label_valid"]).any(axis=1).all()
+    everything = windows.EvaluationSource([session], config(tmp_path), batch_size=2)
+    rated = windows.EvaluationSource(
+        [session], config(tmp_path), batch_size=2, targets="rated"
+    )
+    assert rated.num_windows == {"frame": 4, "turn": 2}[unit] < everything.num_windows
+    labels[:] = np.nan
+    session = make_session(tmp_path, [(tracks, labels)], name="002")
+    with pytest.raises(CorpusError, match="at least one rating among 1 sessions"):
+        windows.EvaluationSource(
+            [session], config(tmp_path), batch_size=2, targets="rated"
+        )
 
 
 def test_long_passes_show_whole_sessions(tmp_path):
