@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 from damamba_jax.config.sections import DataConfig
-from damamba_jax.config.smoothing import parse_smoothing
+from damamba_jax.config.smoothing import SmoothingConfig, parse_smoothing
 from damamba_jax.data.corpus.sessions import CorpusIndex
 from damamba_jax.data.open import open_corpus
 from damamba_jax.errors import CorpusError, UsageError
@@ -58,10 +58,7 @@ def evaluate_runs(
         raise UsageError("`--ensemble`: expected two workdirs or more, got one.")
     smoothing = parse_smoothing(settings.smoothing) if settings.smoothing else None
     names = _tell_apart(settings.workdirs)
-    estimators = [load_checkpoint(workdir) for workdir in settings.workdirs]
-    # An evaluation can take hours. If one run is refused, no other one is evaluated.
-    for estimator in estimators:
-        with_protocol(estimator.config, settings.protocol, smoothing)
+    estimators = _load(settings, smoothing)
     folder = choose_folder(settings, out)
     # Several runs share only the tables; each has a folder for its other files.
     folders = [folder / name if several else folder for name in names]
@@ -87,9 +84,17 @@ def evaluate_runs(
     for result, own in zip(results, folders, strict=True):
         draw_results(result, own, num_timelines=num_pictures)
     write_results(results, folder, console=console)
-    steps = [result.step for result in results]
-    write_record(folder, settings, corpus=index.root, steps=steps)
+    write_record(folder, settings, corpus=index.root, steps=[r.step for r in results])
     return folder
+
+
+def _load(settings: Settings, smoothing: SmoothingConfig | None) -> list[Estimator]:
+    """Loads the models of all runs, and checks that each may be scored like this."""
+    estimators = [load_checkpoint(workdir) for workdir in settings.workdirs]
+    # An evaluation can take hours. If one run is refused, no other one is evaluated.
+    for estimator in estimators:
+        with_protocol(estimator.config, settings.protocol, smoothing)
+    return estimators
 
 
 def _evaluate_run(

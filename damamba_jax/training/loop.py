@@ -66,7 +66,6 @@ def fit(
       TrainingError: after too many steps in a row that were not finite.
       ValueError: if configuration or data are wrong; the message says what to change.
     """
-    # Start.
     sharded, replicated = mesh.shardings(config.train.batch_size)
     # Compilation takes long, so mistakes are looked for before it.
     splits.check_splits(index, config.data)
@@ -90,7 +89,6 @@ def fit(
     current, statistics = _restore(config, start, saver, replicated)
     del start
 
-    # Loop.
     first, threads = int(current.step), config.data.num_threads
     batches = windows.read_batches(source, num_threads=threads, start_step=first)
     log = RunLog(

@@ -76,10 +76,9 @@ def index(
         releases, unread = (custom_release(layout, features),), frozenset()
     _report_unread(folder, unread, problems)
     search = _Search(
-        finder=Finder(exclude, problems), root=folder,
-        label_root=label_folder if labels_root else None, features=features,
-        sessions=tuple(sessions), with_labels=with_labels,
-        make_builder=functools.partial(
+        finder=Finder(exclude, problems), root=folder, features=features,
+        label_root=label_folder if labels_root else None, with_labels=with_labels,
+        sessions=tuple(sessions), make_builder=functools.partial(
             SplitBuilder, features=features,
             references=() if layout else _others(features), cache_dir=cache_dir,
             columns={}, strict=strict, skip_damaged=skip_damaged,
