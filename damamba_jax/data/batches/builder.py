@@ -208,20 +208,14 @@ class BatchBuilder:
             (label_frames(window, rate) for rate in rates), default=1
         )
 
-    def labels(self, rows: BatchRows) -> tuple[Batch, Int[np.ndarray, "B Tl"]]:
-        """Fills only the arrays of labels, and returns the same values as `build`."""
-        batch: Batch = {}
-        return batch, self._add_labels(batch, rows, rows.core - self.window.past_frames)
-
     def build(self, rows: BatchRows) -> tuple[Batch, Int[np.ndarray, "B Tl"]]:
-        """Fills one batch.
+        """Fills one batch, and returns the index of its labels as `labels` does."""
+        labels, index = self.labels(rows)
+        return {**self.features(rows), **labels}, index
 
-        Returns:
-          The batch, and the index of each of its labels in the target's annotation. The
-          index is -1 outside the core, the session or the rated frames, and in a row
-          that only fills up the batch.
-        """
-        start = rows.core - self.window.past_frames
+    def features(self, rows: BatchRows) -> Batch:
+        """Fills the part of a batch that is known without annotations."""
+        start_seconds = (rows.core - self.window.past_frames) / self.window.frame_hz
         batch: Batch = {
             "features": {},
             "feature_valid": {},
@@ -231,13 +225,13 @@ class BatchBuilder:
             "participant_slot": rows.slot.astype(np.int32),
         }
         for track in self._tracks:
-            self._add_feature(batch, track, rows.people, start / self.window.frame_hz)
+            self._add_feature(batch, track, rows.people, start_seconds)
         if self._session_statistics:
             batch["session_statistics"] = {
                 track.feature.name: _statistics(track, rows.people)
                 for track in self._tracks
             }
-        return batch, self._add_labels(batch, rows, start)
+        return batch
 
     def _add_feature(
         self, batch: Batch, track: _Track, people: np.ndarray, start_seconds: np.ndarray
@@ -269,10 +263,16 @@ class BatchBuilder:
         batch["first_time"][name] = offset.astype(np.float32)
         batch["rate"][name] = rate.astype(np.float32)
 
-    def _add_labels(
-        self, batch: Batch, rows: BatchRows, start: np.ndarray
-    ) -> Int[np.ndarray, "B Tl"]:
+    def labels(self, rows: BatchRows) -> tuple[Batch, Int[np.ndarray, "B Tl"]]:
+        """Fills the part of a batch that the annotations are in.
+
+        Returns:
+          The arrays of the batch, and the index of each label in the target's
+          annotation. The index is -1 outside the core, the session or the rated frames,
+          and in a row that only fills up the batch.
+        """
         people, window = self.people, self.window
+        start = rows.core - window.past_frames
         target = rows.people[:, 0]
         rate = people.label_rate[target]
         first, core, core_end, end = (
@@ -292,16 +292,17 @@ class BatchBuilder:
         label = people.labels[where] if people.labels.size else np.zeros(where.shape)
         valid = exists & np.isfinite(label)
         seconds = index / rate[:, None]
-        batch["label"] = np.where(valid, label, 0.0).astype(np.float32)
+        times = seconds - (start / window.frame_hz)[:, None]
+        batch: Batch = {
+            "label": np.where(valid, label, 0.0).astype(np.float32),
+            "label_valid": valid,
+            "label_time": times.astype(np.float32),
+            "label_core": in_core,
+        }
         if len(self._class_weights):
             weight = self._class_weights[batch["label"].astype(np.int64)]
             batch["label_weight"] = np.where(valid, weight, np.float32(0))
-        batch["label_valid"] = valid
-        batch["label_time"] = (seconds - (start / window.frame_hz)[:, None]).astype(
-            np.float32
-        )
-        batch["label_core"] = in_core
-        return np.where(exists & in_core, index, -1)
+        return batch, np.where(exists & in_core, index, -1)
 
 
 def _statistics(

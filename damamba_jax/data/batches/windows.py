@@ -252,12 +252,14 @@ class EvaluationSource:
             rated=people.annotations(person),
         )
         rows = _take(rows, self._share)
-        batch, label_index = self._builder.build(rows)
+        batch = self._builder.features(rows)
         if self._targets > 1:
             rows = each_as_target(rows, people)
-            labels, label_index = self._builder.labels(rows)
+        labels, label_index = self._builder.labels(rows)
+        if self._targets > 1:
             shape = (-1, self._targets, label_index.shape[1])
-            batch |= {name: array.reshape(shape) for name, array in labels.items()}
+            labels = {name: array.reshape(shape) for name, array in labels.items()}
+        batch |= labels
         seats = people.seats[rows.people[:, 0]]
         turn = np.full_like(label_index, -1)
         if people.turn.size:
@@ -382,10 +384,7 @@ def _take(rows: BatchRows, share: slice) -> BatchRows:
 
 def _no_windows(sessions: Sequence[Session], expected: str) -> str:
     if not sessions:
-        return (
-            "`sessions`: expected at least one session, got none. Check that the split "
-            "is not empty."
-        )
+        return "`sessions`: expected one session or more, got none: name another split."
     splits = ", ".join(sorted({session.split for session in sessions}))
     seats = [
         f"{session.id}/{person.role}: {person.labels_path or 'no annotation file'}"
