@@ -1,12 +1,13 @@
 """Finds out which person sat in which seat of each session.
 
 One person may take part in several sessions. The table `data.layout.people` names
-everybody. Without a table, roles count as names of people if no role is in every
-session, such as `ann`, `bob` and `eve`.
+everybody. Without a table, roles such as `ann`, `bob` and `eve` count as names of
+people, and roles such as `left` and `right` as seats. Roles are seats if there is only
+one, if one of them is in every session, or if all of the largest sessions have the same
+roles and no other session has a role besides these.
 """
 
 import dataclasses
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -138,15 +139,15 @@ def _name(session: Session, people: Mapping[str, str]) -> Session:
 def _are_names(sessions: Sequence[Session]) -> bool:
     """Says whether roles are names of people.
 
-    No role is in every session, and the largest sessions do not all have the same
-    roles, as they would if roles were seats that are empty now and then.
+    No role is in every session, and the largest sessions do not all have every role of
+    the corpus, as they would if roles were seats that are empty now and then.
     """
-    counts = Counter(person.role for s in sessions for person in s.participants)
-    if len(counts) < 2 or any(n == len(sessions) for n in counts.values()):
+    seated = [frozenset(one.role for one in s.participants) for s in sessions]
+    everybody = frozenset[str]().union(*seated)
+    if len(everybody) < 2 or frozenset.intersection(*seated):
         return False
-    most = max(len(session.participants) for session in sessions)
-    full = [s.participants for s in sessions if len(s.participants) == most]
-    return len({frozenset(one.role for one in people) for people in full}) > 1
+    most = max(map(len, seated))
+    return any(len(roles) == most and roles != everybody for roles in seated)
 
 
 def _some(names: Sequence[str]) -> str:

@@ -9,6 +9,8 @@ from forms import FACE, VOICE, layout, lines, streams
 
 from damamba_jax.config.layout import LayoutConfig
 from damamba_jax.data.corpus import index as corpus_index
+from damamba_jax.data.corpus.identities import name_people
+from damamba_jax.data.corpus.sessions import Participant, Session
 from damamba_jax.data.corpus.splits import validation_sessions
 from damamba_jax.data.oddities import find_oddities
 from damamba_jax.errors import ConfigError, DataFormatError
@@ -76,6 +78,45 @@ def test_seats_that_are_empty_now_and_then_are_no_names(root):
             path.unlink()
     # No role is in every session.
     assert set(people(read(root)).values()) == {""}
+
+
+def sessions(*roles):
+    """Sessions of nothing but people with these roles."""
+    return [
+        Session(
+            corpus="mine", split="mine/all", id=f"{number}", duration=1.0,
+            label_rate=25.0,
+            participants=tuple(Participant(role=role, tracks={}) for role in one),
+        )
+        for number, one in enumerate(roles)
+    ]  # fmt: skip
+
+
+PAIRS = ["ab", "bc", "cd", "ad"]
+
+
+@pytest.mark.parametrize(
+    ("roles", "are_names"),
+    [
+        (PAIRS, True),
+        # The largest session does not hold everybody, so it has no seat for everybody.
+        ([*PAIRS, "abc"], True),
+        ([*PAIRS, "abc", "abc"], True),
+        (["a", "bc", "a"], True),
+        # All roles fit into the largest sessions, as seats do.
+        ([*PAIRS, "abcd"], False),
+        ([*PAIRS, "abcd", "abcd"], False),
+        # The role `a` is in every session, as an interviewer is.
+        (["ab", "ac", "ad"], False),
+        (["a", "a"], False),
+    ],
+)
+def test_roles_that_do_not_all_fit_into_the_largest_sessions_are_names(
+    roles, are_names
+):
+    found = name_people(sessions(*roles), None, [])
+    names = ["".join(one.person for one in s.participants) for s in found]
+    assert names == [one if are_names else "" for one in roles]
 
 
 def test_seats_are_no_names_and_there_may_be_no_table(root):
