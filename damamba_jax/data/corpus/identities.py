@@ -5,6 +5,10 @@ everybody. Without a table, roles such as `ann`, `bob` and `eve` count as names 
 people, and roles such as `left` and `right` as seats. Roles are seats if there is only
 one, if one of them is in every session, or if all of the largest sessions have the same
 roles and no other session has a role besides these.
+
+Neither case nor the form of accents (NFC, NFD) matters in names of seats and of people.
+Two people who count as one only end up in the same fold, but one person who counts as
+two would be trained on and tested. The first spelling that is met is shown.
 """
 
 import dataclasses
@@ -40,12 +44,15 @@ class Seat(NamedTuple):
 
 
 def read_people(path: Path, *, with_roles: bool) -> dict[Seat, str]:
-    """Reads a table of people, and turns the names of seats into lower case.
+    """Reads a table of people; a person has the first of the spellings in the table.
 
     Args:
       path: a table with the columns `session` and `person`, and maybe `role` and
         `split`.
       with_roles: whether it must have the column `role`.
+
+    Returns:
+      People by seat; the names of seats have the form of `patterns.plain_name`.
 
     Raises:
       DataFormatError: if a column is absent, if there are too many rows, or if two
@@ -55,6 +62,7 @@ def read_people(path: Path, *, with_roles: bool) -> dict[Seat, str]:
     places = [name for name in Seat._fields if name in table.names]
     check_columns(table, ["session", "person", *["role"] * with_roles])
     found: dict[Seat, str] = {}
+    spellings: dict[str, str] = {}
     rows = 0
     for block in table.blocks([], [*places, "person"]):
         rows += len(block.texts[0].codes)
@@ -69,6 +77,7 @@ def read_people(path: Path, *, with_roles: bool) -> dict[Seat, str]:
         people = columns.pop("person")
         for *place, person in zip(*columns.values(), people, strict=True):
             seat = Seat(*map(patterns.plain_name, place))
+            person = _spell(person, spellings)
             if person and found.setdefault(seat, person) != person:
                 raise format_error(
                     path,
@@ -94,9 +103,10 @@ def name_people(
       DataFormatError: for a malformed table.
     """
     if table is None:
-        named = _are_names(sessions)
-        return [_name(s, {p.role: p.role * named for p in s.participants})
-                for s in sessions]  # fmt: skip
+        roles = [one.role for session in sessions for one in session.participants]
+        named, spellings = _are_names(sessions), dict[str, str]()
+        names = {role: _spell(role, spellings) * named for role in roles}
+        return [_name(session, names) for session in sessions]
     several = any(len(session.participants) > 1 for session in sessions)
     rows = read_people(table, with_roles=several)
     used: set[Seat] = set()
@@ -142,12 +152,20 @@ def _are_names(sessions: Sequence[Session]) -> bool:
     No role is in every session, and the largest sessions do not all have every role of
     the corpus, as they would if roles were seats that are empty now and then.
     """
-    seated = [frozenset(one.role for one in s.participants) for s in sessions]
+    seated = [
+        frozenset(patterns.plain_name(one.role) for one in session.participants)
+        for session in sessions
+    ]
     everybody = frozenset[str]().union(*seated)
     if len(everybody) < 2 or frozenset.intersection(*seated):
         return False
     most = max(map(len, seated))
     return any(len(roles) == most and roles != everybody for roles in seated)
+
+
+def _spell(name: str, spellings: dict[str, str]) -> str:
+    """Returns the first spelling of a name, and keeps a name that is new."""
+    return spellings.setdefault(patterns.plain_name(name), name)
 
 
 def _some(names: Sequence[str]) -> str:

@@ -29,7 +29,8 @@ class Participant:
       is_target: whether the person is rated and scored; `False` for somebody who is
         only a partner, such as a robot.
       gender: the gender that the release gives; `None` if it is unknown.
-      person: the name of the person, the same in all sessions; empty if it is unknown.
+      person: the name of the person, spelled alike in all sessions; empty if it is
+        unknown.
     """
 
     role: str

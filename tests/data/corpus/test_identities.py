@@ -119,6 +119,21 @@ def test_roles_that_do_not_all_fit_into_the_largest_sessions_are_names(
     assert names == [one if are_names else "" for one in roles]
 
 
+@pytest.mark.parametrize("other", ["jose\u0301", "Jos\u00e9", "JOSE\u0301"])
+def test_case_and_the_form_of_accents_do_not_make_another_person(root, other):
+    found = name_people(
+        sessions(["jos\u00e9", "bob"], [other, "eve"], ["bob", "eve"]), None, []
+    )
+    assert found[0].people & found[1].people == {"jos\u00e9"}
+    # A seat that everybody has does not become a name by its spelling.
+    found = name_people(sessions(["jos\u00e9", "bob"], [other, "eve"]), None, [])
+    assert not found[0].people
+    table = f"""session,role,person\nmonday,teacher,jos\u00e9\nmonday,teacher,{other}
+tuesday,teacher,{other}\nmonday,pupil,x\ntuesday,pupil,y"""
+    first, second = read(root, table).sessions
+    assert first.people == {"jos\u00e9", "x"} and second.people == {"jos\u00e9", "y"}
+
+
 def test_seats_are_no_names_and_there_may_be_no_table(root):
     assert set(people(read(root)).values()) == {""}
     found = read(root, people="who/people.csv")
