@@ -7,6 +7,7 @@ from rich.console import Console
 
 from damamba_jax.config.sections import DataConfig
 from damamba_jax.data.corpus import index as corpus_index
+from damamba_jax.data.open import open_corpus
 from damamba_jax.errors import CorpusError, WorkdirError
 from damamba_jax.files import replace_path
 from damamba_jax.reporting.table import plain, show
@@ -102,26 +103,32 @@ def count_frames(
 ) -> Frames:
     """Counts the frames of each person who is scored in a corpus.
 
+    The number of lines that a challenge expects is that of the organisers' annotations.
+    Test sets are released without them, and the streams of a session may differ by some
+    frames. The longest released stream then counts, whatever features a model has: a
+    reader cuts lines behind the end of the annotation, but misses frames without line.
+
     Args:
       root: folder of the corpus.
       labels_root: folder of the annotations; empty if they are beside the features.
-      data: configuration of the run whose corpus it is. It has the layout and the files
-        that are left out; `None` reads a released corpus whole.
+      data: configuration of the run whose corpus it is. It has the files that are left
+        out, and may have a layout, whose streams are those of the run's features;
+        `None` reads a released corpus whole.
 
     Raises:
       CorpusError: if there is no corpus.
+      DataFormatError: if the run cannot read a corpus with a layout of its own.
     """
-    layout = data.layout if data else None
-    # The length of a released session does not depend on the features of a model.
-    released = tuple(RELEASED_FEATURES.values())
-    index = corpus_index.index(
-        root,
-        features=data.features if data and layout else released,
-        labels_root=labels_root,
-        layout=layout,
-        exclude=data.exclude if data else (),
-        strict=False,
-    )
+    if data is not None and data.layout is not None:
+        index = open_corpus(data, root=root, labels_root=labels_root)
+    else:
+        index = corpus_index.index(
+            root,
+            features=tuple(RELEASED_FEATURES.values()),
+            labels_root=labels_root,
+            exclude=data.exclude if data else (),
+            strict=False,
+        )
     return {
         (session.split, session.id, person.role): session.num_frames(seat)
         for session in index.sessions

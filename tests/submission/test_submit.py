@@ -9,6 +9,7 @@ from example import TINY
 from sets import FRAMES, predictions
 
 from damamba_jax import submit
+from damamba_jax.config.layout import LabelConfig, LayoutConfig
 from damamba_jax.config.tree import to_json
 from damamba_jax.data.formats import ssi
 from damamba_jax.errors import CorpusError
@@ -165,6 +166,46 @@ def test_a_set_that_the_profile_lacks_is_never_left_out_silently(tmp_path, capsy
     flags = (f"--check={path}", "--profile=mm24", "--sets=noxi-base,noxi-j")
     status, said = run(capsys, *flags)
     assert status == 2 and "mm24 has no set 'noxi-j'" in said
+
+
+def stream(root, path, frames, feature="openface3"):
+    """Writes a stream of a released feature, such as `noxi/test-base/001/expert`."""
+    released = RELEASED_FEATURES[feature]
+    file = root / f"{path}.{released.stems[0]}.stream"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    ssi.write_stream(file, np.zeros((frames, released.dim), np.float32), 25.0)
+
+
+def test_without_annotations_the_longest_stream_counts(tmp_path):
+    for feature, frames in (("openface3", 250), ("egemaps", 240), ("clip", 252)):
+        for role in ("expert", "novice"):
+            stream(tmp_path, f"noxi/test-base/001/{role}", frames, feature)
+    egemaps = dataclasses.replace(
+        TINY.data, features=(RELEASED_FEATURES["egemaps"],), root=str(tmp_path)
+    )
+    for data in (None, egemaps):
+        found = writing.count_frames(str(tmp_path), data=data)
+        assert set(found.values()) == {252}
+
+
+def test_annotations_of_a_layout_with_classes_count(tmp_path):
+    table = "start,end,mood\n0,4,goaloriented\n4,9,aimless\n"
+    for role in ("purple", "yellow"):
+        stream(tmp_path, f"test-cc/001/{role}", 250)
+        (tmp_path / f"test-cc/001/{role}.labels.csv").write_text(table)
+    layout = LayoutConfig(
+        name="pinsoro", splits=("test-cc",), roles=("purple", "yellow"),
+        feature_path="{split}/{session}/{role}.{stem}.stream",
+        label_path="{split}/{session}/{role}.labels.csv", label_rate=25.0,
+        labels=LabelConfig(values=("mood",), start="start", end="end"),
+    )  # fmt: skip
+    data = dataclasses.replace(
+        TINY.data, features=(RELEASED_FEATURES["openface3"],), layout=layout,
+        classes=ANNOTATIONS["task_engagement"], cache_dir=str(tmp_path / "cache"),
+    )  # fmt: skip
+    found = writing.count_frames(str(tmp_path), data=data)
+    # The streams last for ten seconds, the annotations for nine.
+    assert found == {("pinsoro/test-cc", "001", r): 225 for r in layout.roles}
 
 
 def test_lengths_are_those_of_the_run_s_own_part_of_the_corpus(tmp_path):
