@@ -7,6 +7,7 @@ from rich.console import Console
 
 from damamba_jax.config.sections import DataConfig
 from damamba_jax.data.corpus import index as corpus_index
+from damamba_jax.data.corpus.label_source import Scale
 from damamba_jax.data.open import open_corpus
 from damamba_jax.errors import CorpusError, WorkdirError
 from damamba_jax.files import replace_path
@@ -175,13 +176,38 @@ def _unless_same(path: str, known: str) -> str:
 
 
 def known_frames(request: Request) -> Frames:
-    """Counts the frames of the corpus that was named, or of the runs' own corpora."""
-    runs = [Path(w) for w in request.workdirs if (Path(w) / CONFIG).is_file()]
-    if not runs:
-        return count_frames(request.root, request.labels_root) if request.root else {}
+    """Counts the frames of the corpora that a request is about.
+
+    The people of a run are those whom its configuration leaves in, in the named root or
+    in its own. A folder of predictions may have anybody in the named root.
+    """
+    folders = [Path(workdir) for workdir in request.workdirs]
+    runs = [read_config(f).data for f in folders if (f / CONFIG).is_file()]
+    corpora: list[DataConfig | None] = [*runs]
+    if len(runs) < len(folders) and request.root:
+        # Only a run knows the layout of a corpus that is not released. It may leave out
+        # files because they are damaged. Its own lengths come last and so override.
+        whole = [dataclasses.replace(d, exclude=(), on_error="skip") for d in runs]
+        corpora = [*(whole or [None]), *runs]
     frames: dict[tuple[str, str, str], int] = {}
-    for data in [read_config(run).data for run in runs]:
-        if root := request.root or data.root:
-            labels_root = request.labels_root or data.labels_root
+    counted = set[tuple[object, ...]]()
+    for data in corpora:
+        root = request.root or (data.root if data else "")
+        labels_root = request.labels_root or (data.labels_root if data else "")
+        corpus = (_resolve(root), _resolve(labels_root), *_reading(data))
+        if root and corpus not in counted:
+            counted.add(corpus)
             frames |= count_frames(root, labels_root, data=data)
     return frames
+
+
+def _resolve(path: str) -> Path | None:
+    return Path(path).expanduser().resolve() if path else None
+
+
+def _reading(data: DataConfig | None) -> tuple[object, ...]:
+    """Returns the settings that the result of `count_frames` depends on."""
+    if data is None or data.layout is None:
+        return (data.exclude if data else (),)
+    scale = Scale.of(data)
+    return (data.exclude, data.layout, data.features, scale, data.on_error)

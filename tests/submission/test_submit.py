@@ -208,31 +208,95 @@ def test_annotations_of_a_layout_with_classes_count(tmp_path):
     assert found == {("pinsoro/test-cc", "001", r): 225 for r in layout.roles}
 
 
+def make_run(workdir, root, **changes):
+    """Writes the configuration of a run on a corpus; returns the workdir."""
+    data = dataclasses.replace(TINY.data, root=str(root), **changes)
+    workdir.mkdir()
+    (workdir / CONFIG).write_text(to_json(dataclasses.replace(TINY, data=data)))
+    return str(workdir)
+
+
+def frames_of(*workdirs, root=""):
+    request = writing.Request(
+        workdirs=workdirs, profile=PROFILES["mm26"], root=str(root)
+    )
+    return writing.known_frames(request)
+
+
 def test_lengths_are_those_of_the_run_s_own_part_of_the_corpus(tmp_path):
-    feature = RELEASED_FEATURES["openface3"]
     for number in ("001", "002"):
         for role in ("expert", "novice"):
-            path = tmp_path / f"noxi/test-base/{number}/{role}.openface3.stream"
-            ssi.write_stream(path, np.zeros((25, feature.dim), np.float32), 25.0)
+            stream(tmp_path, f"noxi/test-base/{number}/{role}", 25)
     labels = tmp_path / "labels/noxi/test-base/001"
     labels.mkdir(parents=True)
     ssi.write_labels(labels / "expert.engagement.annotation.csv", np.zeros(24))
-    data = dataclasses.replace(
-        TINY.data, root=str(tmp_path), labels_root=str(tmp_path / "labels"),
+    workdir = make_run(
+        tmp_path / "run", tmp_path, labels_root=str(tmp_path / "labels"),
         exclude=("*/002",),
     )  # fmt: skip
-    workdir = tmp_path / "run"
-    workdir.mkdir()
-    (workdir / CONFIG).write_text(to_json(dataclasses.replace(TINY, data=data)))
     # A root that is named is that of the same corpus, with the same labels.
-    for root in ("", str(tmp_path)):
-        request = writing.Request(
-            workdirs=(str(workdir),), profile=PROFILES["mm24"], root=root
-        )
-        known = writing.known_frames(request)
+    for root in ("", tmp_path):
         # Without these labels a session would have 25 frames.
         roles = ("expert", "novice")
-        assert known == {("noxi/test-base", "001", role): 24 for role in roles}
+        assert frames_of(workdir, root=root) == {
+            ("noxi/test-base", "001", role): 24 for role in roles
+        }
+
+
+def test_folders_of_predictions_may_have_anybody_in_the_named_root(tmp_path):
+    root = tmp_path / "corpus"
+    for place in ("noxi/test-base/001", "noxi-j/test/002"):
+        for role in ("expert", "novice"):
+            stream(root, f"{place}/{role}", 25)
+    run = make_run(tmp_path / "run", root, exclude=("*/002",))
+    (tmp_path / "predictions").mkdir()
+    alone = frames_of(f"{tmp_path}/predictions", root=root)
+    assert {split for split, *_ in alone} == {"noxi/test-base", "noxi-j/test"}
+    assert frames_of(run, f"{tmp_path}/predictions", root=root) == alone
+    assert {split for split, *_ in frames_of(run, root=root)} == {"noxi/test-base"}
+
+
+def test_folders_of_predictions_may_have_anybody_in_a_layout_of_one_s_own(tmp_path):
+    root = tmp_path / "corpus"
+    for session in ("001", "002"):
+        for role in ("expert", "novice"):
+            stream(root, f"{session}/{role}", 25)
+    stream(root, "003/expert", 25)
+    (root / "003/expert.openface3.stream").write_text("damaged")
+    layout = LayoutConfig(
+        name="noxi", splits=("test-base",), roles=("expert", "novice"),
+        feature_path="{session}/{role}.{stem}.stream",
+        label_path="{session}/{role}.engagement.csv",
+    )  # fmt: skip
+    run = make_run(
+        tmp_path / "run", root, exclude=("002", "003"), layout=layout,
+        features=(RELEASED_FEATURES["openface3"],),
+    )  # fmt: skip
+    both = frames_of(run, f"{tmp_path}/predictions", root=root)
+    assert {session for _, session, _ in both} == {"001", "002"}
+    assert {session for _, session, _ in frames_of(run)} == {"001"}
+
+
+def test_a_corpus_of_several_runs_is_indexed_once(tmp_path, monkeypatch):
+    root = tmp_path / "corpus"
+    for role in ("expert", "novice"):
+        stream(root, f"noxi/test-base/001/{role}", 25)
+    runs = [
+        make_run(tmp_path / "first", root),
+        make_run(tmp_path / "second", root / "../corpus", num_threads=7),
+    ]
+    index, indexed = writing.corpus_index.index, []
+
+    def count(*args, **kwargs):
+        indexed.append(kwargs)
+        return index(*args, **kwargs)
+
+    monkeypatch.setattr(writing.corpus_index, "index", count)
+    assert len(frames_of(*runs, f"{runs[0]}/")) == 2 and len(indexed) == 1
+    # These runs read something else.
+    runs.append(make_run(tmp_path / "third", root, exclude=("*.clip.stream",)))
+    frames_of(*runs)
+    assert [one["exclude"] for one in indexed[1:]] == [(), ("*.clip.stream",)]
 
 
 def test_folders_without_predictions(tmp_path, capsys):
