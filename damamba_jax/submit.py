@@ -68,6 +68,8 @@ def _submit(options: argparse.Namespace, stop: StopRequest, console: Console) ->
             request, Path(options.out), overwrite=options.overwrite, console=console
         )
         return 0
+    # A wrong set is told before the corpus is read.
+    profile.choose(folders)
     frames = {}
     if options.root:
         frames = submit.count_frames(options.root, options.labels_root)

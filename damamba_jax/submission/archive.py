@@ -64,6 +64,7 @@ def write_archive(
         as the prediction has frames.
 
     Raises:
+      UsageError: if the profile has no set with one of the folders.
       CorpusError: if there is no prediction for any frame of a person.
     """
     sets = {part: one for one in profile.choose(folders) for part in one.parts}

@@ -80,6 +80,9 @@ def check_archive(
       folders: folders of the sets that are expected; empty means all of the profile.
       frames: number of lines for each person who is scored; for sets without an entry,
         lengths are not checked.
+
+    Raises:
+      UsageError: if the profile has no set with one of the folders.
     """
     sets = profile.choose(folders)
     try:

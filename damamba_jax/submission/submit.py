@@ -60,9 +60,12 @@ def make_archive(
       console: console for progress and tables.
 
     Raises:
+      UsageError: if the profile has no set with one of the folders.
       WorkdirError: if the file exists and may not be replaced.
       CorpusError: if predictions are missing, or the archive has problems.
     """
+    # What is wrong in the request itself is told before a corpus is read.
+    request.profile.choose(request.folders)
     if out.exists() and not overwrite:
         raise WorkdirError(
             f"`--out`: {out} exists already. Name another file, or add --overwrite."

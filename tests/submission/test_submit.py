@@ -160,12 +160,19 @@ def test_wrong_flags(capsys, flags, match):
     assert status == 2 and match in said
 
 
-def test_a_set_that_the_profile_lacks_is_never_left_out_silently(tmp_path, capsys):
-    path = tmp_path / "empty.zip"
-    zipfile.ZipFile(path, "w").close()
-    flags = (f"--check={path}", "--profile=mm24", "--sets=noxi-base,noxi-j")
-    status, said = run(capsys, *flags)
-    assert status == 2 and "mm24 has no set 'noxi-j'" in said
+@pytest.mark.parametrize(
+    "flags", [("--check=empty.zip",), ("--workdir=nothing", "--out=new.zip")]
+)
+def test_a_set_that_the_profile_lacks_is_told_before_a_corpus_is_read(
+    tmp_path, capsys, monkeypatch, flags
+):
+    monkeypatch.chdir(tmp_path)
+    zipfile.ZipFile("empty.zip", "w").close()
+    flags = (*flags, "--profile=mm24", "--sets=noxi-base,noxi-j")
+    # There is no corpus in this root, which would be an error too.
+    for root in ((), (f"--root={tmp_path}",)):
+        status, said = run(capsys, *flags, *root)
+        assert status == 2 and "mm24 has no set 'noxi-j'" in said
 
 
 def stream(root, path, frames, feature="openface3"):
