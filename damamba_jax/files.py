@@ -10,13 +10,24 @@ import hashlib
 import json
 import logging
 import os
+import struct
 import threading
+import tokenize
+import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
 _Value = TypeVar("_Value")
+
+# Errors that libraries raise for damaged or hostile archives and the arrays in them.
+DAMAGE = (
+    zipfile.BadZipFile, zlib.error, struct.error, tokenize.TokenError, SyntaxError,
+    EOFError, OSError, ValueError, TypeError, RuntimeError, OverflowError, LookupError,
+    MemoryError,
+)  # fmt: skip
 
 # File systems allow 255 bytes; the name of an unfinished file needs some of them.
 _MAX_NAME_BYTES = 160
@@ -46,9 +57,9 @@ def replace_file(path: str | os.PathLike) -> Iterator[BinaryIO]:
 
 
 def remove_unfinished(path: Path) -> None:
-    """Removes what killed processes left of `path`, and of files that add to its name.
+    """Removes unfinished files of `path` and of files whose names begin with its name.
 
-    Nobody may be writing these files.
+    Killed processes have left them. Nobody may be writing these files.
     """
     for part in path.parent.glob(f".{glob.escape(path.name)}*.part"):
         part.unlink(missing_ok=True)

@@ -7,7 +7,6 @@ person they belong to.
 
 import logging
 import os
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -15,7 +14,7 @@ import numpy as np
 
 from damamba_jax import files
 from damamba_jax.errors import WorkdirError
-from damamba_jax.files import replace_file, split_file_name
+from damamba_jax.files import DAMAGE, replace_file, split_file_name
 from damamba_jax.metrics.trace import Gender, Trace
 from damamba_jax.metrics.turns import Turns
 from damamba_jax.runs.workdir import TRACES
@@ -109,15 +108,17 @@ def read_traces(out: str | os.PathLike, split: str) -> list[Trace]:
             f"{path}: expected the predictions of an evaluation, found no file; "
             f"evaluate first: damamba evaluate --workdir={out}."
         )
-    try:
-        # `np.load` leaves a damaged file open, so it is opened here.
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as kept:
-            return _parse(kept)
-    except (zipfile.BadZipFile, KeyError, ValueError, EOFError) as error:
-        raise WorkdirError(
-            f"{path}: expected the predictions of an evaluation, got {error!r}; "
-            f"evaluate again: damamba evaluate --workdir={out}."
-        ) from error
+    # `np.load` leaves a damaged file open, so it is opened here. A file that may not be
+    # opened is not damaged.
+    with open(path, "rb") as file:
+        try:
+            with np.load(file, allow_pickle=False) as kept:
+                return _parse(kept)
+        except DAMAGE as error:
+            raise WorkdirError(
+                f"{path}: expected the predictions of an evaluation, got {error!r}; "
+                f"evaluate again: damamba evaluate --workdir={out}."
+            ) from error
 
 
 def _parse(kept: Mapping[str, np.ndarray]) -> list[Trace]:

@@ -8,15 +8,14 @@ import io
 import os
 import re
 import stat
-import struct
 import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 from damamba_jax.errors import DataFormatError, format_error
+from damamba_jax.files import DAMAGE
 
 # A whole archive of 2026 has 135 files, and its list of files has 13 kB.
 MAX_DIRECTORY_BYTES = 1 << 20
@@ -27,11 +26,6 @@ MAX_TOTAL_BYTES = 1 << 29
 _PIECE_BYTES = 1 << 16
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _ENCRYPTED = 0x1
-# Errors that the library raises for damaged or hostile bytes.
-_DAMAGE = (
-    zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, ValueError,
-    RuntimeError, OverflowError, IndexError,
-)  # fmt: skip
 _HIDDEN = ("__macosx", "thumbs.db", "desktop.ini")
 
 
@@ -102,7 +96,7 @@ class Archive:
                     raw += piece
                     if len(raw) > limit:
                         return Problem("size", name, text)
-        except _DAMAGE as error:
+        except DAMAGE as error:
             return Problem("damaged", name, f"cannot be read: {error}")
         finally:
             # What was read of a file with a problem counts too.
@@ -130,7 +124,7 @@ def open_archive(path: str | os.PathLike) -> Iterator[Archive]:
             opened = zipfile.ZipFile(file)
             if len(opened.filelist) > MAX_FILES:
                 raise zipfile.BadZipFile(f"one with more than {MAX_FILES} files")
-        except _DAMAGE as error:
+        except DAMAGE as error:
             raise format_error(
                 path, "archive", expected="a zip archive", got=f"{error}"
             ) from error

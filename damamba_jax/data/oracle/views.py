@@ -2,7 +2,7 @@
 
 import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,7 +16,8 @@ from damamba_jax.data.oracle import smoother
 from damamba_jax.data.simulated.dialogue import FRAME_HZ, LABEL_MEAN, LABEL_SCALE
 from damamba_jax.data.simulated.presets import DOMAINS
 from damamba_jax.data.simulated.write import ORACLE_FOLDER
-from damamba_jax.files import read_json
+from damamba_jax.errors import DataFormatError
+from damamba_jax.files import DAMAGE, read_json
 
 _GROUP_CUES = {"audio": (0, 1), "visual": (2,)}
 
@@ -53,6 +54,7 @@ def load_cues(root: str | os.PathLike, split: str) -> list[Cues]:
 
     Raises:
       ValueError: if `root` is not a simulated corpus or has no such split.
+      DataFormatError: if a file of cues is damaged.
     """
     root = Path(root)
     if not (root / SIMULATED_FILE).is_file():
@@ -244,14 +246,25 @@ def _posterior(
 
 
 def _read_cues(path: Path) -> Cues:
-    with np.load(path, allow_pickle=False) as stored:
-        cues = stored["cues"].astype(np.float64)
-        audio, visual = stored["audio_valid"], stored["visual_valid"]
-        return Cues(
-            session=path.stem,
-            roles=tuple(stored["roles"].tolist()),
-            cues=cues,
-            observed=np.stack([audio, audio, visual], axis=1),
-            speaking=stored["speaking"],
-            label=stored["label"].astype(np.float64),
-        )
+    # `np.load` leaves a damaged file open, so it is opened here.
+    with open(path, "rb") as file:
+        try:
+            with np.load(file, allow_pickle=False) as stored:
+                return _parse_cues(path.stem, stored)
+        except DAMAGE as error:
+            raise DataFormatError(
+                f"{path}: expected the cues of a simulated recording, got {error!r}. "
+                "Delete the corpus, and let it be drawn again."
+            ) from error
+
+
+def _parse_cues(session: str, stored: Mapping[str, np.ndarray]) -> Cues:
+    audio, visual = stored["audio_valid"], stored["visual_valid"]
+    return Cues(
+        session=session,
+        roles=tuple(stored["roles"].tolist()),
+        cues=stored["cues"].astype(np.float64),
+        observed=np.stack([audio, audio, visual], axis=1),
+        speaking=stored["speaking"],
+        label=stored["label"].astype(np.float64),
+    )

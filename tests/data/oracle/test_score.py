@@ -1,6 +1,7 @@
 """The oracle's scores: more to see is better, and nothing passes it."""
 
 import dataclasses
+import shutil
 from fractions import Fraction
 
 import numpy as np
@@ -15,6 +16,7 @@ from damamba_jax.data.oracle.views import View
 from damamba_jax.data.simulated import write as simulated_write
 from damamba_jax.data.simulated.dialogue import LABEL_MEAN, LABEL_SCALE
 from damamba_jax.data.simulated.presets import DOMAINS, Preset, SplitPreset
+from damamba_jax.errors import DataFormatError
 
 NATIVE = dataclasses.replace(PAPER.data.window, frame_hz=25.0)
 
@@ -295,3 +297,16 @@ def test_errors_say_what_is_known(root, tmp_path):
         oracle_score.oracle_ccc(root, "noxi/test-base", groups=("text",))
     with pytest.raises(ValueError, match="`groups`: expected some of audio, visual"):
         oracle_score.oracle_ccc(root, "noxi/test-base", groups=())
+
+
+@pytest.mark.parametrize("damage", ["cut off", "encrypted", "empty"])
+def test_damaged_cues_are_refused_by_name(root, tmp_path, damage):
+    shutil.copytree(root / "oracle", tmp_path / "oracle")
+    shutil.copy(root / "simulated.json", tmp_path)
+    path = next(tmp_path.glob("oracle/noxi/train/*.npz"))
+    raw = bytearray(path.read_bytes())
+    if damage == "encrypted":
+        raw[raw.rindex(b"PK\x01\x02") + 8] ^= 1
+    path.write_bytes(raw[: {"cut off": len(raw) // 2, "empty": 0}.get(damage)])
+    with pytest.raises(DataFormatError, match=rf"{path.name}: .*Delete the corpus"):
+        oracle_views.load_cues(tmp_path, "noxi/train")
