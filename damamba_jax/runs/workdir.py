@@ -113,19 +113,37 @@ def claim(workdir: Path, config: Config, *, write: bool = True) -> Iterator[None
         yield
         return
     _check_name(workdir)
-    workdir.mkdir(parents=True, exist_ok=True)
+    with hold(workdir, work="training", flag="--workdir"):
+        _check_config(path, config)
+        write_text(path, to_json(config))
+        yield
+
+
+@contextlib.contextmanager
+def hold(folder: Path, *, work: str, flag: str) -> Iterator[None]:
+    """Locks a folder, so that only one process at a time works in it.
+
+    The lock ends with the process; its file, which is empty, stays.
+
+    Args:
+      folder: folder to lock; it is made if it does not exist.
+      work: word for the work, e.g. `"training"`, for the message.
+      flag: flag that names the folder, e.g. `"--workdir"`, for the message.
+
+    Raises:
+      WorkdirError: if another process holds the folder.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
     # A second use of the same folder in this process must be refused as well.
-    lock = filelock.FileLock(workdir / LOCK, blocking=False, is_singleton=False)
+    lock = filelock.FileLock(folder / LOCK, blocking=False, is_singleton=False)
     try:
         lock.acquire()
     except filelock.Timeout as error:
         raise WorkdirError(
-            f"{workdir}: another process is training here. Wait for it, or choose "
-            f"another folder: --workdir=NEW."
+            f"{folder}: another process is {work} here. Wait for it, or choose another "
+            f"folder: {flag}=NEW."
         ) from error
     with lock:
-        _check_config(path, config)
-        write_text(path, to_json(config))
         yield
 
 

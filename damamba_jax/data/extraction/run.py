@@ -17,6 +17,7 @@ from damamba_jax.data.formats.stream_header import StreamHeader, read_header
 from damamba_jax.data.formats.stream_rows import read_notes, write_rows
 from damamba_jax.errors import ConfigError, DataFormatError, printable
 from damamba_jax.files import remove_unfinished
+from damamba_jax.runs.workdir import hold
 from damamba_jax.runtime.progress import ProgressLine
 from damamba_jax.runtime.stop import StopRequest
 
@@ -64,7 +65,7 @@ def extract_recordings(
     """Writes the streams of all people; streams that are complete are kept.
 
     If a recording cannot be opened or decoded, a line says so, and the others are
-    extracted.
+    extracted. The folder of the streams is locked meanwhile.
 
     Args:
       root: a corpus, a session, or one recording.
@@ -77,11 +78,20 @@ def extract_recordings(
     Raises:
       CorpusError: if there are no recordings.
       ConfigError: if a stream of another program would be overwritten.
+      WorkdirError: if another process is extracting into the same folder.
     """
     jobs = _plan(find_people(root), out, extractors, console)
-    waiting = [job for job in jobs if not _is_complete(job)]
-    for job in waiting:
+    for job in jobs:
         _check_free(job.target)
+    with hold(out, work="extracting", flag="--out"):
+        return _extract(jobs, out, stop, console)
+
+
+def _extract(
+    jobs: Sequence[Job], out: Path, stop: StopRequest, console: Console
+) -> Summary:
+    """Writes the streams that are not complete. No other process may write them."""
+    waiting = [job for job in jobs if not _is_complete(job)]
     written = failed = done = 0
     lengths = [_seconds(job) for job in waiting]
     total = sum(lengths)
