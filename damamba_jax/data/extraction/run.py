@@ -24,6 +24,8 @@ from damamba_jax.runtime.stop import StopRequest
 _log = logging.getLogger(__name__)
 
 _MADE_BY = "damamba extract"
+# State of a recording that cannot be found any more.
+_UNKNOWN = "unknown"
 # A recording may be shorter than it claims by so many seconds, since the tracks of a
 # file may differ in length.
 _SHORT_SECONDS = 2
@@ -204,7 +206,7 @@ def _state(source: Path) -> str:
     try:
         status = source.stat()
     except OSError:
-        return "unknown"  # The same error comes again when the recording is read.
+        return _UNKNOWN  # The same error comes again when the recording is read.
     return f"{status.st_size} bytes, {status.st_mtime_ns}"
 
 
@@ -217,18 +219,25 @@ def _seconds(job: Job) -> int:
 
 
 def _is_complete(job: Job) -> bool:
-    """Says whether a stream exists that is the same as this run would write."""
+    """Says whether a stream of this command is the same as this run would write."""
     if not job.target.exists():
+        return False
+    if job.notes["source"] == _UNKNOWN:
+        _log.warning(
+            "%s: it stays as it is, since the recording %s cannot be found any more.",
+            job.target,
+            job.source,
+        )
         return False
     try:
         notes = read_notes(job.target)
         if notes == job.notes and _has_its_rows(read_header(job.target)):
             return True
     except DataFormatError:
-        notes = job.notes if _is_ours(job.target) else {}
+        notes = job.notes
     if notes == job.notes:
         _log.warning("%s: it is damaged; the stream is made again.", job.target)
-    elif notes.get("made_by") == _MADE_BY:
+    else:
         odd = [key for key in job.notes if notes.get(key) != job.notes[key]]
         _log.warning(
             "%s: it was made with another %s; the stream is made again.",
@@ -246,20 +255,42 @@ def _has_its_rows(header: StreamHeader) -> bool:
 
 
 def _check_free(target: Path) -> None:
-    """Refuses to write over a stream that something else has made."""
-    if target.exists() and not _is_ours(target):
+    """Refuses to write over a stream that something else has made, or may have made."""
+    if not target.exists():
+        return
+    made_by = _maker(target)
+    if made_by is None and _has_samples(target):
+        raise ConfigError(
+            f"{target}: expected the header of a stream, got a blank file, which does "
+            f"not say whether `{_MADE_BY}` has made the samples in {target.name}~. If "
+            "it has, delete both files and run the same command again. Otherwise name "
+            "another folder: --out=NEW."
+        )
+    if made_by not in (None, _MADE_BY):
         raise ConfigError(
             f"`--out`: expected only streams that `{_MADE_BY}` has made, got {target}, "
             "which something else has made. Name another folder."
         )
 
 
-def _is_ours(target: Path) -> bool:
-    """Says whether this command has made a stream, even if its header is damaged."""
+def _maker(target: Path) -> str | None:
+    """Reads who has made a stream, even from a damaged header.
+
+    Returns:
+      The name of the program, which is empty if the header does not say; `None` if the
+      header is blank. After a loss of power, a file may be empty or hold zeros.
+    """
     try:
-        return read_notes(target).get("made_by") == _MADE_BY
+        return read_notes(target).get("made_by", "")
     except DataFormatError:
         with target.open("rb") as file:
             left = file.read(MAX_HEADER_BYTES)
-        # After a loss of power, a file may be empty or hold zeros.
-        return not left.strip(b"\0") or f'made_by="{_MADE_BY}"'.encode() in left
+        if not left.strip(b"\0"):
+            return None
+        return _MADE_BY if f'made_by="{_MADE_BY}"'.encode() in left else ""
+
+
+def _has_samples(target: Path) -> bool:
+    """Says whether there is a file of samples for a header, and is not empty."""
+    data = target.with_name(f"{target.name}~")
+    return data.is_file() and data.stat().st_size > 0
