@@ -199,8 +199,9 @@ def last_step(workdir: Path) -> int:
 def is_finished(workdir: Path, num_steps: int) -> bool:
     """Says whether a run is trained to its end and evaluated.
 
-    The page of results is the last file that a run writes, and a run that goes on
-    deletes it first, because the evaluation behind it may be one of an earlier step.
+    The page of results is the last file that a run writes. A run that goes on deletes
+    it before it trains and before it evaluates, because the evaluation behind it may be
+    one of an earlier step.
 
     Args:
       workdir: folder of the run.

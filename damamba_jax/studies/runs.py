@@ -128,6 +128,8 @@ def train(
         _announce(config, simulated=index.simulated, console=console)
         fit(config, directory, index, stop=stop, console=console, follow=follow)
         if first:
+            # `damamba evaluate` may have scored an earlier step during the training.
+            (directory / run_folder.RESULTS_PAGE).unlink(missing_ok=True)
             result = evaluate(
                 load_checkpoint(directory), index, out=directory, console=console
             )

@@ -11,7 +11,7 @@ import training_child as child
 from rich.console import Console
 
 from damamba_jax.data.open import open_corpus
-from damamba_jax.errors import TrainingError
+from damamba_jax.errors import TrainingError, WorkdirError
 from damamba_jax.runs import workdir as run_folder
 from damamba_jax.runtime import progress
 from damamba_jax.runtime.stop import Stopped, StopRequest
@@ -88,6 +88,48 @@ def test_a_run_is_finished_for_a_study_if_it_is_for_itself(
     with StopRequest() as stop:
         runs.train(run.config, run.folder, stop=stop, console=said)
     assert "this run is finished" in said.file.getvalue()
+
+
+def test_an_evaluation_during_the_training_does_not_finish_the_run(
+    tmp_path, monkeypatch
+):
+    class Killed(Exception):
+        pass
+
+    def train_while_somebody_evaluates(config, folder, *_, **__):
+        for name in ("results.json", "results.md"):
+            (folder / name).write_text("of an early step")
+        (folder / "checkpoints" / "last" / "2").mkdir(parents=True)
+
+    def be_killed(*_, **__):
+        raise Killed
+
+    monkeypatch.setattr(runs, "fit", train_while_somebody_evaluates)
+    monkeypatch.setattr(runs, "load_checkpoint", be_killed)
+    (run,) = make_runs(tmp_path, 1)
+    with StopRequest() as stop, pytest.raises(Killed):
+        runs.train(run.config, run.folder, stop=stop, console=console())
+    assert run.steps_done == 2 and not run.is_finished
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_every_begun_run_is_compared_before_the_first_one_trains(
+    tmp_path, monkeypatch, jobs
+):
+    def train(*_, **__):
+        raise AssertionError("a run was trained")
+
+    monkeypatch.setattr(runs, "train", train)
+    monkeypatch.setattr(runs, "_side_by_side", train)
+    chosen = make_runs(tmp_path)
+    (before,) = make_runs(tmp_path, 1, **{"optim.lr": 0.5})
+    with run_folder.claim(chosen[1].folder, before.config):
+        (chosen[1].folder / "checkpoints" / "last" / "1").mkdir(parents=True)
+    with (
+        StopRequest() as stop,
+        pytest.raises(WorkdirError, match="seed1: holds a run of another config"),
+    ):
+        runs.train_all(chosen, title="two", jobs=jobs, stop=stop, console=console())
 
 
 @pytest.mark.parametrize(
