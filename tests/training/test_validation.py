@@ -62,6 +62,6 @@ def test_validation_without_a_rating_is_refused_before_the_first_step(
         )  # fmt: skip
     if error is CorpusError:
         text = str(raised.value)
-        assert "expected ratings in 2 sessions, the first of which is mine/val/" in text
-        assert "Set another `data.val_split`, or an empty one." in text
+        assert "split mine/val: expected at least one rating among 2 sessions" in text
+        assert "or choose another split" in text
     assert not list(tmp_path.glob("run/checkpoints/*/[0-9]*"))
