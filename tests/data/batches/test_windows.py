@@ -613,7 +613,7 @@ def test_no_window_says_where_it_looked(tmp_path):
         training([unrated], data)
     with pytest.raises(ValueError, match=r"custom/train.*annotation file.*labels_root"):
         windows.EvaluationSource([unrated], data, batch_size=2)
-    with pytest.raises(ValueError, match="`sessions`: expected at least one"):
+    with pytest.raises(ValueError, match="`sessions`: expected one session or more"):
         training([], data)
 
 
