@@ -13,6 +13,9 @@ from damamba_jax.runs.traces import read_traces
 from damamba_jax.runtime.command import make_console
 from damamba_jax.schema.release import ANNOTATIONS, RELEASED_FEATURES
 
+# Nothing here depends on the versions of Python and JAX.
+pytestmark = pytest.mark.slow
+
 SECONDS = 6
 FRAMES = SECONDS * 30
 FEATURES = ("egemaps", "openface3")

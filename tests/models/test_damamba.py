@@ -247,6 +247,7 @@ def test_remat_changes_memory_but_no_number():
         np.testing.assert_allclose(a, b, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [

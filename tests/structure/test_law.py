@@ -2,6 +2,7 @@
 
 import ast
 import copy
+import functools
 import graphlib
 import subprocess
 import sys
@@ -95,13 +96,21 @@ def test_git_ignores_no_source_file():
     ],
 )
 def test_one_module_owns_it(owner, words):
-    found = {}
-    for name, module in modules().items():
-        # Strings and calls of the code; docstrings may name files.
-        code = ast.unparse(_without_docstrings(module.tree)).replace("'", '"')
-        found[name.removeprefix(f"{PACKAGE}.")] = {w for w in words if w in code}
+    found = {
+        name.removeprefix(f"{PACKAGE}."): {w for w in words if w in code}
+        for name, code in _codes().items()
+    }
     del found[owner]
     assert not {name: words for name, words in found.items() if words}
+
+
+@functools.cache
+def _codes() -> dict[str, str]:
+    """The strings and calls of all modules; docstrings may name files."""
+    return {
+        name: ast.unparse(_without_docstrings(module.tree)).replace("'", '"')
+        for name, module in modules().items()
+    }
 
 
 def _without_docstrings(tree: ast.Module) -> ast.Module:

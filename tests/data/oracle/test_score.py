@@ -18,6 +18,9 @@ from damamba_jax.data.simulated.dialogue import LABEL_MEAN, LABEL_SCALE
 from damamba_jax.data.simulated.presets import DOMAINS, Preset, SplitPreset
 from damamba_jax.errors import DataFormatError
 
+# Nothing here depends on the versions of Python and JAX.
+pytestmark = pytest.mark.slow
+
 NATIVE = dataclasses.replace(PAPER.data.window, frame_hz=25.0)
 
 
