@@ -269,12 +269,19 @@ def _digest(key: str, shapes: Sequence[Any]) -> str:
 
 @functools.cache
 def package_sources() -> str:
-    """Hashes the code of the package and of the kernels.
+    """Hashes the code of the package with the kernels, and without configurations.
 
-    In a checkout, the kernels are in a folder beside the package.
+    An installation has the same hash as the checkout that it was made from, where the
+    kernels are in a folder beside the package.
     """
     roots = [Path(root) for root in damamba_jax.__path__]
-    return hash_sources([roots[0], *(root / "kernels" for root in roots)])
+    found = {}
+    for root, folder in [(roots[0], ""), *((root, "kernels") for root in roots)]:
+        files = (root / folder).rglob("*.py")
+        found |= {file.relative_to(root): file for file in files}
+    return hash_sources(
+        found[name] for name in sorted(found) if name.parts[0] != "configs"
+    )
 
 
 def hash_sources(paths: Iterable[Path]) -> str:

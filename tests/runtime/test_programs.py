@@ -1,6 +1,7 @@
 """Programs: compiled beside other work, kept on disk, and made again when need be."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import damamba_jax
 from damamba_jax.inference import estimator
 from damamba_jax.kernels.selective_scan import api as selective_scan
 from damamba_jax.runtime import programs
@@ -87,10 +89,36 @@ def test_the_code_is_that_of_every_module(monkeypatch):
     hashed = []
     monkeypatch.setattr(programs, "hash_sources", lambda p: hashed.extend(p) or "")
     programs.package_sources.__wrapped__()
-    folders = {path.resolve() for path in hashed}
+    files = [path.resolve() for path in hashed]
+    assert len(set(files)) == len(files)
     for module in (programs, estimator, step, selective_scan):
-        parents = Path(module.__file__).resolve().parents
-        assert folders & set(parents), module
+        assert Path(module.__file__).resolve() in files, module
+
+
+def test_a_checkout_and_an_installation_of_it_have_the_same_code(tmp_path, monkeypatch):
+    checkout, installed = tmp_path / "checkout", tmp_path / "installed" / "damamba_jax"
+    code = {"damamba_jax/train.py": "a", "damamba_jax/zoo/x.py": "b"}
+    beside = {"kernels/scan.py": "c", "configs/noxi.py": "d"}
+    for name, text in (code | beside | {"tests/test_x.py": "e"}).items():
+        (checkout / name).parent.mkdir(parents=True, exist_ok=True)
+        (checkout / name).write_text(text)
+    shutil.copytree(checkout / "damamba_jax", installed)
+    for name in ("kernels", "configs"):
+        shutil.copytree(checkout / name, installed / name)
+
+    def hash_of(*path):
+        monkeypatch.setattr(damamba_jax, "__path__", [str(folder) for folder in path])
+        return programs.package_sources.__wrapped__()
+
+    without_link = hash_of(checkout / "damamba_jax", checkout)
+    (checkout / "damamba_jax" / "kernels").symlink_to("../kernels")
+    assert hash_of(checkout / "damamba_jax", checkout) == without_link
+    assert hash_of(installed) == without_link
+    # A configuration is a setting and no code.
+    (installed / "configs" / "noxi.py").write_text("other")
+    assert hash_of(installed) == without_link
+    (installed / "kernels" / "scan.py").write_text("other")
+    assert hash_of(installed) != without_link
 
 
 def test_a_hash_changes_with_any_file(tmp_path):
