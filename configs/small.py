@@ -26,6 +26,9 @@ Training on the simulated corpus first did not help: DA-Mamba at 5 Hz with 40 st
 a CCC of 0.32, and of 0.26 if it starts from 200 steps on that corpus (one seed each,
 the first on two CPU cores).
 
+If the same network learns frames in the place of turns (`data.label_unit="frame"`,
+`optim.loss="ccc"`), its CCCs over turns are 0.33 and 0.35 (two CPU cores, 2026-11-28).
+
 Classes are no easier to tell apart by cross-entropy than by the CCC. If the turns are
 split into two classes, a mean rating above 3 and the others, this network ranks them
 with an AUC of 0.66 as classes and of 0.67 as the numbers 0 and 1 (average of three
