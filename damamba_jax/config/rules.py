@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from damamba_jax.config.systems import DAMambaConfig, SystemConfig
+from damamba_jax.config.window import WindowConfig
 from damamba_jax.errors import ConfigError
 
 
@@ -154,7 +155,7 @@ def check_causal(
         )
 
 
-def may_see_sessions(model: SystemConfig, *, hides_future: bool) -> bool:
+def may_see_sessions(model: SystemConfig, window: WindowConfig) -> bool:
     """Says whether the protocol `"long"` is allowed, which shows whole sessions.
 
     A window without a future becomes one with a future then, unless the model is blind
@@ -162,23 +163,23 @@ def may_see_sessions(model: SystemConfig, *, hides_future: bool) -> bool:
 
     Args:
       model: settings of the system.
-      hides_future: value of `data.window.hides_future`.
+      window: windows that the model was trained on.
     """
-    return model.causal or not hides_future
+    return model.causal or not window.hides_future
 
 
-def check_protocol(model: SystemConfig, protocol: str, *, hides_future: bool) -> None:
+def check_protocol(model: SystemConfig, window: WindowConfig, protocol: str) -> None:
     """Checks that a window without a future is not made one with the whole session.
 
     Args:
       model: settings of the system.
+      window: windows that the model was trained on.
       protocol: how sessions are predicted, `"stitched"` or `"long"`.
-      hides_future: value of `data.window.hides_future`.
 
     Raises:
       ConfigError: if a pass over the session would show the future to the model.
     """
-    if protocol == "long" and not may_see_sessions(model, hides_future=hides_future):
+    if protocol == "long" and not may_see_sessions(model, window):
         raise ConfigError(
             "`--protocol`: 'long' shows the whole session, whose future a window "
             "without `future_frames` does not see; use 'stitched'."

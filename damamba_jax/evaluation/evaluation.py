@@ -103,7 +103,7 @@ def with_protocol(
     """
     # The copy checks that the smoothing fits the model.
     config = dataclasses.replace(config, smoothing=smoothing or config.smoothing)
-    check_protocol(config.model, protocol, hides_future=config.data.window.hides_future)
+    check_protocol(config.model, config.data.window, protocol)
     return config
 
 

@@ -208,8 +208,7 @@ def check_configs(
         or if the protocol shows the future to a model that must not see it.
     """
     for config in configs:
-        blind = config.data.window.hides_future
-        check_protocol(config.model, protocol, hides_future=blind)
+        check_protocol(config.model, config.data.window, protocol)
     names = names or [f"model {number}" for number in range(1, len(configs) + 1)]
     for config, name in zip(configs[1:], names[1:], strict=True):
         lines = changed_fields(*_shared_fields(configs[0].data, config.data))

@@ -56,7 +56,7 @@ def describe(
         for c in configs
     ]
     longest = rows[-1]
-    if may_see_sessions(base.model, hides_future=base.data.window.hides_future):
+    if may_see_sessions(base.model, base.data.window):
         rows.append(
             Row(
                 key="whole-session", title="whole session", config=longest.config,

@@ -171,8 +171,7 @@ def _tell_end(
         "next:",
         f"  damamba evaluate --workdir={named}",
     ]
-    hides_future = config.data.window.hides_future
-    if may_see_sessions(config.model, hides_future=hides_future):
+    if may_see_sessions(config.model, config.data.window):
         lines.append(f"{lines[-1]} --protocol=long")
     console.print("\n".join(lines))
 

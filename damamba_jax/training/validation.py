@@ -50,9 +50,8 @@ class Validation:
         index: CorpusIndex,
         sharding: NamedSharding,
     ) -> None:
-        sessions = splits.validation_sessions(index, data)
         self._source = windows.EvaluationSource(
-            sessions,
+            splits.validation_sessions(index, data),
             data,
             batch_size=train.batch_size,
             targets="rated",

@@ -120,9 +120,9 @@ def test_a_recording_that_ends_is_scored_as_one_that_goes_on(tmp_path):
     np.testing.assert_array_equal(after, before[:, : after.shape[1]])
 
 
-def test_whole_sessions_and_smoothing_never_show_the_future():
+def test_a_pass_over_the_session_never_shows_the_future():
     config = configure(20, 0)
     with pytest.raises(ConfigError, match="'long' shows the whole session"):
-        check_protocol(config.model, "long", hides_future=True)
-    check_protocol(config.model, "stitched", hides_future=True)
-    check_protocol(config.model, "long", hides_future=False)
+        check_protocol(config.model, config.data.window, "long")
+    check_protocol(config.model, config.data.window, "stitched")
+    check_protocol(config.model, configure(10, 10).data.window, "long")
